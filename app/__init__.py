@@ -1,0 +1,1 @@
+"""A model registry on S3 and DynamoDB, or on one machine."""

@@ -1,0 +1,113 @@
+"""What routers ask for by type; the only reader of `request.state`."""
+
+import hashlib
+import re
+from typing import Annotated, Any, Final
+
+from fastapi import Depends, Header, Path, Query, Request
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
+
+from app.domain.events import IdempotencyKey
+from app.domain.values import MAX_VERSION, AliasName, ArtifactPath, ModelName, Ref, parse_ref
+from app.services.aliases import AliasService
+from app.services.caller import Caller as CallerInfo
+from app.services.downloads import DownloadService
+from app.services.events import EventService
+from app.services.health import HealthService
+from app.services.models import ModelService
+from app.services.stages import StageService
+from app.services.uploads import UploadService
+from app.services.versions import VersionService
+
+_NUMBER: Final = re.compile(r"[1-9][0-9]{0,9}\Z")
+_ETAG: Final = re.compile(r'(?:W/)?"([0-9a-f]{40})"')
+
+
+def _from_state(name: str) -> Any:
+    async def read(request: Request) -> Any:
+        return getattr(request.state, name)
+
+    return Depends(read)
+
+
+Models = Annotated[ModelService, _from_state("models")]
+Versions = Annotated[VersionService, _from_state("versions")]
+Uploads = Annotated[UploadService, _from_state("uploads")]
+Stages = Annotated[StageService, _from_state("stages")]
+Aliases = Annotated[AliasService, _from_state("aliases")]
+Downloads = Annotated[DownloadService, _from_state("downloads")]
+Events = Annotated[EventService, _from_state("events")]
+Health = Annotated[HealthService, _from_state("health")]
+
+
+def _parse_number(text: str) -> int:
+    if not _NUMBER.match(text) or int(text) > MAX_VERSION:
+        raise ValueError(f"a version number is a whole number from 1 to {MAX_VERSION}")
+    return int(text)
+
+
+def _check_ref(text: str) -> str:
+    parse_ref(text)
+    return text
+
+
+Model = Annotated[ModelName, Path(description="The model's name.")]
+Alias = Annotated[AliasName, Path(description="The alias.")]
+Number = Annotated[
+    int,
+    Path(alias="version", description="The version's number."),
+    BeforeValidator(_parse_number),
+    WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MAX_VERSION}),
+]
+FilePath = Annotated[ArtifactPath, Path(alias="path", description="The artifact's path in the version.")]
+Limit = Annotated[int, Query(ge=1, le=100, description="Entries a page.")]
+Cursor = Annotated[str | None, Query(description="Continues a list: `next_cursor` of the page before.")]
+
+
+async def _read_ref(
+    ref: Annotated[
+        str,
+        Path(description="A version number, latest, production, staging, an alias, or a commit."),
+        AfterValidator(_check_ref),
+    ],
+) -> Ref:
+    return parse_ref(ref)
+
+
+AnyRef = Annotated[Ref, Depends(_read_ref)]
+
+
+async def _read_caller(
+    request: Request,
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            description="Makes a repeat of this request take effect once, for 24 hours.",
+            min_length=1,
+            max_length=255,
+            pattern=r"^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$",
+        ),
+    ] = None,
+) -> CallerInfo:
+    principal = "anonymous"
+    key = None
+    if idempotency_key is not None:
+        key = IdempotencyKey(
+            name=_digest(principal, request.method, request.url.path, idempotency_key),
+            request_hash=_digest(request.url.query, (await request.body()).hex()),
+        )
+    return CallerInfo(principal=principal, request_id=request.state.request_id, idempotency=key)
+
+
+Caller = Annotated[CallerInfo, Depends(_read_caller)]
+
+
+async def _read_known_commits(if_none_match: Annotated[str | None, Header()] = None) -> frozenset[str]:
+    return frozenset(_ETAG.findall(if_none_match or ""))
+
+
+KnownCommits = Annotated[frozenset[str], Depends(_read_known_commits)]
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()

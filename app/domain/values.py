@@ -1,0 +1,214 @@
+"""Values that carry their own rules: parsed once at the border, trusted afterwards."""
+
+import base64
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import Enum, StrEnum
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, Field, WithJsonSchema
+
+MAX_VERSION: Final = 2**32 - 1
+"""The largest version number: a commit keeps it in 8 hex digits."""
+
+MODEL_NAME_PATTERN: Final = r"^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?$"
+ALIAS_PATTERN: Final = r"^[a-z][a-z0-9._-]{0,63}$"
+SHA256_PATTERN: Final = r"^[0-9a-f]{64}$"
+
+_MODEL_NAME = re.compile(MODEL_NAME_PATTERN.replace("$", r"\Z"))
+_ALIAS = re.compile(ALIAS_PATTERN.replace("$", r"\Z"))
+_SEGMENT = re.compile(r"[A-Za-z0-9._+=@ -]{1,255}\Z")
+_COMMIT = re.compile(r"[0-9a-f]{40}\Z")
+_NUMBER = re.compile(r"v?([1-9][0-9]{0,9})\Z")
+_VERSION_LIKE = re.compile(r"v[0-9]+\Z")
+_SHA256 = re.compile(SHA256_PATTERN.replace("$", r"\Z"))
+_RESERVED_ALIASES = frozenset({"latest", "main", "production", "staging", "archived", "none"})
+_WINDOWS_DEVICES = frozenset(
+    {"con", "prn", "aux", "nul"} | {f"{port}{digit}" for port in ("com", "lpt") for digit in range(10)}
+)
+_MAX_PATH_BYTES: Final = 512
+_MAX_PATH_SEGMENTS: Final = 32
+_SMALLEST_METRIC: Final = 1e-130
+_LARGEST_METRIC: Final = 9.99e125
+
+
+class Unset(Enum):
+    """The type of `UNSET`: an argument that was not given, where `None` already means something."""
+
+    UNSET = "unset"
+
+
+UNSET: Final = Unset.UNSET
+
+
+class Stage(StrEnum):
+    """Where a version stands. At most one version of a model is in production."""
+
+    STAGING = "staging"
+    PRODUCTION = "production"
+    ARCHIVED = "archived"
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """A SHA-256 content digest: 64 lower-case hex digits. Anything else raises `ValueError`."""
+
+    hex: str
+
+    def __post_init__(self) -> None:
+        if not _SHA256.match(self.hex):
+            raise ValueError("a SHA-256 digest is 64 lower-case hex digits")
+
+    def __str__(self) -> str:
+        return self.hex
+
+    def as_s3_checksum(self) -> str:
+        """S3 wants the raw digest in base64."""
+        return base64.b64encode(bytes.fromhex(self.hex)).decode("ascii")
+
+    @classmethod
+    def from_s3_checksum(cls, checksum: str) -> "Digest":
+        """Read S3's base64 form back. Raises `ValueError` for anything but 32 bytes of base64."""
+        return cls(base64.b64decode(checksum, validate=True).hex())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PresignedUrl:
+    """All that a caller needs to move bytes; the headers are part of what was signed and must be sent as they are."""
+
+    method: Literal["GET", "PUT"]
+    url: str
+    headers: Mapping[str, str]
+    expires_at: datetime
+
+
+class RefKind(StrEnum):
+    """What a ref points by."""
+
+    NUMBER = "number"
+    LATEST = "latest"
+    PRODUCTION = "production"
+    STAGING = "staging"
+    ALIAS = "alias"
+    COMMIT = "commit"
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """What a caller may write for a version: `3`, `v3`, `latest`, `production`, `staging`, an alias, or a commit."""
+
+    kind: RefKind
+    text: str
+    number: int | None = None
+
+
+def parse_ref(text: str) -> Ref:
+    """Read a ref. Raises `ValueError` with a sentence that says what may be written."""
+    if _COMMIT.match(text):
+        return Ref(RefKind.COMMIT, text, int(text[32:], 16))
+    if (numbered := _NUMBER.match(text)) and int(numbered[1]) <= MAX_VERSION:
+        return Ref(RefKind.NUMBER, text, int(numbered[1]))
+    if text in {RefKind.LATEST, RefKind.PRODUCTION, RefKind.STAGING}:
+        return Ref(RefKind(text), text)
+    if text == Stage.ARCHIVED:
+        raise ValueError("several versions may be archived: list them with ?stage=archived and name one by its number")
+    if _ALIAS.match(text) and not is_reserved_alias(text):
+        return Ref(RefKind.ALIAS, text)
+    raise ValueError("a ref is a version number, latest, production, staging, an alias, or a commit of 40 hex digits")
+
+
+def check_model_name(name: str) -> str:
+    """Return `name` if it is a model name; raise `ValueError` if not."""
+    if not _MODEL_NAME.match(name):
+        raise ValueError(
+            "a model name has 1 to 96 letters, digits, dots, dashes and underscores, and starts and ends with a letter"
+            " or digit"
+        )
+    if ".." in name or "--" in name or name.endswith(".git"):
+        raise ValueError("a model name has no '..' and no '--', and does not end in '.git'")
+    return name
+
+
+def check_alias(alias: str) -> str:
+    """Return `alias` if it is spelled like one (it may still be reserved); raise `ValueError` if not."""
+    if not _ALIAS.match(alias):
+        raise ValueError(
+            "an alias has 1 to 64 lower-case letters, digits, dots, dashes and underscores, and starts with a letter"
+        )
+    return alias
+
+
+def is_reserved_alias(alias: str) -> bool:
+    """Whether `alias` would shadow another kind of ref."""
+    return alias in _RESERVED_ALIASES or bool(_VERSION_LIKE.match(alias) or _COMMIT.match(alias))
+
+
+def check_artifact_path(path: str) -> str:
+    """Return `path` if it is safe on every file system; raise `ValueError` with the reason if not."""
+    if not 1 <= len(path.encode("utf-8", "replace")) <= _MAX_PATH_BYTES:
+        raise ValueError(f"an artifact path has 1 to {_MAX_PATH_BYTES} bytes")
+    segments = path.split("/")
+    if len(segments) > _MAX_PATH_SEGMENTS:
+        raise ValueError(f"an artifact path has at most {_MAX_PATH_SEGMENTS} segments")
+    for segment in segments:
+        _check_segment(segment)
+    return path
+
+
+def _check_segment(segment: str) -> None:
+    if not _SEGMENT.match(segment):
+        raise ValueError(
+            "each segment of an artifact path has 1 to 255 of the characters A-Z a-z 0-9 . _ + = @ - and space"
+        )
+    if segment in {".", ".."}:
+        raise ValueError("an artifact path has no '.' and no '..' segment")
+    if segment[0] == " " or segment[-1] in " .":
+        raise ValueError("no segment of an artifact path starts or ends with a space, or ends with a dot")
+    if segment.split(".", 1)[0].rstrip(" ").lower() in _WINDOWS_DEVICES:
+        raise ValueError(f"'{segment}' is a device name on Windows")
+
+
+def check_distinct_paths(paths: Iterable[str]) -> None:
+    """Raise `ValueError` if two paths cannot lie in one folder: equal after case folding, or one inside the other."""
+    folded = sorted(path.casefold().split("/") for path in paths)
+    for before, after in zip(folded, folded[1:], strict=False):
+        if after[: len(before)] == before:
+            raise ValueError(
+                f"'{'/'.join(before)}' and '{'/'.join(after)}' cannot both be artifacts: paths are unique without regard"
+                " to case, and none is a folder of another"
+            )
+
+
+def check_metric(value: float) -> float:
+    """Return `value` if the table can hold it exactly as written; raise `ValueError` if not."""
+    if not math.isfinite(value) or (value and not _SMALLEST_METRIC <= abs(value) <= _LARGEST_METRIC):
+        raise ValueError("a metric is finite, and 0 or between 1e-130 and 9.99e125 in size")
+    return value
+
+
+def metric_to_decimal(value: float) -> Decimal:
+    """The shortest decimal that reads back as `value`: 0.1 stays 0.1."""
+    return Decimal(repr(value))
+
+
+ModelName = Annotated[
+    str,
+    AfterValidator(check_model_name),
+    WithJsonSchema({"type": "string", "pattern": MODEL_NAME_PATTERN, "examples": ["fraud-detector"]}),
+]
+AliasName = Annotated[
+    str,
+    AfterValidator(check_alias),
+    WithJsonSchema({"type": "string", "pattern": ALIAS_PATTERN, "examples": ["champion"]}),
+]
+ArtifactPath = Annotated[
+    str,
+    AfterValidator(check_artifact_path),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": _MAX_PATH_BYTES, "examples": ["weights/model.pt"]}),
+]
+VersionNumber = Annotated[int, Field(ge=1, le=MAX_VERSION)]
+Sha256 = Annotated[str, Field(pattern=SHA256_PATTERN)]

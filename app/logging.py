@@ -1,0 +1,42 @@
+"""Structured logs: one JSON line per event on standard error, without a secret or a signed URL."""
+
+import logging
+import sys
+
+import structlog
+from structlog.typing import Processor
+
+QUIET = ("httpx", "httpcore", "botocore", "aiobotocore", "aioboto3", "boto3", "aiohttp", "asyncio")
+"""These log whole URLs, signatures included, or nothing that an operator needs."""
+
+
+def configure(level: str) -> None:
+    """Set up logging for the whole process: our own lines and those of libraries look alike."""
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.dict_tracebacks,
+                structlog.processors.JSONRenderer(),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level)
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)

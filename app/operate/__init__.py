@@ -1,0 +1,1 @@
+"""What an operator runs: serve, dev, init, sweep, check, iam-policy."""

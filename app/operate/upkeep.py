@@ -1,0 +1,41 @@
+"""Sweep, check and adopt, over the storage that the settings name."""
+
+from collections.abc import AsyncGenerator
+from datetime import UTC, datetime
+
+from app.lifespan import open_storage, policy_of
+from app.repositories.events import Events
+from app.repositories.heads import Heads
+from app.repositories.ledger import Ledger
+from app.repositories.survey import Survey
+from app.repositories.versions import Versions
+from app.services.adopter import Adopter
+from app.services.inspector import Inspector
+from app.services.sweeper import Sweeper
+from app.settings import Settings
+
+
+async def sweep(settings: Settings, *, dry_run: bool) -> AsyncGenerator[str, None]:
+    """Remove what is due, and say each thing."""
+    async with open_storage(settings) as (table, store):
+        sweeper = Sweeper(
+            Ledger(table), Heads(table), Versions(table), Survey(table), store, policy_of(settings)
+        )
+        async for sentence in sweeper.sweep(datetime.now(UTC), dry_run=dry_run):
+            yield sentence
+
+
+async def check(settings: Settings) -> AsyncGenerator[str, None]:
+    """Every fault of the table and the store."""
+    async with open_storage(settings) as (table, store):
+        inspector = Inspector(Heads(table), Versions(table), Events(table), Survey(table), store)
+        async for fault in inspector.inspect():
+            yield fault
+
+
+async def adopt(settings: Settings, *, verify: bool) -> AsyncGenerator[str, None]:
+    """Take over what the public recipe wrote, and say what was found."""
+    async with open_storage(settings) as (table, store):
+        adopter = Adopter(Ledger(table), Versions(table), Survey(table), store)
+        async for sentence in adopter.adopt(verify=verify):
+            yield sentence

@@ -1,0 +1,162 @@
+"""From errors to HTTP: one table of statuses, RFC 9457 bodies, and what OpenAPI says of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from http import HTTPStatus
+from typing import Any, Final
+
+import structlog
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from app.domain.errors import (
+    ConflictError,
+    ForbiddenError,
+    InvalidError,
+    InvalidRequestError,
+    LengthRequiredError,
+    MalformedError,
+    NotFoundError,
+    PreconditionFailedError,
+    PreconditionRequiredError,
+    RangeNotSatisfiableError,
+    RegistryError,
+    TemporaryError,
+    TooLargeError,
+)
+from app.schemas.problems import Problem
+
+STATUS: Final[Mapping[type[RegistryError], int]] = {
+    MalformedError: 400,
+    ForbiddenError: 403,
+    NotFoundError: 404,
+    ConflictError: 409,
+    LengthRequiredError: 411,
+    PreconditionFailedError: 412,
+    TooLargeError: 413,
+    RangeNotSatisfiableError: 416,
+    InvalidError: 422,
+    PreconditionRequiredError: 428,
+    TemporaryError: 503,
+}
+"""A subclass has the status of its base."""
+
+MEDIA_TYPE: Final = "application/problem+json"
+
+_PROBLEM: Final = {"content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
+
+RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
+    422: {"description": "A value is outside its rules.", **_PROBLEM},
+    "default": {"description": "Whatever else went wrong.", **_PROBLEM},
+}
+"""What OpenAPI says of every route; without it FastAPI would promise a body of its own for 422."""
+
+_TITLES: Final = {
+    413: "Content Too Large",
+    416: "Range Not Satisfiable",
+    422: "Unprocessable Content",
+}
+"""The standard library changed these between Python versions."""
+
+_HTTP_PROBLEMS: Final = {
+    404: ("not_found", "There is nothing at this address. The README lists the routes."),
+    405: ("method_not_allowed", "This address takes other methods; the Allow header lists them."),
+}
+
+_log = structlog.get_logger("app.problems")
+
+
+def install(app: FastAPI) -> None:
+    """Let every error of the app become a problem."""
+    app.add_exception_handler(RegistryError, _registry_problem)
+    app.add_exception_handler(RequestValidationError, _validation_problem)
+    app.add_exception_handler(HTTPException, _http_problem)
+
+
+def problem(request: Request, error: RegistryError) -> JSONResponse:
+    """The answer to a registry error: its sentence, its code and its own fields."""
+    extra = {field.name: getattr(error, field.name) for field in fields(error)}
+    extra.pop("reason", None)
+    status = next(STATUS[base] for base in type(error).__mro__ if base in STATUS)
+    return _answer(request, status, error.code(), str(error), headers=_headers(error), extra=extra)
+
+
+def unexpected(request: Request) -> JSONResponse:
+    """The answer to what nobody expected: nothing of it leaks."""
+    detail = "The service failed in a way it should not. Report the request_id to its operator."
+    return _answer(request, 500, "internal_error", detail)
+
+
+async def _registry_problem(request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, RegistryError):
+        raise error
+    if isinstance(error, TemporaryError):
+        _log.warning("not served", code=error.code(), detail=str(error), request_id=request_id(request))
+    return problem(request, error)
+
+
+async def _validation_problem(request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, RequestValidationError):
+        raise error
+    found = error.errors()
+    if found[0]["type"] == "json_invalid":
+        return problem(request, MalformedError())
+    return problem(request, InvalidRequestError([_fault(fault) for fault in found[:20]]))
+
+
+async def _http_problem(request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, HTTPException):
+        raise error
+    if error.status_code == HTTPStatus.BAD_REQUEST:
+        return problem(request, MalformedError())
+    code, detail = _HTTP_PROBLEMS.get(error.status_code, ("http_error", "The request cannot be served."))
+    return _answer(request, error.status_code, code, detail, headers=error.headers)
+
+
+def _answer(
+    request: Request,
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    extra: Mapping[str, Any] | None = None,
+) -> JSONResponse:
+    body = {
+        **(extra or {}),
+        **Problem(
+            type=f"/problems/{code.replace('_', '-')}",
+            title=_TITLES.get(status) or HTTPStatus(status).phrase,
+            status=status,
+            detail=detail,
+            instance=request.url.path,
+            code=code,
+            request_id=request_id(request),
+        ).model_dump(),
+    }
+    return JSONResponse(body, status, headers=headers, media_type=MEDIA_TYPE)
+
+
+def request_id(request: Request) -> str:
+    """The id that the middleware gave the request."""
+    return str(request.scope.get("state", {}).get("request_id", ""))
+
+
+def _headers(error: RegistryError) -> dict[str, str]:
+    if isinstance(error, TemporaryError):
+        return {"retry-after": str(error.retry_after)}
+    if isinstance(error, RangeNotSatisfiableError):
+        return {"content-range": f"bytes */{error.size}"}
+    return {}
+
+
+def _fault(fault: Mapping[str, Any]) -> dict[str, str]:
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    return {"location": _location(fault["loc"]), "message": message[:1].lower() + message[1:]}
+
+
+def _location(parts: Sequence[str | int]) -> str:
+    return ".".join(str(part) for part in parts if part != "[key]")[:200]

@@ -1,0 +1,27 @@
+"""Reads of a model's history."""
+
+from app.domain.events import Event
+from app.repositories import cursor as cursors
+from app.repositories.items import EVENT, event_from_item, event_key
+from app.repositories.pages import Listed
+from app.storage.table import Table
+
+
+class Events:
+    """The events of models."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    async def find(self, model: str, generation: int) -> Event | None:
+        """The event that made this generation, if it has been made."""
+        item = await self._table.get(event_key(model, generation))
+        return event_from_item(item) if item else None
+
+    async def list(self, model: str, *, after: int, cursor: str | None, limit: int) -> Listed[Event]:
+        """The events after a generation, oldest first."""
+        scope = f"events {model}"
+        position = cursors.decode_number(scope, cursor) or after
+        page = await self._table.query(f"{EVENT}{model}", after=position, limit=limit)
+        events = [event_from_item(item) for item in page.items]
+        return Listed(events, cursors.encode(scope, str(events[-1].generation)) if page.more and events else None)

@@ -1,0 +1,221 @@
+"""The one way to write: head, subjects, events and idempotency in one transaction, told truthfully.
+
+A commit reads the head, asks for a decision, and writes it under the condition that the head's generation has not moved.
+What a lost reply hides is found by the event: whoever wrote event g + 1 changed generation g. So an attempt whose outcome
+is unknown is followed by a look at the head: if it has moved, the event tells whose change it was; if not, the same bytes
+are sent again under the same token. A domain error only ever comes from a decision on a fresh head, and a failure is only
+reported when no attempt of the operation can take effect any more.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, Generic, TypeVar
+from uuid import UUID, uuid4, uuid5
+
+from app.domain import changes
+from app.domain.changes import Change, Decision, Unchanged
+from app.domain.errors import (
+    ContentionError,
+    IdempotencyKeyReusedError,
+    OutcomeUnknownError,
+    UnavailableError,
+)
+from app.domain.events import Operation
+from app.domain.models import Head
+from app.repositories.events import Events
+from app.repositories.heads import Heads
+from app.repositories.turns import Turns
+from app.repositories.versions import Versions
+from app.repositories.writes import Outcome, change_writes, find_outcome, outcome_writes
+from app.storage.table import Contended, OutcomeUnknown, Refused, Table, Unavailable, Write
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+DEADLINE_SECONDS: Final = 8.0
+MAX_ATTEMPTS: Final = 8
+SHORTEST_PAUSE: Final = 0.02
+LONGEST_PAUSE: Final = 1.0
+
+Decide = Callable[[Head | None], Awaitable[Decision[T]]]
+Replay = Callable[[int | None], Awaitable[T]]
+FindHead = Callable[[str], Awaitable[Head | None]]
+
+
+class Ledger:
+    """Writes changes of models, one at a time for each model."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._heads = Heads(table)
+        self._versions = Versions(table)
+        self._turns = Turns()
+
+    async def head(self, model: str) -> Head | None:
+        """The head as it is now. For a model that the public recipe wrote, it is built on first touch."""
+        return await self._heads.find(model) or await self._adopt(model)
+
+    async def commit(self, model: str, operation: Operation, decide: Decide[T], *, replay: Replay[T]) -> T:
+        """Apply what `decide` makes of the present head, once, and return its result.
+
+        `decide` is asked again whenever the head has moved. If the operation's Idempotency-Key was settled before,
+        `replay` is asked instead, with the version that was settled on. Raises what `decide` raises;
+        `IdempotencyKeyReusedError`; `MetadataTooLargeError`; `UnavailableError` and `ContentionError` if surely nothing
+        happened; `OutcomeUnknownError` if that could not be learnt within 8 seconds.
+        """
+        async with self._turns.take(model):
+            return await _Commit(self._table, self.head, model, operation, decide, replay).run()
+
+    async def _adopt(self, model: str) -> Head | None:
+        versions = [version async for version in self._versions.walk(model)]
+        if not versions:
+            return None
+        operation = Operation(id=str(uuid4()), actor="registry", at=datetime.now(UTC), request_id="")
+
+        async def decide(head: Head | None) -> Decision[Head]:
+            return Unchanged(result=head) if head else changes.adopt(model, versions, operation)
+
+        return await _Commit(self._table, self._heads.find, model, operation, decide, _no_replay).run()
+
+
+@dataclass(frozen=True, slots=True)
+class _Sending(Generic[T]):
+    """One transaction as it is sent, and sent again: it turns `generation` into the next."""
+
+    generation: int
+    writes: Sequence[Write]
+    token: str
+    result: T
+
+
+class _Commit(Generic[T]):
+    """One operation on its way into the table."""
+
+    def __init__(
+        self,
+        table: Table,
+        find_head: FindHead,
+        model: str,
+        operation: Operation,
+        decide: Decide[T],
+        replay: Replay[T],
+    ) -> None:
+        self._table = table
+        self._events = Events(table)
+        self._find_head = find_head
+        self._model = model
+        self._operation = operation
+        self._decide = decide
+        self._replay = replay
+        self._attempts = 0
+        self._sent: _Sending[T] | None = None
+        self._in_flight = False
+
+    async def run(self) -> T:
+        """Try until it is settled, for 8 seconds at most."""
+        try:
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                return await self._settle()
+        except TimeoutError:
+            raise self._given_up() from None
+
+    async def _settle(self) -> T:
+        while True:
+            head = await self._patiently(lambda: self._find_head(self._model))
+            if self._sent and await self._has_landed(self._sent, head):
+                return self._sent.result
+            if self._sent and self._in_flight:
+                sending = self._sent
+            elif outcome := await self._remembered():
+                return await self._replay(outcome.version)
+            else:
+                sending = self._prepare(head, await self._decide(head))
+            if await self._send(sending):
+                return sending.result
+
+    def _prepare(self, head: Head | None, decision: Decision[T]) -> _Sending[T]:
+        writes = (
+            change_writes(head, decision, self._operation)
+            if isinstance(decision, Change)
+            else outcome_writes(head, decision, self._operation)
+        )
+        token = uuid5(UUID(self._operation.id), f"{_generation(head)}/{self._attempts}")
+        return _Sending(_generation(head), writes, str(token), decision.result)
+
+    async def _send(self, sending: _Sending[T]) -> bool:
+        """Whether it took effect for sure."""
+        if not sending.writes:
+            return True
+        sent_before, self._sent, self._in_flight = self._in_flight, sending, True
+        try:
+            await self._table.transact(sending.writes, token=sending.token)
+        except OutcomeUnknown:
+            await self._pause()
+        except Refused:
+            self._in_flight = False
+            await self._pause()
+        except Contended:
+            self._in_flight = sent_before
+            await self._pause()
+        except Unavailable:
+            self._in_flight = sent_before
+            if not sent_before:
+                raise
+            await self._pause()
+        else:
+            return True
+        return False
+
+    async def _has_landed(self, sent: _Sending[T], head: Head | None) -> bool:
+        """Whether the head moved by what was sent. If it moved otherwise, what was sent can never take effect."""
+        if sent.generation >= _generation(head):
+            return False
+        event = await self._patiently(lambda: self._events.find(self._model, sent.generation + 1))
+        if event and event.operation_id == self._operation.id:
+            return True
+        self._in_flight = False
+        return False
+
+    async def _remembered(self) -> Outcome | None:
+        key = self._operation.idempotency
+        if key is None:
+            return None
+        outcome = await find_outcome(self._table, key, self._operation.at)
+        if outcome and outcome.request_hash != key.request_hash:
+            raise IdempotencyKeyReusedError
+        return outcome
+
+    async def _patiently(self, look: Callable[[], Awaitable[R]]) -> R:
+        """While something is in flight, a table that cannot be read is asked again until the deadline."""
+        while True:
+            try:
+                return await look()
+            except UnavailableError:
+                if not self._in_flight:
+                    raise
+                await self._pause()
+
+    async def _pause(self) -> None:
+        self._attempts += 1
+        if self._attempts >= MAX_ATTEMPTS and not self._in_flight:
+            raise self._given_up()
+        longest = min(LONGEST_PAUSE, SHORTEST_PAUSE * 2**self._attempts)
+        await asyncio.sleep(random.uniform(0, longest))  # noqa: S311 -- jitter, not a secret
+
+    def _given_up(self) -> Exception:
+        if self._in_flight:
+            return OutcomeUnknownError(self._model)
+        if self._attempts:
+            return ContentionError(self._model)
+        return UnavailableError("Storage took too long to answer. Nothing was changed; try again.")
+
+
+def _generation(head: Head | None) -> int:
+    return head.generation if head else 0
+
+
+async def _no_replay(_: int | None) -> Head:
+    raise AssertionError("an adoption has no Idempotency-Key")

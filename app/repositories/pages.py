@@ -1,0 +1,15 @@
+"""A page of a list, as the registry hands it out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Listed(Generic[T]):
+    """Some entries in order, and the cursor that continues the list (`None` at its end)."""
+
+    items: Sequence[T]
+    next_cursor: str | None

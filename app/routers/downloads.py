@@ -1,0 +1,35 @@
+"""Where the bytes are."""
+
+from fastapi import APIRouter, Response
+from fastapi.responses import RedirectResponse
+
+from app.dependencies import AnyRef, Downloads, FilePath, KnownCommits, Model
+from app.schemas.downloads import DownloadResponse
+
+router = APIRouter(tags=["downloads"])
+
+
+@router.get(
+    "/{model}/versions/{ref}/download",
+    response_model=DownloadResponse,
+    responses={304: {"description": "You already have the version that answers to this ref."}},
+)
+async def get_download(model: Model, ref: AnyRef, known: KnownCommits, downloads: Downloads) -> Response:
+    """Resolve a ref and get a URL for each artifact. The ETag changes when another version answers to the ref."""
+    download = await downloads.locate(model, ref, known_commits=known)
+    headers = {"etag": f'"{download.version.commit}"', "cache-control": "no-store"}
+    if download.artifacts is None:
+        return Response(status_code=304, headers=headers)
+    return Response(DownloadResponse.of(download).model_dump_json(), headers=headers, media_type="application/json")
+
+
+@router.get(
+    "/{model}/versions/{ref}/artifacts/{path:path}",
+    status_code=307,
+    response_class=RedirectResponse,
+    responses={307: {"description": "To a presigned URL."}},
+)
+async def get_artifact(model: Model, ref: AnyRef, path: FilePath, downloads: Downloads) -> RedirectResponse:
+    """Follow a redirect to one artifact: `curl -L`."""
+    located = await downloads.locate_artifact(model, ref, path)
+    return RedirectResponse(located.url, 307, {"cache-control": "no-store"})

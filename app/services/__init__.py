@@ -1,0 +1,1 @@
+"""What a caller can do: the order of steps, ids and time."""

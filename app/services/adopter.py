@@ -1,0 +1,118 @@
+"""Takes over a table and a bucket that the public recipe filled."""
+
+import hashlib
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
+from typing import Final
+
+from app.domain import changes
+from app.domain.artifacts import Artifact
+from app.domain.changes import Decision
+from app.domain.models import Head, Version
+from app.domain.values import Digest, Stage
+from app.repositories.ledger import Ledger
+from app.repositories.survey import Survey
+from app.repositories.versions import Versions
+from app.services.caller import Caller
+from app.services.models import existing
+from app.storage.objects import ObjectStore
+
+CALLER: Final = Caller(principal="init", request_id="init --adopt")
+
+
+class Adopter:
+    """Builds heads where they are missing, without rewriting a version; safe to repeat."""
+
+    def __init__(self, ledger: Ledger, versions: Versions, survey: Survey, store: ObjectStore) -> None:
+        self._ledger = ledger
+        self._versions = versions
+        self._survey = survey
+        self._store = store
+
+    async def adopt(self, *, verify: bool) -> AsyncGenerator[str, None]:
+        """Take every model over, and say what was found.
+
+        Where several versions claim production, the highest number keeps it and the others are archived: those items,
+        and no others, are written. With `verify` each object is read once and its size and digest are noted.
+        """
+        for model in await self._survey.models():
+            versions = [version async for version in self._versions.walk(model)]
+            if versions:
+                async for sentence in self._adopt(model, versions, verify=verify):
+                    yield sentence
+
+    async def _adopt(self, model: str, versions: Sequence[Version], *, verify: bool) -> AsyncGenerator[str, None]:
+        claims = sorted(version.number for version in versions if version.stage is Stage.PRODUCTION)
+        head = await self._catch_up(model, versions)
+        if len(claims) > 1:
+            yield (
+                f"{model}: versions {', '.join(map(str, claims))} all claimed production;"
+                f" {head.production_version} keeps it, the others are archived"
+            )
+            await self._archive_strays(model)
+        yield f"{model}: {len(versions)} version(s), production is {head.production_version or 'none'}"
+        for version in versions:
+            if version.size is None or verify:
+                async for sentence in self._examine(version, verify=verify):
+                    yield sentence
+
+    async def _catch_up(self, model: str, versions: Sequence[Version]) -> Head:
+        operation = CALLER.operation()
+
+        async def decide(head: Head | None) -> Decision[Head]:
+            return changes.catch_up(existing(head, model), versions, operation)
+
+        async def replay(_: int | None) -> Head:
+            return existing(await self._ledger.head(model), model)
+
+        return await self._ledger.commit(model, operation, decide, replay=replay)
+
+    async def _archive_strays(self, model: str) -> None:
+        async def decide(head: Head | None) -> Decision[bool]:
+            live = existing(head, model)
+            strays = changes.strays_of(live, [version async for version in self._versions.walk(model)])
+            if not strays:
+                return changes.Unchanged(result=False)
+            return changes.archive_strays(live, strays[: changes.MAX_MOVES], operation)
+
+        async def replay(_: int | None) -> bool:
+            return False
+
+        more = True
+        while more:
+            operation = CALLER.operation()
+            more = await self._ledger.commit(model, operation, decide, replay=replay)
+
+    async def _examine(self, version: Version, *, verify: bool) -> AsyncGenerator[str, None]:
+        for artifact in version.artifacts:
+            name = f"{version.model} {version.number}"
+            if self._store.key_of(version.s3_path) != artifact.key and artifact.sha256 is None:
+                yield f"{name}: {version.s3_path} is not in this store and cannot be served"
+            elif await self._store.head(artifact.key) is None:
+                yield f"{name}: there is no object at {version.s3_path}"
+            elif verify and artifact.sha256 is None:
+                yield f"{name}: verified, SHA-256 {await self._verify(version, artifact)}"
+
+    async def _verify(self, version: Version, artifact: Artifact) -> Digest:
+        digest, size = hashlib.sha256(), 0
+        stored = await self._store.head(artifact.key)
+        version_id = stored.version_id if stored else None
+        async for chunk in self._store.read(artifact.key, version_id=version_id):
+            digest.update(chunk)
+            size += len(chunk)
+        sha256 = Digest(digest.hexdigest())
+        verified = replace(artifact, size=size, sha256=sha256, version_id=version_id)
+        await self._note(version, verified)
+        return sha256
+
+    async def _note(self, version: Version, verified: Artifact) -> None:
+        operation = CALLER.operation()
+
+        async def decide(head: Head | None) -> Decision[Version]:
+            now = await self._versions.find(version.model, version.number) or version
+            return changes.verify(existing(head, version.model), now, replace(now, artifacts=(verified,)), operation)
+
+        async def replay(_: int | None) -> Version:
+            return version
+
+        await self._ledger.commit(version.model, operation, decide, replay=replay)

@@ -1,0 +1,31 @@
+"""Remove the bytes of what the table no longer names. What this leaves behind after a crash, `sweep` finds as orphans."""
+
+from app.domain.models import Version
+from app.domain.uploads import PendingArtifact, Upload
+from app.services.concurrently import concurrently
+from app.storage.objects import ObjectStore
+
+
+async def drop_parts(store: ObjectStore, upload: Upload) -> None:
+    """Drop the open multipart objects of an upload.
+
+    Whole objects stay for `sweep`: a service that serves needs no right to delete any, and so can never lose one.
+    """
+
+    async def drop(artifact: PendingArtifact) -> None:
+        if artifact.multipart:
+            await store.abort(artifact.key, artifact.multipart.id)
+
+    await concurrently(drop, upload.artifacts)
+
+
+async def discard_upload(store: ObjectStore, upload: Upload) -> None:
+    """Drop the parts and the objects that an upload has brought."""
+    await drop_parts(store, upload)
+    await concurrently(lambda artifact: store.delete(artifact.key), upload.artifacts)
+
+
+async def discard_version(store: ObjectStore, version: Version, *, kept: frozenset[str]) -> None:
+    """Remove a purged version's objects, but none whose key is in `kept`: another version points at it."""
+    unshared = [artifact for artifact in version.artifacts if artifact.key not in kept]
+    await concurrently(lambda artifact: store.delete(artifact.key, version_id=artifact.version_id), unshared)

@@ -1,0 +1,92 @@
+"""What a caller can do with models as a whole."""
+
+from dataclasses import replace
+
+from app.domain import changes
+from app.domain.changes import Decision, Edit
+from app.domain.errors import ModelNotFoundError
+from app.domain.models import Head
+from app.domain.uploads import Upload
+from app.repositories.heads import Heads
+from app.repositories.ledger import Ledger
+from app.repositories.pages import Listed
+from app.repositories.versions import Versions
+from app.services.caller import Caller
+from app.services.concurrently import concurrently
+from app.services.discard import drop_parts
+from app.services.policy import Policy
+from app.storage.objects import ObjectStore
+
+
+def existing(head: Head | None, model: str) -> Head:
+    """The head of a model that is there. Raises `ModelNotFoundError` for one that never was, or was deleted."""
+    if head is None or head.deleted_at is not None:
+        raise ModelNotFoundError(model)
+    return head
+
+
+class ModelService:
+    """List, read, edit and delete models."""
+
+    def __init__(self, ledger: Ledger, heads: Heads, versions: Versions, store: ObjectStore, policy: Policy) -> None:
+        self._ledger = ledger
+        self._heads = heads
+        self._versions = versions
+        self._store = store
+        self._policy = policy
+
+    async def list(self, *, prefix: str, cursor: str | None, limit: int) -> Listed[Head]:
+        """Models by name; one that began a moment ago may be missing. Raises `InvalidCursorError`."""
+        return await self._heads.list(prefix=prefix, cursor=cursor, limit=limit)
+
+    async def get(self, model: str) -> Head:
+        """One model as it is now. Raises `ModelNotFoundError`."""
+        return existing(await self._ledger.head(model), model)
+
+    async def edit(self, model: str, edit: Edit, caller: Caller) -> Head:
+        """Change description and tags. Raises `ModelNotFoundError`, `MetadataTooLargeError`."""
+        operation = caller.operation()
+
+        async def decide(head: Head | None) -> Decision[Head]:
+            return changes.edit_model(existing(head, model), edit, operation)
+
+        async def replay(_: int | None) -> Head:
+            return await self.get(model)
+
+        return await self._ledger.commit(model, operation, decide, replay=replay)
+
+    async def delete(self, model: str, caller: Caller) -> None:
+        """Delete a model that has no production version and no alias; its versions go to the trash.
+
+        The model is gone with the first step. Many versions take several; if they are interrupted, a repeat (or
+        `model-registry sweep`) goes on. Raises `ModelNotFoundError`, `ModelNotEmptyError`.
+        """
+        more = await self._delete_some(model, caller)
+        while more:
+            more = await self._delete_some(model, replace(caller, idempotency=None))
+
+    async def _delete_some(self, model: str, caller: Caller) -> bool:
+        """Take one step; whether more are needed."""
+        operation = caller.operation()
+
+        async def decide(head: Head | None) -> Decision[tuple[tuple[Upload, ...], bool]]:
+            if head is None or (head.deleted_at and not head.emptying):
+                raise ModelNotFoundError(model)
+            versions, more_versions = await self._versions.take(model, changes.MAX_MOVES)
+            uploads, more_uploads = await self._versions.take_uploads(model, changes.MAX_MOVES - len(versions))
+            return changes.delete_model(
+                head,
+                versions,
+                uploads,
+                operation,
+                purge_after=operation.at + self._policy.trash_ttl,
+                more=more_versions or more_uploads,
+            )
+
+        async def replay(_: int | None) -> tuple[tuple[Upload, ...], bool]:
+            head = await self._heads.find(model)
+            return (), head is not None and head.emptying
+
+        uploads, more = await self._ledger.commit(model, operation, decide, replay=replay)
+        await concurrently(lambda upload: drop_parts(self._store, upload), uploads)
+        return more

@@ -1,0 +1,62 @@
+"""What a caller can do with stages."""
+
+from app.domain import changes
+from app.domain.changes import Decision, StageRequest
+from app.domain.errors import PreconditionRequiredError
+from app.domain.models import Head, Version
+from app.domain.values import UNSET, Unset
+from app.repositories.ledger import Ledger
+from app.services.caller import Caller
+from app.services.models import existing
+from app.services.versions import VersionService
+
+
+class StageService:
+    """Promote, demote, archive, roll back."""
+
+    def __init__(self, ledger: Ledger, versions: VersionService) -> None:
+        self._ledger = ledger
+        self._versions = versions
+
+    async def move(self, model: str, number: int, request: StageRequest, caller: Caller) -> Version:
+        """Move a version to a stage; promoting it archives the production version, in one step.
+
+        Raises `ModelNotFoundError`, `VersionNotFoundError`, `ProductionChangedError`, `NotNewerError`.
+        """
+        operation = caller.operation()
+
+        async def decide(head: Head | None) -> Decision[Version]:
+            live = existing(head, model)
+            version = await self._versions.require(model, number)
+            return changes.move(live, version, await self._holder(live, number), request, operation)
+
+        return await self._ledger.commit(
+            model, operation, decide, replay=lambda _: self._versions.get_number(model, number)
+        )
+
+    async def roll_back(
+        self, model: str, caller: Caller, *, expected_production: int | None | Unset = UNSET, comment: str | None = None
+    ) -> Version:
+        """Give production back to the version that held it before.
+
+        Raises `PreconditionRequiredError` without a key or a fence, for a blind repeat would walk back twice;
+        `ModelNotFoundError`, `ProductionChangedError`, `NoEarlierProductionError`.
+        """
+        if caller.idempotency is None and isinstance(expected_production, Unset):
+            raise PreconditionRequiredError
+        operation = caller.operation()
+
+        async def decide(head: Head | None) -> Decision[Version]:
+            live = existing(head, model)
+            number = changes.roll_back_target(live, expected_production=expected_production)
+            target = await self._versions.require(model, number)
+            return changes.roll_back(live, target, await self._holder(live, number), operation, comment=comment)
+
+        return await self._ledger.commit(
+            model, operation, decide, replay=lambda number: self._versions.get_number(model, number)
+        )
+
+    async def _holder(self, head: Head, number: int) -> Version | None:
+        """The production version, if it is another than `number`."""
+        holder = head.production_version
+        return None if holder in {None, number} else await self._versions.require(head.model, int(holder or 0))

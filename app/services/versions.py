@@ -1,0 +1,146 @@
+"""What a caller can do with complete versions."""
+
+from dataclasses import replace
+from typing import Final
+
+from app.domain import changes
+from app.domain.artifacts import Artifact
+from app.domain.changes import Decision, Edit
+from app.domain.errors import VersionNotFoundError
+from app.domain.models import Head, Version
+from app.domain.values import Ref, RefKind, Stage
+from app.repositories.ledger import Ledger
+from app.repositories.pages import Listed
+from app.repositories.versions import Versions
+from app.services.caller import Caller
+from app.services.concurrently import concurrently
+from app.services.models import existing
+from app.services.policy import Policy
+from app.storage.objects import ObjectStore
+
+MAX_LOOKS: Final = 3
+
+
+class VersionService:
+    """Find, list, edit, delete and restore versions."""
+
+    def __init__(self, ledger: Ledger, versions: Versions, store: ObjectStore, policy: Policy) -> None:
+        self._ledger = ledger
+        self._versions = versions
+        self._store = store
+        self._policy = policy
+
+    async def list(self, model: str, *, stage: Stage | None, cursor: str | None, limit: int) -> Listed[Version]:
+        """Versions newest first, of one stage or all. Raises `ModelNotFoundError`, `InvalidCursorError`."""
+        head = existing(await self._ledger.head(model), model)
+        page = await self._versions.list(
+            model,
+            lambda version: stage is None or version.seen_from(head).stage is stage,
+            scope=f"versions {model} {stage or ''}",
+            cursor=cursor,
+            limit=limit,
+        )
+        sized = await concurrently(self._sized, page.items)
+        return Listed([version.seen_from(head) for version in sized], page.next_cursor)
+
+    async def get(self, model: str, ref: Ref) -> Version:
+        """The version that answers to a ref. Raises `ModelNotFoundError`, `VersionNotFoundError`."""
+        return await self._sized((await self.resolve(model, ref))[1])
+
+    async def resolve(self, model: str, ref: Ref) -> tuple[Head, Version]:
+        """The version that answers to a ref, and the head by which it does: as both were at one instant.
+
+        Head and version are two consistent reads; if a change came between them, both are read again.
+        """
+        for _ in range(MAX_LOOKS):
+            head = existing(await self._ledger.head(model), model)
+            version = await self._find(head, ref)
+            if version and version.agrees_with(head):
+                break
+            if version is None and ref.kind in {RefKind.NUMBER, RefKind.COMMIT, RefKind.STAGING}:
+                break
+        if version is None or (ref.kind is RefKind.COMMIT and version.commit != ref.text):
+            raise VersionNotFoundError(model, ref.text)
+        return head, version.seen_from(head)
+
+    async def edit(self, model: str, number: int, edit: Edit, caller: Caller) -> Version:
+        """Change description, metrics and tags. Raises `VersionNotFoundError`, `MetadataTooLargeError`."""
+        operation = caller.operation()
+
+        async def decide(head: Head | None) -> Decision[Version]:
+            live = existing(head, model)
+            return changes.edit_version(live, await self.require(model, number), edit, operation)
+
+        return await self._ledger.commit(model, operation, decide, replay=lambda _: self.get_number(model, number))
+
+    async def delete(self, model: str, number: int, caller: Caller) -> None:
+        """Move a version to the trash. Raises `VersionNotFoundError`, `VersionInUseError`."""
+        operation = caller.operation()
+
+        async def decide(head: Head | None) -> Decision[None]:
+            live = existing(head, model)
+            version = await self.require(model, number)
+            latest = live.latest_version
+            if number == latest:
+                latest = await self._versions.newest_but(model, number)
+            purge_after = operation.at + self._policy.trash_ttl
+            return changes.delete_version(live, version, operation, purge_after=purge_after, new_latest=latest)
+
+        async def replay(_: int | None) -> None:
+            return None
+
+        await self._ledger.commit(model, operation, decide, replay=replay)
+
+    async def restore(self, model: str, number: int, caller: Caller) -> Version:
+        """Take a version out of the trash, and a deleted model with it. Raises `VersionNotFoundError`."""
+        operation = caller.operation()
+
+        async def decide(head: Head | None) -> Decision[Version]:
+            trashed = await self._versions.find_trashed(model, number)
+            if head is None or trashed is None:
+                raise VersionNotFoundError(model, str(number))
+            return changes.restore(head, trashed, operation)
+
+        return await self._ledger.commit(model, operation, decide, replay=lambda _: self.get_number(model, number))
+
+    async def require(self, model: str, number: int) -> Version:
+        """A live version as kept. Raises `VersionNotFoundError`."""
+        version = await self._versions.find(model, number)
+        if version is None:
+            raise VersionNotFoundError(model, str(number))
+        return version
+
+    async def get_number(self, model: str, number: int | None) -> Version:
+        """The version with this number. Raises `ModelNotFoundError`, `VersionNotFoundError`."""
+        return await self.get(model, Ref(RefKind.NUMBER, str(number), number))
+
+    async def _find(self, head: Head, ref: Ref) -> Version | None:
+        if ref.kind is RefKind.STAGING:
+            return await self._versions.newest_in_staging(head.model)
+        number = _number(head, ref)
+        return None if number is None else await self._versions.find(head.model, number)
+
+    async def _sized(self, version: Version) -> Version:
+        """Ask the store for what an adopted version does not know of itself."""
+
+        async def sized(artifact: Artifact) -> Artifact:
+            if artifact.size is not None:
+                return artifact
+            stored = await self._store.head(artifact.key)
+            return replace(artifact, size=stored.size) if stored else artifact
+
+        if version.size is not None:
+            return version
+        return replace(version, artifacts=tuple(await concurrently(sized, version.artifacts)))
+
+
+def _number(head: Head, ref: Ref) -> int | None:
+    match ref.kind:
+        case RefKind.LATEST:
+            return head.latest_version
+        case RefKind.PRODUCTION:
+            return head.production_version
+        case RefKind.ALIAS:
+            return head.aliases.get(ref.text)
+        case _:
+            return ref.number

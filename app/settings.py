@@ -1,0 +1,45 @@
+"""Every variable of the service, its default, unit and meaning. AWS itself is configured by the standard `AWS_*`."""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_WEEK = 7 * 24 * 3600
+
+
+class Settings(BaseSettings):
+    """Read from `REGISTRY_…` environment variables; see the README for the same as a table."""
+
+    model_config = SettingsConfigDict(env_prefix="REGISTRY_", env_ignore_empty=True, frozen=True)
+
+    auth: Literal["none"] | None = Field(
+        None, description="Who may call. Only `none` (anybody who reaches the port) exists yet, and must be said."
+    )
+    backend: Literal["aws", "local"] = Field("aws", description="Where everything is kept.")
+    data_dir: Path = Field(Path("registry-data"), description="The folder of the `local` backend.")
+    table: str = Field("model-registry", description="DynamoDB table of the `aws` backend.")
+    bucket: str | None = Field(None, description="S3 bucket of the `aws` backend; it has no default.")
+    s3_public_url: str | None = Field(
+        None, description="S3 as callers see it, if that differs from what the service itself uses."
+    )
+    public_url: str = Field(
+        "http://127.0.0.1:8000",
+        description="The service as callers see it: URLs of the `local` backend's bytes start with it.",
+    )
+    upload_url_ttl: int = Field(3600, ge=60, le=_WEEK, description="Life of upload URLs, in seconds.")
+    download_url_ttl: int = Field(900, ge=60, le=_WEEK, description="Life of download URLs, in seconds.")
+    multipart_threshold: int = Field(
+        100 * 1024 * 1024, ge=0, le=5 * 1024**3, description="Artifacts larger than this go up in parts, in bytes."
+    )
+    upload_ttl: int = Field(24 * 3600, ge=60, description="After this an incomplete upload may be swept, in seconds.")
+    trash_ttl: int = Field(_WEEK, ge=3600, description="After this a deleted version may be purged, in seconds.")
+    docs: bool = Field(False, description="Serve interactive documentation under `/docs`.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="The least severe log line.")
+
+    @model_validator(mode="after")
+    def _needs_a_bucket(self) -> Self:
+        if self.backend == "aws" and not self.bucket:
+            raise ValueError("REGISTRY_BUCKET is not set: name the S3 bucket, or set REGISTRY_BACKEND=local")
+        return self

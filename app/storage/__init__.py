@@ -1,0 +1,1 @@
+"""The two seams, Table and ObjectStore, and their drivers."""

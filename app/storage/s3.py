@@ -1,0 +1,220 @@
+"""The `ObjectStore` on S3."""
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
+
+import aioboto3
+from botocore.exceptions import ClientError
+
+from app.domain.values import Digest
+from app.storage import s3_answers
+from app.storage.aws import Resource, code_of
+from app.storage.objects import (
+    MultipartGone,
+    MultipartRefused,
+    ObjectGone,
+    OpenMultipart,
+    PresignedUrl,
+    StoredObject,
+    StoredPart,
+    attachment,
+)
+from app.storage.s3_clients import Credentials, explained, find_credentials, honest_life, open_clients
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3 import S3Client
+    from types_aiobotocore_s3.type_defs import CompletedPartTypeDef
+
+_BLOCK: Final = 1024 * 1024
+_NOT_FOUND: Final = frozenset({"404", "NoSuchKey", "NoSuchVersion"})
+_REFUSED: Final = frozenset(
+    {
+        "BadDigest",
+        "ConditionalRequestConflict",
+        "EntityTooSmall",
+        "InvalidPart",
+        "InvalidPartOrder",
+        "InvalidRequest",
+        "OperationAborted",
+        "PreconditionFailed",
+    }
+)
+
+
+class S3Store:
+    """Objects in one bucket."""
+
+    def __init__(self, client: "S3Client", signer: "S3Client", credentials: Credentials, bucket: str) -> None:
+        self._client = client
+        self._signer = signer
+        self._credentials = credentials
+        self._bucket = bucket
+        self._resource = Resource("bucket", bucket, client.meta.region_name, client.meta.endpoint_url)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, session: aioboto3.Session, bucket: str, *, public_url: str | None, endpoint_url: str | None = None
+    ) -> AsyncIterator[Self]:
+        """Open clients for a bucket; it need not exist yet. Callers reach S3 at `public_url`, if that is another.
+
+        Raises `StoreUnavailable` where AWS is not configured.
+        """
+        resource = Resource("bucket", bucket, session.region_name)
+        credentials = await find_credentials(session, resource)
+        opening = open_clients(session, resource, public_url=public_url, endpoint_url=endpoint_url)
+        async with opening as (client, signer):
+            yield cls(client, signer, credentials, bucket)
+
+    def uri(self, key: str) -> str:
+        """Name the object as `s3://bucket/key`."""
+        return f"s3://{self._bucket}/{key}"
+
+    def key_of(self, uri: str) -> str | None:
+        """Return the key of an object in this bucket; `None` for anything else."""
+        prefix = self.uri("")
+        return uri.removeprefix(prefix) or None if uri.startswith(prefix) else None
+
+    async def presign_put(self, key: str, *, size: int, sha256: Digest, ttl: timedelta) -> PresignedUrl:
+        """Allow one PUT of exactly these bytes, where no object is yet."""
+        parameters = {"ContentLength": size, "ChecksumSHA256": sha256.as_s3_checksum(), "IfNoneMatch": "*"}
+        return await self._presign("PUT", "put_object", key, parameters, ttl)
+
+    async def presign_part(
+        self, key: str, multipart_id: str, number: int, *, size: int, sha256: Digest, ttl: timedelta
+    ) -> PresignedUrl:
+        """Allow PUTs of exactly these bytes as one part."""
+        signed = {"ContentLength": size, "ChecksumSHA256": sha256.as_s3_checksum()}
+        parameters = {"UploadId": multipart_id, "PartNumber": number, **signed}
+        return await self._presign("PUT", "upload_part", key, parameters, ttl)
+
+    async def presign_get(self, key: str, *, version_id: str | None, filename: str, ttl: timedelta) -> PresignedUrl:
+        """Allow reading, `Range` included; a browser saves it as `filename`."""
+        parameters = {
+            "ResponseContentDisposition": attachment(filename),
+            "ResponseContentType": "application/octet-stream",
+            **_version(version_id),
+        }
+        return await self._presign("GET", "get_object", key, parameters, ttl)
+
+    async def _presign(
+        self, method: Literal["GET", "PUT"], operation: str, key: str, parameters: Mapping[str, Any], ttl: timedelta
+    ) -> PresignedUrl:
+        life = await honest_life(self._credentials, ttl, self._resource)
+        seconds = int(life.total_seconds())
+        signed_at = datetime.now(UTC).replace(microsecond=0)
+        with explained(self._resource):
+            url = await self._signer.generate_presigned_url(
+                operation, Params={"Bucket": self._bucket, "Key": key, **parameters}, ExpiresIn=seconds
+            )
+        expires_at = signed_at + timedelta(seconds=seconds)
+        return PresignedUrl(method=method, url=url, headers=s3_answers.headers_of(parameters), expires_at=expires_at)
+
+    async def head(self, key: str, *, version_id: str | None = None) -> StoredObject | None:
+        """Describe an object; `None` if there is none."""
+        try:
+            with self._absence():
+                answer = await self._client.head_object(
+                    Bucket=self._bucket, Key=key, ChecksumMode="ENABLED", **_version(version_id)
+                )
+        except ObjectGone:
+            return None
+        return s3_answers.described(key, answer)
+
+    async def begin(self, key: str) -> str:
+        """Open a multipart object whose parts carry SHA-256 checksums, and return its id."""
+        with explained(self._resource):
+            answer = await self._client.create_multipart_upload(
+                Bucket=self._bucket, Key=key, ChecksumAlgorithm="SHA256"
+            )
+        return answer["UploadId"]
+
+    async def list_parts(self, key: str, multipart_id: str) -> Sequence[StoredPart]:
+        """Say which parts have arrived, by number. Raises `MultipartGone`."""
+        pages = self._client.get_paginator("list_parts").paginate(Bucket=self._bucket, Key=key, UploadId=multipart_id)
+        with self._multipart_refusals():
+            return [s3_answers.part(entry) async for page in pages for entry in page.get("Parts", [])]
+
+    async def complete(self, key: str, multipart_id: str, parts: Sequence[StoredPart]) -> None:
+        """Make the object out of exactly these parts, where no object is yet.
+
+        Raises `MultipartGone` and `MultipartRefused`, either also on a repeat after success.
+        """
+        with self._multipart_refusals():
+            await self._client.complete_multipart_upload(
+                Bucket=self._bucket,
+                Key=key,
+                UploadId=multipart_id,
+                MultipartUpload={"Parts": [_completed(part) for part in parts]},
+                MpuObjectSize=sum(part.size for part in parts),
+                IfNoneMatch="*",
+            )
+
+    @contextmanager
+    def _multipart_refusals(self) -> Iterator[None]:
+        with explained(self._resource):
+            try:
+                yield
+            except ClientError as error:
+                if code_of(error) == "NoSuchUpload":
+                    raise MultipartGone from None
+                if code_of(error) in _REFUSED:
+                    raise MultipartRefused from None
+                raise
+
+    async def abort(self, key: str, multipart_id: str) -> None:
+        """Drop a multipart object and its parts; nothing to drop is fine."""
+        with suppress(MultipartGone), self._multipart_refusals():
+            await self._client.abort_multipart_upload(Bucket=self._bucket, Key=key, UploadId=multipart_id)
+
+    async def delete(self, key: str, *, version_id: str | None = None) -> None:
+        """Remove an object, or one version of it for good; nothing to remove is fine."""
+        with suppress(ObjectGone), self._absence():
+            await self._client.delete_object(Bucket=self._bucket, Key=key, **_version(version_id))
+
+    async def read(self, key: str, *, version_id: str | None = None) -> AsyncIterator[bytes]:
+        """Read an object through, in blocks of at most 1 MiB. Raises `ObjectGone`."""
+        with self._absence():
+            answer = await self._client.get_object(Bucket=self._bucket, Key=key, **_version(version_id))
+            async with answer["Body"]:
+                async for block in answer["Body"].iter_chunks(_BLOCK):
+                    yield block
+
+    @contextmanager
+    def _absence(self) -> Iterator[None]:
+        with explained(self._resource):
+            try:
+                yield
+            except ClientError as error:
+                if code_of(error) in _NOT_FOUND:
+                    raise ObjectGone from None
+                raise
+
+    async def list_objects(self, prefix: str) -> AsyncIterator[StoredObject]:
+        """Find every object whose key starts with `prefix`; S3 lists them without digests."""
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
+        with explained(self._resource):
+            async for page in pages:
+                for entry in page.get("Contents", []):
+                    yield s3_answers.listed(entry)
+
+    async def list_multiparts(self, prefix: str) -> AsyncIterator[OpenMultipart]:
+        """Find every open multipart object whose key starts with `prefix`."""
+        pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self._bucket, Prefix=prefix)
+        with explained(self._resource):
+            async for page in pages:
+                for entry in page.get("Uploads", []):
+                    yield s3_answers.open_multipart(entry)
+
+
+def _version(version_id: str | None) -> Mapping[str, Any]:
+    return {} if version_id is None else {"VersionId": version_id}
+
+
+def _completed(part: StoredPart) -> "CompletedPartTypeDef":
+    completed: CompletedPartTypeDef = {"PartNumber": part.number, "ETag": part.etag}
+    if part.sha256 is not None:
+        completed["ChecksumSHA256"] = part.sha256.as_s3_checksum()
+    return completed

@@ -1,0 +1,113 @@
+"""The two S3 clients: one talks to S3, one only signs for the endpoint that callers see."""
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from urllib.parse import urlsplit
+
+import aioboto3
+from aiobotocore.config import AioConfig
+from botocore.exceptions import NoCredentialsError, NoRegionError
+
+from app.storage.aws import CONFIG, FAILURES, Resource, explain
+from app.storage.objects import StoreUnavailable
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3 import S3Client
+
+S3_CONFIG: Final = CONFIG.merge(
+    AioConfig(
+        signature_version="s3v4",
+        read_timeout=20,
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )
+)
+"""SigV4 by name: botocore presigns with SigV2 in some regions otherwise. Large objects take long to complete."""
+
+SHORTEST_LIFE: Final = timedelta(seconds=120)
+_MARGIN: Final = timedelta(seconds=60)
+_NOT_RENEWED: Final = "The AWS credentials are about to expire and were not renewed. Check the role in use."
+_AWS_HOST: Final = re.compile(r"s3[.-].*\.amazonaws\.com(\.cn)?\Z")
+
+
+class Credentials(Protocol):
+    """What botocore's credentials can do; those that expire also have `_expiry_time`."""
+
+    async def get_frozen_credentials(self) -> Any:
+        """Renew the credentials if they are close to their end."""
+        ...
+
+
+@contextmanager
+def explained(resource: Resource) -> Iterator[None]:
+    """Turn every failure of botocore into `StoreUnavailable`, with a sentence for an operator."""
+    try:
+        yield
+    except (*FAILURES, ValueError) as error:
+        raise StoreUnavailable(explain(error, resource)) from error
+
+
+@asynccontextmanager
+async def open_clients(
+    session: aioboto3.Session, bucket: Resource, *, public_url: str | None, endpoint_url: str | None
+) -> "AsyncIterator[tuple[S3Client, S3Client]]":
+    """Open the client that talks and the client that signs. Raises `StoreUnavailable` where AWS is not configured."""
+    with explained(bucket):
+        endpoint = endpoint_url or await _endpoint(session)
+        talking = _client(session, endpoint, endpoint_url)
+        signing = _client(session, public_url or endpoint, public_url or endpoint_url)
+    async with talking as client, signing as signer:
+        yield client, signer
+
+
+async def _endpoint(session: aioboto3.Session) -> str:
+    if session.region_name is None:
+        raise NoRegionError
+    async with session.client("s3", config=S3_CONFIG) as client:
+        return client.meta.endpoint_url
+
+
+def _client(session: aioboto3.Session, seen_as: str, endpoint_url: str | None) -> Any:
+    config = S3_CONFIG.merge(AioConfig(s3={"addressing_style": addressing_style(seen_as)}))
+    return session.client("s3", config=config, endpoint_url=endpoint_url)
+
+
+def addressing_style(endpoint: str) -> str:
+    """Name the bucket in the host on AWS, and in the path elsewhere: other servers have one host."""
+    return "virtual" if _AWS_HOST.match(urlsplit(endpoint).hostname or "") else "path"
+
+
+async def find_credentials(session: aioboto3.Session, bucket: Resource) -> Credentials:
+    """Return the credentials that sign; they renew themselves. Raises `StoreUnavailable` if there are none."""
+    with explained(bucket):
+        found = await cast("Any", session.get_credentials())
+        if found is None:
+            raise NoCredentialsError
+    return cast("Credentials", found)
+
+
+async def honest_life(credentials: Credentials, asked: timedelta, bucket: Resource) -> timedelta:
+    """Return how long a URL signed now will live: a URL dies with the credentials that signed it.
+
+    Raises `StoreUnavailable` if the credentials are about to expire and cannot be renewed.
+    """
+    await _renew(credentials, bucket)
+    expires_at: datetime | None = getattr(credentials, "_expiry_time", None)
+    if expires_at is None:
+        return asked
+    left = expires_at - datetime.now(UTC) - _MARGIN
+    if left < min(asked, SHORTEST_LIFE):
+        raise StoreUnavailable(_NOT_RENEWED)
+    return min(asked, left)
+
+
+async def _renew(credentials: Credentials, bucket: Resource) -> None:
+    with explained(bucket):
+        try:
+            await credentials.get_frozen_credentials()
+        except RuntimeError as error:
+            # botocore's answer to a source that hands out expired credentials.
+            raise StoreUnavailable(_NOT_RENEWED) from error

@@ -1,0 +1,27 @@
+"""Servers that stand in for AWS, one of each for the whole session; and AWS itself, where the environment names it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support import servers
+from tests.support.servers import AwsServer
+
+
+@pytest.fixture(scope="session")
+def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsServer]:
+    """S3 and DynamoDB: a ministack of this session, or what AWS_ENDPOINT_URL and its like point at."""
+    if (given := servers.from_environment()) is not None:
+        yield given
+        return
+    with servers.ministack(tmp_path_factory.mktemp("ministack")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def dynamodb_local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsServer]:
+    """DynamoDB by Amazon's own engine; skipped where Java or npm is missing."""
+    if missing := servers.why_no_dynamodb_local():
+        pytest.skip(missing)
+    with servers.dynamodb_local(tmp_path_factory.mktemp("dynamodb-local")) as server:
+        yield server

@@ -1,0 +1,105 @@
+"""What a caller does with an object store's URLs, and a server for those of the local store."""
+
+import hashlib
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+
+from app.domain import errors
+from app.domain.values import Digest
+from app.storage import file_routes
+from app.storage.files import FileStore
+from app.storage.objects import ObjectStore, PresignedUrl
+
+MINUTE = timedelta(minutes=1)
+
+STATUS: Mapping[type[errors.RegistryError], int] = {
+    errors.NotFoundError: 404,
+    errors.ForbiddenError: 403,
+    errors.PreconditionFailedError: 412,
+    errors.LengthRequiredError: 411,
+    errors.RangeNotSatisfiableError: 416,
+    errors.MalformedError: 400,
+    errors.TemporaryError: 503,
+}
+
+
+def digest_of(content: bytes) -> Digest:
+    return Digest(hashlib.sha256(content).hexdigest())
+
+
+async def presign(store: ObjectStore, key: str, content: bytes, ttl: timedelta = MINUTE) -> PresignedUrl:
+    return await store.presign_put(key, size=len(content), sha256=digest_of(content), ttl=ttl)
+
+
+async def presign_part(
+    store: ObjectStore, key: str, multipart_id: str, number: int, content: bytes, ttl: timedelta = MINUTE
+) -> PresignedUrl:
+    return await store.presign_part(key, multipart_id, number, size=len(content), sha256=digest_of(content), ttl=ttl)
+
+
+async def send(
+    http: httpx.AsyncClient,
+    signed: PresignedUrl,
+    content: bytes | AsyncIterator[bytes] = b"",
+    *,
+    url: str | None = None,
+    headers: Mapping[str, str | None] | None = None,
+) -> httpx.Response:
+    """Do what the URL says, but for another `url` or other `headers`: one that is `None` is left out."""
+    wanted = {name: value for name, value in {**signed.headers, **(headers or {})}.items() if value is not None}
+    return await http.request(signed.method, url or signed.url, content=content, headers=wanted)
+
+
+async def store_bytes(http: httpx.AsyncClient, store: ObjectStore, key: str, content: bytes) -> None:
+    answer = await send(http, await presign(store, key, content), content)
+    assert answer.status_code == 200, answer.text
+
+
+async def read_all(store: ObjectStore, key: str, version_id: str | None = None) -> bytes:
+    return b"".join([block async for block in store.read(key, version_id=version_id)])
+
+
+def local_app(folder: Path) -> FastAPI:
+    """The file routes and nothing else."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
+        yield {"files": await FileStore.open(folder, public_url="http://unused")}
+
+    app = FastAPI(lifespan=lifespan)
+    app.include_router(file_routes.router)
+    app.add_exception_handler(errors.RegistryError, _problem)
+    return app
+
+
+async def _problem(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, errors.RegistryError)
+    status = next(STATUS[base] for base in type(error).__mro__ if base in STATUS)
+    headers = {"content-range": error.content_range} if isinstance(error, errors.RangeNotSatisfiableError) else {}
+    return JSONResponse({"code": error.code(), "detail": str(error)}, status, headers)
+
+
+@contextmanager
+def serving(app: FastAPI, port: int) -> Iterator[str]:
+    """Serve on loopback from a thread until the block ends."""
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", access_log=False))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join()
