@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 from fastapi import Depends, Header, Path, Query, Request
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
+from app.domain.downloads import ANY_COMMIT
 from app.domain.events import IdempotencyKey
 from app.domain.values import MAX_VERSION, AliasName, ArtifactPath, ModelName, Ref, parse_ref
 from app.services.aliases import AliasService
@@ -20,6 +21,7 @@ from app.services.uploads import UploadService
 from app.services.versions import VersionService
 
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,9}\Z")
+REF_PATTERN: Final = r"^(?:v?[1-9][0-9]{0,9}|[a-z][a-z0-9._-]{0,63}|[0-9a-f]{40})$"
 _ETAG: Final = re.compile(r'(?:W/)?"([0-9a-f]{40})"')
 
 
@@ -55,11 +57,11 @@ Model = Annotated[ModelName, Path(description="The model's name.")]
 Alias = Annotated[AliasName, Path(description="The alias.")]
 Number = Annotated[
     int,
-    Path(alias="version", description="The version's number."),
+    Path(description="The version's number, from 1."),
     BeforeValidator(_parse_number),
     WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MAX_VERSION}),
 ]
-FilePath = Annotated[ArtifactPath, Path(alias="path", description="The artifact's path in the version.")]
+FilePath = Annotated[ArtifactPath, Path(description="The artifact's path in the version.")]
 Limit = Annotated[int, Query(ge=1, le=100, description="Entries a page.")]
 Cursor = Annotated[str | None, Query(description="Continues a list: `next_cursor` of the page before.")]
 
@@ -67,8 +69,9 @@ Cursor = Annotated[str | None, Query(description="Continues a list: `next_cursor
 async def _read_ref(
     ref: Annotated[
         str,
-        Path(description="A version number, latest, production, staging, an alias, or a commit."),
+        Path(description="A version number (`3` or `v3`), latest, production, staging, an alias, or a commit."),
         AfterValidator(_check_ref),
+        WithJsonSchema({"type": "string", "pattern": REF_PATTERN, "examples": ["production", "3", "champion"]}),
     ],
 ) -> Ref:
     return parse_ref(ref)
@@ -82,6 +85,7 @@ async def _read_caller(
     idempotency_key: Annotated[
         str | None,
         Header(
+            alias="Idempotency-Key",
             description="Makes a repeat of this request take effect once, for 24 hours.",
             min_length=1,
             max_length=255,
@@ -93,8 +97,8 @@ async def _read_caller(
     key = None
     if idempotency_key is not None:
         key = IdempotencyKey(
-            name=_digest(principal, request.method, request.url.path, idempotency_key),
-            request_hash=_digest(request.url.query, (await request.body()).hex()),
+            name=_digest(principal, request.method, request.scope["path"], idempotency_key),
+            request_hash=_digest(request.scope["query_string"].hex(), (await request.body()).hex()),
         )
     return CallerInfo(principal=principal, request_id=request.state.request_id, idempotency=key)
 
@@ -102,8 +106,17 @@ async def _read_caller(
 Caller = Annotated[CallerInfo, Depends(_read_caller)]
 
 
-async def _read_known_commits(if_none_match: Annotated[str | None, Header()] = None) -> frozenset[str]:
-    return frozenset(_ETAG.findall(if_none_match or ""))
+async def _read_known_commits(
+    if_none_match: Annotated[
+        str | None,
+        Header(
+            alias="If-None-Match",
+            description="ETags of earlier answers; if one still holds, the answer is an empty 304.",
+        ),
+    ] = None,
+) -> frozenset[str]:
+    given = (if_none_match or "").strip()
+    return frozenset([ANY_COMMIT] if given == ANY_COMMIT else _ETAG.findall(given))
 
 
 KnownCommits = Annotated[frozenset[str], Depends(_read_known_commits)]

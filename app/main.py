@@ -10,13 +10,14 @@ from app import logging, problems
 from app.lifespan import State, build, open_storage
 from app.metrics import Metrics
 from app.middleware import Guarded, Observed
+from app.openapi import DocumentedApi
 from app.routers import aliases, downloads, events, health, models, stages, uploads, versions
 from app.settings import Settings
 from app.storage import file_routes
 
 AUTH_SENTENCE = (
-    "REGISTRY_AUTH is not set. Nothing but REGISTRY_AUTH=none exists yet: everybody who reaches the port may do everything."
-    " Set it if a network you trust stands before the service."
+    "REGISTRY_AUTH is not set. Nothing but REGISTRY_AUTH=none exists yet: whoever reaches the port may do everything."
+    " Set it if only a network that you trust reaches the port."
 )
 
 
@@ -30,18 +31,19 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         raise ValueError(AUTH_SENTENCE)
     logging.configure(settings.log_level)
     metrics = Metrics()
-    app = FastAPI(
+    app = DocumentedApi(
         title="Model registry",
         version=version("model-registry"),
         summary="One production version per model, at every instant.",
         lifespan=_lifespan(settings),
-        responses=problems.RESPONSES,
+        responses=problems.OTHERWISE,
         docs_url="/docs" if settings.docs else None,
         redoc_url=None,
+        redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
     )
     for router in (models, uploads, versions, stages, aliases, downloads, events):
-        app.include_router(router.router, prefix="/v1/models")
+        app.include_router(router.router)
     app.include_router(health.create_router(metrics))
     if settings.backend == "local":
         app.include_router(file_routes.router)

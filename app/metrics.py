@@ -12,9 +12,7 @@ class Metrics:
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         labels = ["method", "route", "status"]
-        self._requests = Counter(
-            "registry_requests", "Requests by route and status.", labels, registry=self._registry
-        )
+        self._requests = Counter("registry_requests", "Requests by route and status.", labels, registry=self._registry)
         self._seconds = Histogram(
             "registry_request_seconds", "Seconds from request to last byte.", ["route"], registry=self._registry
         )

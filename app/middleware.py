@@ -96,7 +96,7 @@ class Guarded:
             await self._limited(scope, receive, send)
 
     async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if int(_content_length(scope)) > MAX_BODY:
+        if _announced_length(scope) > MAX_BODY:
             await problem(Request(scope), RequestTooLargeError(MAX_BODY))(scope, receive, send)
             return
         arrived = 0
@@ -117,6 +117,6 @@ def _request_id(scope: Scope) -> str:
     return given if _REQUEST_ID.match(given) else uuid4().hex
 
 
-def _content_length(scope: Scope) -> str:
-    given = Headers(scope=scope).get("content-length", "0")
-    return given if given.isascii() and given.isdigit() else "0"
+def _announced_length(scope: Scope) -> int:
+    given = Headers(scope=scope).get("content-length", "")
+    return int(given[:19]) if given.isascii() and given.isdigit() else 0

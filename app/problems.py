@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from http import HTTPStatus
 from typing import Any, Final
+from urllib.parse import quote
 
 import structlog
 from fastapi import FastAPI
@@ -11,22 +12,30 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.routing import Match
 
 from app.domain.errors import (
     ConflictError,
+    ContentionError,
     ForbiddenError,
+    IdempotencyKeyReusedError,
     InvalidError,
     InvalidRequestError,
     LengthRequiredError,
     MalformedError,
+    MalformedPathError,
     NotFoundError,
+    OutcomeUnknownError,
     PreconditionFailedError,
     PreconditionRequiredError,
     RangeNotSatisfiableError,
     RegistryError,
+    RequestTooLargeError,
     TemporaryError,
     TooLargeError,
+    UnavailableError,
 )
+from app.openapi import header
 from app.schemas.problems import Problem
 
 STATUS: Final[Mapping[type[RegistryError], int]] = {
@@ -46,13 +55,16 @@ STATUS: Final[Mapping[type[RegistryError], int]] = {
 
 MEDIA_TYPE: Final = "application/problem+json"
 
-_PROBLEM: Final = {"content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
+Responses = dict[int | str, dict[str, Any]]
 
-RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
-    422: {"description": "A value is outside its rules.", **_PROBLEM},
-    "default": {"description": "Whatever else went wrong.", **_PROBLEM},
-}
+_PROBLEM: Final = {"content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+
+OTHERWISE: Final[Responses] = {"default": {"description": "Whatever else went wrong.", **_PROBLEM}}
 """What OpenAPI says of every route; without it FastAPI would promise a body of its own for 422."""
+
+_ALWAYS: Final = (MalformedError, MalformedPathError, InvalidRequestError, UnavailableError)
+OF_BODIES: Final = (RequestTooLargeError,)
+OF_WRITES: Final = (IdempotencyKeyReusedError, ContentionError, OutcomeUnknownError)
 
 _TITLES: Final = {
     413: "Content Too Large",
@@ -66,7 +78,20 @@ _HTTP_PROBLEMS: Final = {
     405: ("method_not_allowed", "This address takes other methods; the Allow header lists them."),
 }
 
+_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+_NO_OBJECT: Final = frozenset({"missing", "model_attributes_type"})
+
 _log = structlog.get_logger("app.problems")
+
+
+def answers(*errors: type[RegistryError]) -> Responses:
+    """What OpenAPI says of the problems of a route: under each status, the codes that it may have."""
+    codes: dict[int, list[str]] = {}
+    for error in (*_ALWAYS, *errors):
+        codes.setdefault(_status(error), []).append(f"`{error.code()}`")
+    described: Responses = {status: {"description": ", ".join(codes[status]), **_PROBLEM} for status in sorted(codes)}
+    described[503]["headers"] = header("Retry-After")
+    return described
 
 
 def install(app: FastAPI) -> None:
@@ -80,8 +105,7 @@ def problem(request: Request, error: RegistryError) -> JSONResponse:
     """The answer to a registry error: its sentence, its code and its own fields."""
     extra = {field.name: getattr(error, field.name) for field in fields(error)}
     extra.pop("reason", None)
-    status = next(STATUS[base] for base in type(error).__mro__ if base in STATUS)
-    return _answer(request, status, error.code(), str(error), headers=_headers(error), extra=extra)
+    return _answer(request, _status(type(error)), error.code(), str(error), headers=_headers(error), extra=extra)
 
 
 def unexpected(request: Request) -> JSONResponse:
@@ -110,10 +134,23 @@ async def _validation_problem(request: Request, error: Exception) -> JSONRespons
 async def _http_problem(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, HTTPException):
         raise error
+    if isinstance(error.__cause__, RegistryError):
+        return problem(request, error.__cause__)
     if error.status_code == HTTPStatus.BAD_REQUEST:
         return problem(request, MalformedError())
     code, detail = _HTTP_PROBLEMS.get(error.status_code, ("http_error", "The request cannot be served."))
-    return _answer(request, error.status_code, code, detail, headers=error.headers)
+    headers = {"allow": _allowed(request)} if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED else error.headers
+    return _answer(request, error.status_code, code, detail, headers=headers)
+
+
+def _allowed(request: Request) -> str:
+    """The methods of all routes at this address; the framework's own answer names those of one route only."""
+
+    def takes(method: str) -> bool:
+        scope = {**request.scope, "method": method}
+        return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
+
+    return ", ".join(method for method in _METHODS if takes(method))
 
 
 def _answer(
@@ -132,12 +169,16 @@ def _answer(
             title=_TITLES.get(status) or HTTPStatus(status).phrase,
             status=status,
             detail=detail,
-            instance=request.url.path,
+            instance=quote(request.scope["path"], safe="/@=+"),
             code=code,
             request_id=request_id(request),
         ).model_dump(),
     }
     return JSONResponse(body, status, headers=headers, media_type=MEDIA_TYPE)
+
+
+def _status(error: type[RegistryError]) -> int:
+    return next(STATUS[base] for base in error.__mro__ if base in STATUS)
 
 
 def request_id(request: Request) -> str:
@@ -154,6 +195,8 @@ def _headers(error: RegistryError) -> dict[str, str]:
 
 
 def _fault(fault: Mapping[str, Any]) -> dict[str, str]:
+    if tuple(fault["loc"]) == ("body",) and fault["type"] in _NO_OBJECT:
+        return {"location": "body", "message": "send a JSON object, with Content-Type: application/json"}
     message = str(fault["msg"]).removeprefix("Value error, ")
     return {"location": _location(fault["loc"]), "message": message[:1].lower() + message[1:]}
 

@@ -14,6 +14,7 @@ from app.domain.errors import (
     AliasNotFoundError,
     AliasReservedError,
     MetadataTooLargeError,
+    ModelBeingDeletedError,
     ModelNotEmptyError,
     NoEarlierProductionError,
     NotNewerError,
@@ -85,7 +86,7 @@ class StageRequest:
 
     stage: Stage
     comment: str | None = None
-    expected_production: int | None | Unset = UNSET
+    expected_production: int | Unset | None = UNSET
     only_newer: bool = False
 
 
@@ -133,14 +134,18 @@ def drop_upload(head: Head, upload: Upload, operation: Operation, *, expired: bo
 def move(
     head: Head, version: Version, holder: Version | None, request: StageRequest, operation: Operation
 ) -> Decision[Version]:
-    """Move a version to a stage. Promoting it archives `holder`, the production version; the fences refuse or pass."""
-    if version.stage is request.stage:
-        return Unchanged(result=version.seen_from(head), version=version.number)
+    """Move a version to a stage. Promoting it archives `holder`, the production version; the fences refuse or pass.
+
+    A version whose item says otherwise than the head (another program wrote it) is not as asked until both say so.
+    """
+    seen = version.seen_from(head)
+    if version.stage is seen.stage is request.stage:
+        return Unchanged(result=seen, version=version.number)
     _check_fence(head, request.expected_production)
     if request.stage is Stage.PRODUCTION:
-        return _promote(head, version, holder, request, operation)
+        return _promote(head, seen, holder, request, operation)
     after = head.with_production(None) if head.production_version == version.number else head
-    return _moved(_step(after, operation), version, None, request, operation)
+    return _moved(_step(after, operation), seen, None, request, operation)
 
 
 def _promote(
@@ -177,7 +182,6 @@ def roll_back(
     holder: Version | None,
     operation: Operation,
     *,
-    expected_production: int | None | Unset = UNSET,
     comment: str | None = None,
 ) -> Change[Version]:
     """Give production back to `target`, the version that held it before, and archive `holder`."""
@@ -199,7 +203,7 @@ def roll_back(
     )
 
 
-def roll_back_target(head: Head, *, expected_production: int | None | Unset = UNSET) -> int:
+def roll_back_target(head: Head, *, expected_production: int | Unset | None = UNSET) -> int:
     """The version that a rollback would lead to. Raises `ProductionChangedError`, `NoEarlierProductionError`."""
     _check_fence(head, expected_production)
     if not head.production_history:
@@ -243,9 +247,7 @@ def remove_alias(head: Head, alias: str, operation: Operation) -> Change[None]:
     return Change(head=after, events=(event,), result=None, version=number)
 
 
-def edit_version(
-    head: Head, version: Version, edit: Edit, operation: Operation
-) -> Decision[Version]:
+def edit_version(head: Head, version: Version, edit: Edit, operation: Operation) -> Decision[Version]:
     """Change what stands beside a version's bytes."""
     edited = replace(
         version,
@@ -281,7 +283,7 @@ def delete_version(
     aliases = head.aliases_of(version.number)
     if head.production_version == version.number or aliases:
         raise VersionInUseError(head.model, version.number, stage=version.stage, aliases=aliases)
-    history = tuple(number for number in head.production_history if number != version.number)
+    history = _forget(version.number, head)
     after = _step(replace(head, latest_version=new_latest, production_history=history), operation)
     event = _event(after, operation, EventType.VERSION_DELETED, version=version.number, origin=version.stage)
     moves = _to_trash(version, operation, purge_after)
@@ -289,7 +291,12 @@ def delete_version(
 
 
 def restore(head: Head, trashed: TrashedVersion, operation: Operation) -> Change[Version]:
-    """Take a version out of the trash, in the stage that it had; a deleted model comes back with it."""
+    """Take a version out of the trash, in the stage that it had; a deleted model comes back with it.
+
+    Raises `ModelBeingDeletedError` while other versions have yet to follow it into the trash.
+    """
+    if head.emptying:
+        raise ModelBeingDeletedError(head.model)
     version = trashed.version
     latest = max(head.latest_version or 0, version.number)
     after = _step(replace(head, latest_version=latest, deleted_at=None), operation)
@@ -315,7 +322,7 @@ def delete_model(
     purge_after: datetime,
     more: bool,
 ) -> Change[tuple[tuple[Upload, ...], bool]]:
-    """Delete a model, or go on emptying a deleted one: move these (at most 30 in all), and note whether `more` remain.
+    """Delete a model, or go on emptying a deleted one: move these (at most 30 in all), and note if `more` remain.
 
     The result is the uploads that were given up, and `more`.
     """
@@ -364,7 +371,7 @@ def catch_up(head: Head, versions: Sequence[Version], operation: Operation) -> D
 
 
 def archive_strays(head: Head, strays: Sequence[Version], operation: Operation) -> Change[bool]:
-    """Archive versions (at most 30) that claim production although the head names another. The result is that it did."""
+    """Archive versions (at most 30) that claim production although the head names another. The result is `True`."""
     after = _step(head, operation, events=len(strays))
     events = tuple(
         _event(
@@ -405,9 +412,7 @@ def _step(head: Head, operation: Operation, *, events: int = 1) -> Head:
     return replace(head, generation=head.generation + events, updated_at=operation.at)
 
 
-def _event(
-    head: Head, operation: Operation, kind: EventType, *, generation: int | None = None, **fields: Any
-) -> Event:
+def _event(head: Head, operation: Operation, kind: EventType, *, generation: int | None = None, **fields: Any) -> Event:
     return Event(
         model=head.model,
         generation=generation or head.generation,
@@ -431,18 +436,25 @@ def _to_trash(version: Version, operation: Operation, purge_after: datetime) -> 
     return Removed(version), Added(trashed)
 
 
-def _check_fence(head: Head, expected: int | None | Unset) -> None:
+def _check_fence(head: Head, expected: int | Unset | None) -> None:
     if not isinstance(expected, Unset) and expected != head.production_version:
         raise ProductionChangedError(head.model, expected=expected, holder=head.production_version)
+
+
+def _forget(number: int, head: Head) -> tuple[int, ...]:
+    """The history without a version: whoever held production before and after it held it once."""
+    history: list[int] = []
+    for holder in head.production_history:
+        if holder != number and history[-1:] != [holder]:
+            history.append(holder)
+    return tuple(history[:-1] if history[-1:] == [head.production_version] else history)
 
 
 def _given(value: str | Unset, otherwise: str) -> str:
     return otherwise if isinstance(value, Unset) else value
 
 
-def _merged(
-    what: str, before: Mapping[str, T], edit: Mapping[str, T | None] | Unset, *, limit: int
-) -> Mapping[str, T]:
+def _merged(what: str, before: Mapping[str, T], edit: Mapping[str, T | None] | Unset, *, limit: int) -> Mapping[str, T]:
     if isinstance(edit, Unset):
         return before
     merged = {name: value for name, value in {**before, **edit}.items() if value is not None}

@@ -1,10 +1,14 @@
 """Where the bytes of a version are."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from app.domain.artifacts import Artifact
 from app.domain.models import Version
 from app.domain.values import PresignedUrl
+
+ANY_COMMIT: Final = "*"
+"""Among the commits that a caller knows: whichever it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,7 +52,6 @@ RegistryError
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
@@ -108,8 +107,8 @@ class UploadNotFoundError(NotFoundError):
 
     def __str__(self) -> str:
         return (
-            f"No upload of '{self.model}' version {self.version} is open: it was abandoned, it expired, or it never"
-            " began. Register again, with a new Idempotency-Key."
+            f"No upload of '{self.model}' version {self.version} is open: it was completed, abandoned or expired, or it"
+            " never began. If the version is not there, register again with a new Idempotency-Key."
         )
 
 
@@ -179,10 +178,10 @@ class SignedHeaderMismatchError(ForbiddenError):
 class UrlExpiredError(ForbiddenError):
     """The URL was good until a moment that has passed."""
 
-    expired_at: datetime
+    expired_at: str
 
     def __str__(self) -> str:
-        return f"This URL expired at {self.expired_at:%Y-%m-%dT%H:%M:%SZ}. Ask for a new one."
+        return f"This URL expired at {self.expired_at}. Ask for a new one."
 
 
 @dataclass(eq=False)
@@ -192,7 +191,7 @@ class ConflictError(RegistryError):
 
 @dataclass(eq=False)
 class UploadIncompleteError(ConflictError):
-    """Some artifacts have not arrived; `missing` holds `{path}` or `{path, parts}` with the missing part numbers."""
+    """Artifacts have not arrived; `missing` holds `{path}`, or `{path, parts}` with the missing part numbers."""
 
     model: str
     version: int
@@ -201,8 +200,8 @@ class UploadIncompleteError(ConflictError):
     def __str__(self) -> str:
         first = self.missing[0]["path"]
         return (
-            f"{len(self.missing)} artifact(s) of '{self.model}' version {self.version} have not arrived, '{first}' among"
-            " them. Upload what is missing and complete again."
+            f"{len(self.missing)} artifact(s) of '{self.model}' version {self.version} have not arrived, '{first}'"
+            " among them. Upload what is missing and complete again."
         )
 
 
@@ -232,8 +231,8 @@ class NotNewerError(ConflictError):
 
     def __str__(self) -> str:
         return (
-            f"Version {self.holder} of '{self.model}' is production and newer than {self.version}. Leave only_newer out to"
-            " go back on purpose."
+            f"Version {self.holder} of '{self.model}' is production and newer than {self.version}. Leave only_newer"
+            " out to go back on purpose."
         )
 
 
@@ -531,6 +530,6 @@ class OutcomeUnknownError(TemporaryError):
 
     def __str__(self) -> str:
         return (
-            f"Whether this change of '{self.model}' happened could not be learnt. Repeat it with the same Idempotency-Key:"
-            " it takes effect once."
+            f"Whether this change of '{self.model}' happened could not be learnt. Repeat it with the same"
+            " Idempotency-Key: it takes effect once."
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum, StrEnum
+from itertools import pairwise
 from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema
@@ -175,11 +176,11 @@ def _check_segment(segment: str) -> None:
 def check_distinct_paths(paths: Iterable[str]) -> None:
     """Raise `ValueError` if two paths cannot lie in one folder: equal after case folding, or one inside the other."""
     folded = sorted(path.casefold().split("/") for path in paths)
-    for before, after in zip(folded, folded[1:], strict=False):
+    for before, after in pairwise(folded):
         if after[: len(before)] == before:
             raise ValueError(
-                f"'{'/'.join(before)}' and '{'/'.join(after)}' cannot both be artifacts: paths are unique without regard"
-                " to case, and none is a folder of another"
+                f"'{'/'.join(before)}' and '{'/'.join(after)}' cannot both be artifacts: paths are unique without"
+                " regard to case, and none is a folder of another"
             )
 
 

@@ -44,7 +44,9 @@ def dev(
 def init(
     *,
     adopt: Annotated[bool, typer.Option("--adopt", help="Take over versions that the public recipe wrote.")] = False,
-    verify: Annotated[bool, typer.Option("--verify", help="With --adopt: read each object once, note its SHA-256.")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="With --adopt: read each object once, note its SHA-256.")
+    ] = False,
 ) -> None:
     """Make table and bucket fit for the registry; safe to repeat."""
     from app.operate import installing, upkeep  # noqa: PLC0415 -- see serve
@@ -57,7 +59,8 @@ def init(
 
 @commands.command()
 def sweep(
-    *, dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed, and remove nothing.")] = False
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed, and remove nothing.")] = False,
 ) -> None:
     """Remove expired uploads, due trash and orphaned bytes. Run it once a day."""
     from app.operate import upkeep  # noqa: PLC0415 -- see serve

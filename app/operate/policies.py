@@ -42,10 +42,7 @@ def _serve(table: str, bucket: str) -> list[Statement]:
             [f"arn:aws:s3:::{bucket}/{KEY_PREFIX}*"],
             service="s3",
         ),
-        {
-            **_allow("TellMissingFromForbidden", ["ListBucket"], [f"arn:aws:s3:::{bucket}"], service="s3"),
-            "Condition": {"StringLike": {"s3:prefix": [f"{KEY_PREFIX}*"]}},
-        },
+        _allow("TellMissingFromForbidden", ["ListBucket"], [f"arn:aws:s3:::{bucket}"], service="s3"),
     ]
 
 
@@ -82,7 +79,7 @@ def _init(table: str, bucket: str) -> list[Statement]:
             "MakeBucket",
             [
                 "CreateBucket",
-                "ListBucket",
+                "ListBucketVersions",
                 "GetBucketVersioning",
                 "PutBucketVersioning",
                 "GetBucketPublicAccessBlock",

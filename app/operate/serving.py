@@ -1,24 +1,36 @@
 """Run the service."""
 
+import asyncio
 import os
+import signal
 from pathlib import Path
 from typing import Final
 
 import typer
 import uvicorn
 
+from app.domain.errors import RegistryError
+from app.lifespan import open_storage
 from app.main import AUTH_SENTENCE
 from app.operate.settings import read_settings
+from app.settings import Settings
 
 GRACE_SECONDS: Final = 25
 """Requests under way get this long to end when the service is stopped."""
 
 
 def serve(*, host: str, port: int, workers: int) -> None:
-    """Serve what the environment describes, until stopped."""
-    if read_settings().auth is None:
+    """Serve what the environment describes, until stopped. What cannot be opened is said in a sentence."""
+    settings = read_settings()
+    if settings.auth is None:
         typer.echo(AUTH_SENTENCE, err=True)
         raise typer.Exit(2)
+    try:
+        asyncio.run(_try_storage(settings))
+    except RegistryError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+    signal.signal(signal.SIGTERM, _leave)
     uvicorn.run(
         "app.main:create_app",
         factory=True,
@@ -48,3 +60,14 @@ def develop(*, host: str, port: int, workers: int, data_dir: Path) -> None:
     os.environ.setdefault("REGISTRY_PUBLIC_URL", f"http://{host}:{port}")
     typer.echo(f"Model registry on http://{host}:{port} (docs at /docs), data in {data_dir.absolute()}")
     serve(host=host, port=port, workers=workers)
+
+
+async def _try_storage(settings: Settings) -> None:
+    """Open and close what every worker will open: it costs no request, and workers report with a stack trace."""
+    async with open_storage(settings):
+        pass
+
+
+def _leave(*_: object) -> None:
+    """Being asked to stop is no failure: uvicorn, when all is done, raises the signal again for whoever set a handler."""
+    raise SystemExit(0)

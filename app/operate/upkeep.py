@@ -11,18 +11,21 @@ from app.repositories.survey import Survey
 from app.repositories.versions import Versions
 from app.services.adopter import Adopter
 from app.services.inspector import Inspector
-from app.services.sweeper import Sweeper
+from app.services.sweeper import SAFETY, Sweeper
 from app.settings import Settings
+from app.storage.files import FileStore
 
 
 async def sweep(settings: Settings, *, dry_run: bool) -> AsyncGenerator[str, None]:
     """Remove what is due, and say each thing."""
     async with open_storage(settings) as (table, store):
-        sweeper = Sweeper(
-            Ledger(table), Heads(table), Versions(table), Survey(table), store, policy_of(settings)
-        )
+        sweeper = Sweeper(Ledger(table), Heads(table), Versions(table), Survey(table), store, policy_of(settings))
         async for sentence in sweeper.sweep(datetime.now(UTC), dry_run=dry_run):
             yield sentence
+        if isinstance(store, FileStore) and not dry_run:
+            left = await store.clear_incoming(older_than=SAFETY)
+            if left:
+                yield f"{left} file(s) of uploads that were cut short"
 
 
 async def check(settings: Settings) -> AsyncGenerator[str, None]:

@@ -23,10 +23,9 @@ class Heads:
     async def list(self, *, prefix: str, cursor: str | None, limit: int) -> Listed[Head]:
         """The models that are not deleted, by name. A model of a moment ago may be missing: the index lags."""
         scope = f"models {prefix}"
-        after = head_key(cursors.decode(scope, cursor)) if cursor else None
-        page = await self._table.query_index(
-            CATALOG_INDEX, CATALOG, prefix=f"{HEAD}{prefix}", after=after, limit=limit
-        )
+        name = cursors.decode_name(scope, cursor, prefix=prefix)
+        after = head_key(name) if name else None
+        page = await self._table.query_index(CATALOG_INDEX, CATALOG, prefix=f"{HEAD}{prefix}", after=after, limit=limit)
         items = await self._table.get_many(page.items)
         heads = [head_from_item(item) for item in items if item]
         return Listed([head for head in heads if not head.deleted_at], _next(scope, page.items, more=page.more))

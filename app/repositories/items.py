@@ -8,13 +8,12 @@ $trash#<model>          n            a deleted version, until it is purged
 $event#<model>          generation   one event of the history
 $idem#<digest>          0            what a request with an Idempotency-Key led to; expires by `ttl`
 
-A version's number is in exactly one of the partitions live, upload and trash. The attributes `model_name, version, stage,
-s3_path, metrics, created_at, framework, description` of a version are those of the public recipe, and so is their form:
-its readers keep reading. Only `$idem#` items carry `ttl`.
+A version's number is in exactly one of the partitions live, upload and trash. The attributes `model_name, version,
+stage, s3_path, metrics, created_at, framework, description` of a version are those of the public recipe, and so is
+their form: its readers keep reading. Only `$idem#` items carry `ttl`.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -242,7 +241,7 @@ def trash_from_item(item: Item) -> TrashedVersion:
 
 
 def event_to_item(event: Event) -> dict[str, Any]:
-    """An event as kept; what it lacks is left out. The version it is about cannot be called `version`: that is the key."""
+    """An event as kept; what it lacks is left out. What it is about cannot be called `version`: that is the key."""
     fields = {
         "type": event.type.value,
         "operation_id": event.operation_id,
@@ -337,9 +336,7 @@ def _pending_from_item(model: str, number: int, entry: Mapping[str, Any]) -> Pen
         size=int(entry["size"]),
         sha256=Digest(entry["sha256"]),
         key=entry.get("key") or object_key(model, number, entry["path"]),
-        multipart=Multipart(
-            id=parts["id"], part_size=int(parts["part_size"]), part_count=int(parts["part_count"])
-        )
+        multipart=Multipart(id=parts["id"], part_size=int(parts["part_size"]), part_count=int(parts["part_count"]))
         if parts
         else None,
     )

@@ -1,15 +1,16 @@
 """The one way to write: head, subjects, events and idempotency in one transaction, told truthfully.
 
-A commit reads the head, asks for a decision, and writes it under the condition that the head's generation has not moved.
-What a lost reply hides is found by the event: whoever wrote event g + 1 changed generation g. So an attempt whose outcome
-is unknown is followed by a look at the head: if it has moved, the event tells whose change it was; if not, the same bytes
-are sent again under the same token. A domain error only ever comes from a decision on a fresh head, and a failure is only
-reported when no attempt of the operation can take effect any more.
+A commit reads the head, asks for a decision, and writes it under the condition that the head is still of the same
+generation. What a lost reply hides is found by the event: whoever wrote event g + 1 changed generation g. So an attempt
+whose outcome is unknown is followed by a look at the head: if it has moved, the event tells whose change it was; if
+not, the same bytes are sent again under the same token. A domain error only ever comes from a decision on a head that
+stood still, and a failure is only reported when no attempt of the operation can take effect any more.
 """
 
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Generic, TypeVar
@@ -21,6 +22,8 @@ from app.domain.errors import (
     ContentionError,
     IdempotencyKeyReusedError,
     OutcomeUnknownError,
+    RegistryError,
+    TemporaryError,
     UnavailableError,
 )
 from app.domain.events import Operation
@@ -36,6 +39,9 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 DEADLINE_SECONDS: Final = 8.0
+TURN_SECONDS: Final = 30.0
+"""How long a writer waits for its turn: long enough for a crowd, too short for a crowd before a dead table."""
+
 MAX_ATTEMPTS: Final = 8
 SHORTEST_PAUSE: Final = 0.02
 LONGEST_PAUSE: Final = 1.0
@@ -66,7 +72,11 @@ class Ledger:
         `IdempotencyKeyReusedError`; `MetadataTooLargeError`; `UnavailableError` and `ContentionError` if surely nothing
         happened; `OutcomeUnknownError` if that could not be learnt within 8 seconds.
         """
-        async with self._turns.take(model):
+        async with AsyncExitStack() as turn:
+            try:
+                await turn.enter_async_context(self._turns.take(model, patience=TURN_SECONDS))
+            except TimeoutError:
+                raise ContentionError(model) from None
             return await _Commit(self._table, self.head, model, operation, decide, replay).run()
 
     async def _adopt(self, model: str) -> Head | None:
@@ -110,7 +120,8 @@ class _Commit(Generic[T]):
         self._operation = operation
         self._decide = decide
         self._replay = replay
-        self._attempts = 0
+        self._decisions = 0
+        self._pauses = 0
         self._sent: _Sending[T] | None = None
         self._in_flight = False
 
@@ -131,10 +142,35 @@ class _Commit(Generic[T]):
                 sending = self._sent
             elif outcome := await self._remembered():
                 return await self._replay(outcome.version)
+            elif self._decisions >= MAX_ATTEMPTS:
+                raise self._given_up()
             else:
-                sending = self._prepare(head, await self._decide(head))
-            if await self._send(sending):
+                sending = await self._decided(head)
+            if sending and await self._send(sending):
                 return sending.result
+
+    async def _decided(self, head: Head | None) -> _Sending[T] | None:
+        """What the decision comes to.
+
+        A decision to write is held against the head by its own condition. One to write nothing, or to refuse, may rest
+        on a head that has moved while the rest was read: then it is none, and `None` is returned.
+        """
+        self._decisions += 1
+        try:
+            sending = self._prepare(head, await self._decide(head))
+        except TemporaryError:
+            raise
+        except RegistryError:
+            if await self._has_moved(head):
+                return None
+            raise
+        return None if not sending.writes and await self._has_moved(head) else sending
+
+    async def _has_moved(self, head: Head | None) -> bool:
+        if _generation(await self._find_head(self._model)) == _generation(head):
+            return False
+        await self._pause()
+        return True
 
     def _prepare(self, head: Head | None, decision: Decision[T]) -> _Sending[T]:
         writes = (
@@ -142,7 +178,7 @@ class _Commit(Generic[T]):
             if isinstance(decision, Change)
             else outcome_writes(head, decision, self._operation)
         )
-        token = uuid5(UUID(self._operation.id), f"{_generation(head)}/{self._attempts}")
+        token = uuid5(UUID(self._operation.id), f"{_generation(head)}/{self._decisions}")
         return _Sending(_generation(head), writes, str(token), decision.result)
 
     async def _send(self, sending: _Sending[T]) -> bool:
@@ -193,22 +229,20 @@ class _Commit(Generic[T]):
         while True:
             try:
                 return await look()
-            except UnavailableError:
+            except TemporaryError:
                 if not self._in_flight:
                     raise
                 await self._pause()
 
     async def _pause(self) -> None:
-        self._attempts += 1
-        if self._attempts >= MAX_ATTEMPTS and not self._in_flight:
-            raise self._given_up()
-        longest = min(LONGEST_PAUSE, SHORTEST_PAUSE * 2**self._attempts)
+        self._pauses += 1
+        longest = min(LONGEST_PAUSE, SHORTEST_PAUSE * 2**self._pauses)
         await asyncio.sleep(random.uniform(0, longest))  # noqa: S311 -- jitter, not a secret
 
     def _given_up(self) -> Exception:
         if self._in_flight:
             return OutcomeUnknownError(self._model)
-        if self._attempts:
+        if self._pauses:
             return ContentionError(self._model)
         return UnavailableError("Storage took too long to answer. Nothing was changed; try again.")
 

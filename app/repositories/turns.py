@@ -12,13 +12,17 @@ class Turns:
         self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
 
     @asynccontextmanager
-    async def take(self, name: str) -> AsyncIterator[None]:
-        """Wait for the turn and hold it to the end of the block."""
+    async def take(self, name: str, *, patience: float) -> AsyncIterator[None]:
+        """Wait for the turn, `patience` seconds at most, and hold it to the end of the block. Raises `TimeoutError`."""
         lock, users = self._locks.get(name, (asyncio.Lock(), 0))
         self._locks[name] = (lock, users + 1)
         try:
-            async with lock:
+            async with asyncio.timeout(patience):
+                await lock.acquire()
+            try:
                 yield
+            finally:
+                lock.release()
         finally:
             lock, users = self._locks.pop(name)
             if users > 1:

@@ -1,18 +1,31 @@
 """Where the bytes are."""
 
+from typing import Final
+
 from fastapi import APIRouter, Response
 from fastapi.responses import RedirectResponse
 
 from app.dependencies import AnyRef, Downloads, FilePath, KnownCommits, Model
+from app.domain.errors import ArtifactNotFoundError, ModelNotFoundError, VersionNotFoundError
+from app.openapi import header
+from app.problems import answers
 from app.schemas.downloads import DownloadResponse
 
-router = APIRouter(tags=["downloads"])
+router = APIRouter(prefix="/v1/models", tags=["downloads"])
+
+_ABSENT: Final = answers(ModelNotFoundError, VersionNotFoundError, ArtifactNotFoundError)
+_LOCATION: Final = {"Location": {"description": "A presigned URL.", "schema": {"type": "string", "format": "uri"}}}
 
 
 @router.get(
     "/{model}/versions/{ref}/download",
     response_model=DownloadResponse,
-    responses={304: {"description": "You already have the version that answers to this ref."}},
+    response_description="The version, and a presigned URL for each artifact.",
+    responses={
+        **_ABSENT,
+        200: {"headers": header("ETag")},
+        304: {"description": "You already have the version that answers to this ref.", "headers": header("ETag")},
+    },
 )
 async def get_download(model: Model, ref: AnyRef, known: KnownCommits, downloads: Downloads) -> Response:
     """Resolve a ref and get a URL for each artifact. The ETag changes when another version answers to the ref."""
@@ -27,7 +40,8 @@ async def get_download(model: Model, ref: AnyRef, known: KnownCommits, downloads
     "/{model}/versions/{ref}/artifacts/{path:path}",
     status_code=307,
     response_class=RedirectResponse,
-    responses={307: {"description": "To a presigned URL."}},
+    response_description="To a presigned URL.",
+    responses={**_ABSENT, 307: {"headers": _LOCATION}},
 )
 async def get_artifact(model: Model, ref: AnyRef, path: FilePath, downloads: Downloads) -> RedirectResponse:
     """Follow a redirect to one artifact: `curl -L`."""

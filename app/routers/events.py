@@ -5,18 +5,23 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from app.dependencies import Cursor, Events, Limit, Model
-from app.schemas.base import PageResponse
-from app.schemas.events import EventResponse
+from app.domain.errors import InvalidCursorError, ModelNotFoundError
+from app.problems import answers
+from app.schemas.events import EventPage, EventResponse
 
-router = APIRouter(tags=["events"])
+router = APIRouter(prefix="/v1/models", tags=["events"])
 
 After = Annotated[int, Query(ge=0, le=10**15, description="Only events after this generation.")]
 
 
-@router.get("/{model}/events")
+@router.get(
+    "/{model}/events",
+    response_description="A page of events, oldest first.",
+    responses=answers(InvalidCursorError, ModelNotFoundError),
+)
 async def list_events(
     model: Model, events: Events, after: After = 0, cursor: Cursor = None, limit: Limit = 50
-) -> PageResponse[EventResponse]:
-    """List what happened to a model, oldest first."""
+) -> EventPage:
+    """List what happened to a model, oldest first; a deleted model keeps its history."""
     page = await events.list(model, after=after, cursor=cursor, limit=limit)
-    return PageResponse(items=[EventResponse.of(event) for event in page.items], next_cursor=page.next_cursor)
+    return EventPage(items=[EventResponse.of(event) for event in page.items], next_cursor=page.next_cursor)

@@ -4,24 +4,31 @@ from fastapi import APIRouter, Response
 
 from app.dependencies import Health
 from app.metrics import CONTENT_TYPE_LATEST, Metrics
+from app.problems import answers
+from app.schemas.health import HealthResponse
 
 
 def create_router(metrics: Metrics) -> APIRouter:
     """The routes that operators watch."""
     router = APIRouter(tags=["health"])
 
-    @router.get("/healthz")
-    async def get_liveness() -> dict[str, str]:
-        """Tell that the process runs."""
-        return {"status": "ok"}
+    @router.get("/healthz", response_description="The process runs.")
+    async def get_liveness() -> HealthResponse:
+        """Tell that the process runs; nothing else is asked."""
+        return HealthResponse()
 
-    @router.get("/readyz")
-    async def get_readiness(health: Health) -> dict[str, str]:
+    @router.get("/readyz", response_description="The table answers.", responses=answers())
+    async def get_readiness(health: Health) -> HealthResponse:
         """Tell whether the table answers."""
         await health.check()
-        return {"status": "ok"}
+        return HealthResponse()
 
-    @router.get("/metrics", response_class=Response)
+    @router.get(
+        "/metrics",
+        response_class=Response,
+        response_description="Counters of this process, in Prometheus's text format.",
+        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    )
     async def get_metrics() -> Response:
         """Tell Prometheus how it goes."""
         return Response(metrics.render(), media_type=CONTENT_TYPE_LATEST)

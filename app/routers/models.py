@@ -5,36 +5,44 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from app.dependencies import Caller, Cursor, Limit, Model, Models
-from app.schemas.base import PageResponse
-from app.schemas.models import EditModel, ModelResponse
+from app.domain.errors import InvalidCursorError, MetadataTooLargeError, ModelNotEmptyError, ModelNotFoundError
+from app.problems import OF_BODIES, OF_WRITES, answers
+from app.schemas.models import EditModel, ModelPage, ModelResponse
 
-router = APIRouter(tags=["models"])
+router = APIRouter(prefix="/v1/models", tags=["models"])
 
 Prefix = Annotated[str, Query(max_length=96, pattern=r"^[A-Za-z0-9._-]*$", description="What names start with.")]
 
 
-@router.get("")
-async def list_models(
-    models: Models, prefix: Prefix = "", cursor: Cursor = None, limit: Limit = 50
-) -> PageResponse[ModelResponse]:
+@router.get("", response_description="A page of models, by name.", responses=answers(InvalidCursorError))
+async def list_models(models: Models, prefix: Prefix = "", cursor: Cursor = None, limit: Limit = 50) -> ModelPage:
     """List models by name. One that was created a moment ago may be missing."""
     page = await models.list(prefix=prefix, cursor=cursor, limit=limit)
-    return PageResponse(items=[ModelResponse.of(head) for head in page.items], next_cursor=page.next_cursor)
+    return ModelPage(items=[ModelResponse.of(head) for head in page.items], next_cursor=page.next_cursor)
 
 
-@router.get("/{model}")
+@router.get("/{model}", response_description="The model.", responses=answers(ModelNotFoundError))
 async def get_model(model: Model, models: Models) -> ModelResponse:
     """Read one model as it is now."""
     return ModelResponse.of(await models.get(model))
 
 
-@router.patch("/{model}")
+@router.patch(
+    "/{model}",
+    response_description="The model as it is now.",
+    responses=answers(ModelNotFoundError, MetadataTooLargeError, *OF_BODIES, *OF_WRITES),
+)
 async def edit_model(model: Model, body: EditModel, caller: Caller, models: Models) -> ModelResponse:
     """Change a model's description and tags."""
     return ModelResponse.of(await models.edit(model, body.to_edit(), caller))
 
 
-@router.delete("/{model}", status_code=204)
+@router.delete(
+    "/{model}",
+    status_code=204,
+    response_description="The model is gone.",
+    responses=answers(ModelNotFoundError, ModelNotEmptyError, *OF_BODIES, *OF_WRITES),
+)
 async def delete_model(model: Model, caller: Caller, models: Models) -> None:
     """Delete a model that has no production version and no alias; its versions go to the trash."""
     await models.delete(model, caller)

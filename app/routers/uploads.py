@@ -3,37 +3,89 @@
 from fastapi import APIRouter
 
 from app.dependencies import Caller, Model, Number, Uploads
+from app.domain.errors import (
+    ArtifactNotFoundError,
+    ArtifactTooLargeError,
+    ChecksumMismatchError,
+    MetadataTooLargeError,
+    ModelBeingDeletedError,
+    ModelNotFoundError,
+    NotMultipartError,
+    SizeMismatchError,
+    TooManyArtifactsError,
+    UploadIncompleteError,
+    UploadNotFoundError,
+)
+from app.problems import OF_BODIES, OF_WRITES, answers
 from app.schemas.uploads import CreateUpload, PartsResponse, SignParts, UploadResponse
 from app.schemas.versions import VersionResponse
 
-router = APIRouter(tags=["uploads"])
+router = APIRouter(prefix="/v1/models", tags=["uploads"])
 
 
-@router.post("/{model}/versions", status_code=201)
+@router.post(
+    "/{model}/versions",
+    status_code=201,
+    response_description="The upload, with a presigned URL or a plan of parts for each artifact.",
+    responses=answers(
+        UploadNotFoundError,
+        ModelBeingDeletedError,
+        ArtifactTooLargeError,
+        TooManyArtifactsError,
+        MetadataTooLargeError,
+        *OF_BODIES,
+        *OF_WRITES,
+    ),
+)
 async def begin_upload(model: Model, body: CreateUpload, caller: Caller, uploads: Uploads) -> UploadResponse:
     """Reserve the next version number and get the URLs to upload to; the first version creates the model."""
     return UploadResponse.of(await uploads.begin(model, body.to_registration(), caller))
 
 
-@router.get("/{model}/versions/{version}/upload")
-async def get_upload(model: Model, number: Number, uploads: Uploads) -> UploadResponse:
+@router.get(
+    "/{model}/versions/{version}/upload",
+    response_description="The upload as it stands.",
+    responses=answers(UploadNotFoundError),
+)
+async def get_upload(model: Model, version: Number, uploads: Uploads) -> UploadResponse:
     """See what has arrived and what is missing, with fresh URLs for that."""
-    return UploadResponse.of(await uploads.status(model, number))
+    return UploadResponse.of(await uploads.status(model, version))
 
 
-@router.post("/{model}/versions/{version}/upload/parts")
-async def sign_parts(model: Model, number: Number, body: SignParts, uploads: Uploads) -> PartsResponse:
+@router.post(
+    "/{model}/versions/{version}/upload/parts",
+    response_description="A presigned URL for each part.",
+    responses=answers(UploadNotFoundError, ArtifactNotFoundError, NotMultipartError, *OF_BODIES),
+)
+async def sign_parts(model: Model, version: Number, body: SignParts, uploads: Uploads) -> PartsResponse:
     """Get the URLs for parts of one multipart artifact."""
-    return PartsResponse.of(body.path, await uploads.presign_parts(model, number, body.path, body.to_digests()))
+    return PartsResponse.of(body.path, await uploads.presign_parts(model, version, body.path, body.to_digests()))
 
 
-@router.post("/{model}/versions/{version}/complete")
-async def complete_upload(model: Model, number: Number, caller: Caller, uploads: Uploads) -> VersionResponse:
+@router.post(
+    "/{model}/versions/{version}/complete",
+    response_description="The version.",
+    responses=answers(
+        ModelNotFoundError,
+        UploadNotFoundError,
+        UploadIncompleteError,
+        SizeMismatchError,
+        ChecksumMismatchError,
+        *OF_BODIES,
+        *OF_WRITES,
+    ),
+)
+async def complete_upload(model: Model, version: Number, caller: Caller, uploads: Uploads) -> VersionResponse:
     """Have every artifact checked in storage, and make the version exist. A repeat answers the same."""
-    return VersionResponse.of(await uploads.complete(model, number, caller))
+    return VersionResponse.of(await uploads.complete(model, version, caller))
 
 
-@router.delete("/{model}/versions/{version}/upload", status_code=204)
-async def abandon_upload(model: Model, number: Number, caller: Caller, uploads: Uploads) -> None:
+@router.delete(
+    "/{model}/versions/{version}/upload",
+    status_code=204,
+    response_description="The upload is given up.",
+    responses=answers(UploadNotFoundError, *OF_BODIES, *OF_WRITES),
+)
+async def abandon_upload(model: Model, version: Number, caller: Caller, uploads: Uploads) -> None:
     """Give an upload up; its number stays spent."""
-    await uploads.abandon(model, number, caller)
+    await uploads.abandon(model, version, caller)

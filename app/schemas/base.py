@@ -26,7 +26,7 @@ class Answer(BaseModel):
 
 
 class PageResponse(Answer, Generic[T]):
-    """One page of a list; `next_cursor` continues it and is null at the end."""
+    """One page of a list; `next_cursor` continues it and is null at the end. Each list names its own subclass."""
 
     items: list[T]
     next_cursor: str | None
@@ -47,6 +47,8 @@ def presigned(url: PresignedUrl) -> dict[str, Any]:
 
 
 def _check_text(text: str, limit: int) -> str:
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("this text has lone surrogates, which are no characters")
     if len(text.encode()) > limit:
         raise ValueError(f"this text has at most {limit} bytes")
     if any(character < " " and character not in "\t\n\r" for character in text):

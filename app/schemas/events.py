@@ -6,7 +6,7 @@ from typing import Annotated, Self
 from pydantic import ConfigDict, Field
 
 from app.domain.events import Event, EventType
-from app.schemas.base import Answer
+from app.schemas.base import Answer, PageResponse
 
 
 class EventResponse(Answer):
@@ -42,3 +42,7 @@ class EventResponse(Answer):
             at=event.at,
             request_id=event.request_id,
         )
+
+
+class EventPage(PageResponse[EventResponse]):
+    """One page of events, oldest first; `next_cursor` continues the list and is null at its end."""

@@ -9,7 +9,7 @@ from app.domain.changes import Edit
 from app.domain.models import Head
 from app.domain.uploads import MAX_TAGS
 from app.domain.values import UNSET
-from app.schemas.base import Answer, Description, Name, Request, TagValue
+from app.schemas.base import Answer, Description, Name, PageResponse, Request, TagValue
 
 TagsEdit = Annotated[dict[Name, TagValue | None], Field(max_length=MAX_TAGS)]
 
@@ -56,3 +56,7 @@ class ModelResponse(Answer):
             created_at=head.created_at,
             updated_at=head.updated_at,
         )
+
+
+class ModelPage(PageResponse[ModelResponse]):
+    """One page of models, by name; `next_cursor` continues the list and is null at its end."""

@@ -37,6 +37,6 @@ class RollBack(Request):
     comment: Comment | None = None
     expected_production: VersionNumber | None = None
 
-    def fence(self) -> int | None | Unset:
+    def fence(self) -> int | Unset | None:
         """The version that must be production now; UNSET if that was not sent."""
         return self.expected_production if "expected_production" in self.model_fields_set else UNSET

@@ -7,7 +7,16 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field
 
 from app.domain.models import DEFAULT_FRAMEWORK
-from app.domain.uploads import MAX_PARTS, MAX_TAGS, ArtifactStatus, Declared, Registration, SignedPart, UploadStatus
+from app.domain.uploads import (
+    MAX_ARTIFACTS,
+    MAX_PARTS,
+    MAX_TAGS,
+    ArtifactStatus,
+    Declared,
+    Registration,
+    SignedPart,
+    UploadStatus,
+)
 from app.domain.values import ArtifactPath, Digest, Sha256, check_distinct_paths, metric_to_decimal
 from app.schemas.base import Answer, Description, Name, PresignedUrlResponse, Request, TagValue, presigned
 from app.schemas.versions import Metrics
@@ -29,11 +38,15 @@ def _check_artifacts(artifacts: list[DeclaredArtifact]) -> list[DeclaredArtifact
 class CreateUpload(Request):
     """A version to register. `multipart` forces parts on or off for every artifact."""
 
-    artifacts: Annotated[list[DeclaredArtifact], Field(min_length=1), AfterValidator(_check_artifacts)]
+    artifacts: Annotated[
+        list[DeclaredArtifact],
+        Field(min_length=1, json_schema_extra={"maxItems": MAX_ARTIFACTS}),
+        AfterValidator(_check_artifacts),
+    ]
     framework: Annotated[Name, Field(max_length=64)] = DEFAULT_FRAMEWORK
-    metrics: Metrics = {}
+    metrics: Metrics = Field(default_factory=dict)
     description: Description = ""
-    tags: Annotated[dict[Name, TagValue], Field(max_length=MAX_TAGS)] = {}
+    tags: Annotated[dict[Name, TagValue], Field(max_length=MAX_TAGS)] = Field(default_factory=dict)
     multipart: bool | None = None
 
     def to_registration(self) -> Registration:

@@ -10,7 +10,7 @@ from app.domain.changes import Edit
 from app.domain.models import Version
 from app.domain.uploads import MAX_METRICS
 from app.domain.values import UNSET, Stage, check_metric, metric_to_decimal
-from app.schemas.base import Answer, Description, Name, Request
+from app.schemas.base import Answer, Description, Name, PageResponse, Request
 from app.schemas.models import TagsEdit
 
 Metric = Annotated[float, AfterValidator(check_metric)]
@@ -27,9 +27,11 @@ class EditVersion(Request):
 
     def to_edit(self) -> Edit:
         """The domain's form: what was not sent stays as it is."""
-        metrics = UNSET if self.metrics is None else {
-            name: None if value is None else metric_to_decimal(value) for name, value in self.metrics.items()
-        }
+        metrics = (
+            UNSET
+            if self.metrics is None
+            else {name: None if value is None else metric_to_decimal(value) for name, value in self.metrics.items()}
+        )
         return Edit(
             description=(self.description or "") if "description" in self.model_fields_set else UNSET,
             metrics=metrics,
@@ -91,3 +93,7 @@ class VersionResponse(Answer):
             stage_changed_at=version.stage_changed_at,
             stage_changed_by=version.stage_changed_by,
         )
+
+
+class VersionPage(PageResponse[VersionResponse]):
+    """One page of versions, newest first; `next_cursor` continues the list and is null at its end."""

@@ -44,10 +44,10 @@ class Adopter:
     async def _adopt(self, model: str, versions: Sequence[Version], *, verify: bool) -> AsyncGenerator[str, None]:
         claims = sorted(version.number for version in versions if version.stage is Stage.PRODUCTION)
         head = await self._catch_up(model, versions)
-        if len(claims) > 1:
+        if strays := [number for number in claims if number != head.production_version]:
             yield (
-                f"{model}: versions {', '.join(map(str, claims))} all claimed production;"
-                f" {head.production_version} keeps it, the others are archived"
+                f"{model}: version(s) {', '.join(map(str, claims))} claimed production;"
+                f" {head.production_version or 'none'} has it, {', '.join(map(str, strays))} archived"
             )
             await self._archive_strays(model)
         yield f"{model}: {len(versions)} version(s), production is {head.production_version or 'none'}"
@@ -84,8 +84,10 @@ class Adopter:
             more = await self._ledger.commit(model, operation, decide, replay=replay)
 
     async def _examine(self, version: Version, *, verify: bool) -> AsyncGenerator[str, None]:
+        name = f"{version.model} {version.number}"
+        if not version.artifacts:
+            yield f"{name}: it names no object and cannot be served"
         for artifact in version.artifacts:
-            name = f"{version.model} {version.number}"
             if self._store.key_of(version.s3_path) != artifact.key and artifact.sha256 is None:
                 yield f"{name}: {version.s3_path} is not in this store and cannot be served"
             elif await self._store.head(artifact.key) is None:

@@ -1,4 +1,4 @@
-"""Remove the bytes of what the table no longer names. What this leaves behind after a crash, `sweep` finds as orphans."""
+"""Remove the bytes of what the table no longer names; what is left behind after a crash, `sweep` finds as orphans."""
 
 from app.domain.models import Version
 from app.domain.uploads import PendingArtifact, Upload
@@ -19,10 +19,11 @@ async def drop_parts(store: ObjectStore, upload: Upload) -> None:
     await concurrently(drop, upload.artifacts)
 
 
-async def discard_upload(store: ObjectStore, upload: Upload) -> None:
-    """Drop the parts and the objects that an upload has brought."""
+async def discard_upload(store: ObjectStore, upload: Upload, *, kept: frozenset[str]) -> None:
+    """Drop the parts and the objects that an upload has brought, but none whose key is in `kept`."""
     await drop_parts(store, upload)
-    await concurrently(lambda artifact: store.delete(artifact.key), upload.artifacts)
+    unshared = [artifact for artifact in upload.artifacts if artifact.key not in kept]
+    await concurrently(lambda artifact: store.delete(artifact.key), unshared)
 
 
 async def discard_version(store: ObjectStore, version: Version, *, kept: frozenset[str]) -> None:

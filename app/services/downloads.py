@@ -1,7 +1,7 @@
 """Where the bytes of a version are: all that a serving container needs."""
 
 from app.domain.artifacts import Artifact
-from app.domain.downloads import Download, LocatedArtifact
+from app.domain.downloads import ANY_COMMIT, Download, LocatedArtifact
 from app.domain.errors import ArtifactNotFoundError
 from app.domain.models import Version
 from app.domain.values import PresignedUrl, Ref
@@ -25,7 +25,7 @@ class DownloadService:
         Raises `ModelNotFoundError`, `VersionNotFoundError`, `ArtifactNotFoundError`.
         """
         head, version = await self._versions.resolve(model, ref)
-        if version.commit in known_commits:
+        if not known_commits.isdisjoint({version.commit, ANY_COMMIT}):
             return Download(version=version, generation=head.generation, artifacts=None)
         located = await concurrently(lambda artifact: self._locate(version, artifact), version.artifacts)
         return Download(version=version, generation=head.generation, artifacts=tuple(located))

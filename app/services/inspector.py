@@ -21,9 +21,7 @@ MAX_LOOKS: Final = 5
 class Inspector:
     """Reads everything and changes nothing. A model that keeps changing while it is looked at is looked at again."""
 
-    def __init__(
-        self, heads: Heads, versions: Versions, events: Events, survey: Survey, store: ObjectStore
-    ) -> None:
+    def __init__(self, heads: Heads, versions: Versions, events: Events, survey: Survey, store: ObjectStore) -> None:
         self._heads = heads
         self._versions = versions
         self._events = events
@@ -60,7 +58,9 @@ class Inspector:
         trash = [trashed async for trashed in self._versions.walk_trash(head.model)]
         faults = [*_pointer_faults(head, live), *_number_faults(head, live, uploads, trash)]
         faults += [fault async for fault in self._history_faults(head)]
-        stored = [(v, a) for v in live for a in v.artifacts] + [(t.version, a) for t in trash for a in t.version.artifacts]
+        stored = [(v, a) for v in live for a in v.artifacts] + [
+            (t.version, a) for t in trash for a in t.version.artifacts
+        ]
         return faults + [fault for fault in await concurrently(self._object_fault, stored) if fault]
 
     async def _history_faults(self, head: Head) -> AsyncGenerator[str, None]:
@@ -79,6 +79,8 @@ class Inspector:
     async def _object_fault(self, stored: tuple[Version, Artifact]) -> str | None:
         version, artifact = stored
         name = f"version {version.number} '{artifact.path}'"
+        if artifact.sha256 is None and self._store.key_of(version.s3_path) != artifact.key:
+            return f"{name} lies at {version.s3_path}, which is not in this store"
         found = await self._store.head(artifact.key, version_id=artifact.version_id)
         if found is None:
             return f"{name} has no object at {artifact.key}"
@@ -95,7 +97,9 @@ def _pointer_faults(head: Head, live: list[Version]) -> Iterator[str]:
         yield "is deleted and still has versions"
     if not head.deleted_at and head.latest_version != max(numbers, default=None):
         yield f"latest is {head.latest_version}, the newest version is {max(numbers, default=None)}"
-    holders = [version.number for version in live if version.agrees_with(head) and head.production_version == version.number]
+    holders = [
+        version.number for version in live if version.agrees_with(head) and head.production_version == version.number
+    ]
     if head.production_version is not None and not holders:
         yield f"production is {head.production_version}, which is not there or says otherwise"
     for stray in strays_of(head, live):

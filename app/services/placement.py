@@ -21,7 +21,7 @@ class Placement:
         self._artifacts: tuple[PendingArtifact, ...] = ()
 
     async def at(self, number: int) -> tuple[PendingArtifact, ...]:
-        """Give each artifact its key under this number, and open the multipart objects. The same for the same number."""
+        """Give each artifact its key under this number, and open multipart objects; the same for the same number."""
         if number != self._number:
             await self.give_up()
             self._number = number
@@ -39,9 +39,7 @@ class Placement:
         parts = None
         if goes_in_parts(declared, threshold=self._threshold, asked=self._registration.multipart):
             parts = plan_parts(await self._store.begin(key), declared.size)
-        return PendingArtifact(
-            path=declared.path, size=declared.size, sha256=declared.sha256, key=key, multipart=parts
-        )
+        return PendingArtifact(path=declared.path, size=declared.size, sha256=declared.sha256, key=key, multipart=parts)
 
     async def _abort(self, artifact: PendingArtifact) -> None:
         if artifact.multipart:

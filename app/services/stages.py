@@ -35,7 +35,7 @@ class StageService:
         )
 
     async def roll_back(
-        self, model: str, caller: Caller, *, expected_production: int | None | Unset = UNSET, comment: str | None = None
+        self, model: str, caller: Caller, *, expected_production: int | Unset | None = UNSET, comment: str | None = None
     ) -> Version:
         """Give production back to the version that held it before.
 

@@ -1,7 +1,7 @@
-"""Removes what nobody needs any more: expired uploads, due trash, orphaned bytes; and finishes interrupted deletions."""
+"""Removes what nobody needs: expired uploads, due trash, orphaned bytes; and finishes interrupted deletions."""
 
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -10,7 +10,7 @@ from app.domain import changes
 from app.domain.artifacts import KEY_PREFIX
 from app.domain.changes import Decision
 from app.domain.errors import UploadNotFoundError, VersionNotFoundError
-from app.domain.models import Head, TrashedVersion
+from app.domain.models import Head, TrashedVersion, Version
 from app.domain.uploads import Upload
 from app.repositories.heads import Heads
 from app.repositories.ledger import Ledger
@@ -60,13 +60,19 @@ class Sweeper:
     async def sweep(self, now: datetime, *, dry_run: bool) -> AsyncGenerator[str, None]:
         """Remove what is due by `now`, and say each thing in a sentence; a dry run only says."""
         names = await self._survey.models()
+        dropped: list[Upload | TrashedVersion] = []
         for name in names:
-            async for sentence in self._sweep_model(name, now, dry_run=dry_run):
+            async for sentence in self._sweep_model(name, now, dropped, dry_run=dry_run):
                 yield sentence
+        if dropped:
+            await self._discard(dropped, await self._held(names))
         async for sentence in self._sweep_orphans(names, now, dry_run=dry_run):
             yield sentence
 
-    async def _sweep_model(self, model: str, now: datetime, *, dry_run: bool) -> AsyncGenerator[str, None]:
+    async def _sweep_model(
+        self, model: str, now: datetime, dropped: list[Upload | TrashedVersion], *, dry_run: bool
+    ) -> AsyncGenerator[str, None]:
+        """Take what is due out of the table; what had bytes is added to `dropped`."""
         head = await self._heads.find(model)
         if head and head.emptying:
             yield f"{model}: finished a deletion that was interrupted"
@@ -74,14 +80,14 @@ class Sweeper:
                 await self._models.delete(model, CALLER)
         for upload in [u async for u in self._versions.walk_uploads(model) if u.expires_at <= now]:
             yield f"{model} {upload.number}: expired upload"
-            if not dry_run:
-                await self._expire(upload)
+            if not dry_run and await self._expire(upload):
+                dropped.append(upload)
         for trashed in [t async for t in self._versions.walk_trash(model) if t.purge_after <= now]:
             yield f"{model} {trashed.version.number}: purged, {trashed.version.size or 0} bytes"
-            if not dry_run:
-                await self._purge(trashed)
+            if not dry_run and await self._purge(trashed):
+                dropped.append(trashed)
 
-    async def _expire(self, upload: Upload) -> None:
+    async def _expire(self, upload: Upload) -> bool:
         operation = CALLER.operation()
 
         async def decide(head: Head | None) -> Decision[Upload | None]:
@@ -91,10 +97,9 @@ class Sweeper:
                 raise UploadNotFoundError(upload.model, upload.number)
             return changes.drop_upload(head, upload, operation, expired=True)
 
-        if await self._ledger.commit(upload.model, operation, decide, replay=_nothing):
-            await discard_upload(self._store, upload)
+        return await self._ledger.commit(upload.model, operation, decide, replay=_nothing) is not None
 
-    async def _purge(self, trashed: TrashedVersion) -> None:
+    async def _purge(self, trashed: TrashedVersion) -> bool:
         model, number = trashed.version.model, trashed.version.number
         operation = CALLER.operation()
 
@@ -105,9 +110,19 @@ class Sweeper:
                 raise VersionNotFoundError(model, str(number))
             return changes.purge(head, trashed, operation)
 
-        if await self._ledger.commit(model, operation, decide, replay=_nothing):
-            held = await self._held([model])
-            await discard_version(self._store, trashed.version, kept=held.keys)
+        return await self._ledger.commit(model, operation, decide, replay=_nothing) is not None
+
+    async def _discard(self, dropped: Sequence[Upload | TrashedVersion], held: _Held) -> None:
+        """Remove the bytes of what the table no longer names, but none that it names elsewhere."""
+        for gone in dropped:
+            if isinstance(gone, Upload):
+                await discard_upload(self._store, gone, kept=held.keys)
+            elif self._is_here(gone.version):
+                await discard_version(self._store, gone.version, kept=held.keys)
+
+    def _is_here(self, version: Version) -> bool:
+        """Whether a version's keys are of this store. One that was adopted and never read may lie in another bucket."""
+        return self._store.key_of(version.s3_path) is not None or all(a.sha256 for a in version.artifacts)
 
     async def _sweep_orphans(self, names: list[str], now: datetime, *, dry_run: bool) -> AsyncGenerator[str, None]:
         before = now - self._policy.upload_ttl - SAFETY

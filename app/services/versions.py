@@ -92,7 +92,10 @@ class VersionService:
         await self._ledger.commit(model, operation, decide, replay=replay)
 
     async def restore(self, model: str, number: int, caller: Caller) -> Version:
-        """Take a version out of the trash, and a deleted model with it. Raises `VersionNotFoundError`."""
+        """Take a version out of the trash, and a deleted model with it.
+
+        Raises `VersionNotFoundError`; `ModelBeingDeletedError` until all of the model is in the trash.
+        """
         operation = caller.operation()
 
         async def decide(head: Head | None) -> Decision[Version]:

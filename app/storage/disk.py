@@ -15,11 +15,9 @@ from app.domain.values import Digest
 BLOCK: Final = 1024 * 1024
 """Bytes that are read, hashed and written at a time."""
 
-_PLACING_ATTEMPTS: Final = 100
-
 
 class Draft:
-    """A file being written in `folder`, hashed as it grows; it is nothing until `place` moves it."""
+    """A file being written in `folder`, hashed as it grows; it is nothing until it is moved away."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / uuid4().hex
@@ -51,7 +49,7 @@ class Draft:
         self._file.close()
 
     def discard(self) -> None:
-        """Close the file and, unless it was placed, remove it."""
+        """Close the file and, unless it was moved away, remove it."""
         with suppress(OSError):
             self._file.close()
         self.path.unlink(missing_ok=True)
@@ -59,7 +57,7 @@ class Draft:
 
 @contextmanager
 def drafting(folder: Path) -> Iterator[Draft]:
-    """Begin a draft that is gone when the block ends, unless it was placed."""
+    """Begin a draft that is gone when the block ends, unless it was moved away."""
     draft = Draft(folder)
     try:
         yield draft
@@ -68,25 +66,11 @@ def drafting(folder: Path) -> Iterator[Draft]:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Keep out every other holder of the lock file, in this process and in others."""
+def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
+    """Keep out every other holder of the lock file, in this process and in others; shared holders go together."""
     with path.open("ab") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         yield
-
-
-def place(source: Path, target: Path, *, root: Path) -> None:
-    """Move a durable file or folder to where it belongs, durably and at once, in folders made as needed."""
-    for attempt in range(_PLACING_ATTEMPTS):
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            source.replace(target)
-            break
-        except FileNotFoundError:
-            # `prune` may take a new folder away before something lies in it.
-            if attempt == _PLACING_ATTEMPTS - 1 or not source.exists():
-                raise
-    sync(target.parent, root=root)
 
 
 def sync(folder: Path, *, root: Path) -> None:

@@ -69,7 +69,7 @@ def _check_keys(table: "TableDescriptionTypeDef") -> None:
 async def _add_index(client: "DynamoDBClient", name: str, index: Index) -> str:
     table = await _until_active(client, name)
     if index.name in _index_names(table):
-        return f"Index '{index.name}' was there."
+        return f"Index '{index.name}' is there."
     await client.update_table(
         TableName=name,
         AttributeDefinitions=_attributes(PARTITION, SORT, index.partition, index.sort),
@@ -132,11 +132,18 @@ async def _if_known(what: str, step: Awaitable[str]) -> str:
 async def _until_active(client: "DynamoDBClient", name: str, index: Index | None = None) -> "TableDescriptionTypeDef":
     """Wait for the table and all its indexes, `index` among them."""
     async for _ in _polls(_PATIENCE):
-        table = (await client.describe_table(TableName=name))["Table"]
-        missing = index is not None and index.name not in _index_names(table)
-        if _states(table) == {"ACTIVE"} and not missing:
+        table = await _describe(client, name)
+        if table is not None and _is_ready(table, index):
             return table
     raise Unavailable(f"Table '{name}' or an index of it is still being built. Run this again later.")
+
+
+async def _describe(client: "DynamoDBClient", name: str) -> "TableDescriptionTypeDef | None":
+    """Look at a table; one that is new may not be seen yet."""
+    try:
+        return (await client.describe_table(TableName=name))["Table"]
+    except client.exceptions.ResourceNotFoundException:
+        return None
 
 
 async def _polls(patience: float) -> AsyncIterator[bool]:
@@ -150,8 +157,9 @@ async def _polls(patience: float) -> AsyncIterator[bool]:
         pause = min(2 * pause, 5)
 
 
-def _states(table: "TableDescriptionTypeDef") -> set[str]:
-    return {table["TableStatus"], *(index["IndexStatus"] for index in table.get("GlobalSecondaryIndexes", []))}
+def _is_ready(table: "TableDescriptionTypeDef", index: Index | None) -> bool:
+    states = {table["TableStatus"], *(index["IndexStatus"] for index in table.get("GlobalSecondaryIndexes", []))}
+    return states == {"ACTIVE"} and (index is None or index.name in _index_names(table))
 
 
 def _index_names(table: "TableDescriptionTypeDef") -> set[str]:

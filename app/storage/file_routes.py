@@ -20,11 +20,10 @@ from app.domain.errors import (
     ObjectNotFoundError,
     PreconditionFailedError,
     SignedHeaderMismatchError,
-    UnavailableError,
 )
 from app.storage.file_uploads import Delivery
 from app.storage.files import ROUTE, FileStore
-from app.storage.objects import MultipartGone, StoredObject, StoreUnavailable, attachment
+from app.storage.objects import MultipartGone, StoredObject, attachment
 from app.storage.ranges import parse_range
 
 router = APIRouter(include_in_schema=False)
@@ -72,8 +71,7 @@ async def put_local_object(key: str, request: Request, files: Files) -> Response
 async def get_local_object(key: str, request: Request, files: Files) -> Response:
     """Send an object or one range of it. A URL is for one method: with HEAD it is refused, as S3 does."""
     parameters = _allowed(key, request, files)
-    with _translated():
-        found = await files.head(key)
+    found = await files.head(key)
     if found is None:
         raise ObjectNotFoundError
     _check_match(found, request.headers)
@@ -129,5 +127,3 @@ def _translated() -> Iterator[None]:
         raise MultipartNotFoundError from None
     except ClientDisconnect:
         raise BodyMismatchError from None
-    except StoreUnavailable as error:
-        raise UnavailableError(str(error)) from error

@@ -7,6 +7,7 @@ incoming/<uuid>                         being written, or being thrown away
 multiparts/<id>/key                     the key of an open multipart object
 multiparts/<id>/<number>-<sha256>       its parts
 locks/<two hex digits>                  held for the last step of a write; many keys share one
+locks/tree                              held to remove empty folders; shared by those who need the folders
 
 An object exists if, and only if, there is a file at `objects/<key>`. A process may be killed between any two steps:
 what is left is an object that is whole, or files that nobody looks for and `clear` removes.
@@ -51,6 +52,7 @@ class Folder:
         self.incoming = self.root / "incoming"
         self.multiparts = self.root / "multiparts"
         self._locks = self.root / "locks"
+        self._tree = self._locks / "tree"
         for folder in (self.objects, self.checksums, self.incoming, self.multiparts, self._locks):
             folder.mkdir(parents=True, exist_ok=True)
         disk.sync(self.root, root=self.root.parent)
@@ -87,9 +89,12 @@ class Folder:
 
     def _place(self, source: Path, target: Path) -> None:
         try:
-            disk.place(source, target, root=self.root)
+            with disk.locked(self._tree, shared=True):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                source.replace(target)
         except (FileExistsError, NotADirectoryError, IsADirectoryError):
             raise ObjectExistsError from None
+        disk.sync(target.parent, root=self.root)
 
     def describe(self, key: str) -> StoredObject | None:
         """Say what is known of an object; `None` if there is none."""
@@ -128,7 +133,8 @@ class Folder:
                 with suppress(*_NOT_THERE, IsADirectoryError):
                     path.unlink()
                     disk.sync(path.parent, root=self.root)
-                disk.prune(path.parent, root=root)
+                with disk.locked(self._tree):
+                    disk.prune(path.parent, root=root)
 
     def open(self, key: str) -> BinaryIO:
         """Open an object for reading; it stays readable if it is removed meanwhile. Raises `ObjectGone`."""

@@ -8,15 +8,14 @@ What every driver promises (`tests/contract/test_objects.py` holds it to this):
 - An object's SHA-256 is known to the store itself, without reading it; a multipart one may only know its parts'.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal, Protocol
+from typing import Protocol
 from urllib.parse import quote
 
 from app.domain.errors import UnavailableError
-from app.domain.values import Digest
-from app.domain.values import PresignedUrl as PresignedUrl
+from app.domain.values import Digest, PresignedUrl
 
 
 def attachment(filename: str) -> str:
@@ -75,7 +74,7 @@ class MultipartRefused(ObjectStoreError):  # noqa: N818 -- see ObjectGone
     """The parts changed between listing and completing, or the key is taken; nothing was stored."""
 
 
-class StoreUnavailable(ObjectStoreError):  # noqa: N818 -- see ObjectGone
+class StoreUnavailable(UnavailableError, ObjectStoreError):  # noqa: N818 -- see ObjectGone
     """The store cannot be used now. The sentence says what an operator should do."""
 
 
@@ -133,7 +132,7 @@ class ObjectStore(Protocol):
         ...
 
     def read(self, key: str, *, version_id: str | None = None) -> AsyncIterator[bytes]:
-        """Read an object through, in chunks of at most 1 MiB: for operators, never in a request. Raises `ObjectGone`."""
+        """Read an object through, in chunks of at most 1 MiB: for operators, not in requests. Raises `ObjectGone`."""
         ...
 
     def list_objects(self, prefix: str) -> AsyncIterator[StoredObject]:

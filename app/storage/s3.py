@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 import aioboto3
 from botocore.exceptions import ClientError
 
-from app.domain.values import Digest
+from app.domain.values import Digest, PresignedUrl
 from app.storage import s3_answers
 from app.storage.aws import Resource, code_of
 from app.storage.objects import (
@@ -16,7 +16,6 @@ from app.storage.objects import (
     MultipartRefused,
     ObjectGone,
     OpenMultipart,
-    PresignedUrl,
     StoredObject,
     StoredPart,
     attachment,
@@ -102,7 +101,7 @@ class S3Store:
     async def _presign(
         self, method: Literal["GET", "PUT"], operation: str, key: str, parameters: Mapping[str, Any], ttl: timedelta
     ) -> PresignedUrl:
-        life = await honest_life(self._credentials, ttl, self._resource)
+        life = await honest_life(self._credentials, ttl)
         seconds = int(life.total_seconds())
         signed_at = datetime.now(UTC).replace(microsecond=0)
         with explained(self._resource):

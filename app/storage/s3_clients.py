@@ -30,7 +30,7 @@ S3_CONFIG: Final = CONFIG.merge(
 SHORTEST_LIFE: Final = timedelta(seconds=120)
 _MARGIN: Final = timedelta(seconds=60)
 _NOT_RENEWED: Final = "The AWS credentials are about to expire and were not renewed. Check the role in use."
-_AWS_HOST: Final = re.compile(r"s3[.-].*\.amazonaws\.com(\.cn)?\Z")
+_AWS_HOST: Final = re.compile(r"s3([.-].*)?\.amazonaws\.com(\.cn)?\Z")
 
 
 class Credentials(Protocol):
@@ -71,8 +71,8 @@ async def _endpoint(session: aioboto3.Session) -> str:
 
 
 def _client(session: aioboto3.Session, seen_as: str, endpoint_url: str | None) -> Any:
-    config = S3_CONFIG.merge(AioConfig(s3={"addressing_style": addressing_style(seen_as)}))
-    return session.client("s3", config=config, endpoint_url=endpoint_url)
+    options = {"addressing_style": addressing_style(seen_as), "us_east_1_regional_endpoint": "regional"}
+    return session.client("s3", config=S3_CONFIG.merge(AioConfig(s3=options)), endpoint_url=endpoint_url)
 
 
 def addressing_style(endpoint: str) -> str:
@@ -89,12 +89,12 @@ async def find_credentials(session: aioboto3.Session, bucket: Resource) -> Crede
     return cast("Credentials", found)
 
 
-async def honest_life(credentials: Credentials, asked: timedelta, bucket: Resource) -> timedelta:
+async def honest_life(credentials: Credentials, asked: timedelta) -> timedelta:
     """Return how long a URL signed now will live: a URL dies with the credentials that signed it.
 
     Raises `StoreUnavailable` if the credentials are about to expire and cannot be renewed.
     """
-    await _renew(credentials, bucket)
+    await _renew(credentials)
     expires_at: datetime | None = getattr(credentials, "_expiry_time", None)
     if expires_at is None:
         return asked
@@ -104,10 +104,9 @@ async def honest_life(credentials: Credentials, asked: timedelta, bucket: Resour
     return min(asked, left)
 
 
-async def _renew(credentials: Credentials, bucket: Resource) -> None:
-    with explained(bucket):
-        try:
-            await credentials.get_frozen_credentials()
-        except RuntimeError as error:
-            # botocore's answer to a source that hands out expired credentials.
-            raise StoreUnavailable(_NOT_RENEWED) from error
+async def _renew(credentials: Credentials) -> None:
+    try:
+        await credentials.get_frozen_credentials()
+    except (*FAILURES, RuntimeError) as error:
+        # RuntimeError is botocore's answer to a source that hands out expired credentials.
+        raise StoreUnavailable(_NOT_RENEWED) from error

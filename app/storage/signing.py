@@ -62,7 +62,7 @@ def _equal(given: str, expected: str) -> bool:
 def _unless_expired(parameters: Mapping[str, str], now: datetime) -> Mapping[str, str]:
     expires_at = datetime.fromtimestamp(int(parameters["expires"]), UTC)
     if now >= expires_at:
-        raise UrlExpiredError(expires_at)
+        raise UrlExpiredError(f"{expires_at:%Y-%m-%dT%H:%M:%SZ}")
     return parameters
 
 

@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, closing
 from decimal import Decimal
@@ -43,8 +43,11 @@ from app.storage.table import (
 T = TypeVar("T")
 
 _TOKEN_SECONDS: Final = 600
-_ASCENDING: Final = ("SELECT item FROM items WHERE partition = ? AND sort > ? ORDER BY sort LIMIT ?", -(2**63))
-_DESCENDING: Final = ("SELECT item FROM items WHERE partition = ? AND sort < ? ORDER BY sort DESC LIMIT ?", 2**63 - 1)
+_SMALLEST: Final = -(2**63)
+_LARGEST: Final = 2**63 - 1
+_ASCENDING: Final = "SELECT item FROM items WHERE partition = ? AND sort > ? ORDER BY sort LIMIT ?"
+_DESCENDING: Final = "SELECT item FROM items WHERE partition = ? AND sort < ? ORDER BY sort DESC LIMIT ?"
+_SCAN: Final = "SELECT item FROM items WHERE (partition, sort) > (?, ?) ORDER BY partition, sort LIMIT ?"
 _LAST_CHARACTER: Final = "\U0010ffff"
 
 
@@ -84,35 +87,22 @@ class SqliteTable:
         self, partition: str, *, after: int | None = None, descending: bool = False, limit: int
     ) -> Page[Item]:
         """Read a partition in the order of its sort key. Raises `Unavailable`."""
-        statement, beginning = _DESCENDING if descending else _ASCENDING
-        rows = await self._list(statement, (partition, beginning if after is None else after, limit + 1))
-        return _page([from_text(item) for (item,) in rows], limit)
+        statement, start = (_DESCENDING, _LARGEST) if descending else (_ASCENDING, _SMALLEST)
+        values = (partition, start if after is None else after, limit + 1)
+        return await self._list(statement, values, _read_item, limit)
 
     async def query_index(
         self, index: Index, partition: str, *, prefix: str = "", after: Key | None = None, limit: int
     ) -> Page[Key]:
         """List keys of an index partition; this index never lags. Raises `Unavailable`."""
-        rows = await self._list(
-            _index_query(index, after),
-            {
-                "index_partition": partition,
-                "prefix": prefix,
-                "end": prefix + _LAST_CHARACTER,
-                "partition": after and after.partition,
-                "sort": after and after.sort,
-                "limit": limit + 1,
-            },
-        )
-        return _page([Key(*row) for row in rows], limit)
+        start = (prefix, _SMALLEST) if after is None else (_sort_value(index, after, prefix), after.sort)
+        values = (partition, *start, prefix + _LAST_CHARACTER, limit + 1)
+        return await self._list(_index_query(index), values, Key._make, limit)
 
     async def scan(self, *, after: Key | None = None, limit: int) -> Page[Item]:
         """Read everything, page by page. Raises `Unavailable`."""
         first = after or Key("", 0)
-        rows = await self._list(
-            "SELECT item FROM items WHERE (partition, sort) > (?, ?) ORDER BY partition, sort LIMIT ?",
-            (*first, limit + 1),
-        )
-        return _page([from_text(item) for (item,) in rows], limit)
+        return await self._list(_SCAN, (*first, limit + 1), _read_item, limit)
 
     async def transact(self, writes: Sequence[Write], *, token: str) -> None:
         """Apply all writes or none, once for each token within ten minutes; see `Table.transact`."""
@@ -126,35 +116,39 @@ class SqliteTable:
                 for write in writes:
                     _apply(self._writer, write)
 
-    async def _list(self, statement: str, values: Any) -> Sequence[Any]:
-        return await asyncio.get_running_loop().run_in_executor(self._listing, self._select, statement, values)
+    async def _list(self, statement: str, values: Any, read: Callable[[Any], T], limit: int) -> Page[T]:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._listing, self._select, statement, values, read, limit)
 
-    def _select(self, statement: str, values: Any) -> Sequence[Any]:
+    def _select(self, statement: str, values: Any, read: Callable[[Any], T], limit: int) -> Page[T]:
         with unavailable(self._path):
-            return self._lister.execute(statement, values).fetchall()
+            results = [read(row) for row in self._lister.execute(statement, values)]
+        return Page(results[:limit], more=len(results) > limit)
 
 
-def _index_query(index: Index, after: Key | None) -> str:
+def _index_query(index: Index) -> str:
     by = _column(index.sort)
-    beyond = "(partition, sort) > (:partition, :sort)" if by == "partition" else f"({by}, sort) > (:prefix, :sort)"
     return (
-        f"SELECT partition, sort FROM items WHERE {_column(index.partition)} = :index_partition"  # noqa: S608 -- ours
-        f" AND {by} >= :prefix AND {by} < :end AND {beyond if after else 'TRUE'}"
-        f" ORDER BY {by}, partition, sort LIMIT :limit"
+        f"SELECT partition, sort FROM items WHERE {_column(index.partition)} = ?"  # noqa: S608 -- names of ours
+        f" AND ({by}, sort) > (?, ?) AND {by} < ? ORDER BY {by}, sort LIMIT ?"
     )
+
+
+def _sort_value(index: Index, after: Key, prefix: str) -> str:
+    return after.partition if index.sort == PARTITION else prefix
 
 
 def _column(attribute: str) -> str:
     return "partition" if attribute == PARTITION else attribute
 
 
-def _page(results: Sequence[T], limit: int) -> Page[T]:
-    return Page(results[:limit], more=len(results) > limit)
-
-
 def _get(connection: sqlite3.Connection, key: Key) -> Item | None:
     row = connection.execute("SELECT item FROM items WHERE partition = ? AND sort = ?", key).fetchone()
-    return None if row is None else from_text(row[0])
+    return None if row is None else _read_item(row)
+
+
+def _read_item(row: Sequence[str]) -> Item:
+    return from_text(row[0])
 
 
 def _was_sent(connection: sqlite3.Connection, token: str, writes: Sequence[Write]) -> bool:

@@ -15,7 +15,6 @@ from datetime import datetime
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 from app.domain.errors import UnavailableError
-
 from app.storage.attributes import item_size
 
 PARTITION: Final = "model_name"
@@ -160,7 +159,7 @@ class OutcomeUnknown(TableError):  # noqa: N818 -- see Refused
     """
 
 
-class Unavailable(UnavailableError, TableError):
+class Unavailable(UnavailableError, TableError):  # noqa: N818 -- see Refused
     """The table cannot be used, and nothing was written. The sentence says what an operator should do."""
 
 

@@ -83,8 +83,8 @@ async def test_each_step_is_told_the_first_time_and_the_second(dynamodb: "Dynamo
     assert first[0] == f"Table '{name}' is created, billed by request."
     assert second[:4] == [
         f"Table '{name}' was there.",
-        "Index 'stage-index' was there.",
-        "Index 'catalog-index' was there.",
+        "Index 'stage-index' is there.",
+        "Index 'catalog-index' is there.",
         "Expiry by 'ttl' was on.",
     ]
     for sentence in second[4:]:
@@ -98,7 +98,7 @@ async def test_a_table_from_the_recipe_gains_what_it_lacks(dynamodb: "DynamoDBCl
     told = await set_up(dynamodb, name)
     assert told[:3] == [
         f"Table '{name}' was there.",
-        "Index 'stage-index' was there.",
+        "Index 'stage-index' is there.",
         "Index 'catalog-index' is added.",
     ]
     table = DynamoDbTable(dynamodb, name)

@@ -7,19 +7,24 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
+from app.domain.errors import ObjectExistsError
+from app.domain.values import PresignedUrl
+from app.storage import disk
 from app.storage.file_uploads import Delivery
 from app.storage.files import FileStore
-from app.storage.folder import check_key
+from app.storage.folder import Folder, check_key
 from app.storage.objects import MultipartGone, StoreUnavailable
 from app.storage.signing import load_secret
 from tests.support.stores import (
@@ -240,16 +245,81 @@ async def test_a_file_that_was_put_there_by_hand_can_be_read(
     assert (await http.get(url.url)).content == CONTENT
 
 
+# -- many at once
+
+
+def _commit(folder: str, writer: int, keys: int) -> list[bool]:
+    return [_committed(Folder(Path(folder)), f"models/m/v1/{i}", f"writer {writer}".encode()) for i in range(keys)]
+
+
+def _committed(folder: Folder, key: str, content: bytes) -> bool:
+    with disk.drafting(folder.incoming) as draft:
+        draft.write(content)
+        draft.finish()
+        try:
+            folder.commit(key, draft)
+        except ObjectExistsError:
+            return False
+        return True
+
+
+def test_of_many_processes_one_wins(tmp_path: Path) -> None:
+    with ProcessPoolExecutor(4, multiprocessing.get_context("spawn")) as processes:
+        wins = processes.map(_commit, [str(tmp_path)] * 4, range(4), [100] * 4)
+        assert [sum(each) for each in zip(*wins, strict=True)] == [1] * 100
+
+
+def test_of_many_threads_one_wins_and_its_checksum_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, key, write = Folder(tmp_path), "models/m/v1/x", Folder._write_checksum
+
+    def slowly(self: Folder, *args: Any) -> None:
+        time.sleep(0.02)
+        write(self, *args)
+
+    monkeypatch.setattr(Folder, "_write_checksum", slowly)
+    with ThreadPoolExecutor(8) as threads:
+        wins = list(threads.map(lambda i: _committed(folder, key, f"writer {i}".encode()), range(8)))
+    assert wins.count(True) == 1
+    found = folder.describe(key)
+    assert found is not None
+    assert found.sha256 == digest_of(f"writer {wins.index(True)}".encode())
+
+
+async def test_what_cannot_be_stored_is_refused_before_its_body_is_sent(
+    local: FileStore, http: httpx.AsyncClient, key: str
+) -> None:
+    await store_bytes(http, local, key, CONTENT)
+    there = await presign(local, key, CONTENT)
+    gone = await presign_part(local, key, "0" * 32, 1, CONTENT)
+    old = await presign(local, f"{key}2", CONTENT, timedelta(seconds=-5))
+    statuses = [await _status_without_body(url) for url in (there, gone, old)]
+    assert statuses == [b"412", b"404", b"403"]
+
+
+async def _status_without_body(url: PresignedUrl) -> bytes:
+    reader, writer = await _begin_put(url)
+    try:
+        return (await asyncio.wait_for(reader.readline(), 5)).split()[1]
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
+async def _begin_put(url: PresignedUrl) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    split = urlsplit(url.url)
+    reader, writer = await asyncio.open_connection(split.hostname, split.port)
+    headers = "".join(f"{name}: {value}\r\n" for name, value in url.headers.items())
+    writer.write(f"PUT {split.path}?{split.query} HTTP/1.1\r\nhost: {split.netloc}\r\n{headers}\r\n".encode())
+    return reader, writer
+
+
 # -- what goes wrong half way
 
 
 async def test_a_disconnection_half_way_leaves_nothing(local: FileStore, key: str, data: Path) -> None:
     content = b"x" * 4_000_000
     url = await presign(local, key, content)
-    split = urlsplit(url.url)
-    _, writer = await asyncio.open_connection(split.hostname, split.port)
-    headers = "".join(f"{name}: {value}\r\n" for name, value in url.headers.items())
-    writer.write(f"PUT {split.path}?{split.query} HTTP/1.1\r\nhost: {split.netloc}\r\n{headers}\r\n".encode())
+    _, writer = await _begin_put(url)
     writer.write(content[: len(content) // 2])
     await writer.drain()
     await _until(lambda: any((data / "incoming").iterdir()))
@@ -345,8 +415,8 @@ async def test_what_was_cut_short_is_cleared_after_a_while(empty: FileStore, tmp
     assert [found.multipart_id async for found in empty.list_multiparts("")] == [multipart_id]
 
 
-async def test_a_full_or_forbidden_disk_is_told_to_the_operator(
-    empty: FileStore, monkeypatch: pytest.MonkeyPatch
+async def test_a_full_disk_is_told_to_the_operator(
+    empty: FileStore, monkeypatch: pytest.MonkeyPatch, local: FileStore, http: httpx.AsyncClient, key: str
 ) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -355,6 +425,9 @@ async def test_a_full_or_forbidden_disk_is_told_to_the_operator(
     with pytest.raises(StoreUnavailable, match="No space left on device"):
         await take(empty, "models/m/v1/x", CONTENT)
     assert await empty.head("models/m/v1/x") is None
+    answer = await send(http, await presign(local, key, CONTENT), CONTENT)
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+    assert await local.head(key) is None
 
 
 WRITER = """
@@ -374,9 +447,8 @@ async def main(folder, run):
         sha256 = Digest(hashlib.sha256(content).hexdigest())
         key = f"models/m/v{run}/{i}"
         multipart_id = await store.begin(key) if i % 2 else None
-        await store.receive(
-            Delivery(key=key, size=len(content), sha256=sha256, multipart_id=multipart_id, number=i % 2), chunks(content)
-        )
+        part = {"multipart_id": multipart_id, "number": i % 2}
+        await store.receive(Delivery(key=key, size=len(content), sha256=sha256, **part), chunks(content))
         if multipart_id:
             await store.complete(key, multipart_id, await store.list_parts(key, multipart_id))
         print(key, sha256, flush=True)
@@ -385,20 +457,24 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
+def _write_and_be_killed(folder: Path, run: int) -> dict[str, str]:
+    writer = subprocess.Popen([sys.executable, "-c", WRITER, str(folder), str(run)], stdout=subprocess.PIPE)
+    assert writer.stdout is not None
+    with writer.stdout:
+        lines = [writer.stdout.readline()]
+        time.sleep(0.05 + 0.013 * run)
+        writer.kill()
+        lines += writer.stdout.readlines()
+    writer.wait()
+    return dict(line.decode().split() for line in lines if line.endswith(b"\n"))
+
+
 async def test_killed_at_any_moment_every_object_is_whole_and_none_acknowledged_is_lost(
     empty: FileStore, tmp_path: Path
 ) -> None:
     acknowledged: dict[str, str] = {}
     for run in range(KILLS):
-        writer = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path), str(run)], stdout=subprocess.PIPE)
-        assert writer.stdout is not None
-        lines = [writer.stdout.readline()]
-        await asyncio.sleep(0.05 + 0.013 * run)
-        writer.kill()
-        lines += writer.stdout.read().splitlines(keepends=True)
-        writer.stdout.close()
-        writer.wait()
-        acknowledged |= dict(line.decode().split() for line in lines if line.endswith(b"\n"))
+        acknowledged |= await asyncio.to_thread(_write_and_be_killed, tmp_path, run)
     assert len(acknowledged) > KILLS
     stored = {found.key: found async for found in empty.list_objects("")}
     for key, found in stored.items():
@@ -419,6 +495,20 @@ def test_all_processes_end_with_one_secret(tmp_path: Path) -> None:
     assert len(secrets) == 1
     assert {path.name for path in tmp_path.iterdir()} == {"secret"}
     assert stat.S_IMODE((tmp_path / "secret").stat().st_mode) == 0o600
+
+
+def test_all_threads_end_with_one_secret(tmp_path: Path) -> None:
+    at_once = threading.Barrier(8)
+
+    def make(folder: Path) -> bytes:
+        at_once.wait()
+        return _secret_of(str(folder))
+
+    for i in range(30):
+        folder = tmp_path / str(i)
+        folder.mkdir()
+        with ThreadPoolExecutor(8) as threads:
+            assert len(set(threads.map(make, [folder] * 8))) == 1
 
 
 def test_a_damaged_secret_is_told_to_the_operator(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ import pytest
 from aiobotocore.credentials import AioRefreshableCredentials
 from botocore.exceptions import ClientError, MetadataRetrievalError
 
-from app.storage.objects import PresignedUrl, StoreUnavailable
+from app.domain.values import PresignedUrl
+from app.storage.objects import StoreUnavailable
 from app.storage.s3 import S3Store
 from app.storage.s3_answers import read_checksum
 from app.storage.s3_clients import addressing_style
@@ -96,6 +97,7 @@ async def test_a_get_url_needs_no_headers_and_pins_the_version(on_aws: S3Store) 
 @pytest.mark.parametrize(
     ("endpoint", "style"),
     [
+        ("https://s3.amazonaws.com", "virtual"),
         ("https://s3.eu-central-1.amazonaws.com", "virtual"),
         ("https://s3.dualstack.eu-central-1.amazonaws.com", "virtual"),
         ("https://s3-fips.us-gov-west-1.amazonaws.com", "virtual"),
@@ -155,7 +157,7 @@ async def failing() -> dict[str, str]:
 
 
 async def signed_by(session: aioboto3.Session, credentials: AioRefreshableCredentials, ttl: timedelta) -> PresignedUrl:
-    session._session._credentials = credentials
+    vars(session._session)["_credentials"] = credentials
     async with S3Store.open(session, "my-models", public_url=None) as store:
         return await presign(store, KEY, CONTENT, ttl)
 
@@ -182,7 +184,7 @@ async def test_credentials_close_to_their_end_are_renewed_first(aws: aioboto3.Se
 
 @pytest.mark.parametrize("renew", [failing, fresh(timedelta(seconds=100)), fresh(timedelta(seconds=-5))])
 async def test_credentials_that_cannot_be_renewed_sign_nothing(aws: aioboto3.Session, renew: Callable[[], Any]) -> None:
-    with pytest.raises(StoreUnavailable, match="credentials|configuration"):
+    with pytest.raises(StoreUnavailable, match="credentials"):
         await signed_by(aws, expiring(timedelta(seconds=90), renew), HOUR)
 
 
@@ -232,7 +234,7 @@ async def test_parts_are_listed_over_all_pages(s3: S3Store, http: httpx.AsyncCli
     for number in range(1, 6):
         await send(http, await presign_part(s3, key, multipart_id, number, CONTENT), CONTENT)
     client = s3._client
-    paginate = client.get_paginator("list_parts").paginate
+    paginate: Any = client.get_paginator("list_parts").paginate
     small = SimpleNamespace(
         meta=client.meta,
         get_paginator=lambda _: SimpleNamespace(
@@ -271,7 +273,7 @@ async def test_every_other_refusal_is_unavailability(
         )
 
     monkeypatch.setattr(s3._client, "_make_api_call", refuse)
-    calls = {
+    calls: dict[str, Callable[[], Any]] = {
         "head_object": lambda: s3.head(KEY),
         "get_object": lambda: anext(s3.read(KEY)),
         "list_parts": lambda: s3.list_parts(KEY, "id"),

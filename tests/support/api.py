@@ -1,9 +1,11 @@
 """The service, as its callers see it."""
 
 import hashlib
-from collections.abc import AsyncIterator, Mapping
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
+from urllib.parse import unquote
 
 import httpx
 from asgi_lifespan import LifespanManager
@@ -100,6 +102,97 @@ class Api:
             files[artifact["path"]] = answer.content
         return files
 
+    async def problem(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        status: int,
+        code: str,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        """Send JSON below `/v1/models`, and expect this problem."""
+        answer = await self.http.request(method, f"/v1/models{path}", json=body, headers=headers)
+        return check_problem(answer, status, code)
+
+    async def model(self, model: str) -> Any:
+        return await self.ask("GET", f"/{model}")
+
+    async def generation(self, model: str) -> int:
+        """The number of the model's latest event: unchanged means that nothing was written."""
+        return int((await self.model(model))["generation"])
+
+    async def events(self, model: str, after: int = 0) -> list[Any]:
+        """Every event after a generation, over all pages."""
+        return [event async for event in self.walk(f"/{model}/events", after=after)]
+
+    async def walk(self, path: str, *, limit: int = 100, **query: Any) -> AsyncIterator[Any]:
+        """Every entry of a list, page by page."""
+        cursor: dict[str, str] = {}
+        while True:
+            parameters = {**query, **cursor, "limit": limit}
+            answer = await self.http.get(f"/v1/models{path}", params=parameters)
+            assert answer.status_code == 200, answer.text
+            page = answer.json()
+            assert set(page) == {"items", "next_cursor"}
+            assert len(page["items"]) <= limit
+            for item in page["items"]:
+                yield item
+            if page["next_cursor"] is None:
+                return
+            cursor = {"cursor": page["next_cursor"]}
+
+
+COMMON: Final = frozenset({"type", "title", "status", "detail", "instance", "code", "request_id"})
+"""The members that every problem has."""
+
+
+def check_problem(answer: httpx.Response, status: int, code: str) -> Any:
+    """Hold an answer against the one shape that problems have, and return its body."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    body = answer.json()
+    assert body.keys() >= COMMON
+    assert (body["status"], body["code"]) == (status, code), body
+    assert body["type"] == f"/problems/{code.replace('_', '-')}"
+    assert body["request_id"] == answer.headers["x-request-id"]
+    assert unquote(body["instance"]) == unquote(answer.request.url.raw_path.split(b"?")[0].decode("ascii"))
+    assert all(isinstance(body[name], str) and body[name] for name in COMMON - {"status"})
+    assert ("retry-after" in answer.headers) == (status == 503)
+    return body
+
+
+UNDOCUMENTED: Final = frozenset({"not_found", "method_not_allowed", "internal_error"})
+"""The codes of what is not the answer of any one operation."""
+
+
+def held_against(document: dict[str, Any]) -> Callable[[httpx.Response], Awaitable[None]]:
+    """Fail a test at an answer that the OpenAPI document does not announce: its status and, of a problem, its code."""
+    operations = [
+        (method.upper(), re.compile(re.sub(r"\{\w+\}", "[^/]+", path.replace("{path}", ".+"))), operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]
+
+    async def hold(answer: httpx.Response) -> None:
+        path = answer.request.url.raw_path.decode("ascii").partition("?")[0]
+        for method, pattern, operation in operations:
+            if method == answer.request.method and pattern.fullmatch(path):
+                await _hold(answer, operation["responses"])
+
+    return hold
+
+
+async def _hold(answer: httpx.Response, announced: dict[str, Any]) -> None:
+    if answer.headers.get("content-type") != "application/problem+json":
+        assert str(answer.status_code) in announced
+        return
+    await answer.aread()
+    code = answer.json()["code"]
+    if code not in UNDOCUMENTED:
+        assert f"`{code}`" in announced[str(answer.status_code)]["description"], (answer.request.url, code)
+
 
 @asynccontextmanager
 async def serving(settings: Settings) -> AsyncIterator[Api]:
@@ -107,5 +200,8 @@ async def serving(settings: Settings) -> AsyncIterator[Api]:
     app = create_app(settings)
     async with LifespanManager(app) as manager:
         transport = httpx.ASGITransport(manager.app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(base_url=BASE, mounts={BASE: transport}, trust_env=False, timeout=30) as http:
+        hooks = {"response": [held_against(app.openapi())]}
+        async with httpx.AsyncClient(
+            base_url=BASE, mounts={BASE: transport}, trust_env=False, timeout=30, event_hooks=hooks
+        ) as http:
             yield Api(http)

@@ -117,19 +117,13 @@ def ministack(folder: Path) -> Iterator[AwsServer]:
 
 @contextmanager
 def dynamodb_local(folder: Path) -> Iterator[AwsServer]:
-    """DynamoDB alone, its state in memory. Raises `MissingProgramError` where it cannot run."""
-    if missing := why_no_dynamodb_local():
-        raise MissingProgramError(missing)
+    """DynamoDB alone, its state in memory; ask `why_no_dynamodb_local` before."""
     jar = _dynamodb_local_jar()
     server = AwsServer(f"http://127.0.0.1:{(port := free_port())}")
     command = ["java", "-Xmx256m", f"-Djava.library.path={jar.parent / 'DynamoDBLocal_lib'}", "-jar", str(jar)]
     command += ["-inMemory", "-sharedDb", "-disableTelemetry", "-port", str(port)]
     with running(command, environment={}, log=folder / "dynamodb-local.log", ready=server.endpoint, status=400):
         yield server
-
-
-class MissingProgramError(Exception):
-    """A program that the server needs is not on this machine."""
 
 
 def why_no_dynamodb_local() -> str | None:

@@ -11,26 +11,15 @@ from typing import Any
 
 import httpx
 import uvicorn
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi import FastAPI
 
-from app.domain import errors
-from app.domain.values import Digest
+from app import problems
+from app.domain.values import Digest, PresignedUrl
 from app.storage import file_routes
 from app.storage.files import FileStore
-from app.storage.objects import ObjectStore, PresignedUrl
+from app.storage.objects import ObjectStore
 
 MINUTE = timedelta(minutes=1)
-
-STATUS: Mapping[type[errors.RegistryError], int] = {
-    errors.NotFoundError: 404,
-    errors.ForbiddenError: 403,
-    errors.PreconditionFailedError: 412,
-    errors.LengthRequiredError: 411,
-    errors.RangeNotSatisfiableError: 416,
-    errors.MalformedError: 400,
-    errors.TemporaryError: 503,
-}
 
 
 def digest_of(content: bytes) -> Digest:
@@ -70,7 +59,7 @@ async def read_all(store: ObjectStore, key: str, version_id: str | None = None) 
 
 
 def local_app(folder: Path) -> FastAPI:
-    """The file routes and nothing else."""
+    """The file routes, and how the service answers errors."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
@@ -78,15 +67,8 @@ def local_app(folder: Path) -> FastAPI:
 
     app = FastAPI(lifespan=lifespan)
     app.include_router(file_routes.router)
-    app.add_exception_handler(errors.RegistryError, _problem)
+    problems.install(app)
     return app
-
-
-async def _problem(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, errors.RegistryError)
-    status = next(STATUS[base] for base in type(error).__mro__ if base in STATUS)
-    headers = {"content-range": error.content_range} if isinstance(error, errors.RangeNotSatisfiableError) else {}
-    return JSONResponse({"code": error.code(), "detail": str(error)}, status, headers)
 
 
 @contextmanager

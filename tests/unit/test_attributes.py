@@ -12,7 +12,7 @@ from app.storage.attributes import decode, encode, from_text, item_size, to_text
 NUMBERS = st.decimals(
     allow_nan=False, allow_infinity=False, min_value=-(10**30), max_value=10**30, places=8
 ) | st.builds(
-    lambda digits, exponent: Decimal(digits).scaleb(exponent),
+    lambda digits, exponent: Decimal(f"{digits}E{exponent}"),
     st.integers(-(10**38) + 1, 10**38 - 1),
     st.integers(-130, 88),
 )

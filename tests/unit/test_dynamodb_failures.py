@@ -148,7 +148,7 @@ async def test_what_was_not_understood_is_a_fault_of_the_code(failure: Exception
 
 
 async def test_a_failed_condition_is_a_refusal_by_position() -> None:
-    reasons = [
+    reasons: list[dict[str, Any]] = [
         {"Code": "None"},
         {"Code": "ConditionalCheckFailed", "Item": {"model_name": {"S": "model"}, "version": {"N": "1"}}},
         {"Code": "TransactionConflict"},
@@ -192,7 +192,7 @@ async def test_a_read_that_was_not_understood_is_a_fault_of_the_code() -> None:
     ],
 )
 async def test_an_index_that_is_missing_or_not_yet_built_is_explained(message: str) -> None:
-    with pytest.raises(Unavailable, match="index of table 'registry'.*run `model-registry init`"):
+    with pytest.raises(Unavailable, match=r"index of table 'registry'.*run `model-registry init`"):
         await table(refusal("ValidationException", message=message)).query_index(CATALOG_INDEX, "models", limit=1)
 
 

@@ -1,0 +1,70 @@
+"""The served OpenAPI document: what FastAPI reads off the routes, and what it cannot know."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from fastapi import FastAPI
+
+from app.schemas.problems import Problem
+
+Document = dict[str, Any]
+
+_SAID_TWICE: Final = frozenset({"anyOf", "title", "description"})
+
+_REQUEST_ID: Final = "X-Request-Id"
+_HEADERS: Final[Document] = {
+    _REQUEST_ID: {"description": "Names this request in logs and in history.", "schema": {"type": "string"}},
+    "ETag": {"description": "Changes when another version answers to the ref.", "schema": {"type": "string"}},
+    "Retry-After": {"description": "Seconds after which a repeat makes sense.", "schema": {"type": "integer"}},
+}
+_PARAMETERS: Final[Document] = {
+    _REQUEST_ID: {
+        "name": _REQUEST_ID,
+        "in": "header",
+        "required": False,
+        "description": "A name for this request, 1 to 128 of `A-Z a-z 0-9 . _ : / + = @ -`; one is made up otherwise.",
+        "schema": {"type": "string"},
+    }
+}
+
+
+def header(name: str) -> Document:
+    """One of the headers that answers have in common, as an entry of a response."""
+    return {name: {"$ref": f"#/components/headers/{name}"}}
+
+
+class DocumentedApi(FastAPI):
+    """An app whose document is complete."""
+
+    def openapi(self) -> Document:
+        """Return the document, made once."""
+        if self.openapi_schema is None:
+            self.openapi_schema = _completed(super().openapi())
+        return self.openapi_schema
+
+
+def _completed(document: Document) -> Document:
+    components = document["components"]
+    components["schemas"] = dict(sorted({**components["schemas"], "Problem": Problem.model_json_schema()}.items()))
+    components |= {"headers": _HEADERS, "parameters": _PARAMETERS}
+    for operation in _operations(document):
+        parameters = operation.setdefault("parameters", [])
+        for parameter in parameters:
+            parameter["schema"] = _plain(parameter["schema"])
+        parameters.append({"$ref": f"#/components/parameters/{_REQUEST_ID}"})
+        operation["responses"] = dict(sorted(operation["responses"].items()))
+        for response in operation["responses"].values():
+            response["headers"] = {**response.get("headers", {}), **header(_REQUEST_ID)}
+    return document
+
+
+def _operations(document: Document) -> Iterator[Document]:
+    for path in document["paths"].values():
+        yield from path.values()
+
+
+def _plain(schema: Document) -> Document:
+    """A parameter is there or not: it cannot be null, as an optional one in Python can. Its name says the rest."""
+    kinds = [kind for kind in schema.get("anyOf", []) if kind != {"type": "null"}]
+    of_kind = kinds[0] if len(kinds) == 1 else {}
+    return {**of_kind, **{key: value for key, value in schema.items() if key not in _SAID_TWICE}}

@@ -1,0 +1,177 @@
+"""Checking: a registry at work is clean, and every kind of fault that is planted is found and named."""
+
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from uuid import uuid4
+
+import pytest
+
+from app.domain.artifacts import object_key
+from app.repositories.items import event_key, head_key, trash_key, upload_key, version_key
+from app.settings import Settings
+from tests.support.api import Api, serving
+from tests.support.backends import aws_environment, environment, local_environment, prepare_now
+from tests.support.programs import operating
+from tests.support.upkeep import Storage, looking_into
+
+
+@pytest.fixture(scope="module", params=["local", "ministack"])
+def variables(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """One registry for all tests here: each has a model of its own."""
+    if request.param == "local":
+        return local_environment(tmp_path_factory.mktemp("data"))
+    return aws_environment(request.getfixturevalue("ministack"))
+
+
+@pytest.fixture(scope="module")
+def settings(variables: dict[str, str]) -> Iterator[Settings]:
+    with environment(variables) as settings:
+        prepare_now(settings)
+        yield settings
+
+
+@pytest.fixture(scope="module")
+async def api(settings: Settings) -> AsyncIterator[Api]:
+    async with serving(settings) as api:
+        yield api
+
+
+@pytest.fixture(scope="module")
+async def storage(settings: Settings) -> AsyncIterator[Storage]:
+    async with looking_into(settings) as storage:
+        yield storage
+
+
+@pytest.fixture
+async def model(api: Api, storage: Storage) -> str:
+    """Three versions, the second in production, the first before it; an open upload, and one version in the trash."""
+    name = f"m-{uuid4().hex[:8]}"
+    for number in (1, 2, 3, 4):
+        await api.register(name, {"model.pt": f"{name} {number}".encode()})
+    await api.promote(name, 1)
+    await api.promote(name, 2)
+    await api.ask("PUT", f"/{name}/aliases/canary", {"version": 3})
+    await api.ask("DELETE", f"/{name}/versions/4", status=204)
+    await api.begin(name, {"model.pt": b"x"})
+    assert await faults(storage, name) == []
+    return name
+
+
+async def faults(storage: Storage, model: str) -> list[str]:
+    """What is found of one model."""
+    return [fault.removeprefix(f"{model}: ") for fault in await storage.check() if model in fault]
+
+
+async def test_an_item_that_would_vanish_is_found(model: str, storage: Storage) -> None:
+    far_off = int(datetime.now(UTC).timestamp()) + 10**7
+    for key in (version_key(model, 1), head_key(model), event_key(model, 1), upload_key(model, 5), trash_key(model, 4)):
+        await storage.edit(key, ttl=far_off)
+        assert await faults(storage, model) == [f"{key.partition} {key.sort} carries an expiry and would vanish"]
+        await storage.put({name: value for name, value in (await storage.item(key)).items() if name != "ttl"})
+
+
+async def test_a_missing_head_is_found(model: str, storage: Storage) -> None:
+    await storage.remove(head_key(model))
+    assert await faults(storage, model) == ["has no head; run `model-registry init --adopt`"]
+
+
+async def test_a_deleted_model_with_versions_is_found(model: str, storage: Storage) -> None:
+    item = await storage.item(head_key(model))
+    deleted = {name: value for name, value in item.items() if name != "catalog"}
+    await storage.put({**deleted, "deleted_at": "2026-01-01T00:00:00.000000Z"})
+    assert "is deleted and still has versions" in await faults(storage, model)
+
+
+async def test_a_wrong_latest_version_is_found(model: str, storage: Storage) -> None:
+    await storage.edit(head_key(model), latest_version=2)
+    assert await faults(storage, model) == ["latest is 2, the newest version is 3"]
+
+
+async def test_production_that_is_not_there_is_found(model: str, storage: Storage) -> None:
+    await storage.remove(version_key(model, 2))
+    assert await faults(storage, model) == ["production is 2, which is not there or says otherwise"]
+
+
+async def test_production_that_says_otherwise_is_found(model: str, storage: Storage) -> None:
+    await storage.edit(version_key(model, 2), stage="archived")
+    assert await faults(storage, model) == ["production is 2, which is not there or says otherwise"]
+
+
+async def test_a_second_production_version_is_found(model: str, storage: Storage) -> None:
+    await storage.edit(version_key(model, 3), stage="production")
+    assert await faults(storage, model) == ["version 3 claims production, the head names 2"]
+
+
+async def test_an_alias_that_leads_nowhere_is_found(model: str, storage: Storage) -> None:
+    await storage.edit(head_key(model), aliases={"canary": 3, "gone": 9})
+    assert await faults(storage, model) == ["alias 'gone' names version 9, which is not there"]
+
+
+async def test_a_production_history_that_leads_nowhere_is_found(model: str, storage: Storage) -> None:
+    await storage.edit(head_key(model), production_history=[9, 1])
+    assert await faults(storage, model) == ["version 9 is in the production history and not there"]
+
+
+async def test_a_number_in_two_places_is_found(model: str, storage: Storage) -> None:
+    upload = await storage.item(upload_key(model, 5))
+    await storage.put({**upload, "version": 3})
+    assert await faults(storage, model) == ["number 3 is in more than one place"]
+
+
+async def test_a_number_that_was_never_given_out_is_found(model: str, storage: Storage) -> None:
+    upload = await storage.item(upload_key(model, 5))
+    await storage.put({**upload, "version": 7})
+    assert await faults(storage, model) == ["number 7 was never given out: the next one is 6"]
+
+
+async def test_a_hole_in_the_history_is_found(model: str, storage: Storage) -> None:
+    await storage.remove(event_key(model, 3))
+    assert await faults(storage, model) == ["event 3 is missing"]
+
+
+async def test_a_history_that_ends_elsewhere_than_the_head_is_found(model: str, storage: Storage) -> None:
+    generation = int((await storage.item(head_key(model)))["generation"])
+    await storage.edit(head_key(model), generation=generation + 2)
+    assert await faults(storage, model) == [f"the history ends at {generation}, the head is at {generation + 2}"]
+
+
+@pytest.mark.parametrize("number", [1, 4], ids=["live", "trash"])
+async def test_missing_bytes_are_found(model: str, storage: Storage, number: int) -> None:
+    """Of a version in the trash as well: it may be restored."""
+    key = object_key(model, number, "model.pt")
+    here = version_key(model, number) if number == 1 else trash_key(model, number)
+    (artifact,) = (await storage.item(here))["artifacts"]
+    await storage.store.delete(key, version_id=artifact.get("version_id"))
+    assert await faults(storage, model) == [f"version {number} 'model.pt' has no object at {key}"]
+
+
+async def test_another_size_is_found(model: str, storage: Storage) -> None:
+    (artifact,) = (await storage.item(version_key(model, 1)))["artifacts"]
+    size = int(artifact["size"])
+    await storage.edit(version_key(model, 1), artifacts=[{**artifact, "size": Decimal(size + 1)}])
+    assert await faults(storage, model) == [
+        f"version 1 'model.pt' has {size} bytes in the store, {size + 1} in the table"
+    ]
+
+
+async def test_other_bytes_are_found(model: str, storage: Storage) -> None:
+    (artifact,) = (await storage.item(version_key(model, 1)))["artifacts"]
+    await storage.edit(version_key(model, 1), artifacts=[{**artifact, "sha256": "0" * 64}])
+    found = await faults(storage, model)
+    assert found == ["version 1 'model.pt' has other bytes in the store than the table says"]
+
+
+@pytest.mark.parametrize("variables", ["ministack"], indirect=True)
+async def test_bytes_in_another_bucket_are_found(model: str, storage: Storage) -> None:
+    path = "s3://elsewhere/model.pt"
+    await storage.put({"model_name": model, "version": 1, "stage": "archived", "s3_path": path})
+    assert await faults(storage, model) == [f"version 1 'model.pt' lies at {path}, which is not in this store"]
+
+
+async def test_the_command_names_faults_and_ends_with_1(model: str, storage: Storage, variables: dict[str, str]) -> None:
+    await storage.edit(head_key(model), latest_version=2)
+    said = await operating(variables, "check")
+    assert said.status == 1
+    assert f"{model}: latest is 2, the newest version is 3" in said.out
+    assert said.out[-1] == f"{len(said.out) - 1} fault(s)"

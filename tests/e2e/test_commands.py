@@ -1,0 +1,240 @@
+"""The operator's commands, as they are typed: what they refuse, and that every refusal is a sentence."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.main import AUTH_SENTENCE
+from tests.support import api
+from tests.support.backends import aws_environment, environment
+from tests.support.programs import EXECUTABLE, Said, operate, serving
+from tests.support.servers import AwsServer, free_port
+from tests.support.walks import Walk
+
+
+@pytest.fixture
+def aws(ministack: AwsServer) -> dict[str, str]:
+    """The environment of a registry on AWS's protocols whose table and bucket are not there."""
+    return aws_environment(ministack)
+
+
+def without(variables: dict[str, str], *names: str) -> dict[str, str]:
+    return {name: value for name, value in variables.items() if name not in names}
+
+
+def sentence_of(said: Said, *, status: int = 1) -> str:
+    """The one sentence that a command ended with."""
+    assert said.status == status, said
+    (sentence,) = said.err
+    assert "Traceback" not in sentence
+    return sentence
+
+
+# serve and dev
+
+
+def test_serve_needs_a_word_on_who_may_call(aws: dict[str, str]) -> None:
+    assert sentence_of(operate(without(aws, "REGISTRY_AUTH"), "serve"), status=2) == AUTH_SENTENCE
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"REGISTRY_BUCKET": ""}, "REGISTRY_BUCKET is not set: name the S3 bucket, or set REGISTRY_BACKEND=local"),
+        ({"REGISTRY_AUTH": "all"}, "REGISTRY_AUTH: Input should be 'none'"),
+        ({"REGISTRY_BACKEND": "gcp"}, "REGISTRY_BACKEND: Input should be 'aws' or 'local'"),
+        ({"REGISTRY_UPLOAD_URL_TTL": "5"}, "REGISTRY_UPLOAD_URL_TTL: Input should be greater than or equal to 60"),
+        ({"REGISTRY_DOWNLOAD_URL_TTL": "604801"}, "REGISTRY_DOWNLOAD_URL_TTL: Input should be less than or equal to"),
+        ({"REGISTRY_MULTIPART_THRESHOLD": "-1"}, "REGISTRY_MULTIPART_THRESHOLD: Input should be greater than"),
+        ({"REGISTRY_LOG_LEVEL": "loud"}, "REGISTRY_LOG_LEVEL: Input should be 'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
+    ],
+    ids=lambda value: next(iter(value), "") if isinstance(value, dict) else "",
+)
+def test_serve_names_a_wrong_setting(aws: dict[str, str], changes: dict[str, str], sentence: str) -> None:
+    assert sentence_of(operate(aws | changes, "serve"), status=2).startswith(sentence)
+
+
+def test_several_wrong_settings_are_all_named(aws: dict[str, str]) -> None:
+    said = operate(aws | {"REGISTRY_TRASH_TTL": "1", "REGISTRY_DOCS": "perhaps"}, "serve")
+    assert said.status == 2
+    assert [line.partition(":")[0] for line in said.err] == ["REGISTRY_TRASH_TTL", "REGISTRY_DOCS"]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_serve_says_what_it_cannot_open(aws: dict[str, str], workers: str) -> None:
+    nobody = without(aws, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    assert sentence_of(operate(nobody, "serve", "--workers", workers)).startswith("No AWS credentials were found.")
+
+
+def test_dev_starts_on_the_port_that_is_asked_for_and_keeps_data_over_a_restart(tmp_path: Path) -> None:
+    port = free_port()
+    command = [EXECUTABLE, "dev", "--port", str(port), "--data-dir", str(tmp_path / "data")]
+    with serving(command, {}, port=port, log=tmp_path / "log") as server:
+        server.wait()
+        assert f"http://127.0.0.1:{port}" in server.said()
+        assert httpx.get(f"{server.url}/docs", trust_env=False).status_code == 200
+        with Walk(server.url) as walk:
+            number, urls = walk.register("m", {"model.pt": b"bytes"})
+            walk.promote("m", number)
+        assert all(url.startswith(f"{server.url}/") for url in urls)
+        assert server.stop() == 0
+    with serving([*command, "--workers", "2"], {}, port=port, log=tmp_path / "log") as server, Walk(server.url) as walk:
+        server.wait()
+        assert walk.fetch("m")[0] == {"model.pt": b"bytes"}
+        assert server.stop() == 0
+
+
+def test_the_command_alone_shows_what_there_is() -> None:
+    said = operate({}, "--help")
+    assert said.status == 0
+    assert all(name in "\n".join(said.out) for name in ("serve", "dev", "init", "sweep", "check", "iam-policy"))
+
+
+# init
+
+
+def test_init_makes_what_is_missing_and_a_second_time_finds_it(aws: dict[str, str]) -> None:
+    first, second = operate(aws, "init"), operate(aws, "init")
+    assert (first.status, second.status) == (0, 0)
+    name = aws["REGISTRY_TABLE"]
+    assert first.out[0] == f"Table '{name}' is created, billed by request."
+    assert f"Bucket '{name}' was created in us-east-1." in first.out
+    assert "Versioning was switched on." in first.out
+    assert second.out[0] == f"Table '{name}' was there."
+    assert f"Bucket '{name}' is there already." in second.out
+    assert not [line for line in second.out if "created" in line or "added" in line or "switched" in line]
+    assert operate(aws, "check") == Said(0, ["clean"], [])
+
+
+def test_init_readies_the_folder_of_the_embedded_store(tmp_path: Path) -> None:
+    local = {"REGISTRY_BACKEND": "local", "REGISTRY_DATA_DIR": str(tmp_path / "data")}
+    for _ in range(2):
+        assert operate(local, "init") == Said(0, [f"Folder '{tmp_path / 'data'}' is ready."], [])
+
+
+@pytest.mark.parametrize(
+    ("lost", "changes", "sentence"),
+    [
+        (("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), {}, "No AWS credentials were found. They are looked for in"),
+        (("AWS_SECRET_ACCESS_KEY",), {}, "No AWS credentials were found. They are looked for in"),
+        (("AWS_REGION", "AWS_DEFAULT_REGION"), {}, "No AWS region is set. Set AWS_REGION."),
+        ((), {"AWS_ACCESS_KEY_ID": "nobody"}, "AWS does not accept the credentials. Check AWS_ACCESS_KEY_ID"),
+        ((), {"AWS_ENDPOINT_URL": "nonsense"}, "The AWS configuration cannot be used. Check AWS_PROFILE"),
+        ((), {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}, "No answer from http://127.0.0.1:1 for table"),
+    ],
+    ids=["no-credentials", "half-credentials", "no-region", "unknown-key", "no-address", "nobody-there"],
+)
+def test_init_says_what_is_wrong_with_aws(
+    aws: dict[str, str], lost: tuple[str, ...], changes: dict[str, str], sentence: str
+) -> None:
+    assert sentence_of(operate(without(aws, *lost) | changes, "init")).startswith(sentence)
+
+
+@contextmanager
+def refusing(status: int, body: bytes) -> Iterator[str]:
+    """A server that answers every request the same."""
+
+    class Refusal(BaseHTTPRequestHandler):
+        def _answer(self) -> None:
+            self.rfile.read(int(self.headers.get("content-length", "0")))
+            self.send_response(status)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        do_GET = do_PUT = do_POST = do_HEAD = _answer  # noqa: N815 -- the names that the base class calls
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Refusal) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def _dynamodb_error(code: str) -> bytes:
+    return json.dumps({"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": "no"}).encode()
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "sentence"),
+    [
+        ("init", "AccessDeniedException", "The role lacks dynamodb:CreateTable on table '{name}'."),
+        ("check", "AccessDeniedException", "The role lacks dynamodb:Scan on table '{name}'."),
+        ("sweep", "ResourceNotFoundException", "The table '{name}' does not exist in us-east-1: run `model-registry"),
+        ("check", "ExpiredTokenException", "The AWS credentials have expired."),
+        ("check", "InvalidSignatureException", "AWS does not accept the credentials."),
+    ],
+)
+def test_a_refusal_of_the_table_says_what_to_do(aws: dict[str, str], command: str, code: str, sentence: str) -> None:
+    with refusing(400, _dynamodb_error(code)) as url:
+        said = operate(aws | {"AWS_ENDPOINT_URL_DYNAMODB": url}, command)
+    assert sentence_of(said).startswith(sentence.format(name=aws["REGISTRY_TABLE"]))
+
+
+def test_a_refusal_of_the_bucket_names_the_action_and_what_was_done_before_it(aws: dict[str, str]) -> None:
+    with refusing(403, b"<Error><Code>AccessDenied</Code></Error>") as url:
+        said = operate(aws | {"AWS_ENDPOINT_URL_S3": url}, "init")
+    assert sentence_of(said).startswith(f"The role lacks s3:ListBucket on bucket '{aws['REGISTRY_BUCKET']}'.")
+    assert "iam-policy" in said.err[0]
+    assert said.out[0].startswith("Table ")
+
+
+@pytest.mark.parametrize("command", ["sweep", "check"])
+def test_a_missing_table_or_bucket_is_said(aws: dict[str, str], command: str) -> None:
+    missing = f"does not exist in us-east-1: run `model-registry init`."
+    assert sentence_of(operate(aws, command)) == f"The table '{aws['REGISTRY_TABLE']}' {missing}"
+
+
+# what a service without its table answers
+
+
+async def test_a_service_without_its_table_names_the_command_and_the_region(aws: dict[str, str]) -> None:
+    with environment(aws) as settings:
+        async with api.serving(settings) as service:
+            for method, path in (("GET", "/v1/models/m"), ("GET", "/v1/models"), ("GET", "/readyz")):
+                answer = await service.http.request(method, path)
+                problem = answer.json()
+                assert (answer.status_code, problem["code"]) == (503, "unavailable")
+                assert "model-registry init" in problem["detail"]
+                assert "us-east-1" in problem["detail"]
+                assert answer.headers["retry-after"].isdigit()
+            assert (await service.http.get("/healthz")).status_code == 200
+
+
+# iam-policy
+
+
+@pytest.mark.parametrize("role", ["serve", "sweep", "init"])
+def test_iam_policy_prints_a_document_for_each_role(aws: dict[str, str], role: str) -> None:
+    said = operate(aws, "iam-policy", role, "--account", "123456789012", "--region", "eu-west-1")
+    assert said.status == 0
+    document = json.loads("\n".join(said.out))
+    assert document["Version"] == "2012-10-17"
+    for statement in document["Statement"]:
+        assert statement["Effect"] == "Allow"
+        assert all(action.startswith(("dynamodb:", "s3:")) and "*" not in action for action in statement["Action"])
+        for resource in statement["Resource"]:
+            table = f"arn:aws:dynamodb:eu-west-1:123456789012:table/{aws['REGISTRY_TABLE']}"
+            assert resource.startswith((table, f"arn:aws:s3:::{aws['REGISTRY_BUCKET']}"))
+
+
+def test_iam_policy_is_for_the_service_unless_told_otherwise(aws: dict[str, str]) -> None:
+    assert operate(aws, "iam-policy").out == operate(aws, "iam-policy", "serve").out
+
+
+def test_iam_policy_needs_the_bucket(aws: dict[str, str]) -> None:
+    local = {"REGISTRY_BACKEND": "local"}
+    assert sentence_of(operate(local, "iam-policy"), status=2).startswith("REGISTRY_BUCKET is not set")

@@ -1,0 +1,136 @@
+"""A table behind a bad network: what the ledger sees when requests, replies and patience get lost."""
+
+import asyncio
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from enum import Enum, auto
+from itertools import chain, repeat
+from typing import Self
+
+from app.storage.table import (
+    Contended,
+    Index,
+    Item,
+    Key,
+    OutcomeUnknown,
+    Page,
+    Table,
+    TableError,
+    Unavailable,
+    Write,
+)
+
+
+class Fault(Enum):
+    """What happens to one call."""
+
+    NONE = auto()
+    REQUEST_LOST = auto()
+    """No effect, and nobody knows."""
+    REPLY_LOST = auto()
+    """The effect, and nobody knows."""
+    LATE = auto()
+    """Nobody knows, and then the effect, if it still can be."""
+    CONTENDED = auto()
+    UNAVAILABLE = auto()
+    SLOW = auto()
+    HANGING = auto()
+    """No effect and no answer, ever."""
+
+
+LOSSES = (Fault.REQUEST_LOST, Fault.REPLY_LOST, Fault.LATE, Fault.CONTENDED, Fault.SLOW)
+
+
+def at_random(seed: int, rate: float, faults: Sequence[Fault]) -> Iterator[Fault]:
+    """One of the faults at this rate, the same for the same seed."""
+    chance = random.Random(seed)
+    while True:
+        yield chance.choice(faults) if chance.random() < rate else Fault.NONE
+
+
+class FaultyTable:
+    """Any table, whose writes and reads meet these faults in turn, and none once those are used up.
+
+    `sent` notes every transaction that came from above. Leaving the context waits for what is late.
+    """
+
+    def __init__(self, table: Table, *, writes: Iterable[Fault] = (), reads: Iterable[Fault] = ()) -> None:
+        self.sent: list[tuple[Sequence[Write], str]] = []
+        self._table = table
+        self._writes = chain(writes, repeat(Fault.NONE))
+        self._reads = chain(reads, repeat(Fault.NONE))
+        self._late: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.gather(*self._late)
+
+    def meet(self, *, writes: Iterable[Fault] = (), reads: Iterable[Fault] = ()) -> None:
+        """From now on meet these faults instead."""
+        self._writes = chain(writes, repeat(Fault.NONE))
+        self._reads = chain(reads, repeat(Fault.NONE))
+
+    async def get(self, key: Key) -> Item | None:
+        await self._read()
+        return await self._table.get(key)
+
+    async def get_many(self, keys: Sequence[Key]) -> Sequence[Item | None]:
+        await self._read()
+        return await self._table.get_many(keys)
+
+    async def query(
+        self, partition: str, *, after: int | None = None, descending: bool = False, limit: int
+    ) -> Page[Item]:
+        await self._read()
+        return await self._table.query(partition, after=after, descending=descending, limit=limit)
+
+    async def query_index(
+        self, index: Index, partition: str, *, prefix: str = "", after: Key | None = None, limit: int
+    ) -> Page[Key]:
+        await self._read()
+        return await self._table.query_index(index, partition, prefix=prefix, after=after, limit=limit)
+
+    async def scan(self, *, after: Key | None = None, limit: int) -> Page[Item]:
+        await self._read()
+        return await self._table.scan(after=after, limit=limit)
+
+    async def transact(self, writes: Sequence[Write], *, token: str) -> None:
+        self.sent.append((writes, token))
+        match next(self._writes):
+            case Fault.REQUEST_LOST:
+                raise OutcomeUnknown("the request was lost")
+            case Fault.REPLY_LOST:
+                with suppress(TableError):
+                    await self._table.transact(writes, token=token)
+                raise OutcomeUnknown("the reply was lost")
+            case Fault.LATE:
+                self._late.add(asyncio.create_task(self._transact_late(writes, token)))
+                raise OutcomeUnknown("the request is on its way")
+            case Fault.CONTENDED:
+                raise Contended("others were in the way")
+            case Fault.UNAVAILABLE:
+                raise Unavailable("the table is away")
+            case fault:
+                await _wait(fault)
+        await self._table.transact(writes, token=token)
+
+    async def _read(self) -> None:
+        fault = next(self._reads)
+        if fault is Fault.UNAVAILABLE:
+            raise Unavailable("the table is away")
+        await _wait(fault)
+
+    async def _transact_late(self, writes: Sequence[Write], token: str) -> None:
+        await asyncio.sleep(random.uniform(0, 0.1))
+        with suppress(TableError):
+            await self._table.transact(writes, token=token)
+
+
+async def _wait(fault: Fault) -> None:
+    if fault is Fault.SLOW:
+        await asyncio.sleep(0.01)
+    elif fault is Fault.HANGING:
+        await asyncio.Event().wait()

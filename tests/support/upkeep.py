@@ -1,0 +1,81 @@
+"""What an operator's tests do behind the service's back: look into storage, edit the table, let time pass."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from app.domain.artifacts import KEY_PREFIX
+from app.lifespan import open_storage, policy_of
+from app.operate import upkeep
+from app.repositories.heads import Heads
+from app.repositories.ledger import Ledger
+from app.repositories.survey import Survey
+from app.repositories.versions import Versions
+from app.services.sweeper import Sweeper
+from app.settings import Settings
+from app.storage.objects import ObjectStore
+from app.storage.table import AbsentOrExpired, Delete, Item, Key, Present, Put, Table
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Table and object store of a registry."""
+
+    settings: Settings
+    table: Table
+    store: ObjectStore
+
+    async def sweep(self, *, after: timedelta, dry_run: bool = False) -> list[str]:
+        """What a sweep says that is run when this time has passed."""
+        sweeper = Sweeper(
+            Ledger(self.table),
+            Heads(self.table),
+            Versions(self.table),
+            Survey(self.table),
+            self.store,
+            policy_of(self.settings),
+        )
+        now = datetime.now(UTC) + after
+        return [sentence async for sentence in sweeper.sweep(now, dry_run=dry_run)]
+
+    async def check(self) -> list[str]:
+        return [fault async for fault in upkeep.check(self.settings)]
+
+    async def keys(self) -> set[str]:
+        return {found.key async for found in self.store.list_objects(KEY_PREFIX)}
+
+    async def open_multiparts(self) -> set[str]:
+        return {found.key async for found in self.store.list_multiparts(KEY_PREFIX)}
+
+    async def items(self) -> dict[Key, Item]:
+        """Everything that the table holds."""
+        page = await self.table.scan(limit=1000)
+        assert not page.more
+        return {Key(item["model_name"], int(item["version"])): item for item in page.items}
+
+    async def item(self, key: Key) -> Item:
+        item = await self.table.get(key)
+        assert item is not None
+        return item
+
+    async def put(self, item: Item) -> None:
+        """Write an item over whatever is there."""
+        key = Key(item["model_name"], int(item["version"]))
+        condition = Present() if await self.table.get(key) else AbsentOrExpired(datetime.now(UTC))
+        await self.table.transact([Put(item, condition)], token=str(uuid4()))
+
+    async def edit(self, key: Key, **attributes: Any) -> None:
+        """Change attributes of an item."""
+        await self.put({**await self.item(key), **attributes})
+
+    async def remove(self, key: Key) -> None:
+        await self.table.transact([Delete(key, Present())], token=str(uuid4()))
+
+
+@asynccontextmanager
+async def looking_into(settings: Settings) -> AsyncIterator[Storage]:
+    async with open_storage(settings) as (table, store):
+        yield Storage(settings, table, store)

@@ -1,0 +1,90 @@
+"""How AWS failures read to an operator."""
+
+from typing import Any
+
+import pytest
+from botocore import exceptions as boto
+
+from app.storage.aws import CONFIG, Resource, explain, new_session
+from app.storage.dynamodb import DynamoDbTable
+from app.storage.table import Unavailable
+
+TABLE = Resource("table", "registry", "eu-west-1", "http://dynamodb.example")
+BUCKET = Resource("bucket", "models", "eu-west-1")
+
+
+def refusal(code: str, operation: str, status: int = 400) -> boto.ClientError:
+    response: Any = {"Error": {"Code": code, "Message": "x"}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return boto.ClientError(response, operation)
+
+
+@pytest.mark.parametrize(
+    ("error", "resource", "sentence"),
+    [
+        (refusal("NoSuchBucket", "PutObject"), BUCKET, "The bucket 'models' does not exist in eu-west-1: run"),
+        (refusal("404", "HeadBucket"), BUCKET, "The bucket 'models' does not exist in eu-west-1: run"),
+        (refusal("AccessDenied", "HeadObject"), BUCKET, "The role lacks s3:GetObject on bucket 'models'."),
+        (refusal("403", "HeadBucket"), BUCKET, "The role lacks s3:ListBucket on bucket 'models'."),
+        (refusal("AccessDenied", "UploadPart"), BUCKET, "The role lacks s3:PutObject on bucket 'models'."),
+        (refusal("AccessDeniedException", "GetItem"), TABLE, "The role lacks dynamodb:GetItem on table 'registry'."),
+        (refusal("PermanentRedirect", "PutObject", 301), BUCKET, "The bucket 'models' is not in eu-west-1."),
+        (refusal("AuthorizationHeaderMalformed", "PutObject"), BUCKET, "The bucket 'models' is not in eu-west-1."),
+        (refusal("SlowDown", "PutObject", 503), BUCKET, "AWS limits requests to bucket 'models'"),
+        (refusal("ExpiredToken", "PutObject"), BUCKET, "The AWS credentials have expired."),
+        (refusal("InvalidAccessKeyId", "PutObject", 403), BUCKET, "AWS does not accept the credentials."),
+        (refusal("InternalError", "PutObject", 500), BUCKET, "AWS could not serve bucket 'models' (status 500)."),
+        (boto.EndpointConnectionError(endpoint_url="x"), TABLE, "No answer from http://dynamodb.example for table"),
+        (boto.ReadTimeoutError(endpoint_url="x"), BUCKET, "No answer from AWS for bucket 'models'."),
+        (boto.NoCredentialsError(), BUCKET, "No AWS credentials were found."),
+        (boto.NoRegionError(), BUCKET, "No AWS region is set."),
+        (boto.ProfileNotFound(profile="x"), BUCKET, "The AWS configuration cannot be used."),
+    ],
+    ids=repr,
+)
+def test_a_failure_says_what_to_do(error: Exception, resource: Resource, sentence: str) -> None:
+    assert explain(error, resource).startswith(sentence)
+
+
+def test_attempts_are_few_and_short() -> None:
+    config: Any = CONFIG
+    assert config.retries == {"mode": "standard", "total_max_attempts": 3}
+    assert (config.connect_timeout, config.read_timeout, config.max_pool_connections) == (1, 3, 64)
+
+
+@pytest.fixture
+def nothing_configured(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+
+
+@pytest.mark.parametrize(
+    ("variables", "region"),
+    [
+        ({"AWS_REGION": "eu-west-1"}, "eu-west-1"),
+        ({"AWS_DEFAULT_REGION": "eu-west-1"}, "eu-west-1"),
+        ({"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "us-east-1"}, "eu-west-1"),
+        ({"AWS_REGION": ""}, None),
+    ],
+    ids=repr,
+)
+def test_the_region_is_that_of_the_environment(
+    nothing_configured: None, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], region: str | None
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert new_session().region_name == region
+
+
+async def test_a_table_without_a_region_says_so(nothing_configured: None) -> None:
+    with pytest.raises(Unavailable, match="Set AWS_REGION"):
+        async with DynamoDbTable.open(new_session(), "registry"):
+            pass
+
+
+async def test_a_table_at_no_address_says_so(nothing_configured: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    with pytest.raises(Unavailable, match="AWS_ENDPOINT_URL"):
+        async with DynamoDbTable.open(new_session(), "registry", endpoint_url="nonsense"):
+            pass

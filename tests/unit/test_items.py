@@ -1,0 +1,289 @@
+"""What is put into the table is what comes back, and what others put there stays as they wrote it."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain.artifacts import Artifact, close, commit_of, object_key
+from app.domain.events import Event, EventType
+from app.domain.models import Head, TrashedVersion, Version
+from app.domain.uploads import Multipart, PendingArtifact, Upload
+from app.domain.values import Digest, Stage
+from app.repositories import items
+from app.repositories.items import EPOCH
+from app.storage import attributes
+from tests.support.builders import MODEL, NOW, head, operation, version
+
+NUMBERS = st.integers(1, 2**32 - 1)
+TIMES = st.datetimes(timezones=st.just(UTC)).filter(lambda time: 1 < time.year < 9999)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=10)
+DIGESTS = st.binary(min_size=32, max_size=32).map(lambda raw: Digest(raw.hex()))
+METRICS = st.dictionaries(NAMES, st.decimals(-(10**9), 10**9, allow_nan=False, places=6), max_size=4)
+TAGS = st.dictionaries(NAMES, TEXTS, max_size=4)
+STAGES = st.sampled_from(Stage)
+OPTIONAL_TIMES = st.none() | TIMES
+PATHS = st.sampled_from(["model.pt", "config/a.json", "config/b.json", "README.md"])
+
+
+def stored(item: dict[str, Any]) -> dict[str, Any]:
+    """The item as a table gives it back."""
+    return attributes.from_text(attributes.to_text(item))
+
+
+HEADS = st.builds(
+    Head,
+    model=st.just(MODEL),
+    generation=NUMBERS,
+    next_version=NUMBERS,
+    latest_version=st.none() | NUMBERS,
+    production_version=st.none() | NUMBERS,
+    production_history=st.lists(NUMBERS, max_size=20).map(tuple),
+    aliases=st.dictionaries(NAMES, NUMBERS, max_size=4),
+    description=TEXTS,
+    tags=TAGS,
+    created_at=TIMES,
+    updated_at=TIMES,
+    deleted_at=OPTIONAL_TIMES,
+    emptying=st.booleans(),
+)
+
+
+@st.composite
+def versions(draw: st.DrawFn) -> Version:
+    number = draw(NUMBERS)
+    manifest = close(
+        Artifact(
+            path=path,
+            size=draw(st.integers(0, 5 * 2**40)),
+            sha256=draw(DIGESTS),
+            key=draw(st.sampled_from([object_key(MODEL, number, path), f"models/{MODEL}/v1/{path}"])),
+            version_id=draw(st.none() | NAMES),
+        )
+        for path in draw(st.sets(PATHS, min_size=1))
+    )
+    return Version(
+        model=MODEL,
+        number=number,
+        commit=commit_of(MODEL, number, manifest),
+        stage=draw(STAGES),
+        s3_path=f"s3://bucket/models/{MODEL}/v{number}/",
+        framework=draw(NAMES),
+        metrics=draw(METRICS),
+        description=draw(TEXTS),
+        tags=draw(TAGS),
+        artifacts=manifest,
+        created_at=draw(TIMES),
+        created_by=draw(st.none() | NAMES),
+        stage_changed_at=draw(TIMES),
+        stage_changed_by=draw(st.none() | NAMES),
+        extra=draw(st.dictionaries(NAMES.map("x-{}".format), TEXTS, max_size=3)),
+    )
+
+
+@st.composite
+def uploads(draw: st.DrawFn) -> Upload:
+    number = draw(NUMBERS)
+    multiparts = st.builds(Multipart, id=NAMES, part_size=NUMBERS, part_count=st.integers(1, 1000))
+    return Upload(
+        model=MODEL,
+        number=number,
+        artifacts=tuple(
+            PendingArtifact(
+                path=path,
+                size=draw(st.integers(0, 5 * 2**40)),
+                sha256=draw(DIGESTS),
+                key=draw(st.sampled_from([object_key(MODEL, number, path), f"elsewhere/{path}"])),
+                multipart=draw(st.none() | multiparts),
+            )
+            for path in draw(st.sets(PATHS, min_size=1))
+        ),
+        framework=draw(NAMES),
+        metrics=draw(METRICS),
+        description=draw(TEXTS),
+        tags=draw(TAGS),
+        created_at=draw(TIMES),
+        created_by=draw(NAMES),
+        expires_at=draw(TIMES),
+    )
+
+
+EVENTS = st.builds(
+    Event,
+    model=st.just(MODEL),
+    generation=NUMBERS,
+    type=st.sampled_from(EventType),
+    operation_id=NAMES,
+    actor=NAMES,
+    at=TIMES,
+    request_id=TEXTS,
+    version=st.none() | NUMBERS,
+    origin=st.none() | NAMES,
+    target=st.none() | NAMES,
+    alias=st.none() | NAMES,
+    replaced=st.none() | NUMBERS,
+    comment=st.none() | TEXTS,
+)
+
+
+@given(HEADS)
+def test_a_head_comes_back_as_it_was(head: Head) -> None:
+    assert items.head_from_item(stored(items.head_to_item(head, "operation"))) == head
+
+
+@given(versions())
+def test_a_version_comes_back_as_it_was(version: Version) -> None:
+    assert items.version_from_item(stored(items.version_to_item(version))) == version
+
+
+@given(uploads())
+def test_an_upload_comes_back_as_it_was(upload: Upload) -> None:
+    assert items.upload_from_item(stored(items.upload_to_item(upload))) == upload
+
+
+@given(st.builds(TrashedVersion, version=versions(), deleted_at=TIMES, deleted_by=NAMES, purge_after=TIMES))
+def test_a_deleted_version_comes_back_as_it_was(trashed: TrashedVersion) -> None:
+    assert items.trash_from_item(stored(items.trash_to_item(trashed))) == trashed
+
+
+@given(EVENTS)
+def test_an_event_comes_back_as_it_was(event: Event) -> None:
+    assert items.event_from_item(stored(items.event_to_item(event))) == event
+
+
+@given(versions())
+def test_aliases_are_kept_in_the_head_alone(version: Version) -> None:
+    assert "aliases" not in items.version_to_item(version)
+
+
+@given(TIMES)
+def test_a_time_comes_back_and_text_order_is_time_order(time: datetime) -> None:
+    assert items.from_text(items.to_text(time)) == time
+    assert items.to_text(time) < items.to_text(time + timedelta(microseconds=1))
+
+
+def test_a_time_of_any_zone_is_kept_in_utc() -> None:
+    east = datetime(2026, 1, 31, 14, tzinfo=timezone(timedelta(hours=2)))
+    assert items.to_text(east) == "2026-01-31T12:00:00.000000Z"
+
+
+def test_a_deleted_model_is_not_in_the_catalog() -> None:
+    assert "catalog" in items.head_to_item(head(), "operation")
+    assert "catalog" not in items.head_to_item(head(deleted_at=NOW), "operation")
+
+
+def test_a_deleted_version_is_in_no_index() -> None:
+    gone = TrashedVersion(version=version(), deleted_at=NOW, deleted_by="ci", purge_after=NOW)
+    assert {"stage", "catalog"}.isdisjoint(items.trash_to_item(gone))
+
+
+def test_head_and_event_carry_the_operation() -> None:
+    assert items.head_to_item(head(), "operation")["operation_id"] == "operation"
+
+
+def test_nothing_but_an_outcome_ever_expires() -> None:
+    gone = TrashedVersion(version=version(), deleted_at=NOW, deleted_by="ci", purge_after=NOW)
+    event = Event(
+        model=MODEL,
+        generation=1,
+        type=EventType.MODEL_EDITED,
+        operation_id=operation().id,
+        actor="ci",
+        at=NOW,
+        request_id="",
+    )
+    kept = [
+        items.head_to_item(head(), "operation"),
+        items.version_to_item(version()),
+        items.trash_to_item(gone),
+        items.event_to_item(event),
+    ]
+    assert all("ttl" not in item for item in kept)
+
+
+RECIPE = {
+    "model_name": MODEL,
+    "version": Decimal(3),
+    "stage": "production",
+    "s3_path": "s3://models-bucket/models/fraud-detector/v3/model.pt",
+    "metrics": {"accuracy": Decimal("0.967"), "f1": Decimal("0.941")},
+    "created_at": "2025-06-01T10:15:30.123456",
+    "framework": "pytorch",
+    "description": "Retrained",
+}
+OURS = {"commit", "tags", "created_by", "stage_changed_at", "stage_changed_by"}
+
+
+def put_back(item: dict[str, Any]) -> dict[str, Any]:
+    """Read an item and write it again, through a table."""
+    return stored(items.version_to_item(items.version_from_item(stored(item))))
+
+
+def test_an_item_of_the_recipe_is_read() -> None:
+    found = items.version_from_item(RECIPE)
+    assert (found.number, found.stage, found.framework) == (3, Stage.PRODUCTION, "pytorch")
+    assert found.metrics == {"accuracy": Decimal("0.967"), "f1": Decimal("0.941")}
+    assert found.created_at == datetime(2025, 6, 1, 10, 15, 30, 123456, UTC)
+    assert (found.stage_changed_at, found.stage_changed_by, found.created_by) == (found.created_at, None, None)
+    (artifact,) = found.artifacts
+    assert (artifact.path, artifact.key) == ("model.pt", "models/fraud-detector/v3/model.pt")
+    assert (artifact.size, artifact.sha256, found.size) == (None, None, None)
+    assert len(found.commit) == 40
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {},
+        {"metrics": {}},
+        {"metrics": {"accuracy": Decimal("0.9"), "report": {"rows": [Decimal(1), "x"]}, "note": "n/a", "ok": True}},
+        {"created_at": "2025-06-01"},
+        {"created_at": "2025-06-01T10:15:30+02:00"},
+        {"created_at": "2025-06-01T10:15:30Z"},
+        {"created_at": "yesterday"},
+        {"created_at": Decimal(1717236930)},
+        {"approved_by": "bob", "shape": [Decimal(1), Decimal(28)], "raw": b"\x00", "labels": frozenset({"a", "b"})},
+        {"s3_path": "s3://elsewhere/some/key/weights.bin"},
+    ],
+    ids=str,
+)
+def test_an_item_of_the_recipe_is_put_back_as_it_was_beside_what_is_ours(odd: dict[str, Any]) -> None:
+    item = RECIPE | odd
+    again = put_back(item)
+    assert {name: value for name, value in again.items() if name not in OURS} == item
+    assert set(again) - set(item) == OURS
+    assert put_back(again) == again
+
+
+@pytest.mark.parametrize("name", ["stage", "s3_path", "metrics", "created_at", "framework", "description"])
+def test_an_item_that_lacks_an_attribute_is_read_and_keeps_the_others(name: str) -> None:
+    item = {attribute: value for attribute, value in RECIPE.items() if attribute != name}
+    again = put_back(item)
+    assert {attribute: again[attribute] for attribute in item} == item
+
+
+def test_what_an_item_lacks_reads_as_nothing() -> None:
+    bare = items.version_from_item({"model_name": MODEL, "version": Decimal(1)})
+    assert (bare.stage, bare.created_at, bare.framework) == (Stage.ARCHIVED, EPOCH, "pytorch")
+    assert (bare.metrics, bare.tags, bare.description, bare.artifacts) == ({}, {}, "", ())
+
+
+def test_a_stage_that_nobody_knows_reads_as_archived() -> None:
+    assert items.version_from_item(RECIPE | {"stage": "shadow"}).stage is Stage.ARCHIVED
+
+
+def test_odd_metrics_survive_an_edit_of_the_others() -> None:
+    before = items.version_from_item(RECIPE | {"metrics": {"f1": Decimal("0.5"), "note": "n/a"}})
+    edited = {**before.metrics, "f1": Decimal("0.6"), "auc": Decimal("0.7")}
+    again = items.version_to_item(version(3, metrics=edited, extra=before.extra))
+    assert again["metrics"] == {"f1": Decimal("0.6"), "auc": Decimal("0.7"), "note": "n/a"}
+
+
+def test_an_item_of_the_recipe_survives_the_trash() -> None:
+    found = items.version_from_item(RECIPE | {"approved_by": "bob", "metrics": {"note": "n/a"}})
+    trashed = TrashedVersion(version=found, deleted_at=NOW, deleted_by="ci", purge_after=NOW)
+    assert items.trash_from_item(stored(items.trash_to_item(trashed))) == trashed

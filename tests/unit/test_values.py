@@ -1,0 +1,229 @@
+"""The grammar of what callers may write."""
+
+import base64
+import math
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain.values import (
+    MAX_VERSION,
+    Digest,
+    Ref,
+    RefKind,
+    check_alias,
+    check_artifact_path,
+    check_distinct_paths,
+    check_metric,
+    check_model_name,
+    is_reserved_alias,
+    metric_to_decimal,
+    parse_ref,
+)
+
+LONG = "a" * 10_000
+EVERYWHERE_BAD = [
+    "",
+    " ",
+    "a\n",
+    "\na",
+    "a\0",
+    "\0",
+    "a\tb",
+    "a\x1fb",
+    "a\x7f",
+    "a\u2028",
+    "é",
+    "аdmin",
+    "a\ud800",
+    LONG,
+]
+"""No name of any kind; one of them begins with a Cyrillic letter."""
+
+HEX = "0123456789abcdef0123456789abcdef01234567"
+"""Spelled like a commit."""
+
+
+@pytest.mark.parametrize(
+    "name", ["a", "7", "fraud-detector", "Fraud_Detector.v2", "a.b-c_d", "A" * 96, "git", "x.gitx", "v7", "latest"]
+)
+def test_a_model_name(name: str) -> None:
+    assert check_model_name(name) == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *EVERYWHERE_BAD,
+        *["-a", "a-", ".a", "a.", "_a", "a_", "a..b", "a--b", "..", ".", "repo.git", "a/b", "a\\b", "a b", "$head#a"],
+        *["a#b", "a%2fb", "a:b", "a@b", "A" * 97],
+    ],
+)
+def test_no_model_name(name: str) -> None:
+    with pytest.raises(ValueError, match="a model name"):
+        check_model_name(name)
+
+
+@pytest.mark.parametrize(
+    "alias", ["a", "champion", "eu-prod", "a.b_c-d", "v", "v1x", "va1", "head", "a" * 64, HEX[10:]]
+)
+def test_an_alias(alias: str) -> None:
+    assert check_alias(alias) == alias
+    assert not is_reserved_alias(alias)
+
+
+@pytest.mark.parametrize("alias", [*EVERYWHERE_BAD, "A", "1a", "-a", ".a", "_a", "a/b", "a b", "a@b", "a" * 65])
+def test_no_alias(alias: str) -> None:
+    with pytest.raises(ValueError, match="an alias"):
+        check_alias(alias)
+
+
+@pytest.mark.parametrize(
+    "alias",
+    ["latest", "main", "production", "staging", "archived", "none", "v0", "v7", "v00", "v99999999999", "a" + HEX[1:]],
+)
+def test_an_alias_that_would_shadow_another_ref_is_reserved(alias: str) -> None:
+    assert check_alias(alias) == alias
+    assert is_reserved_alias(alias)
+
+
+@pytest.mark.parametrize(
+    ("text", "ref"),
+    [
+        ("1", Ref(RefKind.NUMBER, "1", 1)),
+        ("v3", Ref(RefKind.NUMBER, "v3", 3)),
+        (str(MAX_VERSION), Ref(RefKind.NUMBER, str(MAX_VERSION), MAX_VERSION)),
+        ("latest", Ref(RefKind.LATEST, "latest")),
+        ("production", Ref(RefKind.PRODUCTION, "production")),
+        ("staging", Ref(RefKind.STAGING, "staging")),
+        ("champion", Ref(RefKind.ALIAS, "champion")),
+        ("number", Ref(RefKind.ALIAS, "number")),
+        ("commit", Ref(RefKind.ALIAS, "commit")),
+        ("alias", Ref(RefKind.ALIAS, "alias")),
+        ("f" * 32 + "0000002a", Ref(RefKind.COMMIT, "f" * 32 + "0000002a", 42)),
+        ("1" * 40, Ref(RefKind.COMMIT, "1" * 40, 0x11111111)),
+    ],
+)
+def test_a_ref(text: str, ref: Ref) -> None:
+    assert parse_ref(text) == ref
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *EVERYWHERE_BAD,
+        *["0", "v0", "01", "v01", "-1", "+1", "1.0", "1e3", "1_0", "\u0661", "4294967296", "99999999999", "V3"],
+        *["main", "none", "Production", "HEAD", "F" * 40, "g" * 40 + "g" * 40, "3\n", "v3 ", "../1"],
+    ],
+)
+def test_no_ref(text: str) -> None:
+    with pytest.raises(ValueError, match="a ref is"):
+        parse_ref(text)
+
+
+def test_archived_is_no_ref_for_several_may_be() -> None:
+    with pytest.raises(ValueError, match=r"\?stage=archived"):
+        parse_ref("archived")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *["model.pt", "a", "config/tokenizer.json", "a b/c d.txt", ".hidden", "..a", "a..b", "+=@_-.x", "con-fig"],
+        *["console", "null", "com", "com10", "lpt", "auxiliary/x", "a" * 255, "/".join("a" * 32)],
+        "/".join(["a" * 127] * 4),
+    ],
+)
+def test_an_artifact_path(path: str) -> None:
+    assert check_artifact_path(path) == path
+
+
+TRAVERSAL = ["/", "/a", "a/", "a//b", ".", "..", "../a", "a/..", "a/../b", "./a", "a/.", "..\\a", "C:\\a", "C:", "~a"]
+SHELL = ["a:b", "a*", "a?", 'a"', "a<b", "a>b", "a|b", "$a", "a;b", "a&b", "a'b", "%2e%2e", "a%00", "a#b", "[a]", "{a}"]
+TRIMMED = [" a", "a ", "a.", "a/b ", "a/ b", "a./b", "...", "a/...", " "]
+DEVICES = ["con", "CON", "prn", "aux", "nul", "NUL.txt", "com1", "COM9.tar.gz", "lpt0", "a/nul/b", "nul .txt", "AuX.x"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *EVERYWHERE_BAD,
+        *TRAVERSAL,
+        *SHELL,
+        *TRIMMED,
+        *DEVICES,
+        *["a" * 256, "/".join("a" * 33), "/".join(["a" * 128] * 4), "a/\0/b", "a/b\n", "e\u0301", "\ufeffa"],
+    ],
+)
+def test_no_artifact_path(path: str) -> None:
+    with pytest.raises(ValueError, match=r"artifact path|device name"):
+        check_artifact_path(path)
+
+
+@given(st.text(st.characters(categories=["Cc", "Cf", "Cs", "Zl", "Zp", "Co", "Cn"]), min_size=1, max_size=1))
+def test_no_name_holds_what_cannot_be_seen(character: str) -> None:
+    for check in (check_model_name, check_alias, check_artifact_path, parse_ref):
+        with pytest.raises(ValueError, match="a"):
+            check(f"a{character}a")
+
+
+@pytest.mark.parametrize("paths", [["a", "b"], ["a/b", "a/c"], ["a.b", "a/b"], ["ab", "a/b"], ["a", "ab", "b/a"], []])
+def test_paths_that_lie_in_one_folder(paths: list[str]) -> None:
+    check_distinct_paths(paths)
+
+
+@pytest.mark.parametrize(
+    "paths", [["a", "a"], ["a", "A"], ["A/b", "a/B"], ["a", "a/b"], ["a/b/c", "A/B"], ["a", "a.b", "a b", "a/b"]]
+)
+def test_paths_that_cannot_lie_in_one_folder(paths: list[str]) -> None:
+    with pytest.raises(ValueError, match="cannot both be artifacts"):
+        check_distinct_paths(paths)
+
+
+@pytest.mark.parametrize("value", [0.0, -0.0, 1.0, 0.1, -0.967, 1e-130, -1e-130, 9.99e125, 1e16, 123456789.123456789])
+def test_a_metric(value: float) -> None:
+    assert check_metric(value) == value
+
+
+@pytest.mark.parametrize(
+    "value", [math.nan, math.inf, -math.inf, 1e-131, 5e-324, -5e-324, 1e126, -1e126, 1.7976931348623157e308]
+)
+def test_no_metric(value: float) -> None:
+    with pytest.raises(ValueError, match="a metric is finite"):
+        check_metric(value)
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_a_metric_reads_back_as_it_was_written(value: float) -> None:
+    assert float(metric_to_decimal(value)) == value
+
+
+def test_a_metric_stays_as_short_as_it_was_written() -> None:
+    assert metric_to_decimal(0.1) == Decimal("0.1")
+
+
+@given(st.binary(min_size=32, max_size=32))
+def test_a_digest_and_its_form_for_s3(raw: bytes) -> None:
+    digest = Digest(raw.hex())
+    assert base64.b64decode(digest.as_s3_checksum()) == raw
+    assert Digest.from_s3_checksum(digest.as_s3_checksum()) == digest
+    assert str(digest) == raw.hex()
+
+
+@pytest.mark.parametrize(
+    "text", [*EVERYWHERE_BAD, "a" * 63, "a" * 65, "A" * 64, "g" * 64, "a" * 64 + "\n", "0x" + "a" * 62]
+)
+def test_no_digest(text: str) -> None:
+    with pytest.raises(ValueError, match="64 lower-case hex digits"):
+        Digest(text)
+
+
+@pytest.mark.parametrize(
+    "checksum",
+    ["", "a", "====", "not base64!", base64.b64encode(b"short").decode(), base64.b64encode(b"x" * 33).decode(), "é"],
+)
+def test_no_checksum_of_s3(checksum: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        Digest.from_s3_checksum(checksum)
