@@ -61,23 +61,36 @@ Number = Annotated[
     BeforeValidator(_parse_number),
     WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MAX_VERSION}),
 ]
-FilePath = Annotated[ArtifactPath, Path(description="The artifact's path in the version.")]
+FilePath = Annotated[
+    ArtifactPath, Path(description="The artifact's path in the version, each slash as it is: `%2F` is refused.")
+]
 Limit = Annotated[int, Query(ge=1, le=100, description="Entries a page.")]
-Cursor = Annotated[str | None, Query(description="Continues a list: `next_cursor` of the page before.")]
+Cursor = Annotated[
+    str | None,
+    Query(description="Continues a list: `next_cursor` of the page before."),
+    WithJsonSchema({"type": "string", "pattern": "^[A-Za-z0-9_-]+$"}),
+]
 
 
-async def _read_ref(
-    ref: Annotated[
-        str,
-        Path(description="A version number (`3` or `v3`), latest, production, staging, an alias, or a commit."),
-        AfterValidator(_check_ref),
-        WithJsonSchema({"type": "string", "pattern": REF_PATTERN, "examples": ["production", "3", "champion"]}),
-    ],
-) -> Ref:
+RefText = Annotated[
+    str,
+    Path(description="A version number (`3` or `v3`), latest, production, staging, an alias, or a commit."),
+    AfterValidator(_check_ref),
+    WithJsonSchema({"type": "string", "pattern": REF_PATTERN, "examples": ["production", "3", "champion"]}),
+]
+
+
+async def _read_ref(ref: RefText) -> Ref:
     return parse_ref(ref)
 
 
+async def _read_version(version: RefText) -> Ref:
+    return parse_ref(version)
+
+
 AnyRef = Annotated[Ref, Depends(_read_ref)]
+AnyVersion = Annotated[Ref, Depends(_read_version)]
+"""A ref where other methods of the same address take a number: OpenAPI allows one name for both."""
 
 
 async def _read_caller(

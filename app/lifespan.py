@@ -79,7 +79,7 @@ def build(table: Table, store: ObjectStore, settings: Settings) -> State:
         aliases=AliasService(ledger, versions),
         downloads=DownloadService(versions, store, policy),
         events=EventService(ledger, Events(table)),
-        health=HealthService(heads),
+        health=HealthService(heads, store),
     )
     if isinstance(store, FileStore):
         state["files"] = store

@@ -43,7 +43,7 @@ class Observed:
             return
         began = time.perf_counter()
         request_id = _request_id(scope)
-        scope.setdefault("state", {})["request_id"] = request_id
+        scope["state"] = {**scope.get("state", {}), "request_id": request_id}
         status = 0
 
         async def send_observed(message: Message) -> None:

@@ -62,7 +62,12 @@ _PROBLEM: Final = {"content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/sch
 OTHERWISE: Final[Responses] = {"default": {"description": "Whatever else went wrong.", **_PROBLEM}}
 """What OpenAPI says of every route; without it FastAPI would promise a body of its own for 422."""
 
-_ALWAYS: Final = (MalformedError, MalformedPathError, InvalidRequestError, UnavailableError)
+_ALWAYS: Final[tuple[type[RegistryError], ...]] = (
+    MalformedError,
+    MalformedPathError,
+    InvalidRequestError,
+    UnavailableError,
+)
 OF_BODIES: Final = (RequestTooLargeError,)
 OF_WRITES: Final = (IdempotencyKeyReusedError, ContentionError, OutcomeUnknownError)
 

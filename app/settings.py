@@ -19,8 +19,14 @@ class Settings(BaseSettings):
     )
     backend: Literal["aws", "local"] = Field("aws", description="Where everything is kept.")
     data_dir: Path = Field(Path("registry-data"), description="The folder of the `local` backend.")
-    table: str = Field("model-registry", description="DynamoDB table of the `aws` backend.")
-    bucket: str | None = Field(None, description="S3 bucket of the `aws` backend; it has no default.")
+    table: str = Field(
+        "model-registry", pattern=r"^[A-Za-z0-9_.-]{3,255}$", description="DynamoDB table of the `aws` backend."
+    )
+    bucket: str | None = Field(
+        None,
+        pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
+        description="S3 bucket of the `aws` backend; it has no default.",
+    )
     s3_public_url: str | None = Field(
         None, description="S3 as callers see it, if that differs from what the service itself uses."
     )

@@ -17,6 +17,7 @@ MAX_VERSION: Final = 2**32 - 1
 """The largest version number: a commit keeps it in 8 hex digits."""
 
 MODEL_NAME_PATTERN: Final = r"^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?$"
+ARTIFACT_PATH_PATTERN: Final = r"^[A-Za-z0-9._+=@ -]+(?:/[A-Za-z0-9._+=@ -]+)*$"
 ALIAS_PATTERN: Final = r"^[a-z][a-z0-9._-]{0,63}$"
 SHA256_PATTERN: Final = r"^[0-9a-f]{64}$"
 
@@ -209,7 +210,14 @@ AliasName = Annotated[
 ArtifactPath = Annotated[
     str,
     AfterValidator(check_artifact_path),
-    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": _MAX_PATH_BYTES, "examples": ["weights/model.pt"]}),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "maxLength": _MAX_PATH_BYTES,
+            "pattern": ARTIFACT_PATH_PATTERN,
+            "examples": ["weights/model.pt"],
+        }
+    ),
 ]
 VersionNumber = Annotated[int, Field(ge=1, le=MAX_VERSION)]
 Sha256 = Annotated[str, Field(pattern=SHA256_PATTERN)]

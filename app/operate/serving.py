@@ -18,6 +18,12 @@ from app.settings import Settings
 GRACE_SECONDS: Final = 25
 """Requests under way get this long to end when the service is stopped."""
 
+KEEP_ALIVE_SECONDS: Final = 125
+"""Longer than a load balancer before it keeps a quiet connection: whichever closes first must not be this side."""
+
+
+_ANY_ADDRESS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 -- nobody can be sent to these
+
 
 def serve(*, host: str, port: int, workers: int) -> None:
     """Serve what the environment describes, until stopped. What cannot be opened is said in a sentence."""
@@ -44,6 +50,7 @@ def serve(*, host: str, port: int, workers: int) -> None:
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
 
@@ -57,7 +64,8 @@ def develop(*, host: str, port: int, workers: int, data_dir: Path) -> None:
         "REGISTRY_DATA_DIR": str(data_dir.absolute()),
     }
     os.environ.update(own)
-    os.environ.setdefault("REGISTRY_PUBLIC_URL", f"http://{host}:{port}")
+    seen_as = "127.0.0.1" if host in _ANY_ADDRESS else host
+    os.environ.setdefault("REGISTRY_PUBLIC_URL", f"http://{seen_as}:{port}")
     typer.echo(f"Model registry on http://{host}:{port} (docs at /docs), data in {data_dir.absolute()}")
     serve(host=host, port=port, workers=workers)
 
@@ -69,5 +77,5 @@ async def _try_storage(settings: Settings) -> None:
 
 
 def _leave(*_: object) -> None:
-    """Being asked to stop is no failure: uvicorn, when all is done, raises the signal again for whoever set a handler."""
+    """Being asked to stop is no failure: uvicorn, when all is done, raises the signal again for a handler like this."""
     raise SystemExit(0)

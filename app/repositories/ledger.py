@@ -138,6 +138,7 @@ class _Commit(Generic[T]):
             head = await self._patiently(lambda: self._find_head(self._model))
             if self._sent and await self._has_landed(self._sent, head):
                 return self._sent.result
+            sending: _Sending[T] | None
             if self._sent and self._in_flight:
                 sending = self._sent
             elif outcome := await self._remembered():

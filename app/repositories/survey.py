@@ -13,12 +13,11 @@ _OF_MODELS: Final = (HEAD, UPLOAD, TRASH, EVENT)
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """An item that was seen: of which model, if of any, and whether it would expire or stands in the catalog."""
+    """An item that was seen: of which model, if of any, and whether it would expire."""
 
     key: Key
     model: str | None
     expires: bool
-    in_catalog: bool
 
 
 class Survey:
@@ -35,7 +34,7 @@ class Survey:
             page = await self._table.scan(after=after, limit=_PAGE)
             for item in page.items:
                 after = Key(item[PARTITION], int(item[SORT]))
-                yield Sighting(after, _model_of(after.partition), TTL in item, "catalog" in item)
+                yield Sighting(after, _model_of(after.partition), TTL in item)
             more = page.more
 
     async def models(self) -> list[str]:

@@ -17,9 +17,9 @@ def create_router(metrics: Metrics) -> APIRouter:
         """Tell that the process runs; nothing else is asked."""
         return HealthResponse()
 
-    @router.get("/readyz", response_description="The table answers.", responses=answers())
+    @router.get("/readyz", response_description="It can.", responses=answers())
     async def get_readiness(health: Health) -> HealthResponse:
-        """Tell whether the table answers."""
+        """Tell whether the service can serve: the table answers, and the object store has been reached."""
         await health.check()
         return HealthResponse()
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from app.dependencies import AnyRef, Caller, Cursor, Limit, Model, Number, Versions
+from app.dependencies import AnyVersion, Caller, Cursor, Limit, Model, Number, Versions
 from app.domain.errors import (
     InvalidCursorError,
     MetadataTooLargeError,
@@ -36,13 +36,13 @@ async def list_versions(
 
 
 @router.get(
-    "/{model}/versions/{ref}",
+    "/{model}/versions/{version}",
     response_description="The version.",
     responses=answers(ModelNotFoundError, VersionNotFoundError),
 )
-async def get_version(model: Model, ref: AnyRef, versions: Versions) -> VersionResponse:
+async def get_version(model: Model, version: AnyVersion, versions: Versions) -> VersionResponse:
     """Read the version that answers to a ref."""
-    return VersionResponse.of(await versions.get(model, ref))
+    return VersionResponse.of(await versions.get(model, version))
 
 
 @router.patch(

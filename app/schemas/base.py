@@ -1,9 +1,10 @@
 """What all requests and answers have in common."""
 
 from datetime import datetime
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Final, Generic, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 
 from app.domain.values import PresignedUrl
 
@@ -11,6 +12,8 @@ T = TypeVar("T")
 
 MAX_DESCRIPTION_BYTES = 4 * 1024
 MAX_COMMENT_BYTES = 1024
+
+_PRINTABLE: Final[JsonDict] = {"pattern": r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f]*$"}
 
 
 class Request(BaseModel):
@@ -57,11 +60,21 @@ def _check_text(text: str, limit: int) -> str:
 
 
 Description = Annotated[
-    str, AfterValidator(lambda text: _check_text(text, MAX_DESCRIPTION_BYTES)), Field(max_length=MAX_DESCRIPTION_BYTES)
+    str,
+    AfterValidator(lambda text: _check_text(text, MAX_DESCRIPTION_BYTES)),
+    Field(max_length=MAX_DESCRIPTION_BYTES, json_schema_extra=_PRINTABLE),
 ]
 Comment = Annotated[
-    str, AfterValidator(lambda text: _check_text(text, MAX_COMMENT_BYTES)), Field(max_length=MAX_COMMENT_BYTES)
+    str,
+    AfterValidator(lambda text: _check_text(text, MAX_COMMENT_BYTES)),
+    Field(max_length=MAX_COMMENT_BYTES, json_schema_extra=_PRINTABLE),
 ]
-Name = Annotated[str, AfterValidator(lambda text: _check_text(text, 256)), Field(min_length=1, max_length=128)]
+Name = Annotated[
+    str,
+    AfterValidator(lambda text: _check_text(text, 256)),
+    Field(min_length=1, max_length=128, json_schema_extra=_PRINTABLE),
+]
 """A metric's or a tag's name."""
-TagValue = Annotated[str, AfterValidator(lambda text: _check_text(text, 2048)), Field(max_length=1024)]
+TagValue = Annotated[
+    str, AfterValidator(lambda text: _check_text(text, 2048)), Field(max_length=1024, json_schema_extra=_PRINTABLE)
+]

@@ -9,7 +9,7 @@ from app.domain import changes
 from app.domain.artifacts import Artifact
 from app.domain.changes import Decision
 from app.domain.models import Head, Version
-from app.domain.values import Digest, Stage
+from app.domain.values import Digest, Stage, check_model_name
 from app.repositories.ledger import Ledger
 from app.repositories.survey import Survey
 from app.repositories.versions import Versions
@@ -18,6 +18,15 @@ from app.services.models import existing
 from app.storage.objects import ObjectStore
 
 CALLER: Final = Caller(principal="init", request_id="init --adopt")
+
+
+def is_model_name(name: str) -> bool:
+    """Whether a model of the public recipe, which takes any name, can be a model here."""
+    try:
+        check_model_name(name)
+    except ValueError:
+        return False
+    return True
 
 
 class Adopter:
@@ -36,6 +45,9 @@ class Adopter:
         and no others, are written. With `verify` each object is read once and its size and digest are noted.
         """
         for model in await self._survey.models():
+            if not is_model_name(model):
+                yield f"{model}: no model can have this name here; its versions cannot be served"
+                continue
             versions = [version async for version in self._versions.walk(model)]
             if versions:
                 async for sentence in self._adopt(model, versions, verify=verify):
@@ -52,7 +64,7 @@ class Adopter:
             await self._archive_strays(model)
         yield f"{model}: {len(versions)} version(s), production is {head.production_version or 'none'}"
         for version in versions:
-            if version.size is None or verify:
+            if version.size is None or verify or not version.artifacts:
                 async for sentence in self._examine(version, verify=verify):
                     yield sentence
 

@@ -1,6 +1,7 @@
 """What has arrived of an upload, by the store's own word."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from app.domain.artifacts import Artifact
@@ -55,14 +56,15 @@ async def look(store: ObjectStore, artifact: PendingArtifact) -> Arrival:
 
 
 async def assemble(store: ObjectStore, arrival: Arrival) -> Arrival:
-    """Make the object of a whole artifact out of its parts, if that has not been done; a repeat finds it done."""
+    """Make the object of a whole artifact out of its parts, if that has not been done; a repeat finds it done.
+
+    What the store refuses to put together, because parts changed meanwhile, comes back as missing altogether.
+    """
     multipart = arrival.artifact.multipart
     if arrival.stored or multipart is None:
         return arrival
-    try:
+    with suppress(MultipartGone, MultipartRefused):
         await store.complete(arrival.artifact.key, multipart.id, arrival.parts)
-    except (MultipartGone, MultipartRefused):
-        return await look(store, arrival.artifact)
     return Arrival(artifact=arrival.artifact, stored=await store.head(arrival.artifact.key))
 
 

@@ -12,6 +12,7 @@ from app.repositories.events import Events
 from app.repositories.heads import Heads
 from app.repositories.survey import Survey, may_expire
 from app.repositories.versions import Versions
+from app.services.adopter import is_model_name
 from app.services.concurrently import concurrently
 from app.storage.objects import ObjectStore
 
@@ -44,6 +45,8 @@ class Inspector:
         faults: list[str] = []
         for _ in range(MAX_LOOKS):
             head = await self._heads.find(model)
+            if head is None and not is_model_name(model):
+                return ["no model can have this name here; its versions cannot be served"]
             if head is None:
                 return ["has no head; run `model-registry init --adopt`"]
             faults = await self._look(head)

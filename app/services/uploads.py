@@ -109,19 +109,16 @@ class UploadService:
     async def complete(self, model: str, number: int, caller: Caller) -> Version:
         """Hold every artifact against what was declared, and make the version exist. A repeat finds it done.
 
-        Raises `UploadNotFoundError`, `UploadIncompleteError` with what is missing, `SizeMismatchError`,
-        `ChecksumMismatchError`.
+        Raises `ModelNotFoundError`, `UploadNotFoundError`, `UploadIncompleteError` with what is missing,
+        `SizeMismatchError`, `ChecksumMismatchError`.
         """
-        upload = await self._versions.find_upload(model, number)
-        if upload is None:
-            return await self._completed(model, number)
-        artifacts = await self._confirm(upload)
         operation = caller.operation()
-        version = self._version(upload, artifacts, operation)
+        upload = await self._versions.find_upload(model, number)
+        version = self._version(upload, await self._confirm(upload), operation) if upload else None
 
         async def decide(head: Head | None) -> Decision[Version]:
             live = existing(head, model)
-            if await self._versions.find_upload(model, number) is None:
+            if upload is None or version is None or await self._versions.find_upload(model, number) is None:
                 return Unchanged(result=(await self._completed(model, number)).seen_from(live), version=number)
             return changes.complete(live, upload, version, operation)
 

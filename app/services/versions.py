@@ -127,7 +127,7 @@ class VersionService:
         """Ask the store for what an adopted version does not know of itself."""
 
         async def sized(artifact: Artifact) -> Artifact:
-            if artifact.size is not None:
+            if artifact.size is not None or self._store.key_of(version.s3_path) != artifact.key:
                 return artifact
             stored = await self._store.head(artifact.key)
             return replace(artifact, size=stored.size) if stored else artifact

@@ -14,6 +14,8 @@ import aiohttp
 from aiobotocore.config import AioConfig
 from botocore import exceptions as boto
 
+from app.domain.errors import UnavailableError
+
 CONFIG: Final = AioConfig(
     retries={"mode": "standard", "total_max_attempts": 3},
     connect_timeout=1,
@@ -84,7 +86,6 @@ _ACTIONS: Final = {
     "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
     "GetPublicAccessBlock": "GetBucketPublicAccessBlock",
     "HeadBucket": "ListBucket",
-    "HeadObject": "GetObject",
     "ListMultipartUploads": "ListBucketMultipartUploads",
     "ListObjectVersions": "ListBucketVersions",
     "ListObjects": "ListBucket",
@@ -128,9 +129,13 @@ class Resource:
 def new_session() -> aioboto3.Session:
     """Begin a session; it costs about 0.2 s, so one is made for the life of the process.
 
-    AWS_REGION comes first, as everywhere but in botocore, which knows AWS_DEFAULT_REGION only.
+    AWS_REGION comes first, as everywhere but in botocore, which knows AWS_DEFAULT_REGION only. Raises
+    `UnavailableError` for a profile that is not there.
     """
-    return aioboto3.Session(region_name=os.environ.get("AWS_REGION") or None)
+    try:
+        return aioboto3.Session(region_name=os.environ.get("AWS_REGION") or None)
+    except boto.BotoCoreError as error:
+        raise UnavailableError(_CONFIGURATION) from error
 
 
 def code_of(error: boto.ClientError) -> str:
@@ -201,6 +206,8 @@ def _action(error: boto.ClientError, resource: Resource) -> str:
     operation = error.operation_name
     if operation == "TransactWriteItems":
         return "dynamodb:PutItem, dynamodb:DeleteItem or dynamodb:ConditionCheckItem"
+    if operation == "HeadObject":
+        return "s3:GetObject, or s3:ListBucket to tell a missing object from a forbidden one,"
     service = "dynamodb" if resource.kind == "table" else "s3"
     return f"{service}:{_ACTIONS.get(operation, operation)}"
 

@@ -40,6 +40,10 @@ class FileStore:
         secret = await in_thread(load_secret, folder.root / "secret", drafts=folder.incoming)
         return cls(folder, secret, public_url=public_url)
 
+    async def reach(self) -> None:
+        """Look for the folder. Raises `StoreUnavailable` if it is gone."""
+        await in_thread(self._folder.objects.stat)
+
     def uri(self, key: str) -> str:
         """Name the file as a `file://` URI."""
         return self._folder.path_of(key).as_uri()

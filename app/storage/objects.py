@@ -81,6 +81,10 @@ class StoreUnavailable(UnavailableError, ObjectStoreError):  # noqa: N818 -- see
 class ObjectStore(Protocol):
     """Bytes. Every method but the `presign_…` ones and `uri` may raise `StoreUnavailable`."""
 
+    async def reach(self) -> None:
+        """Return if there is a bucket or folder that can be reached."""
+        ...
+
     def uri(self, key: str) -> str:
         """The object's address for people and for readers of the public recipe: `s3://bucket/key`."""
         ...

@@ -67,6 +67,11 @@ class S3Store:
         async with opening as (client, signer):
             yield cls(client, signer, credentials, bucket)
 
+    async def reach(self) -> None:
+        """Ask for the bucket. Raises `StoreUnavailable` if it is missing, elsewhere, forbidden or out of reach."""
+        with explained(self._resource):
+            await self._client.head_bucket(Bucket=self._bucket)
+
     def uri(self, key: str) -> str:
         """Name the object as `s3://bucket/key`."""
         return f"s3://{self._bucket}/{key}"

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -11,7 +10,7 @@ import pytest
 
 from app.domain.uploads import MIB
 from app.settings import Settings
-from tests.support.api import Api, declare, serving
+from tests.support.api import ABANDONED, ARCHIVED, PRODUCTION, TRASHED, Api, Shelf, declare, serving
 from tests.support.backends import aws_environment, environment, local_environment, prepare
 
 
@@ -37,19 +36,6 @@ def model(request: pytest.FixtureRequest) -> str:
     """A name that no other test uses."""
     words = re.sub(r"[^a-z0-9]+", "-", request.node.originalname.removeprefix("test_").lower())
     return f"{words[:60].strip('-')}-{uuid4().hex[:8]}"
-
-
-@dataclass(frozen=True)
-class Shelf:
-    """A model that no test changes: for reading, and for what is refused."""
-
-    model: str
-    generation: int
-    cursor: str
-
-
-ARCHIVED, PRODUCTION, STAGING, TRASHED, OPEN, ABANDONED = range(1, 7)
-"""The versions of the shelf. The production one is `champion`; the open upload has missing `small.bin`, `large.bin`."""
 
 
 @pytest.fixture(scope="session")

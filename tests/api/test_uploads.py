@@ -2,10 +2,8 @@
 
 import asyncio
 import json
-import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -15,7 +13,7 @@ from app.domain.uploads import GIB, MIB
 from app.domain.values import Digest
 from app.lifespan import open_storage
 from app.settings import Settings
-from tests.support.api import Api, declare, sha256
+from tests.support.api import Api, declare, sha256, signed_until, when
 
 FIELDS = {"model", "version", "expires_at", "artifacts"}
 ARTIFACT_FIELDS = {"path", "size", "sha256", "state", "upload", "multipart"}
@@ -28,20 +26,6 @@ ZEROS = "0" * 64
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts of 5 MiB, the least that S3 takes, so that few bytes are many parts."""
     monkeypatch.setattr(uploads, "MIN_PART_SIZE", PART)
-
-
-def when(text: str) -> datetime:
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?Z", text), text
-    return datetime.fromisoformat(text)
-
-
-def signed_until(url: str) -> datetime:
-    """When a storage URL ends by its own word."""
-    query = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
-    if "expires" in query:
-        return datetime.fromtimestamp(int(query["expires"]), UTC)
-    signed_at = datetime.strptime(query["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-    return signed_at + timedelta(seconds=int(query["X-Amz-Expires"]))
 
 
 # -- begin
@@ -318,6 +302,22 @@ async def test_bytes_that_came_another_way_do_not_pass(
     await api.problem("GET", f"/{model}/versions/1", status=404, code="version_not_found")
 
 
+async def test_parts_that_make_other_bytes_do_not_pass_where_the_store_knows_the_whole(
+    api: Api, settings: Settings, small_parts: None, model: str
+) -> None:
+    """S3 keeps a checksum of the parts' checksums only, each of which the caller gave and S3 confirmed."""
+    content = b"x" * (PART + 1)
+    artifacts = [{"path": "weights.bin", "size": len(content), "sha256": sha256(b"other bytes")}]
+    begun = await api.ask("POST", f"/{model}/versions", {"artifacts": artifacts, "multipart": True}, status=201)
+    await api.upload(begun, {"weights.bin": content})
+    if settings.backend == "local":
+        await api.problem("POST", f"/{model}/versions/1/complete", status=422, code="checksum_mismatch")
+        assert await api.generation(model) == 1
+    else:
+        await api.complete(model, 1)
+        assert await api.fetch(model, "1") == {"weights.bin": content}
+
+
 async def test_completing_again_answers_the_same(api: Api, model: str) -> None:
     await api.register(model)
     generation = await api.generation(model)
@@ -338,6 +338,9 @@ async def test_completing_under_a_key_takes_effect_once(api: Api, model: str) ->
     )
     assert all(answer == answers[0] for answer in answers)
     assert [event["type"] for event in await api.events(model)] == ["upload_begun", "version_completed"]
+    await api.problem(
+        "POST", f"/{model}/versions/1/complete", {}, headers=once, status=422, code="idempotency_key_reused"
+    )
 
 
 # -- abandon

@@ -2,8 +2,8 @@
 
     uv run python -m tests.benchmarks.versions_do_not_slow [local] [ministack] [dynamodb-local]
 
-Both models lie in one table and are measured in turn, in one run, through the whole app in this process. Printed are the
-medians of all calls in milliseconds, and the median over the rounds of the ratio large : small.
+Both models lie in one table and are measured in turn, in one run, through the whole app in this process. Printed are
+the medians of all calls in milliseconds, and the median over the rounds of the ratio large : small.
 """
 
 import asyncio

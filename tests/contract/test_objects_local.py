@@ -245,6 +245,14 @@ async def test_a_file_that_was_put_there_by_hand_can_be_read(
     assert (await http.get(url.url)).content == CONTENT
 
 
+async def test_a_checksum_of_other_bytes_is_not_told(empty: FileStore, tmp_path: Path) -> None:
+    await take(empty, "models/m/v1/x", CONTENT)
+    (tmp_path / "objects/models/m/v1/x").write_bytes(b"changed by hand")
+    found = await empty.head("models/m/v1/x")
+    assert found is not None
+    assert (found.size, found.sha256) == (15, None)
+
+
 # -- many at once
 
 

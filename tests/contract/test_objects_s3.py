@@ -317,17 +317,53 @@ async def test_foreign_lifecycle_rules_stay(client: "S3Client") -> None:
     assert kept.get("Expiration") == {"Days": 1}
 
 
+def refusing(code: str, status: int) -> Callable[..., Any]:
+    async def refuse(**_: object) -> None:
+        answer: Any = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+        raise ClientError(answer, "CreateBucket")
+
+    return refuse
+
+
 async def test_what_a_server_does_not_offer_is_left_out_and_told(
     client: "S3Client", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def refuse(**_: object) -> None:
-        raise ClientError(
-            {"Error": {"Code": "NotImplemented"}, "ResponseMetadata": {"HTTPStatusCode": 501}},  # type: ignore[typeddict-item]
-            "GetPublicAccessBlock",
-        )
-
-    monkeypatch.setattr(client, "get_public_access_block", refuse)
+    monkeypatch.setattr(client, "get_public_access_block", refusing("NotImplemented", 501))
     assert "Blocking public access: not offered by this server; left out." in await steps(client, f"s-{uuid4().hex}")
+
+
+async def test_public_access_is_blocked_where_nothing_was_set(
+    client: "S3Client", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = f"setup-{uuid4().hex}"
+    with monkeypatch.context() as unset:
+        unset.setattr(client, "get_public_access_block", refusing("NoSuchPublicAccessBlockConfiguration", 404))
+        assert "Public access was blocked." in await steps(client, bucket)
+    answer = await client.get_public_access_block(Bucket=bucket)
+    assert set(answer["PublicAccessBlockConfiguration"].values()) == {True}
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "sentence"),
+    [
+        ("BucketAlreadyExists", 409, "another account"),
+        ("AccessDenied", 403, "s3:CreateBucket"),
+    ],
+)
+async def test_a_bucket_that_cannot_be_created_says_why(
+    client: "S3Client", monkeypatch: pytest.MonkeyPatch, code: str, status: int, sentence: str
+) -> None:
+    monkeypatch.setattr(client, "create_bucket", refusing(code, status))
+    with pytest.raises(StoreUnavailable, match=sentence):
+        await steps(client, f"setup-{uuid4().hex}")
+
+
+async def test_another_setup_at_the_same_time_does_no_harm(
+    client: "S3Client", monkeypatch: pytest.MonkeyPatch, s3: S3Store
+) -> None:
+    monkeypatch.setattr(client, "head_bucket", refusing("404", 404))
+    monkeypatch.setattr(client, "create_bucket", refusing("BucketAlreadyOwnedByYou", 409))
+    assert (await steps(client, s3._bucket))[0] == f"Bucket '{s3._bucket}' is there already."
 
 
 async def test_a_fit_bucket_passes_and_keeps_nothing_of_it(client: "S3Client", s3: S3Store) -> None:

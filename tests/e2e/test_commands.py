@@ -127,8 +127,9 @@ def test_init_readies_the_folder_of_the_embedded_store(tmp_path: Path) -> None:
         ((), {"AWS_ACCESS_KEY_ID": "nobody"}, "AWS does not accept the credentials. Check AWS_ACCESS_KEY_ID"),
         ((), {"AWS_ENDPOINT_URL": "nonsense"}, "The AWS configuration cannot be used. Check AWS_PROFILE"),
         ((), {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}, "No answer from http://127.0.0.1:1 for table"),
+        ((), {"AWS_PROFILE": "absent"}, "The AWS configuration cannot be used. Check AWS_PROFILE"),
     ],
-    ids=["no-credentials", "half-credentials", "no-region", "unknown-key", "no-address", "nobody-there"],
+    ids=["no-credentials", "half-credentials", "no-region", "unknown-key", "no-address", "nobody-there", "no-profile"],
 )
 def test_init_says_what_is_wrong_with_aws(
     aws: dict[str, str], lost: tuple[str, ...], changes: dict[str, str], sentence: str
@@ -194,7 +195,7 @@ def test_a_refusal_of_the_bucket_names_the_action_and_what_was_done_before_it(aw
 
 @pytest.mark.parametrize("command", ["sweep", "check"])
 def test_a_missing_table_or_bucket_is_said(aws: dict[str, str], command: str) -> None:
-    missing = f"does not exist in us-east-1: run `model-registry init`."
+    missing = "does not exist in us-east-1: run `model-registry init`."
     assert sentence_of(operate(aws, command)) == f"The table '{aws['REGISTRY_TABLE']}' {missing}"
 
 

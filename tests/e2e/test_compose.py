@@ -5,6 +5,8 @@ its images; nothing but the hosts and ports of endpoints is replaced.
 """
 
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -163,9 +165,16 @@ def test_a_model_is_registered_promoted_and_downloaded_by_the_public_address(
     assert all(url.startswith(f"{public}/") for url in [*uploads, *downloads])
 
 
-def test_the_image_s_own_health_check_passes(registry: Server) -> None:
-    for path in ("/healthz", "/readyz"):
-        assert httpx.get(f"{registry.url}{path}", trust_env=False).json() == {"status": "ok"}
+def test_the_health_checks_of_image_and_compose_file_tell_a_service_from_none(registry: Server) -> None:
+    _, *image = yaml.safe_load(f"[CMD, {IMAGE.last('HEALTHCHECK').text.partition('[')[2]}")
+    _, *compose = SERVICES["registry"]["healthcheck"]["test"]
+    port, nobody = urlsplit(registry.url).port, free_port()
+    for (program, flag, code), path in ((image, "/healthz"), (compose, "/readyz")):
+        assert f"8000{path}" in code
+        for there, status in ((port, 0), (nobody, 1)):
+            command = [sys.executable, flag, code.replace("8000", str(there))]
+            assert program == "python"
+            assert subprocess.run(command, capture_output=True, check=False).returncode == status
 
 
 def test_a_request_under_way_ends_before_the_service_does(registry: Server) -> None:

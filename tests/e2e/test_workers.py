@@ -29,7 +29,7 @@ def median_seconds(call: Callable[[], object], times: int) -> float:
 def test_a_kept_connection_is_not_slower_than_fresh_ones_with_two_workers(tmp_path: Path) -> None:
     """Workers on plain asyncio would lose TCP_NODELAY, and each request on a kept connection would take 44 ms."""
     port = free_port()
-    command = [EXECUTABLE, "serve", "--host", "127.0.0.1", "--port", str(port), "--workers", "2"]
+    command: list[str | Path] = [EXECUTABLE, "serve", "--host", "127.0.0.1", "--port", str(port), "--workers", "2"]
 
     def fresh() -> None:
         with closing(HTTPConnection("127.0.0.1", port)) as connection:

@@ -4,8 +4,10 @@ import hashlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import httpx
 from asgi_lifespan import LifespanManager
@@ -142,6 +144,35 @@ class Api:
             if page["next_cursor"] is None:
                 return
             cursor = {"cursor": page["next_cursor"]}
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """A model that no test changes: for reading, and for what is refused. `cursor` continues its list of versions."""
+
+    model: str
+    generation: int
+    cursor: str
+
+
+ARCHIVED, PRODUCTION, STAGING, TRASHED, OPEN, ABANDONED = range(1, 7)
+"""The versions of the shelf. The production one is `champion`; `small.bin` and `large.bin` of the open one are missing.
+"""
+
+
+def when(text: str) -> datetime:
+    """Read a time as the contract writes it: RFC 3339, UTC, with Z."""
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?Z", text), text
+    return datetime.fromisoformat(text)
+
+
+def signed_until(url: str) -> datetime:
+    """When a storage URL ends by its own word."""
+    query = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
+    if "expires" in query:
+        return datetime.fromtimestamp(int(query["expires"]), UTC)
+    signed_at = datetime.strptime(query["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    return signed_at + timedelta(seconds=int(query["X-Amz-Expires"]))
 
 
 COMMON: Final = frozenset({"type", "title", "status", "detail", "instance", "code", "request_id"})

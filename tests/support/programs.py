@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from app.__main__ import program
 
 REPOSITORY = Path(__file__).parents[2]
-EXECUTABLE = Path(sys.executable).with_name("model-registry")
+EXECUTABLE = str(Path(sys.executable).with_name("model-registry"))
 
 NOTHING_CONFIGURED = {
     "AWS_CONFIG_FILE": "/nowhere",

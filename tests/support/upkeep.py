@@ -9,11 +9,12 @@ from uuid import uuid4
 
 from app.domain.artifacts import KEY_PREFIX
 from app.lifespan import open_storage, policy_of
-from app.operate import upkeep
+from app.repositories.events import Events
 from app.repositories.heads import Heads
 from app.repositories.ledger import Ledger
 from app.repositories.survey import Survey
 from app.repositories.versions import Versions
+from app.services.inspector import Inspector
 from app.services.sweeper import Sweeper
 from app.settings import Settings
 from app.storage.objects import ObjectStore
@@ -41,8 +42,12 @@ class Storage:
         now = datetime.now(UTC) + after
         return [sentence async for sentence in sweeper.sweep(now, dry_run=dry_run)]
 
+    def inspector(self) -> Inspector:
+        table = self.table
+        return Inspector(Heads(table), Versions(table), Events(table), Survey(table), self.store)
+
     async def check(self) -> list[str]:
-        return [fault async for fault in upkeep.check(self.settings)]
+        return [fault async for fault in self.inspector().inspect()]
 
     async def keys(self) -> set[str]:
         return {found.key async for found in self.store.list_objects(KEY_PREFIX)}

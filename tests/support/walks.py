@@ -1,9 +1,8 @@
 """The main job over real sockets, as a pipeline and a container do it: only URLs, no knowledge of the inside."""
 
 import hashlib
-import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
@@ -14,7 +13,7 @@ class Walk:
     def __init__(self, url: str) -> None:
         self.http = httpx.Client(base_url=url, timeout=60, trust_env=False)
 
-    def __enter__(self) -> "Walk":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -55,7 +54,3 @@ class Walk:
             assert artifact["sha256"] in {None, hashlib.sha256(answer.content).hexdigest()}
             files[artifact["path"]] = answer.content
         return files, [artifact["url"] for artifact in found["artifacts"]]
-
-
-def some_bytes(count: int) -> bytes:
-    return os.urandom(count)

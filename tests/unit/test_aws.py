@@ -23,7 +23,7 @@ def refusal(code: str, operation: str, status: int = 400) -> boto.ClientError:
     [
         (refusal("NoSuchBucket", "PutObject"), BUCKET, "The bucket 'models' does not exist in eu-west-1: run"),
         (refusal("404", "HeadBucket"), BUCKET, "The bucket 'models' does not exist in eu-west-1: run"),
-        (refusal("AccessDenied", "HeadObject"), BUCKET, "The role lacks s3:GetObject on bucket 'models'."),
+        (refusal("AccessDenied", "HeadObject"), BUCKET, "The role lacks s3:GetObject, or s3:ListBucket to tell"),
         (refusal("403", "HeadBucket"), BUCKET, "The role lacks s3:ListBucket on bucket 'models'."),
         (refusal("AccessDenied", "UploadPart"), BUCKET, "The role lacks s3:PutObject on bucket 'models'."),
         (refusal("AccessDeniedException", "GetItem"), TABLE, "The role lacks dynamodb:GetItem on table 'registry'."),

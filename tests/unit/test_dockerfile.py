@@ -49,7 +49,9 @@ def test_the_build_needs_nothing_but_pip_and_uv(stages: list[Stage]) -> None:
     assert [command.split()[:2] for command in commands] == [["pip", "install"], ["uv", "sync"], ["uv", "sync"]]
     assert all("--no-dev" in command for command in commands[1:])
     assert "--no-editable" in commands[2]
-    assert not [instruction for instruction in image.all("RUN") if "pip" in instruction.text or "uv" in instruction.text]
+    assert not [
+        instruction for instruction in image.all("RUN") if "pip" in instruction.text or "uv" in instruction.text
+    ]
     assert build.variables()["UV_COMPILE_BYTECODE"] == "1"
 
 
@@ -84,7 +86,9 @@ def test_nobody_is_root_and_the_user_has_a_fixed_number(image: Stage) -> None:
 def test_the_volume_belongs_to_that_user(image: Stage) -> None:
     assert image.last("VOLUME").text == "/data"
     assert image.variables()["REGISTRY_DATA_DIR"] == "/data"
-    assert re.search(r"install --directory --owner=registry --group=registry --mode=0750 /data$", image.all("RUN")[0].text)
+    assert re.search(
+        r"install --directory --owner=registry --group=registry --mode=0750 /data$", image.all("RUN")[0].text
+    )
     order = [instruction.name for instruction in image.instructions]
     assert order.index("RUN") < order.index("VOLUME"), "what is done to a volume after its declaration is lost"
 

@@ -17,6 +17,9 @@ TRANSACTION = {"PutItem", "DeleteItem", "ConditionCheckItem"}
 OF_A_VERSION = {"GetObject": "GetObjectVersion", "DeleteObject": "DeleteObjectVersion"}
 """What else an operation needs where it names a version of an object."""
 
+NAMES = {**_ACTIONS, "HeadObject": "GetObject"}
+"""The action of an operation, where it is called otherwise."""
+
 NO_OPERATION = {"get_paginator", "generate_presigned_url"}
 
 
@@ -42,7 +45,7 @@ def actions(service: str, operations: Iterator[str]) -> set[str]:
         if pascal == "TransactWriteItems":
             found |= TRANSACTION
             continue
-        action = _ACTIONS.get(pascal, pascal)
+        action = NAMES.get(pascal, pascal)
         found |= {action} | ({OF_A_VERSION[action]} if action in OF_A_VERSION else set())
     return {f"{service}:{action}" for action in found}
 

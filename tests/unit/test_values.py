@@ -36,7 +36,7 @@ EVERYWHERE_BAD = [
     "a\x7f",
     "a\u2028",
     "é",
-    "аdmin",
+    "\u0430dmin",
     "a\ud800",
     LONG,
 ]

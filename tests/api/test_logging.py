@@ -1,0 +1,116 @@
+"""What is logged holds no secret: no signature, no query of a storage URL, no Authorization value."""
+
+import io
+import json
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from app.logging import configure
+from app.services.models import ModelService
+from app.settings import Settings
+from tests.support.api import Api, serving
+
+SECRET = "Bearer s3cret-t0ken"
+PART = 5 * 1024 * 1024
+
+
+@pytest.fixture
+async def talkative(api: Api, settings: Settings) -> AsyncIterator[tuple[Api, io.StringIO]]:
+    """A service over the same storage that logs all it has to say, and what it said."""
+    said = io.StringIO()
+    async with serving(settings.model_copy(update={"log_level": "DEBUG"})) as loud:
+        handler = logging.getLogger().handlers[0]
+        assert isinstance(handler, logging.StreamHandler)
+        handler.setStream(said)
+        loud.http.headers["authorization"] = SECRET
+        yield loud, said
+    configure(settings.log_level)
+
+
+def secrets_in(answers: list[Any]) -> set[str]:
+    """Every query of a storage URL, and every value in it that is long enough to be told apart."""
+    text = json.dumps(answers)
+    urls = {part.partition('"')[0] for part in text.split('"url": "')[1:]}
+    assert urls
+    queries = {urlsplit(url).query for url in urls}
+    values = {value for query in queries for _, value in parse_qsl(query) if len(value) >= 20}
+    assert values
+    return queries | values
+
+
+async def test_no_line_of_a_whole_walk_holds_a_secret(
+    talkative: tuple[Api, io.StringIO], model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api, said = talkative
+    monkeypatch.setattr("app.domain.uploads.MIN_PART_SIZE", PART)
+    files = {"model.pt": b"weights", "weights.bin": b"x" * (PART + 1)}
+    answers = [await api.begin(model, files, multipart=True, key="run-1")]
+    await api.upload(answers[0], files)
+    answers.append(await api.begin(model, {"model.pt": b"single"}, key="run-2"))
+    await api.upload(answers[1], {"model.pt": b"single"})
+    for number in (1, 2):
+        answers.append(await api.ask("GET", f"/{model}/versions/{number}/upload"))
+        await api.complete(model, number)
+        await api.promote(model, number)
+        answers.append(await api.download(model))
+        assert await api.fetch(model)
+    redirect = await api.http.get(f"/v1/models/{model}/versions/2/artifacts/model.pt")
+    answers.append({"url": redirect.headers["location"]})
+    altered = f"{redirect.headers['location']}0"
+    await api.http.get(altered)
+    await api.ask("POST", f"/{model}/rollback", {"expected_production": 2})
+    await api.problem("GET", f"/{model}/versions/9", status=404, code="version_not_found")
+    await api.problem("GET", f"/{model}/versions?cursor=secret-cursor", status=400, code="invalid_cursor")
+
+    logged = said.getvalue()
+    for secret in {*secrets_in(answers), SECRET, "s3cret", "secret-cursor", "ignature="}:
+        assert secret not in logged
+
+
+async def test_an_unexpected_failure_is_logged_with_its_place_and_without_its_variables(
+    talkative: tuple[Api, io.StringIO], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api, said = talkative
+
+    async def fail(*_: Any) -> None:
+        password = "s3cret-password"  # a local variable of the failing frame
+        raise RuntimeError(f"broken after {len(password)}")
+
+    monkeypatch.setattr(ModelService, "get", fail)
+    await api.http.get("/v1/models/m", headers={"x-request-id": "unlucky"})
+    lines = [json.loads(line) for line in said.getvalue().splitlines()]
+    failure = next(line for line in lines if line["event"] == "unexpected")
+    assert (failure["request_id"], failure["level"]) == ("unlucky", "error")
+    assert "broken after 15" in json.dumps(failure)
+    assert "test_logging.py" in json.dumps(failure)
+    for secret in (SECRET, "s3cret", "authorization"):
+        assert secret not in said.getvalue()
+
+
+async def test_each_request_is_one_line(talkative: tuple[Api, io.StringIO], model: str) -> None:
+    api, said = talkative
+    await api.http.get(f"/v1/models/{model}?x=y", headers={"x-request-id": "one"})
+    lines = [json.loads(line) for line in said.getvalue().splitlines()]
+    (line,) = [line for line in lines if line["event"] == "request"]
+    assert line["duration_ms"] > 0
+    assert line["time"].endswith("Z")
+    assert {name: line[name] for name in ("method", "path", "status", "request_id", "level")} == {
+        "method": "GET",
+        "path": f"/v1/models/{model}",
+        "status": 404,
+        "request_id": "one",
+        "level": "info",
+    }
+
+
+async def test_other_libraries_keep_silent(talkative: tuple[Api, io.StringIO], model: str) -> None:
+    api, said = talkative
+    await api.register(model)
+    await api.fetch(model, "1")
+    speakers = {json.loads(line)["logger"] for line in said.getvalue().splitlines()}
+    assert speakers
+    assert all(name.startswith("app.") for name in speakers), speakers

@@ -1,0 +1,235 @@
+"""The README: its shell blocks run as they stand against both backends, and its tables say what the code does."""
+
+import inspect
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import yaml
+from botocore.exceptions import (
+    ClientError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    NoRegionError,
+    ProfileNotFound,
+)
+
+from app.__main__ import program
+from app.domain import errors
+from app.domain.errors import RegistryError
+from app.main import create_app
+from app.operate import serving as operate_serving
+from app.problems import STATUS
+from app.settings import Settings
+from app.storage.aws import Resource, explain
+from tests.support.backends import aws_environment
+from tests.support.dockerfiles import read_stages
+from tests.support.programs import EXECUTABLE, REPOSITORY, Server, operate, serving
+from tests.support.servers import AwsServer, free_port
+from tests.support.walks import Walk
+
+README = (REPOSITORY / "README.md").read_text()
+ADDRESS = "http://127.0.0.1:8000"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def table(heading: str) -> list[list[str]]:
+    """The rows of the table whose head begins with `heading`, cell by cell, without the marks of code."""
+    found = re.search(rf"^\| {heading} \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", README, re.MULTILINE)
+    assert found, f"no table of {heading}"
+    rows = [line.strip("|").split("|") for line in found[1].splitlines()]
+    return [[cell.strip().strip("`") for cell in row] for row in rows]
+
+
+# the walk
+
+
+@pytest.fixture(params=["dev", "aws"])
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
+    """`dev` as the README starts it, and `serve` over AWS's protocols; only the port is another."""
+    port = free_port()
+    if request.param == "dev":
+        assert "uv run model-registry dev " in blocks("console")[0]
+        arguments, variables = ["dev"], {}
+    else:
+        ministack: AwsServer = request.getfixturevalue("ministack")
+        arguments, variables = ["serve"], aws_environment(ministack) | {"REGISTRY_LOG_LEVEL": "INFO"}
+        assert operate(variables, "init").status == 0
+    command = [EXECUTABLE, *arguments, "--port", str(port)]
+    with serving(command, variables, port=port, log=tmp_path / "server.log", folder=tmp_path) as server:
+        server.wait("/readyz")
+        yield server
+
+
+def run_the_walk(url: str, folder: Path) -> None:
+    script = "\n".join(blocks("sh")).replace(ADDRESS, url)
+    assert script.count(url) == 1, "the address is said once"
+    (folder / "walk.sh").write_text(script)
+    command = ["bash", "-euo", "pipefail", "-x", "walk.sh"]
+    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr[-3000:]
+
+
+def test_the_walk_goes_from_a_registration_to_a_rollback(server: Server, tmp_path: Path) -> None:
+    folder = tmp_path / "walk"
+    folder.mkdir()
+    run_the_walk(server.url, folder)
+
+    weights = folder / "weights.bin"
+    assert weights.stat().st_size >= 200_000_000
+    requests = [json.loads(line) for line in server.said().splitlines() if '"path"' in line]
+    signed = [request for request in requests if request["path"].endswith("/versions/1/upload/parts")]
+    assert len(signed) == 4, "the weights went up in parts"
+    assert {request["status"] for request in requests} <= {200, 201, 204, 304, 307, 412}
+
+    with Walk(server.url) as walk:
+        model = walk.ask("GET", "/fraud-detector")
+        assert (model["production_version"], model["latest_version"], model["aliases"]) == (1, 2, {"canary": 2})
+        types = [event["type"] for event in walk.ask("GET", "/fraud-detector/events")["items"]]
+    assert types == [
+        "upload_begun",
+        "version_completed",
+        "stage_changed",
+        "upload_begun",
+        "version_completed",
+        "stage_changed",
+        "rolled_back",
+        "alias_set",
+    ]
+    assert server.stop() == 0
+    shutil.rmtree(folder)
+
+
+# what it says
+
+
+def test_the_two_commands_stand_at_the_top() -> None:
+    first, second = blocks("console")[0].splitlines()
+    assert README.index(first) < 100
+    assert first.startswith("pip install uv && uv run model-registry dev ")
+    assert second.startswith("pip install uv && uv run pytest ")
+
+
+def test_settings_are_those_of_the_program() -> None:
+    documented = {variable: default for variable, default, _ in table("variable")}
+    assert documented == {
+        f"REGISTRY_{name.upper()}": _default(field.default) for name, field in Settings.model_fields.items()
+    }
+
+
+def _default(value: Any) -> str:
+    if value is None:
+        return "none"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def test_problems_are_those_of_the_service() -> None:
+    raised = {
+        error.code(): next(STATUS[base] for base in error.__mro__ if base in STATUS)
+        for _, error in inspect.getmembers(errors, inspect.isclass)
+        if issubclass(error, RegistryError) and "__str__" in vars(error)
+    }
+    ours = {"method_not_allowed": 405, "internal_error": 500}
+    assert {code: int(status) for status, code, _ in table("status")} == raised | ours
+
+
+def test_routes_are_those_of_the_service() -> None:
+    paths = create_app(Settings(auth="none", backend="local")).openapi()["paths"]
+    served = {(method.upper(), path) for path, methods in paths.items() for method in methods}
+    assert {(method, _plain(path)) for method, path, _ in table("method")} == {(m, _plain(path)) for m, path in served}
+
+
+def _plain(path: str) -> str:
+    """A path without the names of its parameters: a number is a ref as well, and routes may call it either."""
+    return re.sub(r"\{[a-z]+\}", "{}", path)
+
+
+def test_commands_and_options_are_those_of_the_program() -> None:
+    group = typer.main.get_command(program)
+    commands: dict[str, Any] = getattr(group, "commands")  # noqa: B009 -- a group has them, its base type does not say
+    real = {
+        name: {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
+        for name, command in commands.items()
+    }
+    assert {name: set(re.findall(r"--[a-z-]+", options)) for name, options, _ in table("command")} == real
+
+
+def _refusal(code: str, operation: str) -> ClientError:
+    response: Any = {"Error": {"Code": code, "Message": ""}, "ResponseMetadata": {"HTTPStatusCode": 400}}
+    return ClientError(response, operation)
+
+
+def test_what_aws_refuses_reads_as_the_service_says_it() -> None:
+    kept = Resource("table", "model-registry", "eu-west-1")
+    bucket = Resource("bucket", "example-models", "eu-west-1")
+    said = [
+        explain(_refusal("ResourceNotFoundException", "GetItem"), kept),
+        explain(_refusal("NoSuchBucket", "PutObject"), bucket),
+        explain(_refusal("PermanentRedirect", "PutObject"), bucket),
+        explain(_refusal("AccessDeniedException", "Query"), kept),
+        explain(NoCredentialsError(), kept),
+        explain(NoRegionError(), kept),
+        explain(_refusal("ExpiredTokenException", "Query"), kept),
+        explain(_refusal("RequestTimeTooSkewed", "PutObject"), bucket),
+        explain(EndpointConnectionError(endpoint_url="x"), kept),
+        explain(_refusal("ThrottlingException", "Query"), kept),
+        explain(ProfileNotFound(profile="x"), kept),
+    ]
+    documented = [sentence for sentence, _ in table("it says")]
+    assert len(documented) == len(said)
+    for sentence, prefix in zip(said, documented, strict=True):
+        assert sentence.startswith(prefix)
+
+
+def test_what_a_load_balancer_is_told_is_what_the_service_does() -> None:
+    told = dict(table("what"))
+    assert (
+        f"at most 120 s; the service keeps quiet connections for {operate_serving.KEEP_ALIVE_SECONDS} s"
+        in told["idle timeout"]
+    )
+    assert operate_serving.KEEP_ALIVE_SECONDS > 120
+    assert f"requests under way have {operate_serving.GRACE_SECONDS} s" in told["stop"]
+
+
+def test_the_deployment_fits_the_image() -> None:
+    (text,) = blocks("yaml")
+    pod = yaml.safe_load(text)["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    image = read_stages(REPOSITORY / "Dockerfile")[-1]
+    user = f"{pod['securityContext']['runAsUser']}:{pod['securityContext']['runAsGroup']}"
+    assert user == image.last("USER").text
+    assert str(container["ports"][0]["containerPort"]) == image.last("EXPOSE").text
+    pause = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
+    assert pod["terminationGracePeriodSeconds"] > operate_serving.GRACE_SECONDS + pause
+    assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
+    assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+    set_here = {variable["name"]: variable["value"] for variable in container["env"]}
+    assert set(set_here) == {"REGISTRY_AUTH", "REGISTRY_BUCKET", "AWS_REGION"}
+
+
+@pytest.mark.parametrize("role", ["serve", "sweep", "init"])
+def test_commands_of_the_page_can_be_typed(ministack: AwsServer, role: str) -> None:
+    """Each `uv run model-registry …` line is taken as it stands; the ones that need AWS have tests of their own."""
+    lines = [line for block in blocks("console") for line in block.splitlines() if f"iam-policy {role} " in line]
+    (line,) = lines
+    arguments = line.removeprefix("uv run model-registry ").partition(" >")[0].split()
+    said = operate(aws_environment(ministack), *arguments)
+    assert said.status == 0
+    assert json.loads("\n".join(said.out))["Statement"]
+
+
+def test_every_link_leads_to_a_heading() -> None:
+    headings = {
+        re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-")
+        for heading in re.findall(r"^#+ (.*)$", README, re.MULTILINE)
+    }
+    assert set(re.findall(r"\]\(#([^)]+)\)", README)) <= headings

@@ -1,0 +1,95 @@
+"""The registry without HTTP: services over a table and a store, as one process has them."""
+
+import hashlib
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from app.domain.changes import StageRequest
+from app.domain.events import Event, IdempotencyKey
+from app.domain.models import Version
+from app.domain.uploads import Declared, Registration
+from app.domain.values import UNSET, Digest, Ref, RefKind, Stage, Unset
+from app.lifespan import build
+from app.repositories.events import Events
+from app.repositories.heads import Heads
+from app.repositories.survey import Survey
+from app.repositories.versions import Versions
+from app.services.caller import Caller
+from app.services.inspector import Inspector
+from app.settings import Settings
+from app.storage.file_uploads import Delivery
+from app.storage.files import FileStore
+from app.storage.table import Table
+
+PRODUCTION = Ref(RefKind.PRODUCTION, "production")
+
+
+def caller(*, key: str | None = None) -> Caller:
+    """Somebody; with a `key`, one whose requests are recognised when they come again."""
+    idempotency = IdempotencyKey(key, "body") if key else None
+    return Caller(principal="ci", request_id=str(uuid4()), idempotency=idempotency)
+
+
+class Registry:
+    """One process. Two of them over one table and one store have no lock in common."""
+
+    def __init__(self, table: Table, store: FileStore) -> None:
+        self._table = table
+        self._store = store
+        self.services = build(table, store, Settings(backend="local", auth="none"))
+
+    async def begin(self, model: str, content: bytes = b"weights") -> int:
+        """Reserve a number."""
+        declared = Declared(path="model.pt", size=len(content), sha256=Digest(hashlib.sha256(content).hexdigest()))
+        registration = Registration(artifacts=[declared])
+        return (await self.services["uploads"].begin(model, registration, caller())).number
+
+    async def send(self, model: str, number: int, content: bytes = b"weights") -> None:
+        """Do what the upload's URL says."""
+        status = await self.services["uploads"].status(model, number)
+        (signed,) = [artifact.upload for artifact in status.artifacts if artifact.upload]
+        parts = urlsplit(signed.url)
+        key = parts.path.removeprefix("/local-store/")
+        delivery = Delivery.read(key, self._store.check(signed.method, key, parts.query))
+        await self._store.receive(delivery, _chunks(content))
+
+    async def register(self, model: str) -> int:
+        """Begin, upload, complete; answer the number."""
+        number = await self.begin(model)
+        await self.send(model, number)
+        return (await self.services["uploads"].complete(model, number, caller())).number
+
+    async def promote(
+        self, model: str, number: int, *, key: str | None = None, expected: int | Unset | None = UNSET
+    ) -> Version:
+        request = StageRequest(stage=Stage.PRODUCTION, expected_production=expected)
+        return await self.services["stages"].move(model, number, request, caller(key=key))
+
+    async def production(self, model: str) -> Version:
+        """Who a serving container is told is production."""
+        return await self.services["versions"].get(model, PRODUCTION)
+
+    async def stages(self, model: str) -> dict[int, Stage]:
+        """The stage that each version's item has, whatever the head says."""
+        return {version.number: version.stage async for version in Versions(self._table).walk(model)}
+
+    async def history(self, model: str) -> list[Event]:
+        """All events."""
+        events: list[Event] = []
+        cursor: str | None = None
+        while True:
+            page = await Events(self._table).list(model, after=0, cursor=cursor, limit=100)
+            events += page.items
+            if (cursor := page.next_cursor) is None:
+                return events
+
+    async def faults(self) -> list[str]:
+        """What `model-registry check` finds."""
+        table = self._table
+        inspector = Inspector(Heads(table), Versions(table), Events(table), Survey(table), self._store)
+        return [fault async for fault in inspector.inspect()]
+
+
+async def _chunks(content: bytes) -> AsyncIterator[bytes]:
+    yield content
