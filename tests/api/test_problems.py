@@ -10,7 +10,7 @@ import pytest
 from app.domain.errors import ContentionError, OutcomeUnknownError, RegistryError, UnavailableError
 from app.domain.uploads import GIB
 from app.services.models import ModelService
-from tests.support.api import ARCHIVED, OPEN, PRODUCTION, STAGING, TRASHED, Api, Shelf, check_problem
+from tests.support.api import ARCHIVED, COMMON, OPEN, PRODUCTION, STAGING, TRASHED, Api, Shelf, check_problem
 
 JSON = {"content-type": "application/json"}
 MIB = 1024 * 1024
@@ -573,19 +573,21 @@ def as_bytes(text: str | bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("error", "code"),
+    ("error", "code", "fields"),
     [
-        (UnavailableError("The table does not answer."), "unavailable"),
-        (ContentionError("m"), "contention"),
-        (OutcomeUnknownError("m"), "outcome_unknown"),
+        (UnavailableError("The table does not answer."), "unavailable", {}),
+        (ContentionError("m"), "contention", {"model": "m"}),
+        (OutcomeUnknownError("m"), "outcome_unknown", {"model": "m"}),
     ],
 )
 async def test_what_passes_says_when_to_come_back(
-    api: Api, monkeypatch: pytest.MonkeyPatch, error: RegistryError, code: str
+    api: Api, monkeypatch: pytest.MonkeyPatch, error: RegistryError, code: str, fields: dict[str, str]
 ) -> None:
     monkeypatch.setattr(ModelService, "edit", raising(error))
     answer = await api.http.patch("/v1/models/m", json={})
-    check_problem(answer, 503, code)
+    problem = check_problem(answer, 503, code)
+    assert {name: value for name, value in problem.items() if name not in COMMON} == fields
+    assert problem["detail"] == str(error)
     assert int(answer.headers["retry-after"]) > 0
 
 
@@ -597,7 +599,7 @@ async def test_what_nobody_expected_leaks_nothing(api: Api, monkeypatch: pytest.
     answer = await api.http.get("/v1/models/m", headers={"x-request-id": "unlucky"})
     problem = check_problem(answer, 500, "internal_error")
     assert problem["request_id"] == "unlucky"
-    assert set(problem) == {"type", "title", "status", "detail", "instance", "code", "request_id"}
+    assert set(problem) == COMMON
     for secret in ("s3cret", "Error(", "Traceback", "/app/", ".py"):
         assert secret not in answer.text
 

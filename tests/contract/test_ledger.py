@@ -1,7 +1,7 @@
 """What the ledger promises of every write, on every driver: told done is done, told failed is not, nothing is half."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import chain, repeat
@@ -27,7 +27,7 @@ from app.repositories.events import Events
 from app.repositories.items import event_to_item, head_key, upload_to_item, version_to_item
 from app.repositories.ledger import MAX_ATTEMPTS, Ledger
 from app.repositories.versions import Versions
-from app.storage.table import Absent, Put, Table
+from app.storage.table import Absent, Put, Table, Write
 from tests.support.builders import LATER, MODEL, NOW, operation, upload, version
 from tests.support.faults import Fault, FaultyTable
 
@@ -447,6 +447,20 @@ class TestABadNetwork:
         assert len(faulty.sent) == 2
         assert await uploads(table) == [1, 2, 3]
         assert len(await history(table)) == 3
+
+    async def test_a_late_arrival_is_found_out_even_by_the_last_attempt(self, table: Table) -> None:
+        """The last copy is refused, because the one before has arrived, and the table has forgotten its token."""
+
+        class Forgetful(FaultyTable):
+            async def transact(self, writes: Sequence[Write], *, token: str) -> None:
+                if len(self.sent) == MAX_ATTEMPTS:
+                    await table.transact(writes, token=operation().id)
+                await super().transact(writes, token=token)
+
+        forgetful = Forgetful(table, writes=[Fault.CONTENDED] * (MAX_ATTEMPTS - 1) + [Fault.REQUEST_LOST])
+        assert await Client(forgetful).begin(operation()) == 1
+        assert len(forgetful.sent) == MAX_ATTEMPTS + 1
+        assert len(await history(table)) == 1
 
     async def test_a_table_that_is_away_at_once_did_nothing(self, table: Table, begun: Client) -> None:
         for faults in ({"writes": [Fault.UNAVAILABLE]}, {"reads": [Fault.UNAVAILABLE]}):
