@@ -458,7 +458,7 @@ def _merged(what: str, before: Mapping[str, T], edit: Mapping[str, T | None] | U
     if isinstance(edit, Unset):
         return before
     merged = {name: value for name, value in {**before, **edit}.items() if value is not None}
-    if len(merged) > limit:
+    if len(merged) > max(limit, len(before)):
         raise MetadataTooLargeError(what, size=len(merged), limit=limit)
     return merged
 

@@ -20,6 +20,7 @@ RegistryError
 │   ├── ModelNotEmptyError
 │   ├── NoEarlierProductionError
 │   ├── NotMultipartError
+│   ├── NumberTakenError
 │   ├── ModelBeingDeletedError
 │   └── AliasReservedError
 ├── PreconditionFailedError  what the caller expected is no longer so
@@ -271,6 +272,20 @@ class NotMultipartError(ConflictError):
 
     def __str__(self) -> str:
         return f"'{self.path}' goes up in one piece: use the URL that the upload gave."
+
+
+@dataclass(eq=False)
+class NumberTakenError(ConflictError):
+    """Another program wrote a version under the number of an upload."""
+
+    model: str
+    version: int
+
+    def __str__(self) -> str:
+        return (
+            f"Another program wrote a version {self.version} of '{self.model}'. Run `model-registry init --adopt`,"
+            " abandon this upload, and register again."
+        )
 
 
 @dataclass(eq=False)

@@ -2,7 +2,8 @@
 
 from app.domain.events import Event
 from app.repositories import cursor as cursors
-from app.repositories.items import EVENT, event_from_item, event_key
+from app.repositories.items import event_from_item
+from app.repositories.keys import EVENT, event_key
 from app.repositories.pages import Listed
 from app.storage.table import Table
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from app.domain.models import Head
 from app.repositories import cursor as cursors
-from app.repositories.items import CATALOG, HEAD, head_from_item, head_key
+from app.repositories.items import head_from_item
+from app.repositories.keys import CATALOG, HEAD, head_key
 from app.repositories.pages import Listed
 from app.storage.table import CATALOG_INDEX, Key, Table
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Final
 
-from app.repositories.items import EVENT, HEAD, TRASH, UPLOAD
+from app.repositories.keys import EVENT, HEAD, TRASH, UPLOAD
 from app.storage.table import PARTITION, SORT, TTL, Key, Table
 
 _PAGE: Final = 500

@@ -8,17 +8,10 @@ from app.domain.models import TrashedVersion, Version
 from app.domain.uploads import Upload
 from app.domain.values import Stage
 from app.repositories import cursor as cursors
-from app.repositories.items import (
-    TRASH,
-    UPLOAD,
-    trash_from_item,
-    trash_key,
-    upload_from_item,
-    upload_key,
-    version_from_item,
-    version_key,
-)
+from app.repositories.items import upload_from_item
+from app.repositories.keys import TRASH, UPLOAD, trash_key, upload_key, version_key
 from app.repositories.pages import Listed
+from app.repositories.version_items import trash_from_item, version_from_item
 from app.storage.attributes import item_size
 from app.storage.table import SORT, Item, Table
 

@@ -10,15 +10,8 @@ from app.domain.errors import MetadataTooLargeError
 from app.domain.events import IDEMPOTENCY_LIFE_SECONDS, IdempotencyKey, Operation
 from app.domain.models import Head
 from app.domain.uploads import Upload
-from app.repositories.items import (
-    event_to_item,
-    head_key,
-    head_to_item,
-    idempotency_key,
-    subject_key,
-    subject_to_item,
-    to_text,
-)
+from app.repositories.items import event_to_item, head_to_item, subject_key, subject_to_item
+from app.repositories.keys import head_key, idempotency_key, to_text
 from app.storage.attributes import item_size
 from app.storage.table import (
     PARTITION,

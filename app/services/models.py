@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from app.domain import changes
-from app.domain.changes import Decision, Edit
+from app.domain.changes import Decision, Edit, Unchanged
 from app.domain.errors import ModelNotFoundError
 from app.domain.models import Head
 from app.domain.uploads import Upload
@@ -61,15 +61,21 @@ class ModelService:
         The model is gone with the first step. Many versions take several; if they are interrupted, a repeat (or
         `model-registry sweep`) goes on. Raises `ModelNotFoundError`, `ModelNotEmptyError`.
         """
-        more = await self._delete_some(model, caller)
-        while more:
-            more = await self._delete_some(model, replace(caller, idempotency=None))
+        if await self._delete_some(model, caller, begun=False):
+            await self.finish_deleting(model, replace(caller, idempotency=None))
 
-    async def _delete_some(self, model: str, caller: Caller) -> bool:
-        """Take one step; whether more are needed."""
+    async def finish_deleting(self, model: str, caller: Caller) -> None:
+        """Move what a deletion that has begun has left behind; nothing, if it is finished."""
+        while await self._delete_some(model, caller, begun=True):
+            pass
+
+    async def _delete_some(self, model: str, caller: Caller, *, begun: bool) -> bool:
+        """Take one step; whether more are needed. Where it has `begun`, only what is being emptied is touched."""
         operation = caller.operation()
 
         async def decide(head: Head | None) -> Decision[tuple[tuple[Upload, ...], bool]]:
+            if begun and not (head and head.emptying):
+                return Unchanged(result=((), False))
             if head is None or (head.deleted_at and not head.emptying):
                 raise ModelNotFoundError(model)
             versions, more_versions = await self._versions.take(model, changes.MAX_MOVES)

@@ -77,15 +77,15 @@ class Sweeper:
         if head and head.emptying:
             yield f"{model}: finished a deletion that was interrupted"
             if not dry_run:
-                await self._models.delete(model, CALLER)
+                await self._models.finish_deleting(model, CALLER)
         for upload in [u async for u in self._versions.walk_uploads(model) if u.expires_at <= now]:
             yield f"{model} {upload.number}: expired upload"
             if not dry_run and await self._expire(upload):
                 dropped.append(upload)
         for trashed in [t async for t in self._versions.walk_trash(model) if t.purge_after <= now]:
             yield f"{model} {trashed.version.number}: purged, {trashed.version.size or 0} bytes"
-            if not dry_run and await self._purge(trashed):
-                dropped.append(trashed)
+            if not dry_run and (purged := await self._purge(trashed.version, now)):
+                dropped.append(purged)
 
     async def _expire(self, upload: Upload) -> bool:
         operation = CALLER.operation()
@@ -99,18 +99,19 @@ class Sweeper:
 
         return await self._ledger.commit(upload.model, operation, decide, replay=_nothing) is not None
 
-    async def _purge(self, trashed: TrashedVersion) -> bool:
-        model, number = trashed.version.model, trashed.version.number
+    async def _purge(self, version: Version, now: datetime) -> TrashedVersion | None:
+        """Take a version out of the trash if it is still due: it may have been restored, and deleted again."""
         operation = CALLER.operation()
 
         async def decide(head: Head | None) -> Decision[TrashedVersion | None]:
-            if await self._versions.find_trashed(model, number) is None:
+            trashed = await self._versions.find_trashed(version.model, version.number)
+            if trashed is None or trashed.purge_after > now:
                 return changes.Unchanged(result=None)
             if head is None:
-                raise VersionNotFoundError(model, str(number))
+                raise VersionNotFoundError(version.model, str(version.number))
             return changes.purge(head, trashed, operation)
 
-        return await self._ledger.commit(model, operation, decide, replay=_nothing) is not None
+        return await self._ledger.commit(version.model, operation, decide, replay=_nothing)
 
     async def _discard(self, dropped: Sequence[Upload | TrashedVersion], held: _Held) -> None:
         """Remove the bytes of what the table no longer names, but none that it names elsewhere."""

@@ -10,6 +10,7 @@ from app.domain.errors import (
     InvalidRequestError,
     ModelBeingDeletedError,
     NotMultipartError,
+    NumberTakenError,
     OutcomeUnknownError,
     RegistryError,
     UploadIncompleteError,
@@ -120,6 +121,8 @@ class UploadService:
             live = existing(head, model)
             if upload is None or version is None or await self._versions.find_upload(model, number) is None:
                 return Unchanged(result=(await self._completed(model, number)).seen_from(live), version=number)
+            if await self._versions.find(model, number):
+                raise NumberTakenError(model, number)
             return changes.complete(live, upload, version, operation)
 
         return await self._ledger.commit(model, operation, decide, replay=lambda _: self._completed(model, number))

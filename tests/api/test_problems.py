@@ -165,6 +165,17 @@ async def test_a_name_that_no_model_has_is_refused_on_every_route(api: Api, name
         await api.problem(method, path.replace("{model}", name), status=422, code="invalid_request")
 
 
+@pytest.mark.parametrize(
+    "segment",
+    ["%00", "%2f", "%2F", "%5c", "\\", "%2e%2e", "%2E%2e", "%25", "%252e", "/", "a//b", "a" * 2048, "%61" * 700],
+)
+async def test_a_path_that_no_route_accepts_is_malformed(api: Api, segment: str) -> None:
+    for method, path in [*WITH_BODY, *WITHOUT_BODY, *(("GET", path) for path in READING)]:
+        answer = await api.http.request(method, f"/v1/models{path.replace('{model}', segment)}")
+        assert (answer.status_code, answer.json()["code"]) == (400, "malformed_path")
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
 async def test_an_unknown_address_is_not_found(api: Api) -> None:
     for path in (
         "/",

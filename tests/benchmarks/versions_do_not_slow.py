@@ -24,7 +24,8 @@ from app.domain.artifacts import Artifact, commit_of, object_key
 from app.domain.models import Head, Version
 from app.domain.values import Digest, Stage
 from app.lifespan import open_storage
-from app.repositories.items import head_to_item, version_to_item
+from app.repositories.items import head_to_item
+from app.repositories.version_items import version_to_item
 from app.settings import Settings
 from app.storage.table import Absent, Put, Table
 from tests.support import servers

@@ -70,7 +70,6 @@ async def test_between_its_steps_nothing_begins(table: Table, store: FileStore, 
     assert await other.begin(MODEL) == MANY + 1
 
 
-@pytest.mark.xfail(raises=ModelNotFoundError, strict=True, reason="the later step takes itself for a new deletion")
 async def test_two_deletions_at_once_both_succeed(table: Table, store: FileStore, other: Registry) -> None:
     async def finish() -> None:
         await other.services["models"].delete(MODEL, caller())
@@ -79,7 +78,6 @@ async def test_two_deletions_at_once_both_succeed(table: Table, store: FileStore
     assert await other.faults() == []
 
 
-@pytest.mark.xfail(raises=ModelNotFoundError, strict=True, reason="the later step takes itself for a new deletion")
 async def test_it_does_not_delete_what_has_begun_since(table: Table, store: FileStore, other: Registry) -> None:
     async def finish_and_begin() -> None:
         await other.services["models"].delete(MODEL, caller())

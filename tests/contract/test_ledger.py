@@ -24,8 +24,10 @@ from app.domain.uploads import Upload
 from app.domain.values import Stage
 from app.repositories import ledger as ledgers
 from app.repositories.events import Events
-from app.repositories.items import event_to_item, head_key, upload_to_item, version_to_item
+from app.repositories.items import event_to_item, upload_to_item
+from app.repositories.keys import head_key
 from app.repositories.ledger import MAX_ATTEMPTS, Ledger
+from app.repositories.version_items import version_to_item
 from app.repositories.versions import Versions
 from app.storage.table import Absent, Put, Table, Write
 from tests.support.builders import LATER, MODEL, NOW, operation, upload, version

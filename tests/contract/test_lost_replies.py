@@ -10,7 +10,7 @@ import pytest
 from app.domain.errors import ContentionError, OutcomeUnknownError, UnavailableError
 from app.domain.values import Stage
 from app.repositories import ledger as ledgers
-from app.repositories.items import version_to_item
+from app.repositories.version_items import version_to_item
 from app.storage.files import FileStore
 from app.storage.table import Absent, Put, Table
 from tests.support.builders import operation, version

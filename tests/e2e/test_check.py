@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from app.domain.artifacts import object_key
-from app.repositories.items import event_key, head_key, trash_key, upload_key, version_key
+from app.repositories.keys import event_key, head_key, trash_key, upload_key, version_key
 from app.settings import Settings
 from tests.support.api import Api, serving
 from tests.support.backends import aws_environment, environment, local_environment, prepare_now
@@ -142,23 +142,26 @@ async def test_missing_bytes_are_found(model: str, storage: Storage, number: int
     """Of a version in the trash as well: it may be restored."""
     key = object_key(model, number, "model.pt")
     here = version_key(model, number) if number == 1 else trash_key(model, number)
-    (artifact,) = (await storage.item(here))["artifacts"]
+    (artifact,) = (await storage.item(here))["registry"]["artifacts"]
     await storage.store.delete(key, version_id=artifact.get("version_id"))
     assert await faults(storage, model) == [f"version {number} 'model.pt' has no object at {key}"]
 
 
 async def test_another_size_is_found(model: str, storage: Storage) -> None:
-    (artifact,) = (await storage.item(version_key(model, 1)))["artifacts"]
+    ours = (await storage.item(version_key(model, 1)))["registry"]
+    (artifact,) = ours["artifacts"]
     size = int(artifact["size"])
-    await storage.edit(version_key(model, 1), artifacts=[{**artifact, "size": Decimal(size + 1)}])
+    edited = {**ours, "artifacts": [{**artifact, "size": Decimal(size + 1)}]}
+    await storage.edit(version_key(model, 1), registry=edited)
     assert await faults(storage, model) == [
         f"version 1 'model.pt' has {size} bytes in the store, {size + 1} in the table"
     ]
 
 
 async def test_other_bytes_are_found(model: str, storage: Storage) -> None:
-    (artifact,) = (await storage.item(version_key(model, 1)))["artifacts"]
-    await storage.edit(version_key(model, 1), artifacts=[{**artifact, "sha256": "0" * 64}])
+    ours = (await storage.item(version_key(model, 1)))["registry"]
+    (artifact,) = ours["artifacts"]
+    await storage.edit(version_key(model, 1), registry={**ours, "artifacts": [{**artifact, "sha256": "0" * 64}]})
     found = await faults(storage, model)
     assert found == ["version 1 'model.pt' has other bytes in the store than the table says"]
 

@@ -96,7 +96,7 @@ def test_verification_notes_size_and_digest_of_every_object(recipe: Recipe, vari
     for number in (1, 2, 3):
         digest = hashlib.sha256(f"fraud {number}".encode()).hexdigest()
         assert f"fraud {number}: verified, SHA-256 {digest}" in said.out
-        assert recipe.get("fraud", number)["artifacts"][0]["sha256"] == digest
+        assert recipe.get("fraud", number)["registry"]["artifacts"][0]["sha256"] == digest
     assert not [line for line in operate(variables, "init", "--verify").out if "verified" in line], "each is read once"
     assert operate(variables, "check").out == ["clean"]
 

@@ -8,7 +8,7 @@ import pytest
 from app.domain.artifacts import object_key
 from app.lifespan import policy_of
 from app.repositories.heads import Heads
-from app.repositories.items import upload_key, version_key
+from app.repositories.keys import upload_key, version_key
 from app.repositories.ledger import Ledger
 from app.repositories.versions import Versions
 from app.services.models import ModelService
@@ -88,7 +88,7 @@ async def test_an_interrupted_model_deletion_is_finished(api: Api, storage: Stor
     await api.register("m")
     table = storage.table
     models = ModelService(Ledger(table), Heads(table), Versions(table), storage.store, policy_of(storage.settings))
-    assert await models._delete_some("m", CALLER), "one step is not enough for 33"
+    assert await models._delete_some("m", CALLER, begun=False), "one step is not enough for 33"
     assert await storage.check() == []
 
     said = ["m: finished a deletion that was interrupted"]

@@ -13,8 +13,8 @@ from app.domain.events import Event, EventType
 from app.domain.models import Head, TrashedVersion, Version
 from app.domain.uploads import Multipart, PendingArtifact, Upload
 from app.domain.values import Digest, Stage
-from app.repositories import items
-from app.repositories.items import EPOCH
+from app.repositories import items, keys, version_items
+from app.repositories.version_items import EPOCH
 from app.storage import attributes
 from tests.support.builders import MODEL, NOW, head, operation, version
 
@@ -137,7 +137,7 @@ def test_a_head_comes_back_as_it_was(head: Head) -> None:
 
 @given(versions())
 def test_a_version_comes_back_as_it_was(version: Version) -> None:
-    assert items.version_from_item(stored(items.version_to_item(version))) == version
+    assert version_items.version_from_item(stored(version_items.version_to_item(version))) == version
 
 
 @given(uploads())
@@ -147,7 +147,7 @@ def test_an_upload_comes_back_as_it_was(upload: Upload) -> None:
 
 @given(st.builds(TrashedVersion, version=versions(), deleted_at=TIMES, deleted_by=NAMES, purge_after=TIMES))
 def test_a_deleted_version_comes_back_as_it_was(trashed: TrashedVersion) -> None:
-    assert items.trash_from_item(stored(items.trash_to_item(trashed))) == trashed
+    assert version_items.trash_from_item(stored(version_items.trash_to_item(trashed))) == trashed
 
 
 @given(EVENTS)
@@ -157,18 +157,18 @@ def test_an_event_comes_back_as_it_was(event: Event) -> None:
 
 @given(versions())
 def test_aliases_are_kept_in_the_head_alone(version: Version) -> None:
-    assert "aliases" not in items.version_to_item(version)
+    assert "aliases" not in version_items.version_to_item(version)
 
 
 @given(TIMES)
 def test_a_time_comes_back_and_text_order_is_time_order(time: datetime) -> None:
-    assert items.from_text(items.to_text(time)) == time
-    assert items.to_text(time) < items.to_text(time + timedelta(microseconds=1))
+    assert keys.from_text(keys.to_text(time)) == time
+    assert keys.to_text(time) < keys.to_text(time + timedelta(microseconds=1))
 
 
 def test_a_time_of_any_zone_is_kept_in_utc() -> None:
     east = datetime(2026, 1, 31, 14, tzinfo=timezone(timedelta(hours=2)))
-    assert items.to_text(east) == "2026-01-31T12:00:00.000000Z"
+    assert keys.to_text(east) == "2026-01-31T12:00:00.000000Z"
 
 
 def test_a_deleted_model_is_not_in_the_catalog() -> None:
@@ -178,7 +178,7 @@ def test_a_deleted_model_is_not_in_the_catalog() -> None:
 
 def test_a_deleted_version_is_in_no_index() -> None:
     gone = TrashedVersion(version=version(), deleted_at=NOW, deleted_by="ci", purge_after=NOW)
-    assert {"stage", "catalog"}.isdisjoint(items.trash_to_item(gone))
+    assert {"stage", "catalog"}.isdisjoint(version_items.trash_to_item(gone))
 
 
 def test_head_and_event_carry_the_operation() -> None:
@@ -198,8 +198,8 @@ def test_nothing_but_an_outcome_ever_expires() -> None:
     )
     kept = [
         items.head_to_item(head(), "operation"),
-        items.version_to_item(version()),
-        items.trash_to_item(gone),
+        version_items.version_to_item(version()),
+        version_items.trash_to_item(gone),
         items.event_to_item(event),
     ]
     assert all("ttl" not in item for item in kept)
@@ -215,16 +215,16 @@ RECIPE = {
     "framework": "pytorch",
     "description": "Retrained",
 }
-OURS = {"commit", "tags", "created_by", "stage_changed_at", "stage_changed_by"}
+OURS = {"registry"}
 
 
 def put_back(item: dict[str, Any]) -> dict[str, Any]:
     """Read an item and write it again, through a table."""
-    return stored(items.version_to_item(items.version_from_item(stored(item))))
+    return stored(version_items.version_to_item(version_items.version_from_item(stored(item))))
 
 
 def test_an_item_of_the_recipe_is_read() -> None:
-    found = items.version_from_item(RECIPE)
+    found = version_items.version_from_item(RECIPE)
     assert (found.number, found.stage, found.framework) == (3, Stage.PRODUCTION, "pytorch")
     assert found.metrics == {"accuracy": Decimal("0.967"), "f1": Decimal("0.941")}
     assert found.created_at == datetime(2025, 6, 1, 10, 15, 30, 123456, UTC)
@@ -248,6 +248,10 @@ def test_an_item_of_the_recipe_is_read() -> None:
         {"created_at": Decimal(1717236930)},
         {"approved_by": "bob", "shape": [Decimal(1), Decimal(28)], "raw": b"\x00", "labels": frozenset({"a", "b"})},
         {"s3_path": "s3://elsewhere/some/key/weights.bin"},
+        {"metrics": "accuracy 0.9"},
+        {"metrics": ["accuracy", Decimal("0.9")]},
+        {"tags": ["a", "b"], "artifacts": "one", "commit": "1f3e5a7", "deleted_at": "never", "purge_after": None},
+        {"s3_path": Decimal(7), "description": Decimal(8)},
     ],
     ids=str,
 )
@@ -267,23 +271,25 @@ def test_an_item_that_lacks_an_attribute_is_read_and_keeps_the_others(name: str)
 
 
 def test_what_an_item_lacks_reads_as_nothing() -> None:
-    bare = items.version_from_item({"model_name": MODEL, "version": Decimal(1)})
+    bare = version_items.version_from_item({"model_name": MODEL, "version": Decimal(1)})
     assert (bare.stage, bare.created_at, bare.framework) == (Stage.ARCHIVED, EPOCH, "pytorch")
     assert (bare.metrics, bare.tags, bare.description, bare.artifacts) == ({}, {}, "", ())
 
 
-def test_a_stage_that_nobody_knows_reads_as_archived() -> None:
-    assert items.version_from_item(RECIPE | {"stage": "shadow"}).stage is Stage.ARCHIVED
+@pytest.mark.parametrize("stage", ["shadow", ["production"], {"production": True}, None, Decimal(1)], ids=str)
+def test_a_stage_that_nobody_knows_reads_as_archived(stage: Any) -> None:
+    assert version_items.version_from_item(RECIPE | {"stage": stage}).stage is Stage.ARCHIVED
 
 
 def test_odd_metrics_survive_an_edit_of_the_others() -> None:
-    before = items.version_from_item(RECIPE | {"metrics": {"f1": Decimal("0.5"), "note": "n/a"}})
+    before = version_items.version_from_item(RECIPE | {"metrics": {"f1": Decimal("0.5"), "note": "n/a"}})
     edited = {**before.metrics, "f1": Decimal("0.6"), "auc": Decimal("0.7")}
-    again = items.version_to_item(version(3, metrics=edited, extra=before.extra))
+    again = version_items.version_to_item(version(3, metrics=edited, extra=before.extra))
     assert again["metrics"] == {"f1": Decimal("0.6"), "auc": Decimal("0.7"), "note": "n/a"}
 
 
 def test_an_item_of_the_recipe_survives_the_trash() -> None:
-    found = items.version_from_item(RECIPE | {"approved_by": "bob", "metrics": {"note": "n/a"}})
+    odd = {"approved_by": "bob", "metrics": {"note": "n/a"}, "deleted_at": "never", "trash": "no"}
+    found = version_items.version_from_item(RECIPE | odd)
     trashed = TrashedVersion(version=found, deleted_at=NOW, deleted_by="ci", purge_after=NOW)
-    assert items.trash_from_item(stored(items.trash_to_item(trashed))) == trashed
+    assert version_items.trash_from_item(stored(version_items.trash_to_item(trashed))) == trashed
