@@ -9,6 +9,7 @@ stood still, and a failure is only reported when no attempt of the operation can
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -39,10 +40,15 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 DEADLINE_SECONDS: Final = 8.0
+STARTING_SHARE: Final = 0.75
+"""After this part of the time nothing new is sent, so that what was sent can still be settled."""
+
 TURN_SECONDS: Final = 30.0
 """How long a writer waits for its turn: long enough for a crowd, too short for a crowd before a dead table."""
 
 MAX_ATTEMPTS: Final = 8
+"""Decisions on one and the same head that come to nothing."""
+
 SHORTEST_PAUSE: Final = 0.02
 LONGEST_PAUSE: Final = 1.0
 
@@ -120,8 +126,11 @@ class _Commit(Generic[T]):
         self._operation = operation
         self._decide = decide
         self._replay = replay
+        self._generation = -1
         self._decisions = 0
         self._pauses = 0
+        self._met_others = False
+        self._last_start = time.monotonic() + STARTING_SHARE * DEADLINE_SECONDS
         self._sent: _Sending[T] | None = None
         self._in_flight = False
 
@@ -138,17 +147,23 @@ class _Commit(Generic[T]):
             head = await self._patiently(lambda: self._find_head(self._model))
             if self._sent and await self._has_landed(self._sent, head):
                 return self._sent.result
+            self._notice(head)
             sending: _Sending[T] | None
             if self._sent and self._in_flight:
                 sending = self._sent
             elif outcome := await self._remembered():
                 return await self._replay(outcome.version)
-            elif self._decisions >= MAX_ATTEMPTS:
+            elif self._decisions >= MAX_ATTEMPTS or (self._met_others and time.monotonic() > self._last_start):
                 raise self._given_up()
             else:
                 sending = await self._decided(head)
             if sending and await self._send(sending):
                 return sending.result
+
+    def _notice(self, head: Head | None) -> None:
+        """Begin to count anew when others got ahead: a model that many change is no reason to give up early."""
+        if _generation(head) != self._generation:
+            self._generation, self._decisions, self._pauses = _generation(head), 0, 0
 
     async def _decided(self, head: Head | None) -> _Sending[T] | None:
         """What the decision comes to.
@@ -236,6 +251,7 @@ class _Commit(Generic[T]):
                 await self._pause()
 
     async def _pause(self) -> None:
+        self._met_others = True
         self._pauses += 1
         longest = min(LONGEST_PAUSE, SHORTEST_PAUSE * 2**self._pauses)
         await asyncio.sleep(random.uniform(0, longest))  # noqa: S311 -- jitter, not a secret
@@ -243,7 +259,7 @@ class _Commit(Generic[T]):
     def _given_up(self) -> Exception:
         if self._in_flight:
             return OutcomeUnknownError(self._model)
-        if self._pauses:
+        if self._met_others:
             return ContentionError(self._model)
         return UnavailableError("Storage took too long to answer. Nothing was changed; try again.")
 

@@ -246,7 +246,7 @@ def test_an_item_of_the_recipe_is_read() -> None:
         {"created_at": "2025-06-01T10:15:30Z"},
         {"created_at": "yesterday"},
         {"created_at": Decimal(1717236930)},
-        {"approved_by": "bob", "shape": [Decimal(1), Decimal(28)], "raw": b"\x00", "labels": frozenset({"a", "b"})},
+        {"approved_by": "bob", "shape": [Decimal(1), Decimal(28)], "raw": b"\x00", "labels": frozenset({"a"})},
         {"s3_path": "s3://elsewhere/some/key/weights.bin"},
         {"metrics": "accuracy 0.9"},
         {"metrics": ["accuracy", Decimal("0.9")]},
