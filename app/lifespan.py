@@ -19,9 +19,9 @@ from app.services.stages import StageService
 from app.services.uploads import UploadService
 from app.services.versions import VersionService
 from app.settings import Settings
-from app.storage.files import FileStore
+from app.storage.local.files import FileStore
+from app.storage.local.sqlite import SqliteTable
 from app.storage.objects import ObjectStore
-from app.storage.sqlite import SqliteTable
 from app.storage.table import Table
 
 
@@ -47,9 +47,9 @@ async def open_storage(settings: Settings) -> AsyncIterator[tuple[Table, ObjectS
             table: Table = await stack.enter_async_context(SqliteTable.open(settings.data_dir / "registry.db"))
             yield table, await FileStore.open(settings.data_dir, public_url=settings.public_url)
         else:
-            from app.storage import aws, dynamodb, s3  # noqa: PLC0415 -- costs a second that `local` need not wait
+            from app.storage.aws import client, dynamodb, s3  # noqa: PLC0415 -- costs a second that `local` need not wait
 
-            session = aws.new_session()
+            session = client.new_session()
             table = await stack.enter_async_context(dynamodb.DynamoDbTable.open(session, settings.table))
             opening = s3.S3Store.open(session, settings.bucket or "", public_url=settings.s3_public_url)
             yield table, await stack.enter_async_context(opening)

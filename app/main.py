@@ -13,7 +13,7 @@ from app.middleware import Guarded, Observed
 from app.openapi import DocumentedApi
 from app.routers import aliases, downloads, events, health, models, stages, uploads, versions
 from app.settings import Settings
-from app.storage import file_routes
+from app.storage.local import file_routes
 
 AUTH_SENTENCE = (
     "REGISTRY_AUTH is not set. Nothing but REGISTRY_AUTH=none exists yet: whoever reaches the port may do everything."

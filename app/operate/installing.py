@@ -17,13 +17,15 @@ async def install(settings: Settings) -> AsyncGenerator[str, None]:
 
 
 async def _install_aws(settings: Settings) -> AsyncGenerator[str, None]:
-    from app.storage import aws, dynamodb, dynamodb_setup, s3_clients, s3_probe, s3_setup  # noqa: PLC0415 -- see open_storage
+    # What `local` never needs costs a second to import.
+    from app.storage.aws import dynamodb, dynamodb_setup, s3_clients, s3_probe, s3_setup  # noqa: PLC0415
+    from app.storage.aws.client import Resource, new_session  # noqa: PLC0415
 
-    session, bucket = aws.new_session(), settings.bucket or ""
+    session, bucket = new_session(), settings.bucket or ""
     async with dynamodb.open_client(session, settings.table) as client:
         async for sentence in dynamodb_setup.set_up_table(client, settings.table):
             yield sentence
-    resource = aws.Resource("bucket", bucket, session.region_name)
+    resource = Resource("bucket", bucket, session.region_name)
     async with s3_clients.open_clients(session, resource, endpoint_url=None, public_url=None) as (talking, _):
         async for sentence in s3_setup.set_up_bucket(talking, bucket, talking.meta.region_name):
             yield sentence

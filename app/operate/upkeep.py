@@ -13,7 +13,7 @@ from app.services.adopter import Adopter
 from app.services.inspector import Inspector
 from app.services.sweeper import SAFETY, Sweeper
 from app.settings import Settings
-from app.storage.files import FileStore
+from app.storage.local.files import FileStore
 
 
 async def sweep(settings: Settings, *, dry_run: bool) -> AsyncGenerator[str, None]:

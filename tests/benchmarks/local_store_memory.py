@@ -21,7 +21,7 @@ import httpx
 import uvicorn
 
 from app.domain.values import Digest, PresignedUrl
-from app.storage.files import FileStore
+from app.storage.local.files import FileStore
 from tests.support.servers import free_port
 from tests.support.stores import local_app
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from app.storage import dynamodb_setup
-from app.storage.dynamodb import DynamoDbTable, open_client
-from app.storage.sqlite import SqliteTable
+from app.storage.aws import dynamodb_setup
+from app.storage.aws.dynamodb import DynamoDbTable, open_client
+from app.storage.local.sqlite import SqliteTable
 from app.storage.table import Table
 from tests.support.servers import AwsServer
 

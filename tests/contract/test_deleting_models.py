@@ -8,7 +8,7 @@ import pytest
 from app.domain.changes import MAX_MOVES
 from app.domain.errors import ModelBeingDeletedError, ModelNotFoundError
 from app.domain.events import EventType
-from app.storage.files import FileStore
+from app.storage.local.files import FileStore
 from app.storage.table import Table, Write
 from tests.support.faults import FaultyTable
 from tests.support.registries import Registry, caller

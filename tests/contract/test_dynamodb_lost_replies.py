@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 from botocore.retries.standard import ExponentialBackoff
 
-from app.storage.dynamodb import DynamoDbTable
+from app.storage.aws.dynamodb import DynamoDbTable
 from app.storage.table import Absent, Key, OutcomeUnknown, Put, Unavailable
 from tests.support.servers import AwsServer, free_port
 

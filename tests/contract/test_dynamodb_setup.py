@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from app.storage.dynamodb import DynamoDbTable
-from app.storage.dynamodb_setup import set_up_table
+from app.storage.aws.dynamodb import DynamoDbTable
+from app.storage.aws.dynamodb_setup import set_up_table
 from app.storage.table import CATALOG_INDEX, Key, Present, Put, Unavailable
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from app.domain.errors import ContentionError, OutcomeUnknownError, UnavailableE
 from app.domain.values import Stage
 from app.repositories import ledger as ledgers
 from app.repositories.version_items import version_to_item
-from app.storage.files import FileStore
+from app.storage.local.files import FileStore
 from app.storage.table import Absent, Put, Table
 from tests.support.builders import operation, version
 from tests.support.faults import LOSSES, Fault, FaultyTable, at_random

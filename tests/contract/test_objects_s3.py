@@ -14,12 +14,12 @@ from aiobotocore.credentials import AioRefreshableCredentials
 from botocore.exceptions import ClientError, MetadataRetrievalError
 
 from app.domain.values import PresignedUrl
+from app.storage.aws.s3 import S3Store
+from app.storage.aws.s3_answers import read_checksum
+from app.storage.aws.s3_clients import addressing_style
+from app.storage.aws.s3_probe import probe_bucket
+from app.storage.aws.s3_setup import _RULES, set_up_bucket
 from app.storage.objects import StoreUnavailable
-from app.storage.s3 import S3Store
-from app.storage.s3_answers import read_checksum
-from app.storage.s3_clients import addressing_style
-from app.storage.s3_probe import probe_bucket
-from app.storage.s3_setup import _RULES, set_up_bucket
 from tests.support.servers import AwsServer
 from tests.support.stores import MINUTE, digest_of, presign, presign_part, send, store_bytes
 

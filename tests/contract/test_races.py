@@ -17,7 +17,7 @@ from app.domain.errors import (
     VersionNotFoundError,
 )
 from app.domain.values import Stage
-from app.storage.files import FileStore
+from app.storage.local.files import FileStore
 from app.storage.table import Table
 from tests.support.registries import Registry, caller
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from app.storage import sqlite, sqlite_file
-from app.storage.sqlite import SqliteTable
+from app.storage.local import sqlite, sqlite_file
+from app.storage.local.sqlite import SqliteTable
 from app.storage.table import Absent, Contended, Item, Key, OutcomeUnknown, Present, Put, Refused, Unavailable
 
 ROOT = Path(__file__).parents[2]
@@ -22,7 +22,7 @@ WRITE = Put({"model_name": "model", "version": 1}, Absent())
 WRITER = """
 import asyncio, sys
 from pathlib import Path
-from app.storage.sqlite import SqliteTable
+from app.storage.local.sqlite import SqliteTable
 from app.storage.table import Absent, Contended, Put
 
 async def main(path, writer):

@@ -27,7 +27,7 @@ from app.main import create_app
 from app.operate import serving as operate_serving
 from app.problems import STATUS
 from app.settings import Settings
-from app.storage.aws import Resource, explain
+from app.storage.aws.client import Resource, explain
 from tests.support.backends import aws_environment
 from tests.support.dockerfiles import read_stages
 from tests.support.programs import EXECUTABLE, REPOSITORY, Server, operate, serving

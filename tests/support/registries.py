@@ -18,8 +18,8 @@ from app.repositories.versions import Versions
 from app.services.caller import Caller
 from app.services.inspector import Inspector
 from app.settings import Settings
-from app.storage.file_uploads import Delivery
-from app.storage.files import FileStore
+from app.storage.local.file_uploads import Delivery
+from app.storage.local.files import FileStore
 from app.storage.table import Table
 
 PRODUCTION = Ref(RefKind.PRODUCTION, "production")

@@ -15,8 +15,8 @@ from fastapi import FastAPI
 
 from app import problems
 from app.domain.values import Digest, PresignedUrl
-from app.storage import file_routes
-from app.storage.files import FileStore
+from app.storage.local import file_routes
+from app.storage.local.files import FileStore
 from app.storage.objects import ObjectStore
 
 MINUTE = timedelta(minutes=1)

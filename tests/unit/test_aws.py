@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from botocore import exceptions as boto
 
-from app.storage.aws import CONFIG, Resource, explain, new_session
-from app.storage.dynamodb import DynamoDbTable
+from app.storage.aws.client import CONFIG, Resource, explain, new_session
+from app.storage.aws.dynamodb import DynamoDbTable
 from app.storage.table import Unavailable
 
 TABLE = Resource("table", "registry", "eu-west-1", "http://dynamodb.example")

@@ -9,8 +9,8 @@ import aiohttp
 import pytest
 from botocore import exceptions as boto
 
-from app.storage.dynamodb import DynamoDbTable
-from app.storage.dynamodb_failures import UnexpectedAnswerError
+from app.storage.aws.dynamodb import DynamoDbTable
+from app.storage.aws.dynamodb_failures import UnexpectedAnswerError
 from app.storage.table import CATALOG_INDEX, Absent, Contended, Key, OutcomeUnknown, Put, Refused, Unavailable
 
 HERE = Key("model", 1)

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from app.storage import dynamodb_setup
-from app.storage.dynamodb_setup import set_up_table
+from app.storage.aws import dynamodb_setup
+from app.storage.aws.dynamodb_setup import set_up_table
 from app.storage.table import Unavailable
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from app.operate.policies import Role, Statement, policy
-from app.storage.aws import _ACTIONS
+from app.storage.aws.client import _ACTIONS
 
-STORAGE = Path(__file__).parents[2] / "app" / "storage"
+STORAGE = Path(__file__).parents[2] / "app" / "storage" / "aws"
 OPERATORS = {"scan", "delete", "list_objects", "list_multiparts"}
 """Methods of the drivers that no request leads to."""
 

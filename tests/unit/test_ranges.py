@@ -1,7 +1,7 @@
 import pytest
 
 from app.domain.errors import RangeNotSatisfiableError
-from app.storage.ranges import parse_range
+from app.storage.local.ranges import parse_range
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 import aioboto3
 
 from app.storage.attributes import Typed, decode, encode
-from app.storage.aws import CONFIG, FAILURES, Resource, explain
-from app.storage.dynamodb_failures import read_failure, write_failure
+from app.storage.aws.client import CONFIG, FAILURES, Resource, explain
+from app.storage.aws.dynamodb_failures import read_failure, write_failure
 from app.storage.table import (
     PARTITION,
     SORT,

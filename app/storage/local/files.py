@@ -7,13 +7,13 @@ from typing import Final, Literal, Self
 from urllib.parse import quote, unquote
 
 from app.domain.values import Digest, PresignedUrl
-from app.storage.blocking import in_batches, in_thread
-from app.storage.disk import BLOCK
-from app.storage.file_uploads import Delivery, Uploads
-from app.storage.folder import Folder, check_key
-from app.storage.folder_multiparts import Multiparts
+from app.storage.local.blocking import in_batches, in_thread
+from app.storage.local.disk import BLOCK
+from app.storage.local.file_uploads import Delivery, Uploads
+from app.storage.local.folder import Folder, check_key
+from app.storage.local.folder_multiparts import Multiparts
+from app.storage.local.signing import Signer, load_secret
 from app.storage.objects import OpenMultipart, StoredObject, StoredPart
-from app.storage.signing import Signer, load_secret
 
 ROUTE: Final = "/local-store/"
 """What the path of every URL of this store starts with."""

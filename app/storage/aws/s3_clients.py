@@ -11,7 +11,7 @@ import aioboto3
 from aiobotocore.config import AioConfig
 from botocore.exceptions import NoCredentialsError, NoRegionError
 
-from app.storage.aws import CONFIG, FAILURES, Resource, explain
+from app.storage.aws.client import CONFIG, FAILURES, Resource, explain
 from app.storage.objects import StoreUnavailable
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from botocore.exceptions import ClientError, ParamValidationError
 
 from app.storage.attributes import decode
-from app.storage.aws import THROTTLED, UNSENT, Resource, code_of, explain, status_of, was_resent
+from app.storage.aws.client import THROTTLED, UNSENT, Resource, code_of, explain, status_of, was_resent
 from app.storage.table import Contended, Item, OutcomeUnknown, Refused, Unavailable
 
 _HELD: Final = "None"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
 from app.storage.attributes import encode, from_text, to_text
-from app.storage.sqlite_file import connect, transaction, unavailable
+from app.storage.local.sqlite_file import connect, transaction, unavailable
 from app.storage.table import (
     CATALOG_INDEX,
     PARTITION,

@@ -8,10 +8,10 @@ from typing import Self
 
 from app.domain.errors import BodyMismatchError, ObjectExistsError
 from app.domain.values import Digest
-from app.storage.blocking import in_thread
-from app.storage.disk import BLOCK, Draft
-from app.storage.folder import Folder
-from app.storage.folder_multiparts import Multiparts
+from app.storage.local.blocking import in_thread
+from app.storage.local.disk import BLOCK, Draft
+from app.storage.local.folder import Folder
+from app.storage.local.folder_multiparts import Multiparts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,10 +21,10 @@ from app.domain.errors import (
     PreconditionFailedError,
     SignedHeaderMismatchError,
 )
-from app.storage.file_uploads import Delivery
-from app.storage.files import ROUTE, FileStore
+from app.storage.local.file_uploads import Delivery
+from app.storage.local.files import ROUTE, FileStore
+from app.storage.local.ranges import parse_range
 from app.storage.objects import MultipartGone, StoredObject, attachment
-from app.storage.ranges import parse_range
 
 router = APIRouter(include_in_schema=False)
 

@@ -8,9 +8,9 @@ from uuid import uuid4
 from botocore.exceptions import ClientError
 
 from app.domain.artifacts import KEY_PREFIX
-from app.storage.aws import Resource, status_of
+from app.storage.aws.client import Resource, status_of
+from app.storage.aws.s3_clients import explained
 from app.storage.objects import StoreUnavailable
-from app.storage.s3_clients import explained
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client

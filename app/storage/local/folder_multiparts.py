@@ -11,9 +11,9 @@ from uuid import uuid4
 
 from app.domain.errors import ObjectExistsError
 from app.domain.values import Digest
-from app.storage import disk
-from app.storage.disk import Draft
-from app.storage.folder import Folder, check_key
+from app.storage.local import disk
+from app.storage.local.disk import Draft
+from app.storage.local.folder import Folder, check_key
 from app.storage.objects import MultipartGone, MultipartRefused, OpenMultipart, StoredPart
 
 _ID: Final = re.compile(r"[0-9a-f]{32}\Z")

@@ -24,8 +24,8 @@ from typing import Any, BinaryIO, Final
 
 from app.domain.errors import ObjectExistsError
 from app.domain.values import Digest
-from app.storage import disk
-from app.storage.disk import Draft
+from app.storage.local import disk
+from app.storage.local.disk import Draft
 from app.storage.objects import ObjectGone, StoredObject
 
 _MAX_KEY_BYTES: Final = 1024

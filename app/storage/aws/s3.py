@@ -9,8 +9,9 @@ import aioboto3
 from botocore.exceptions import ClientError
 
 from app.domain.values import Digest, PresignedUrl
-from app.storage import s3_answers
-from app.storage.aws import Resource, code_of
+from app.storage.aws import s3_answers
+from app.storage.aws.client import Resource, code_of
+from app.storage.aws.s3_clients import Credentials, explained, find_credentials, honest_life, open_clients
 from app.storage.objects import (
     MultipartGone,
     MultipartRefused,
@@ -20,7 +21,6 @@ from app.storage.objects import (
     StoredPart,
     attachment,
 )
-from app.storage.s3_clients import Credentials, explained, find_credentials, honest_life, open_clients
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from botocore.exceptions import ClientError
 
 from app.domain.artifacts import KEY_PREFIX
-from app.storage.aws import Resource, code_of, status_of
+from app.storage.aws.client import Resource, code_of, status_of
+from app.storage.aws.s3_clients import explained
 from app.storage.objects import StoreUnavailable
-from app.storage.s3_clients import explained
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
