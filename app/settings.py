@@ -39,7 +39,9 @@ class Settings(BaseSettings):
     multipart_threshold: int = Field(
         100 * 1024 * 1024, ge=0, le=5 * 1024**3, description="Artifacts larger than this go up in parts, in bytes."
     )
-    upload_ttl: int = Field(24 * 3600, ge=60, description="After this an incomplete upload may be swept, in seconds.")
+    upload_ttl: int = Field(
+        24 * 3600, ge=60, le=6 * 24 * 3600, description="After this an incomplete upload may be swept, in seconds."
+    )
     trash_ttl: int = Field(_WEEK, ge=3600, description="After this a deleted version may be purged, in seconds.")
     docs: bool = Field(False, description="Serve interactive documentation under `/docs`.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="The least severe log line.")

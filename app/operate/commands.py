@@ -13,7 +13,7 @@ from app.operate.policies import Role, policy
 from app.operate.settings import read_settings
 
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
-Port = Annotated[int, typer.Option(help="Port to listen on.")]
+Port = Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")]
 Workers = Annotated[int, typer.Option(min=1, help="Worker processes.")]
 
 commands = typer.Typer()

@@ -64,7 +64,7 @@ def develop(*, host: str, port: int, workers: int, data_dir: Path) -> None:
         "REGISTRY_DATA_DIR": str(data_dir.absolute()),
     }
     os.environ.update(own)
-    seen_as = "127.0.0.1" if host in _ANY_ADDRESS else host
+    seen_as = "127.0.0.1" if host in _ANY_ADDRESS else f"[{host}]" if ":" in host else host
     os.environ.setdefault("REGISTRY_PUBLIC_URL", f"http://{seen_as}:{port}")
     typer.echo(f"Model registry on http://{host}:{port} (docs at /docs), data in {data_dir.absolute()}")
     serve(host=host, port=port, workers=workers)

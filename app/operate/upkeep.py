@@ -1,8 +1,10 @@
 """Sweep, check and adopt, over the storage that the settings name."""
 
 from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
+from app.domain.errors import UnavailableError
 from app.lifespan import open_storage, policy_of
 from app.repositories.events import Events
 from app.repositories.heads import Heads
@@ -14,11 +16,22 @@ from app.services.inspector import Inspector
 from app.services.sweeper import SAFETY, Sweeper
 from app.settings import Settings
 from app.storage.local.files import FileStore
+from app.storage.objects import ObjectStore
+from app.storage.table import Table
+
+
+@asynccontextmanager
+async def _opened(settings: Settings) -> AsyncGenerator[tuple[Table, ObjectStore], None]:
+    """Open storage that is there already: a folder or a bucket by another name must not look like an empty one."""
+    if settings.backend == "local" and not (settings.data_dir / "registry.db").exists():
+        raise UnavailableError(f"There is no registry in '{settings.data_dir}'. Set REGISTRY_DATA_DIR.")
+    async with open_storage(settings) as (table, store):
+        yield table, store
 
 
 async def sweep(settings: Settings, *, dry_run: bool) -> AsyncGenerator[str, None]:
     """Remove what is due, and say each thing."""
-    async with open_storage(settings) as (table, store):
+    async with _opened(settings) as (table, store):
         sweeper = Sweeper(Ledger(table), Heads(table), Versions(table), Survey(table), store, policy_of(settings))
         async for sentence in sweeper.sweep(datetime.now(UTC), dry_run=dry_run):
             yield sentence
@@ -30,7 +43,7 @@ async def sweep(settings: Settings, *, dry_run: bool) -> AsyncGenerator[str, Non
 
 async def check(settings: Settings) -> AsyncGenerator[str, None]:
     """Every fault of the table and the store."""
-    async with open_storage(settings) as (table, store):
+    async with _opened(settings) as (table, store):
         inspector = Inspector(Heads(table), Versions(table), Events(table), Survey(table), store)
         async for fault in inspector.inspect():
             yield fault
@@ -38,7 +51,7 @@ async def check(settings: Settings) -> AsyncGenerator[str, None]:
 
 async def adopt(settings: Settings, *, verify: bool) -> AsyncGenerator[str, None]:
     """Take over what the public recipe wrote, and say what was found."""
-    async with open_storage(settings) as (table, store):
+    async with _opened(settings) as (table, store):
         adopter = Adopter(Ledger(table), Versions(table), Survey(table), store)
         async for sentence in adopter.adopt(verify=verify):
             yield sentence

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from app.domain.changes import Added, Change, Move, Removed, Unchanged
+from app.domain.changes import Added, Change, Move, Removed, Replaced, Unchanged
 from app.domain.errors import MetadataTooLargeError
 from app.domain.events import IDEMPOTENCY_LIFE_SECONDS, IdempotencyKey, Operation
 from app.domain.models import Head
@@ -75,12 +75,16 @@ def _unmoved(head: Head | None) -> Condition:
 def _write(move: Move) -> Write:
     if isinstance(move, Removed):
         return Delete(subject_key(move.subject), Present())
-    item = subject_to_item(move.subject)
-    reserve = COMPLETION_RESERVE * len(move.subject.artifacts) if isinstance(move.subject, Upload) else 0
-    return Put(_checked(item, reserve), Absent() if isinstance(move, Added) else Present())
+    item: Item = subject_to_item(move.subject)
+    if isinstance(move.subject, Upload):
+        item = _checked(item, COMPLETION_RESERVE * len(move.subject.artifacts))
+    elif isinstance(move, Replaced) and move.grows:
+        item = _checked(item)
+    return Put(item, Absent() if isinstance(move, Added) else Present())
 
 
 def _checked(item: Item, reserve: int = 0) -> Item:
+    """Hold what a caller adds against the limit; what only moves has been held against it before."""
     size = item_size(item) + reserve
     if size > MAX_ITEM_SIZE:
         raise MetadataTooLargeError("bytes of artifact list, metrics, tags and texts", size=size, limit=MAX_ITEM_SIZE)

@@ -44,7 +44,9 @@ class Adopter:
         Where several versions claim production, the highest number keeps it and the others are archived: those items,
         and no others, are written. With `verify` each object is read once and its size and digest are noted.
         """
-        for model in await self._survey.models():
+        models = await self._survey.models()
+        await self._store.reach()
+        for model in models:
             if not is_model_name(model):
                 yield f"{model}: no model can have this name here; its versions cannot be served"
                 continue
@@ -54,6 +56,10 @@ class Adopter:
                     yield sentence
 
     async def _adopt(self, model: str, versions: Sequence[Version], *, verify: bool) -> AsyncGenerator[str, None]:
+        found = await self._ledger.head(model)
+        if found and found.deleted_at:
+            yield f"{model}: was deleted here; {len(versions)} version(s) written since are not served"
+            return
         claims = sorted(version.number for version in versions if version.stage is Stage.PRODUCTION)
         head = await self._catch_up(model, versions)
         if strays := [number for number in claims if number != head.production_version]:

@@ -1,5 +1,8 @@
 """Remove the bytes of what the table no longer names; what is left behind after a crash, `sweep` finds as orphans."""
 
+from contextlib import suppress
+
+from app.domain.errors import UnavailableError
 from app.domain.models import Version
 from app.domain.uploads import PendingArtifact, Upload
 from app.services.concurrently import concurrently
@@ -7,11 +10,15 @@ from app.storage.objects import ObjectStore
 
 
 async def drop_parts(store: ObjectStore, upload: Upload) -> None:
-    """Drop the open multipart objects of an upload.
+    """Drop the open multipart objects of an upload that was given up; what storage will not drop now, `sweep` will.
 
-    Whole objects stay for `sweep`: a service that serves needs no right to delete any, and so can never lose one.
+    Whole objects stay for `sweep` too: a service that serves needs no right to delete any, and so can never lose one.
     """
+    with suppress(UnavailableError):
+        await _abort_all(store, upload)
 
+
+async def _abort_all(store: ObjectStore, upload: Upload) -> None:
     async def drop(artifact: PendingArtifact) -> None:
         if artifact.multipart:
             await store.abort(artifact.key, artifact.multipart.id)
@@ -21,7 +28,7 @@ async def drop_parts(store: ObjectStore, upload: Upload) -> None:
 
 async def discard_upload(store: ObjectStore, upload: Upload, *, kept: frozenset[str]) -> None:
     """Drop the parts and the objects that an upload has brought, but none whose key is in `kept`."""
-    await drop_parts(store, upload)
+    await _abort_all(store, upload)
     unshared = [artifact for artifact in upload.artifacts if artifact.key not in kept]
     await concurrently(lambda artifact: store.delete(artifact.key), unshared)
 

@@ -37,6 +37,7 @@ class Inspector:
                 yield f"{sighting.key.partition} {sighting.key.sort} carries an expiry and would vanish"
             if sighting.model is not None:
                 models.add(sighting.model)
+        await self._store.reach()
         for model in sorted(models):
             for fault in await self._inspect_model(model):
                 yield f"{model}: {fault}"

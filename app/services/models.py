@@ -1,10 +1,11 @@
 """What a caller can do with models as a whole."""
 
+from contextlib import suppress
 from dataclasses import replace
 
 from app.domain import changes
 from app.domain.changes import Decision, Edit, Unchanged
-from app.domain.errors import ModelNotFoundError
+from app.domain.errors import ModelNotFoundError, TemporaryError
 from app.domain.models import Head
 from app.domain.uploads import Upload
 from app.repositories.heads import Heads
@@ -62,7 +63,8 @@ class ModelService:
         `model-registry sweep`) goes on. Raises `ModelNotFoundError`, `ModelNotEmptyError`.
         """
         if await self._delete_some(model, caller, begun=False):
-            await self.finish_deleting(model, replace(caller, idempotency=None))
+            with suppress(TemporaryError):
+                await self.finish_deleting(model, replace(caller, idempotency=None))
 
     async def finish_deleting(self, model: str, caller: Caller) -> None:
         """Move what a deletion that has begun has left behind; nothing, if it is finished."""

@@ -24,8 +24,8 @@ class Placement:
         """Give each artifact its key under this number, and open multipart objects; the same for the same number."""
         if number != self._number:
             await self.give_up()
-            self._number = number
-            self._artifacts = tuple(await concurrently(self._place, self._registration.artifacts))
+            placed = await concurrently(lambda declared: self._place(number, declared), self._registration.artifacts)
+            self._number, self._artifacts = number, tuple(placed)
         return self._artifacts
 
     async def give_up(self) -> None:
@@ -34,8 +34,8 @@ class Placement:
         with contextlib.suppress(UnavailableError):
             await concurrently(self._abort, opened)
 
-    async def _place(self, declared: Declared) -> PendingArtifact:
-        key = object_key(self._model, self._number, declared.path)
+    async def _place(self, number: int, declared: Declared) -> PendingArtifact:
+        key = object_key(self._model, number, declared.path)
         parts = None
         if goes_in_parts(declared, threshold=self._threshold, asked=self._registration.multipart):
             parts = plan_parts(await self._store.begin(key), declared.size)

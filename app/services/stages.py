@@ -57,6 +57,6 @@ class StageService:
         )
 
     async def _holder(self, head: Head, number: int) -> Version | None:
-        """The production version, if it is another than `number`."""
+        """The production version, if it is another than `number`, and is there to be archived."""
         holder = head.production_version
-        return None if holder in {None, number} else await self._versions.require(head.model, int(holder or 0))
+        return None if holder is None or holder == number else await self._versions.find(head.model, holder)

@@ -60,6 +60,7 @@ class Sweeper:
     async def sweep(self, now: datetime, *, dry_run: bool) -> AsyncGenerator[str, None]:
         """Remove what is due by `now`, and say each thing in a sentence; a dry run only says."""
         names = await self._survey.models()
+        await self._store.reach()
         dropped: list[Upload | TrashedVersion] = []
         for name in names:
             async for sentence in self._sweep_model(name, now, dropped, dry_run=dry_run):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from app.domain import changes
 from app.domain.artifacts import Artifact, close, commit_of, version_prefix
-from app.domain.changes import Decision, Unchanged
+from app.domain.changes import Change, Decision, Unchanged
 from app.domain.errors import (
     ArtifactNotFoundError,
     InvalidRequestError,
@@ -52,24 +52,26 @@ class UploadService:
         operation = caller.operation()
         placement = Placement(self._store, model, registration, threshold=self._policy.multipart_threshold)
 
-        async def decide(head: Head | None) -> Decision[UploadStatus | Upload]:
+        async def decide(head: Head | None) -> Decision[UploadStatus]:
             if head and head.emptying:
                 raise ModelBeingDeletedError(model)
             number = changes.next_version(head)
             upload = self._reserve(model, number, await placement.at(number), registration, operation)
-            return changes.begin(head, upload, operation)
+            begun = changes.begin(head, upload, operation)
+            status = await self._fresh_status(upload)
+            return Change(head=begun.head, events=begun.events, moves=begun.moves, result=status, version=number)
 
-        async def replay(number: int | None) -> UploadStatus | Upload:
+        async def replay(number: int | None) -> UploadStatus:
+            await placement.give_up()
             return await self.status(model, number or 0)
 
         try:
-            begun = await self._ledger.commit(model, operation, decide, replay=replay)
+            return await self._ledger.commit(model, operation, decide, replay=replay)
         except OutcomeUnknownError:
             raise
         except RegistryError:
             await placement.give_up()
             raise
-        return begun if isinstance(begun, UploadStatus) else await self._fresh_status(begun)
 
     async def status(self, model: str, number: int) -> UploadStatus:
         """What has arrived and what is missing, with fresh URLs. Raises `UploadNotFoundError`."""

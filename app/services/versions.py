@@ -106,6 +106,10 @@ class VersionService:
 
         return await self._ledger.commit(model, operation, decide, replay=lambda _: self.get_number(model, number))
 
+    async def find(self, model: str, number: int) -> Version | None:
+        """A live version as kept; `None` if there is none."""
+        return await self._versions.find(model, number)
+
     async def require(self, model: str, number: int) -> Version:
         """A live version as kept. Raises `VersionNotFoundError`."""
         version = await self._versions.find(model, number)

@@ -46,6 +46,7 @@ def delete_model(
     drafts: list[dict[str, Any]] = [] if head.deleted_at else [{"kind": EventType.MODEL_DELETED}]
     drafts += [{"kind": EventType.VERSION_DELETED, "version": v.number, "origin": v.stage} for v in versions]
     drafts += [{"kind": EventType.UPLOAD_ABANDONED, "version": upload.number} for upload in uploads]
+    drafts = drafts or [{"kind": EventType.MODEL_DELETED}]
     emptied = replace(
         head, deleted_at=head.deleted_at or operation.at, emptying=more, latest_version=None, production_history=()
     )

@@ -39,8 +39,8 @@ def move(
 def _promote(
     head: Head, version: Version, holder: Version | None, request: StageRequest, operation: Operation
 ) -> Change[Version]:
-    if request.only_newer and holder is not None and version.number < holder.number:
-        raise NotNewerError(head.model, version=version.number, holder=holder.number)
+    if request.only_newer and head.production_version is not None and version.number < head.production_version:
+        raise NotNewerError(head.model, version=version.number, holder=head.production_version)
     return _moved(step(head.with_production(version.number), operation), version, holder, request, operation)
 
 

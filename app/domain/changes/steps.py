@@ -1,6 +1,6 @@
 """What a decision comes to, and what all decisions share."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 
@@ -24,9 +24,10 @@ class Added:
 
 @dataclass(frozen=True, slots=True)
 class Replaced:
-    """The subject, which is there, gets this state."""
+    """The subject, which is there, gets this state; `grows` if a caller added to what is kept."""
 
     subject: Version
+    grows: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ def edit_version(head: Head, version: Version, edit: Edit, operation: Operation)
         return Unchanged(result=version.seen_from(head), version=version.number)
     after = step(head, operation)
     event = event_of(after, operation, EventType.VERSION_EDITED, version=version.number)
-    moves = (Replaced(edited),)
+    moves = (Replaced(edited, grows=True),)
     return Change(head=after, events=(event,), moves=moves, result=edited.seen_from(after), version=version.number)
 
 
