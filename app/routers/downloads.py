@@ -6,14 +6,14 @@ from fastapi import APIRouter, Response
 from fastapi.responses import RedirectResponse
 
 from app.dependencies import AnyRef, Downloads, FilePath, KnownCommits, Model
-from app.domain.errors import ArtifactNotFoundError, ModelNotFoundError, VersionNotFoundError
+from app.domain.errors import ArtifactNotFoundError, ContentionError, ModelNotFoundError, VersionNotFoundError
 from app.openapi import header
 from app.problems import answers
 from app.schemas.downloads import DownloadResponse
 
 router = APIRouter(prefix="/v1/models", tags=["downloads"])
 
-_ABSENT: Final = answers(ModelNotFoundError, VersionNotFoundError, ArtifactNotFoundError)
+_PROBLEMS: Final = answers(ModelNotFoundError, VersionNotFoundError, ArtifactNotFoundError, ContentionError)
 _LOCATION: Final = {"Location": {"description": "A presigned URL.", "schema": {"type": "string", "format": "uri"}}}
 
 
@@ -22,7 +22,7 @@ _LOCATION: Final = {"Location": {"description": "A presigned URL.", "schema": {"
     response_model=DownloadResponse,
     response_description="The version, and a presigned URL for each artifact.",
     responses={
-        **_ABSENT,
+        **_PROBLEMS,
         200: {"headers": header("ETag")},
         304: {"description": "You already have the version that answers to this ref.", "headers": header("ETag")},
     },
@@ -41,7 +41,7 @@ async def get_download(model: Model, ref: AnyRef, known: KnownCommits, downloads
     status_code=307,
     response_class=RedirectResponse,
     response_description="To a presigned URL.",
-    responses={**_ABSENT, 307: {"headers": _LOCATION}},
+    responses={**_PROBLEMS, 307: {"headers": _LOCATION}},
 )
 async def get_artifact(model: Model, ref: AnyRef, path: FilePath, downloads: Downloads) -> RedirectResponse:
     """Follow a redirect to one artifact: `curl -L`."""

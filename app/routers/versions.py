@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query
 
 from app.dependencies import AnyVersion, Caller, Cursor, Limit, Model, Number, Versions
 from app.domain.errors import (
+    ContentionError,
     InvalidCursorError,
     MetadataTooLargeError,
     ModelBeingDeletedError,
@@ -38,7 +39,7 @@ async def list_versions(
 @router.get(
     "/{model}/versions/{version}",
     response_description="The version.",
-    responses=answers(ModelNotFoundError, VersionNotFoundError),
+    responses=answers(ModelNotFoundError, VersionNotFoundError, ContentionError),
 )
 async def get_version(model: Model, version: AnyVersion, versions: Versions) -> VersionResponse:
     """Read the version that answers to a ref."""

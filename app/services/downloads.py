@@ -22,7 +22,7 @@ class DownloadService:
     async def locate(self, model: str, ref: Ref, *, known_commits: frozenset[str] = frozenset()) -> Download:
         """Resolve a ref and sign a URL for each artifact, unless the caller knows the commit.
 
-        Raises `ModelNotFoundError`, `VersionNotFoundError`, `ArtifactNotFoundError`.
+        Raises `ModelNotFoundError`, `VersionNotFoundError`, `ArtifactNotFoundError`, `ContentionError`.
         """
         head, version = await self._versions.resolve(model, ref)
         if not known_commits.isdisjoint({version.commit, ANY_COMMIT}):
@@ -31,7 +31,10 @@ class DownloadService:
         return Download(version=version, generation=head.generation, artifacts=tuple(located))
 
     async def locate_artifact(self, model: str, ref: Ref, path: str) -> PresignedUrl:
-        """Sign a URL for one artifact. Raises `ModelNotFoundError`, `VersionNotFoundError`, `ArtifactNotFoundError`."""
+        """Sign a URL for one artifact.
+
+        Raises `ModelNotFoundError`, `VersionNotFoundError`, `ArtifactNotFoundError`, `ContentionError`.
+        """
         _, version = await self._versions.resolve(model, ref)
         for artifact in version.artifacts:
             if artifact.path == path:

@@ -6,7 +6,7 @@ from typing import Final
 from app.domain import changes
 from app.domain.artifacts import Artifact
 from app.domain.changes import Decision, Edit
-from app.domain.errors import VersionNotFoundError
+from app.domain.errors import ContentionError, VersionNotFoundError
 from app.domain.models import Head, Version
 from app.domain.values import Ref, RefKind, Stage
 from app.repositories.ledger import Ledger
@@ -18,7 +18,7 @@ from app.services.models import existing
 from app.services.policy import Policy
 from app.storage.objects import ObjectStore
 
-MAX_LOOKS: Final = 3
+MAX_LOOKS: Final = 5
 
 
 class VersionService:
@@ -44,24 +44,28 @@ class VersionService:
         return Listed([version.seen_from(head) for version in sized], page.next_cursor)
 
     async def get(self, model: str, ref: Ref) -> Version:
-        """The version that answers to a ref. Raises `ModelNotFoundError`, `VersionNotFoundError`."""
+        """The version that answers to a ref. Raises `ModelNotFoundError`, `VersionNotFoundError`, `ContentionError`."""
         return await self._sized((await self.resolve(model, ref))[1])
 
     async def resolve(self, model: str, ref: Ref) -> tuple[Head, Version]:
-        """The version that answers to a ref, and the head by which it does: as both were at one instant.
+        """The version that answers to a ref, and the head by which it does. It did so at one instant of this call.
 
-        Head and version are two consistent reads; if a change came between them, both are read again.
+        A head that names nothing is an answer, and so is a version that agrees with the head read before it. All else
+        (no version, one that tells another story, the newest in staging) holds if the head has not moved meanwhile.
+        What the version says of itself may be newer than the head, never older. Raises `ModelNotFoundError`,
+        `VersionNotFoundError`; `ContentionError` if the head moved at every look.
         """
+        head = existing(await self._ledger.head(model), model)
         for _ in range(MAX_LOOKS):
-            head = existing(await self._ledger.head(model), model)
             version = await self._find(head, ref)
-            if version and version.agrees_with(head):
-                break
-            if version is None and ref.kind in {RefKind.NUMBER, RefKind.COMMIT, RefKind.STAGING}:
-                break
-        if version is None or (ref.kind is RefKind.COMMIT and version.commit != ref.text):
-            raise VersionNotFoundError(model, ref.text)
-        return head, version.seen_from(head)
+            certain = version and version.agrees_with(head) and ref.kind is not RefKind.STAGING
+            now = head if certain else existing(await self._ledger.head(model), model)
+            if now.generation == head.generation:
+                if version is None or (ref.kind is RefKind.COMMIT and version.commit != ref.text):
+                    raise VersionNotFoundError(model, ref.text)
+                return head, version.seen_from(head)
+            head = now
+        raise ContentionError(model)
 
     async def edit(self, model: str, number: int, edit: Edit, caller: Caller) -> Version:
         """Change description, metrics and tags. Raises `VersionNotFoundError`, `MetadataTooLargeError`."""
@@ -122,10 +126,13 @@ class VersionService:
         return await self.get(model, Ref(RefKind.NUMBER, str(number), number))
 
     async def _find(self, head: Head, ref: Ref) -> Version | None:
+        """What lies where the ref points by this head. Raises `VersionNotFoundError` if it points nowhere."""
         if ref.kind is RefKind.STAGING:
             return await self._versions.newest_in_staging(head.model)
         number = _number(head, ref)
-        return None if number is None else await self._versions.find(head.model, number)
+        if number is None:
+            raise VersionNotFoundError(head.model, ref.text)
+        return await self._versions.find(head.model, number)
 
     async def _sized(self, version: Version) -> Version:
         """Ask the store for what an adopted version does not know of itself."""

@@ -2,23 +2,33 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import cycle
 from pathlib import Path
 
 import pytest
 
+from app.domain.changes import StageRequest
 from app.domain.errors import (
     AliasNotFoundError,
     ContentionError,
+    ModelNotFoundError,
     NoEarlierProductionError,
     ProductionChangedError,
     RegistryError,
     VersionInUseError,
     VersionNotFoundError,
 )
-from app.domain.values import Stage
+from app.domain.values import Stage, parse_ref
+from app.repositories import versions as repository
+from app.repositories.version_items import version_to_item
+from app.services.versions import MAX_LOOKS
 from app.storage.local.files import FileStore
-from app.storage.table import Table
+from app.storage.table import Present, Put, Table
+from tests.support.builders import operation
+from tests.support.faults import FaultyTable
 from tests.support.registries import Registry, caller
 
 MODEL = "fraud-detector"
@@ -166,3 +176,164 @@ async def one_of(registry: Registry, number: int, dice: int) -> None:
             raise
     except (VersionInUseError, AliasNotFoundError, NoEarlierProductionError, ContentionError):
         pass
+
+
+# -- refs that come to something else while they are looked up
+
+
+Step = Callable[[], Awaitable[object]]
+
+
+class Shifting(FaultyTable):
+    """Counts the reads, and takes one step before each but the first, while there are steps."""
+
+    def __init__(self, table: Table, steps: Iterable[Step]) -> None:
+        super().__init__(table)
+        self.reads = 0
+        self._steps = iter(steps)
+
+    async def _read(self) -> None:
+        self.reads += 1
+        if self.reads > 1 and (step := next(self._steps, None)):
+            await step()
+        await super()._read()
+
+
+class Shelf:
+    """A model of three versions: 1 is archived, 2 in staging, 3 is production, `champion` and the latest."""
+
+    def __init__(self, table: Table, store: FileStore) -> None:
+        self._table = table
+        self._store = store
+        self.registry = Registry(table, store)
+
+    async def fill(self) -> None:
+        for _ in range(3):
+            await self.registry.register(MODEL)
+        await self.registry.promote(MODEL, 1)
+        await self._point_at(3)
+
+    async def take_3_away(self) -> None:
+        await self._point_at(1)
+        await self.registry.services["versions"].delete(MODEL, 3, caller())
+
+    async def bring_3_back(self) -> None:
+        await self.registry.services["versions"].restore(MODEL, 3, caller())
+        await self._point_at(3)
+
+    async def move(self, number: int, stage: Stage) -> None:
+        await self.registry.services["stages"].move(MODEL, number, StageRequest(stage=stage), caller())
+
+    async def commit_of(self, number: int) -> str:
+        return (await self.registry.services["versions"].require(MODEL, number)).commit
+
+    async def overwrite(self, number: int, stage: Stage) -> None:
+        """Write a stage as a program of the public recipe would: the head does not learn of it."""
+        version = await self.registry.services["versions"].require(MODEL, number)
+        await self._table.transact(
+            [Put(version_to_item(replace(version, stage=stage)), Present())], token=operation().id
+        )
+
+    async def look_up(self, ref: str, steps: Iterable[Step] = ()) -> tuple[object, int]:
+        """What a ref comes to while these steps are taken between the reads, and how many reads it took."""
+        asked = parse_ref(await self.commit_of(3) if ref == "commit" else ref)
+        shifting = Shifting(self._table, steps)
+        try:
+            _, version = await Registry(shifting, self._store).services["versions"].resolve(MODEL, asked)
+        except RegistryError as error:
+            return type(error), shifting.reads
+        return (version.number, version.stage), shifting.reads
+
+    async def _point_at(self, number: int) -> None:
+        await self.registry.promote(MODEL, number)
+        await self.registry.services["aliases"].point(MODEL, "champion", number, caller(), comment=None)
+
+
+@pytest.fixture
+async def shelf(table: Table, store: FileStore) -> Shelf:
+    shelf = Shelf(table, store)
+    await shelf.fill()
+    return shelf
+
+
+async def nothing() -> None:
+    pass
+
+
+async def test_what_a_ref_costs_while_nothing_changes(shelf: Shelf) -> None:
+    for ref in ("production", "champion", "latest", "3", "commit"):
+        assert await shelf.look_up(ref) == ((3, Stage.PRODUCTION), 2), ref
+    assert await shelf.look_up("staging") == ((2, Stage.STAGING), 3)
+    assert await shelf.look_up("4") == (VersionNotFoundError, 3)
+    assert await shelf.look_up("0" * 39 + "3") == (VersionNotFoundError, 2)
+
+
+async def test_what_is_unset_takes_one_read(registry: Registry, table: Table, store: FileStore) -> None:
+    await registry.begin(MODEL)
+    for ref in ("production", "champion", "latest"):
+        assert await Shelf(table, store).look_up(ref) == (VersionNotFoundError, 1), ref
+
+
+@pytest.mark.parametrize("ref", ["production", "champion", "latest", "staging", "3", "commit"])
+async def test_a_model_that_changes_between_any_two_reads_is_contention(shelf: Shelf, ref: str) -> None:
+    steps = cycle([shelf.take_3_away, shelf.bring_3_back])
+    assert await shelf.look_up(ref, steps) == (ContentionError, 1 + 2 * MAX_LOOKS)
+
+
+async def test_production_that_passes_on_between_any_two_reads_is_contention(shelf: Shelf) -> None:
+    steps = cycle([partial(shelf.registry.promote, MODEL, 1), partial(shelf.registry.promote, MODEL, 3)])
+    assert await shelf.look_up("production", steps) == (ContentionError, 1 + 2 * MAX_LOOKS)
+
+
+@pytest.mark.parametrize(
+    ("ref", "answer"),
+    [
+        ("production", (1, Stage.PRODUCTION)),
+        ("champion", (1, Stage.PRODUCTION)),
+        ("latest", (2, Stage.STAGING)),
+        ("staging", (2, Stage.STAGING)),
+        ("3", VersionNotFoundError),
+        ("commit", VersionNotFoundError),
+    ],
+)
+async def test_a_change_between_head_and_version_is_noticed(shelf: Shelf, ref: str, answer: object) -> None:
+    assert (await shelf.look_up(ref, [shelf.take_3_away]))[0] == answer
+
+
+@pytest.mark.parametrize("ref", ["production", "champion", "latest", "3", "commit"])
+async def test_a_version_that_comes_back_meanwhile_is_found(shelf: Shelf, ref: str) -> None:
+    steps = [shelf.take_3_away, shelf.bring_3_back]
+    assert await shelf.look_up(ref, steps) == ((3, Stage.PRODUCTION), 4)
+
+
+async def test_a_version_that_becomes_production_meanwhile_is_not_called_archived(shelf: Shelf) -> None:
+    promote = partial(shelf.registry.promote, MODEL, 2)
+    assert await shelf.look_up("2", [promote]) == ((2, Stage.PRODUCTION), 4)
+    back = partial(shelf.registry.promote, MODEL, 3)
+    assert await shelf.look_up("production", [back]) == ((3, Stage.PRODUCTION), 4)
+
+
+async def test_a_model_that_is_deleted_meanwhile_is_not_found(
+    registry: Registry, table: Table, store: FileStore
+) -> None:
+    await registry.register(MODEL)
+    delete = partial(registry.services["models"].delete, MODEL, caller())
+    assert await Shelf(table, store).look_up("latest", [delete]) == (ModelNotFoundError, 3)
+
+
+async def test_staging_that_moves_behind_the_search_is_found(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Page by page, newest first: 3 has been passed when it takes over from 2, which has not been reached."""
+    monkeypatch.setattr(repository, "_READ_AHEAD", 1)
+
+    async def pass_on() -> None:
+        await shelf.move(3, Stage.STAGING)
+        await shelf.move(2, Stage.ARCHIVED)
+
+    assert (await shelf.look_up("staging", [nothing, pass_on]))[0] == (3, Stage.STAGING)
+
+
+async def test_another_program_s_word_is_no_contention(shelf: Shelf) -> None:
+    await shelf.overwrite(1, Stage.PRODUCTION)
+    await shelf.overwrite(3, Stage.ARCHIVED)
+    assert await shelf.look_up("production") == ((3, Stage.PRODUCTION), 3)
+    assert await shelf.look_up("1") == ((1, Stage.ARCHIVED), 3)
