@@ -1,0 +1,75 @@
+"""The client for code that does not await: training scripts and notebooks."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+from functools import partial, update_wrapper
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+from anyio.from_thread import start_blocking_portal
+
+from app.client.client import RegistryClient
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _blocking(
+    method: Callable[Concatenate[RegistryClient, P], Awaitable[T]],
+) -> Callable[Concatenate["Registry", P], T]:
+    def call(self: "Registry", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self.wait_for(partial(method, self.client, *args, **kwargs))
+
+    update_wrapper(call, method)
+    return call
+
+
+class Registry:
+    """`RegistryClient`, with methods that return when they are done; inside `with`, or closed by `close`.
+
+    It works where an event loop runs already, as in a notebook: its own runs in a thread.
+    """
+
+    def __init__(self, url: str | None = None, **options: Any) -> None:
+        """Take what `RegistryClient` takes."""
+        self.client = RegistryClient(url, **options)
+        self._open = ExitStack()
+        self._portal = self._open.enter_context(start_blocking_portal())
+        self._open.enter_context(self._portal.wrap_async_context_manager(self.client))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._open.close()
+
+    def wait_for(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Call in the loop's thread, and return what it returns. Interrupted, the call is cancelled."""
+        future = self._portal.start_task_soon(call)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    register = _blocking(RegistryClient.register)
+    download = _blocking(RegistryClient.download)
+    fetch = _blocking(RegistryClient.fetch)
+    locate = _blocking(RegistryClient.locate)
+    models = _blocking(RegistryClient.models)
+    model = _blocking(RegistryClient.model)
+    versions = _blocking(RegistryClient.versions)
+    version = _blocking(RegistryClient.version)
+    history = _blocking(RegistryClient.history)
+    promote = _blocking(RegistryClient.promote)
+    rollback = _blocking(RegistryClient.rollback)
+    set_alias = _blocking(RegistryClient.set_alias)
+    remove_alias = _blocking(RegistryClient.remove_alias)
+    edit_version = _blocking(RegistryClient.edit_version)
+    edit_model = _blocking(RegistryClient.edit_model)
+    delete_version = _blocking(RegistryClient.delete_version)
+    delete_model = _blocking(RegistryClient.delete_model)
+    restore = _blocking(RegistryClient.restore)

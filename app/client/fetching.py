@@ -1,0 +1,127 @@
+"""From a ref to the files of its version on this machine."""
+
+import errno
+import hashlib
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from app.client.cache import Cache
+from app.client.downloading import Downloading
+from app.client.errors import LocalFileError
+from app.client.in_parallel import in_parallel
+from app.client.locks import locked
+from app.client.place import Place
+from app.client.progress import Progress, Step
+from app.client.service import Service
+from app.client.transfers import Transfers
+from app.domain.errors import ArtifactNotFoundError, InvalidRequestError
+from app.domain.values import check_artifact_path, check_distinct_paths
+from app.schemas.downloads import DownloadArtifactResponse, DownloadResponse
+
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Downloaded:
+    """A version on this machine: at `path`, which is a file if the version has only one, else a folder."""
+
+    path: Path
+    version: DownloadResponse
+    artifacts: Sequence[DownloadArtifactResponse]
+    changed: bool
+
+    @property
+    def size(self) -> int:
+        """Bytes of what was asked for."""
+        return sum(artifact.size or 0 for artifact in self.artifacts)
+
+
+class Fetching:
+    """Downloads versions of one registry."""
+
+    def __init__(self, service: Service, *, jobs: int, progress: Progress, cache: Cache | None) -> None:
+        self._service = service
+        self._jobs = jobs
+        self._progress = progress
+        self._cache = cache
+
+    async def fetch(
+        self, version: DownloadResponse, dest: Path, *, paths: Sequence[str], if_changed: bool
+    ) -> Downloaded:
+        """Put a version below `dest`, going on with what an interrupted call has fetched.
+
+        Raises `DamagedDownloadError`, `LocalFileError`, `TransferRefusedError`, `UnreachableError`, the registry's.
+        """
+        chosen = _choose(version, paths)
+        place = Place(dest, version, chosen)
+        done = partial(Downloaded, path=place.path, version=version, artifacts=chosen)
+        async with Transfers(jobs=self._jobs, report=self._progress.move) as transfers:
+            try:
+                place.check()
+                if if_changed and await transfers.in_thread(place.holds):
+                    return done(changed=False)
+                await transfers.in_thread(dest.mkdir, parents=True, exist_ok=True)
+                async with locked(place.lock) as waited:
+                    if not (waited and await transfers.in_thread(place.holds)):
+                        await self._fill(place, version, chosen, transfers)
+                return done(changed=True)
+            except OSError as error:
+                if error.errno in _NO_ROOM:
+                    place.clear()
+                raise LocalFileError(dest, f"cannot be written to: {error.strerror}.") from error
+
+    async def _fill(
+        self,
+        place: Place,
+        version: DownloadResponse,
+        chosen: Sequence[DownloadArtifactResponse],
+        transfers: Transfers,
+    ) -> None:
+        place.partial.mkdir(exist_ok=True)
+        self._progress.begin(Step.DOWNLOADING, {artifact.path: artifact.size or 0 for artifact in chosen})
+        downloading = Downloading(self._service, transfers, version)
+        files = {artifact.path: place.partial / _name(artifact) for artifact in chosen}
+
+        async def provide(artifact: DownloadArtifactResponse) -> None:
+            target = files[artifact.path]
+            fetch = partial(downloading.fetch, artifact)
+            if self._cache is None or artifact.sha256 is None:
+                if not target.exists():
+                    _check_room(place.dest, artifact.size or 0)
+                    await fetch(target)
+            elif await self._cache.provide(artifact.sha256, target, fetch, transfers):
+                self._progress.move(artifact.path, artifact.size or 0)
+
+        await in_parallel(provide, chosen, jobs=self._jobs)
+        await transfers.in_thread(place.put, files)
+
+
+def _choose(version: DownloadResponse, patterns: Sequence[str]) -> list[DownloadArtifactResponse]:
+    """The artifacts that any of the patterns matches, or all; their paths are held against the rules once more."""
+    try:
+        for artifact in version.artifacts:
+            check_artifact_path(artifact.path)
+        check_distinct_paths(artifact.path for artifact in version.artifacts)
+    except ValueError as error:
+        raise InvalidRequestError([{"location": "artifacts", "message": str(error)}]) from None
+    for pattern in patterns:
+        if not any(fnmatchcase(artifact.path, pattern) for artifact in version.artifacts):
+            raise ArtifactNotFoundError(version.model, version.version, pattern)
+    chosen = (a for a in version.artifacts if any(fnmatchcase(a.path, pattern) for pattern in patterns or ["*"]))
+    return list(chosen)
+
+
+def _name(artifact: DownloadArtifactResponse) -> str:
+    """A name for what has arrived of an artifact: another one for other bytes."""
+    return hashlib.sha256(f"{artifact.path}\n{artifact.size}\n{artifact.sha256}".encode()).hexdigest()
+
+
+def _check_room(folder: Path, size: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        raise OSError(errno.ENOSPC, f"{size} bytes are needed and {free} are free")

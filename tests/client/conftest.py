@@ -1,0 +1,97 @@
+"""The service in a process of its own, over a real socket; every test of the client has its state folder to itself."""
+
+import hashlib
+import random
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from app.client import RegistryClient
+from tests.support.backends import aws_environment
+from tests.support.programs import EXECUTABLE, Server, operate, serving
+from tests.support.servers import AwsServer, free_port
+
+
+@contextmanager
+def _running(folder: Path, variables: Mapping[str, str], *arguments: str) -> Iterator[Server]:
+    port = free_port()
+    command = [EXECUTABLE, *arguments, "--port", str(port)]
+    with serving(command, variables, port=port, log=folder / "server.log", folder=folder) as server:
+        server.wait("/readyz")
+        yield server
+
+
+@pytest.fixture(scope="session")
+def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """`model-registry dev`."""
+    with _running(tmp_path_factory.mktemp("dev"), {}, "dev") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def dev_url(dev: Server) -> str:
+    return dev.url
+
+
+@pytest.fixture(scope="session")
+def aws(ministack: AwsServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """`model-registry serve` over AWS's protocols."""
+    variables = aws_environment(ministack)
+    assert operate(variables, "init").status == 0
+    with _running(tmp_path_factory.mktemp("aws"), variables, "serve") as server:
+        yield server
+
+
+@pytest.fixture(params=["dev", "aws"])
+def url(request: pytest.FixtureRequest) -> str:
+    """A registry on each backend."""
+    server: Server = request.getfixturevalue(request.param)
+    return server.url
+
+
+@pytest.fixture
+async def registry(url: str) -> AsyncIterator[RegistryClient]:
+    async with RegistryClient(url) as registry:
+        yield registry
+
+
+@pytest.fixture
+def model() -> str:
+    """A name that no other test uses."""
+    return f"model-{uuid4().hex[:12]}"
+
+
+@pytest.fixture(autouse=True)
+def state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What the client remembers between calls, and nothing of the environment's."""
+    for name in ("REGISTRY_URL", "REGISTRY_TOKEN", "REGISTRY_CACHE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "state" / "model-registry"
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    """Make a folder of files of random bytes: `write(**{"weights.bin": 1_000})`, or one file by `write(1_000)`."""
+
+    def write(size: int | None = None, *, folder: str = "run-7", **sizes: int) -> Path:
+        if size is not None:
+            return _file(tmp_path / "model.pt", size)
+        for path, bytes_ in sizes.items():
+            _file(tmp_path / folder / path, bytes_)
+        return tmp_path / folder
+
+    return write
+
+
+def _file(path: Path, size: int) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(random.Random(f"{path} {uuid4()}").randbytes(size))
+    return path
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

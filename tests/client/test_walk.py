@@ -1,0 +1,137 @@
+"""The main job through the Python client, over a real socket, on both backends."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.client import Registry, RegistryClient
+from app.domain.errors import (
+    InvalidRequestError,
+    ModelNotFoundError,
+    NotNewerError,
+    ProductionChangedError,
+    VersionInUseError,
+    VersionNotFoundError,
+)
+
+MIB = 1024 * 1024
+Write = Callable[..., Path]
+
+
+async def test_a_file_is_registered_promoted_and_downloaded(
+    registry: RegistryClient, model: str, write: Write, tmp_path: Path
+) -> None:
+    source = write(3 * MIB + 17)
+    version = await registry.register(model, source, metrics={"accuracy": 0.967}, tags={"owner": "risk"})
+    await registry.promote(model, version.version, "production")
+    path = await registry.download(model, dest=tmp_path / "serving")
+    assert path == tmp_path / "serving" / "model.pt"
+    assert path.read_bytes() == source.read_bytes()
+    assert [entry.name for entry in path.parent.iterdir()] == ["model.pt"]
+    assert (version.metrics, version.tags, version.size) == ({"accuracy": 0.967}, {"owner": "risk"}, 3 * MIB + 17)
+
+
+async def test_a_folder_is_registered_and_downloaded(
+    registry: RegistryClient, model: str, write: Write, tmp_path: Path
+) -> None:
+    source = write(**{"weights/a.bin": 2 * MIB, "weights/b.bin": 1, "config.json": 200, "empty": 0})
+    version = await registry.register(model, source)
+    path = await registry.download(model, version.version, dest=tmp_path / "serving")
+    assert path == tmp_path / "serving" / model
+    assert _contents(path) == _contents(source)
+    assert [artifact.path for artifact in version.artifacts] == [
+        "config.json",
+        "empty",
+        "weights/a.bin",
+        "weights/b.bin",
+    ]
+
+
+async def test_a_large_file_goes_up_in_parts(
+    registry: RegistryClient, model: str, write: Write, tmp_path: Path
+) -> None:
+    source = write(130 * MIB + 5)
+    version = await registry.register(model, source)
+    path = await registry.download(model, "latest", dest=tmp_path / "serving")
+    assert path.read_bytes() == source.read_bytes()
+    assert version.size == 130 * MIB + 5
+
+
+async def test_everything_else_a_caller_can_do(registry: RegistryClient, model: str, write: Write) -> None:
+    first = (await registry.register(model, write(10), description="the first")).version
+    second = (await registry.register(model, write(11))).version
+    await registry.promote(model, first, expected_production=None)
+    await registry.promote(model, second, comment="better", only_newer=True)
+    with pytest.raises(ProductionChangedError) as changed:
+        await registry.promote(model, first, expected_production=first)
+    assert (changed.value.holder, changed.value.expected) == (second, first)
+    with pytest.raises(NotNewerError):
+        await registry.promote(model, first, only_newer=True)
+    assert (await registry.rollback(model, expected_production=second)).version == first
+    assert (await registry.set_alias(model, "canary", second)).version == second
+    assert (await registry.version(model, "canary")).version == second
+    with pytest.raises(VersionInUseError):
+        await registry.delete_version(model, second)
+    await registry.remove_alias(model, "canary")
+    await registry.delete_version(model, second)
+    with pytest.raises(VersionNotFoundError):
+        await registry.version(model, second)
+    assert (await registry.restore(model, second)).version == second
+    edited = await registry.edit_version(model, first, metrics={"f1": 0.5}, tags={"a": "b"}, description="edited")
+    assert (edited.metrics, edited.tags, edited.description) == ({"f1": 0.5}, {"a": "b"}, "edited")
+    assert (await registry.edit_version(model, first, metrics={"f1": None})).metrics == {}
+    assert (await registry.edit_model(model, description="fraud")).description == "fraud"
+    assert (await registry.model(model)).production_version == first
+    assert [each.model for each in await registry.models(prefix=model)] == [model]
+    assert [each.version for each in await registry.versions(model)] == [second, first]
+    assert [each.version for each in await registry.versions(model, stage="production")] == [first]
+    assert [each.version for each in await registry.versions(model, limit=1)] == [second]
+    history = await registry.history(model)
+    assert [event.generation for event in history] == list(range(1, len(history) + 1))
+    assert await registry.history(model, after=history[-2].generation) == history[-1:]
+    await registry.promote(model, first, "archived")
+    await registry.delete_model(model)
+    with pytest.raises(ModelNotFoundError) as absent:
+        await registry.model(model)
+    assert absent.value.model == model
+    assert absent.value.__notes__[0].startswith("request_id ")
+
+
+async def test_every_page_of_a_list_is_read(registry: RegistryClient, model: str, write: Write) -> None:
+    source = write(5)
+    version = (await registry.register(model, source)).version
+    for number in range(110):
+        await registry.set_alias(model, "canary" if number % 2 else "champion", version, comment=str(number))
+        await registry.remove_alias(model, "canary" if number % 2 else "champion")
+    assert len(await registry.history(model)) == 222
+    assert len(await registry.history(model, limit=150)) == 150
+
+
+async def test_what_is_no_name_is_refused_before_it_is_sent(registry: RegistryClient) -> None:
+    with pytest.raises(InvalidRequestError, match="model name"):
+        await registry.model("no such/name")
+    with pytest.raises(InvalidRequestError, match="a ref is"):
+        await registry.version("fraud", "NO REF")
+    with pytest.raises(InvalidRequestError, match="an alias"):
+        await registry.set_alias("fraud", "No Alias", 1)
+
+
+def test_the_blocking_client_does_the_same(url: str, model: str, write: Write, tmp_path: Path) -> None:
+    source = write(1000)
+    with Registry(url) as registry:
+        version = registry.register(model, source, metrics={"accuracy": 0.9})
+        registry.promote(model, version.version)
+        assert registry.download(model, dest=tmp_path / "serving").read_bytes() == source.read_bytes()
+        with pytest.raises(VersionNotFoundError):
+            registry.download(model, 99, dest=tmp_path / "serving")
+
+
+async def test_the_blocking_client_works_beside_a_running_loop(dev_url: str, model: str, write: Write) -> None:
+    with Registry(dev_url) as registry:
+        assert registry.register(model, write(10)).version == 1
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != ".model-registry.json")
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
