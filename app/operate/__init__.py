@@ -1,1 +1,1 @@
-"""What an operator runs: serve, dev, init, sweep, check, iam-policy."""
+"""What an operator runs: serve, dev, init, sweep, check, migrate, iam-policy."""

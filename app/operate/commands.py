@@ -79,6 +79,20 @@ def check() -> None:
     raise typer.Exit(1 if count else 0)
 
 
+@commands.command()
+def migrate(
+    source: Annotated[str, typer.Option("--from", help="aws, or local:DIR: what is copied, and only read.")],
+    destination: Annotated[str, typer.Option("--to", help="aws (after `init`), or local:DIR.")],
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be copied, and write nothing.")] = False,
+) -> None:
+    """Copy a registry into another store: versions, numbers, history, aliases, trash, bytes. Safe to repeat."""
+    from app.operate import migrating  # noqa: PLC0415 -- see serve
+
+    here, there = migrating.settings_of(source), migrating.settings_of(destination)
+    _say(migrating.migrate(here, there, dry_run=dry_run))
+
+
 @commands.command(name="iam-policy")
 def iam_policy(
     role: Annotated[Role, typer.Argument(help="Who runs with the policy.")] = Role.SERVE,

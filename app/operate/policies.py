@@ -14,16 +14,22 @@ class Role(StrEnum):
     """Who runs with the policy."""
 
     SERVE = "serve"
+    MIGRATE = "migrate"
     SWEEP = "sweep"
     INIT = "init"
 
 
 def policy(role: Role, *, table: str, bucket: str, account: str, region: str) -> dict[str, Any]:
-    """The policy document of a role: `sweep` also does `check`, `init` also does `init --adopt`."""
+    """The policy document of a role. Each may do what those before it may; `sweep` also does `check`.
+
+    `init` also does `init --adopt`. `migrate` is the service and a look at the whole table, for either direction.
+    """
     arn = f"arn:aws:dynamodb:{region}:{account}:table/{table}"
     statements = [*_serve(arn, bucket)]
     if role is not Role.SERVE:
-        statements += _sweep(arn, bucket)
+        statements += _migrate(arn)
+    if role in {Role.SWEEP, Role.INIT}:
+        statements += _sweep(bucket)
     if role is Role.INIT:
         statements += _init(arn, bucket)
     return {"Version": "2012-10-17", "Statement": statements}
@@ -46,9 +52,12 @@ def _serve(table: str, bucket: str) -> list[Statement]:
     ]
 
 
-def _sweep(table: str, bucket: str) -> list[Statement]:
+def _migrate(table: str) -> list[Statement]:
+    return [_allow("ReadEverything", ["Scan"], [table], service="dynamodb")]
+
+
+def _sweep(bucket: str) -> list[Statement]:
     return [
-        _allow("ReadEverything", ["Scan"], [table], service="dynamodb"),
         _allow(
             "RemoveBytes",
             ["DeleteObject", "DeleteObjectVersion"],

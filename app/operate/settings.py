@@ -1,15 +1,17 @@
 """Settings for commands: faults of the environment become sentences."""
 
+from typing import Any
+
 import typer
 from pydantic import ValidationError
 
 from app.settings import Settings
 
 
-def read_settings() -> Settings:
-    """Read the environment. Ends the program with status 2 and a sentence for each fault."""
+def read_settings(**given: Any) -> Settings:
+    """Read the environment, but for what is given. Ends the program with status 2 and a sentence for each fault."""
     try:
-        return Settings()
+        return Settings(**given)
     except ValidationError as error:
         for fault in error.errors():
             name = "".join(f"REGISTRY_{str(part).upper()}: " for part in fault["loc"])

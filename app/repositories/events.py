@@ -1,11 +1,16 @@
 """Reads of a model's history."""
 
+from collections.abc import AsyncGenerator
+from typing import Final
+
 from app.domain.events import Event
 from app.repositories import cursor as cursors
 from app.repositories.items import event_from_item
 from app.repositories.keys import EVENT, event_key
 from app.repositories.pages import Listed
 from app.storage.table import Table
+
+_READ_AHEAD: Final = 100
 
 
 class Events:
@@ -26,3 +31,14 @@ class Events:
         page = await self._table.query(f"{EVENT}{model}", after=position, limit=limit)
         events = [event_from_item(item) for item in page.items]
         return Listed(events, cursors.encode(scope, str(events[-1].generation)) if page.more and events else None)
+
+    async def walk(self, model: str, *, after: int = 0) -> AsyncGenerator[Event, None]:
+        """All events after a generation, oldest first."""
+        more = True
+        while more:
+            page = await self._table.query(f"{EVENT}{model}", after=after, limit=_READ_AHEAD)
+            for item in page.items:
+                event = event_from_item(item)
+                after = event.generation
+                yield event
+            more = page.more

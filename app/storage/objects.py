@@ -5,10 +5,11 @@ What every driver promises (`tests/contract/test_objects.py` holds it to this):
 - A presigned URL works for one method on one key until `expires_at`, with exactly the `headers` it came with.
 - A PUT by URL stores the declared bytes or nothing: another length, other bytes or a second PUT are refused.
 - A part is stored only with the declared length and checksum; a multipart object appears whole, on completion.
+- What the service itself puts is held against the declared bytes in the same way, and never replaces an object.
 - An object's SHA-256 is known to the store itself, without reading it; a multipart one may only know its parts'.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -135,7 +136,15 @@ class ObjectStore(Protocol):
         """Remove an object; nothing to remove is fine."""
         ...
 
-    def read(self, key: str, *, version_id: str | None = None) -> AsyncIterator[bytes]:
+    async def put(self, key: str, blocks: AsyncIterable[bytes], *, size: int, sha256: Digest) -> None:
+        """Store exactly these bytes, where no object is yet, or nothing: for operators, in constant memory.
+
+        Raises `BodyMismatchError` for other bytes, `ObjectExistsError` where the key is taken (a lost reply may have
+        been this very call's: `head` tells), and whatever `blocks` raises.
+        """
+        ...
+
+    def read(self, key: str, *, version_id: str | None = None) -> AsyncGenerator[bytes, None]:
         """Read an object through, in chunks of at most 1 MiB: for operators, not in requests. Raises `ObjectGone`."""
         ...
 

@@ -10,8 +10,8 @@ from app.operate.policies import Role, Statement, policy
 from app.storage.aws.client import _ACTIONS
 
 STORAGE = Path(__file__).parents[2] / "app" / "storage" / "aws"
-OPERATORS = {"scan", "delete", "list_objects", "list_multiparts"}
-"""Methods of the drivers that no request leads to."""
+OPERATORS = {"scan": Role.MIGRATE, "delete": Role.SWEEP, "list_objects": Role.SWEEP, "list_multiparts": Role.SWEEP}
+"""Methods of the drivers that no request leads to, and the first role that needs them; the later ones do as well."""
 
 TRANSACTION = {"PutItem", "DeleteItem", "ConditionCheckItem"}
 OF_A_VERSION = {"GetObject": "GetObjectVersion", "DeleteObject": "DeleteObjectVersion"}
@@ -58,7 +58,7 @@ def needed(role: Role) -> set[str]:
         setting_up = module.stem.endswith(("_setup", "_probe"))
         for node in ast.walk(ast.parse(module.read_text())):
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                least = Role.INIT if setting_up else Role.SWEEP if node.name in OPERATORS else Role.SERVE
+                least = Role.INIT if setting_up else OPERATORS.get(node.name, Role.SERVE)
                 if list(Role).index(least) <= list(Role).index(role):
                     found |= actions(service, calls(node))
     return found
@@ -90,6 +90,11 @@ def test_a_role_may_do_nothing_else(role: Role) -> None:
 
 def test_the_service_can_neither_remove_bytes_nor_read_the_whole_table() -> None:
     assert not [action for action in granted(Role.SERVE) if "DeleteObject" in action or "Scan" in action]
+
+
+def test_who_migrates_reads_the_whole_table_and_removes_nothing() -> None:
+    assert granted(Role.MIGRATE) - granted(Role.SERVE) == {"dynamodb:Scan"}
+    assert not [action for action in granted(Role.MIGRATE) if "DeleteObject" in action]
 
 
 def test_items_are_written_in_transactions_only() -> None:

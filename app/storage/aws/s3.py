@@ -1,6 +1,6 @@
 """The `ObjectStore` on S3."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
@@ -12,6 +12,7 @@ from app.domain.values import Digest, PresignedUrl
 from app.storage.aws import s3_answers
 from app.storage.aws.client import Resource, code_of
 from app.storage.aws.s3_clients import Credentials, explained, find_credentials, honest_life, open_clients
+from app.storage.aws.s3_writes import Writing
 from app.storage.objects import (
     MultipartGone,
     MultipartRefused,
@@ -178,7 +179,14 @@ class S3Store:
         with suppress(ObjectGone), self._absence():
             await self._client.delete_object(Bucket=self._bucket, Key=key, **_version(version_id))
 
-    async def read(self, key: str, *, version_id: str | None = None) -> AsyncIterator[bytes]:
+    async def put(self, key: str, blocks: AsyncIterable[bytes], *, size: int, sha256: Digest) -> None:
+        """Store exactly these bytes or nothing; `s3_writes` says how. Raises `BodyMismatchError`, `ObjectExistsError`.
+
+        S3 confirms the SHA-256 of the whole, or of each part; parts become an object only if the whole is right.
+        """
+        await Writing(self._client, key, self._resource, size=size, sha256=sha256).write(blocks)
+
+    async def read(self, key: str, *, version_id: str | None = None) -> AsyncGenerator[bytes, None]:
         """Read an object through, in blocks of at most 1 MiB. Raises `ObjectGone`."""
         with self._absence():
             answer = await self._client.get_object(Bucket=self._bucket, Key=key, **_version(version_id))

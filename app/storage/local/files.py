@@ -1,9 +1,10 @@
 """The `ObjectStore` on a folder; its URLs point at the routes of `file_routes.py`."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import BinaryIO, Final, Literal, Self
 from urllib.parse import quote, unquote
 
 from app.domain.values import Digest, PresignedUrl
@@ -129,22 +130,30 @@ class FileStore:
         del version_id
         await in_thread(self._folder.remove, key)
 
-    def read(self, key: str, *, version_id: str | None = None) -> AsyncIterator[bytes]:
+    async def put(self, key: str, blocks: AsyncIterable[bytes], *, size: int, sha256: Digest) -> None:
+        """Store exactly these bytes or nothing. Raises `BodyMismatchError` and `ObjectExistsError`."""
+        await self._uploads.receive(Delivery(key=key, size=size, sha256=sha256), blocks)
+
+    def read(self, key: str, *, version_id: str | None = None) -> AsyncGenerator[bytes, None]:
         """Read an object through, in blocks of 1 MiB. Raises `ObjectGone`."""
         del version_id
         return self.read_slice(key, range(2**63 - 1))
 
     async def read_slice(self, key: str, positions: range) -> AsyncGenerator[bytes, None]:
         """Read these positions of an object, in blocks of 1 MiB. Raises `ObjectGone`."""
-        file = await in_thread(self._folder.open, key)
+        opening = asyncio.ensure_future(in_thread(self._folder.open, key))
         try:
+            file = await asyncio.shield(opening)
             await in_thread(file.seek, positions.start)
             left = len(positions)
             while block := await in_thread(file.read, min(BLOCK, left)):
                 left -= len(block)
                 yield block
         finally:
-            file.close()
+            if opening.done():
+                _close(opening)
+            else:
+                opening.add_done_callback(_close)
 
     def list_objects(self, prefix: str) -> AsyncIterator[StoredObject]:
         """Find every object whose key starts with `prefix`."""
@@ -159,3 +168,9 @@ class FileStore:
         before = datetime.now(UTC) - older_than
         drafts = await in_thread(self._folder.clear, before=before)
         return drafts + await in_thread(self._multiparts.clear, before=before)
+
+
+def _close(opening: asyncio.Future[BinaryIO]) -> None:
+    """Close what a thread has opened, for a reader who may have left meanwhile."""
+    if opening.exception() is None:
+        opening.result().close()

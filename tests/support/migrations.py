@@ -1,0 +1,179 @@
+"""A registry with everything in it that moves or cannot, what a caller is told of it, and moves that are cut short."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from app.lifespan import open_storage
+from app.repositories.versions import Versions
+from app.services.migrator import Migrator
+from app.services.migrator_models import Side
+from app.settings import Settings
+from app.storage.objects import ObjectStore
+from app.storage.table import Item, Key, Table
+from tests.support.api import BASE, Api
+from tests.support.programs import Said, operating
+
+MODEL, SMALL, GONE, BEGUN = "fraud-detector", "churn", "retired", "begun"
+VERSIONS = 30
+PROMOTIONS = 125
+
+
+def local_settings(folder: Path) -> Settings:
+    """A registry in a folder, whatever the environment says."""
+    return Settings(backend="local", auth="none", data_dir=folder, public_url=BASE)
+
+
+def files_of(number: int) -> dict[str, bytes]:
+    """The files of a version; every third has two."""
+    files = {"model.pt": f"weights {number}".encode() * 50}
+    return files | ({"config/config.json": f"{number}".encode()} if number % 3 == 0 else {})
+
+
+async def fill(api: Api) -> None:
+    """More than one page of versions and some pages of events; every kind of state that a model can be in."""
+    for number in range(1, VERSIONS + 1):
+        fields: dict[str, Any] = {"metrics": {"f1": 0.1 * number}, "tags": {"run": str(number)}, "description": "x"}
+        await api.register(MODEL, files_of(number), multipart=number == 7, **fields)
+    for step in range(PROMOTIONS):
+        await api.promote(MODEL, 1 + step % 25, comment=f"step {step}")
+        await api.ask("PUT", f"/{MODEL}/aliases/canary", {"version": 1 + (step + 3) % 25})
+    await api.ask("POST", f"/{MODEL}/rollback", {"expected_production": 25})
+    await api.ask("PATCH", f"/{MODEL}/versions/4", {"metrics": {"f1": None, "auc": 0.75}, "tags": {"run": "other"}})
+    await api.ask("PATCH", f"/{MODEL}", {"description": "finds fraud", "tags": {"team": "risk"}})
+    for number in (28, 30):
+        await api.ask("DELETE", f"/{MODEL}/versions/{number}", status=204)
+    await api.upload(await api.begin(MODEL, files_of(31)), files_of(31))
+    for _ in range(3):
+        await api.register(SMALL)
+    await api.promote(SMALL, 2)
+    await api.register(GONE)
+    await api.ask("DELETE", f"/{GONE}", status=204)
+    await api.begin(BEGUN, {"model.pt": b"never sent"})
+
+
+async def told(api: Api, model: str) -> Any:
+    """All that a caller is told of a model, but where its bytes lie."""
+    versions = {version["version"]: version async for version in api.walk(f"/{model}/versions")}
+    for version in versions.values():
+        version.pop("s3_path")
+    return {
+        "model": await api.model(model),
+        "versions": versions,
+        "events": await api.events(model),
+        "files": {number: await api.fetch(model, str(number)) for number in versions},
+        "refs": {ref: (await api.download(model, ref))["version"] for ref in await _refs(api, model)},
+    }
+
+
+async def _refs(api: Api, model: str) -> list[str]:
+    head = await api.model(model)
+    production = ["production"] if head["production_version"] else []
+    return [*head["aliases"], *production, "latest"]
+
+
+async def names(api: Api) -> list[str]:
+    return [model["model"] async for model in api.walk("")]
+
+
+async def trash_of(table: Table, model: str) -> list[Any]:
+    """The deleted versions, but for where their bytes lie."""
+    return [
+        replace(
+            trashed,
+            version=replace(
+                trashed.version,
+                s3_path="",
+                artifacts=tuple(replace(artifact, version_id=None) for artifact in trashed.version.artifacts),
+            ),
+        )
+        async for trashed in Versions(table).walk_trash(model)
+    ]
+
+
+async def everything(table: Table) -> dict[Key, Item]:
+    """Every item of a table."""
+    found: dict[Key, Item] = {}
+    after, more = None, True
+    while more:
+        page = await table.scan(after=after, limit=500)
+        for item in page.items:
+            after = Key(item["model_name"], int(item["version"]))
+            found[after] = item
+        more = page.more
+    return found
+
+
+async def moving(variables: dict[str, str], source: str | Path, destination: str | Path, *options: str) -> Said:
+    """Run `migrate`; a path is a local folder."""
+    places = [f"local:{place}" if isinstance(place, Path) else place for place in (source, destination)]
+    return await operating(variables, "migrate", "--from", places[0], "--to", places[1], *options)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two registries that are open, for moves in this process."""
+
+    source: tuple[Table, ObjectStore]
+    destination: tuple[Table, ObjectStore]
+
+    async def move(self) -> list[str]:
+        migrator = Migrator(Side(*self.source), Side(*self.destination), dry_run=False)
+        return [sentence async for sentence in migrator.migrate()]
+
+
+@asynccontextmanager
+async def opened(source: Settings, destination: Settings) -> AsyncIterator[Pair]:
+    async with open_storage(source) as here, open_storage(destination) as there:
+        yield Pair(here, there)
+
+
+class KilledError(BaseException):
+    """The process ended here."""
+
+
+@contextmanager
+def killed_at(write: int, table: Table, store: ObjectStore, *, reached: bool) -> Iterator[Sequence[str]]:
+    """End the process at the n-th write to a registry, before or after that write has `reached` it.
+
+    Yields the names of the writes that came from above. Nothing gets through after the end.
+    """
+    met: list[str] = []
+
+    def counting(name: str, call: Any) -> Any:
+        async def counted(*arguments: Any, **options: Any) -> Any:
+            met.append(name)
+            number = len(met)
+            if number > write:
+                await asyncio.Event().wait()
+            if number == write and not reached:
+                raise KilledError
+            answer = await call(*arguments, **options)
+            if number == write:
+                raise KilledError
+            return answer
+
+        return counted
+
+    with (
+        mock.patch.object(table, "transact", counting("transact", table.transact)),
+        mock.patch.object(store, "put", counting("put", store.put)),
+    ):
+        yield met
+
+
+async def kill_somewhen(process: asyncio.subprocess.Process, *, within: tuple[float, float]) -> bool:
+    """Send SIGKILL at a random instant; tell whether the process was still at work."""
+    try:
+        async with asyncio.timeout(random.uniform(*within)):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        return True
+    return False
