@@ -2,16 +2,21 @@
 
 import typer
 
-from app.operate.commands import commands
+from app.cli.commands import commands as client_commands
+from app.cli.options import read_options
+from app.cli.program import Program
+from app.operate.commands import commands as operator_commands
 
 program = typer.Typer(
     name="model-registry",
     help="A model registry: one production version per model, at every instant.",
+    cls=Program,
+    callback=read_options,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
-program.add_typer(commands)
+program.add_typer(client_commands)
+program.add_typer(operator_commands)
 
 if __name__ == "__main__":
     program()

@@ -6,10 +6,10 @@ import zipfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
-from app.client.errors import LocalFileError
-from app.client.local_files import LocalFile
+from app.client.errors import ChangedFileError, LocalFileError
+from app.client.local_files import LocalFile, is_unchanged
 from app.client.locks import locked
 from app.client.transfers import Transfers
 from app.client.unfinished import state_folder
@@ -25,7 +25,7 @@ _READABLE: Final = 0o644 << 16
 async def zipped(source: Path, files: Sequence[LocalFile], transfers: Transfers) -> AsyncIterator[Path]:
     """Bundle files of the folder `source` into `<name of the folder>.zip`, which is gone when the block ends.
 
-    Stored, not compressed: weights hardly shrink. Raises `LocalFileError`.
+    Stored, not compressed: weights hardly shrink. Raises `LocalFileError` and `ChangedFileError`.
     """
     resolved = await transfers.in_thread(source.resolve)
     folder = state_folder() / "archives" / hashlib.sha256(str(resolved).encode()).hexdigest()
@@ -33,9 +33,11 @@ async def zipped(source: Path, files: Sequence[LocalFile], transfers: Transfers)
         await transfers.in_thread(folder.mkdir, parents=True, exist_ok=True)
         async with locked(folder.with_suffix(".lock")):
             archive = folder / f"{resolved.name}.zip"
-            await transfers.in_thread(_write, archive, files)
-            yield archive
-            shutil.rmtree(folder, ignore_errors=True)
+            try:
+                await transfers.in_thread(_write, archive, files)
+                yield archive
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
     except OSError as error:
         raise LocalFileError(folder, f"cannot hold the archive: {error.strerror}.") from error
 
@@ -46,5 +48,14 @@ def _write(archive: Path, files: Sequence[LocalFile]) -> None:
             entry = zipfile.ZipInfo(file.path, _LONG_AGO)
             entry.external_attr = _READABLE
             entry.file_size = file.size
-            with file.source.open("rb") as content, bundle.open(entry, "w") as target:
+            with _opened(file) as content, bundle.open(entry, "w") as target:
                 shutil.copyfileobj(content, target, _BLOCK)
+            if not is_unchanged(file):
+                raise ChangedFileError(file.path)
+
+
+def _opened(file: LocalFile) -> BinaryIO:
+    try:
+        return file.source.open("rb")
+    except OSError as error:
+        raise LocalFileError(file.source, f"cannot be read: {error.strerror}.") from error

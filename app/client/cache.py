@@ -12,7 +12,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
-from app.client.local_files import digest_of
+from app.client.errors import LocalFileError
+from app.client.local_files import NO_ROOM, digest_of
 from app.client.locks import locked
 from app.client.transfers import Transfers
 
@@ -32,34 +33,59 @@ class Cache:
         """Put the file with this digest at `target`, by `fetch` into the cache first if it is not there.
 
         Returns whether it was there. What is there is read through before it is used: a damaged file is fetched again.
-        May raise `OSError`, and what `fetch` raises.
+        Raises `LocalFileError` for the cache, `OSError` for `target`, and what `fetch` raises.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
         kept = self._folder / sha256
-        was_there = await transfers.in_thread(_is_whole, kept, sha256)
-        if not was_there:
-            async with locked(self._folder / f"{sha256}.lock") as waited:
-                was_there = waited and await transfers.in_thread(_is_whole, kept, sha256)
-                if not was_there:
-                    await fetch(kept)
-                    kept.chmod(0o444)
+        try:
+            was_there = await transfers.in_thread(_is_whole, kept) or await self._has_filled(kept, fetch, transfers)
+        except OSError as error:
+            raise LocalFileError(self._folder, f"cannot be used as a cache: {error.strerror}.") from error
         await transfers.in_thread(_share, kept, target)
         return was_there
 
+    async def _has_filled(self, kept: Path, fetch: Callable[[Path], Awaitable[None]], transfers: Transfers) -> bool:
+        """Fetch a file, or wait for the one who does; whether there was one."""
+        await transfers.in_thread(self._folder.mkdir, parents=True, exist_ok=True)
+        async with locked(kept.with_name(f"{kept.name}.lock")):
+            if await transfers.in_thread(_is_whole, kept):
+                return True
+            try:
+                await fetch(kept)
+            except OSError as error:
+                if error.errno in NO_ROOM:
+                    _clear(kept)
+                raise
+            await transfers.in_thread(kept.chmod, 0o444)
+            return False
 
-def _is_whole(kept: Path, sha256: str) -> bool:
-    return kept.exists() and digest_of(kept) == sha256
+
+def _is_whole(kept: Path) -> bool:
+    return kept.exists() and digest_of(kept) == kept.name
+
+
+def _clear(kept: Path) -> None:
+    """Leave nothing on a disk that is full."""
+    for partial in kept.parent.glob(f"{kept.name}.partial*"):
+        partial.unlink(missing_ok=True)
 
 
 def _share(kept: Path, target: Path) -> None:
     """Put the bytes at `target`: sharing them if the file system can, else as another name, else copied."""
-    target.unlink(missing_ok=True)
-    if _reflinked(kept, target):
-        return
-    try:
-        target.hardlink_to(kept)
-    except OSError:
-        shutil.copyfile(kept, target)
+    draft = target.with_name(f"{target.name}.shared")
+    for left_behind in (draft, target):
+        left_behind.unlink(missing_ok=True)
+    if not _reflinked(kept, draft):
+        try:
+            draft.hardlink_to(kept)
+        except OSError:
+            _copy(kept, draft)
+    draft.replace(target)
+
+
+def _copy(kept: Path, draft: Path) -> None:
+    shutil.copyfile(kept, draft)
+    with draft.open("rb") as copied:
+        os.fsync(copied)
 
 
 def _reflinked(kept: Path, target: Path) -> bool:

@@ -11,7 +11,7 @@ from app.client.cache import Cache
 from app.client.errors import UnreachableError
 from app.client.fetching import Downloaded, Fetching
 from app.client.progress import Progress
-from app.client.registering import Registering, Source
+from app.client.registering import Key, Registering, Source
 from app.client.requests import alias_name, checked, model_name, ref
 from app.client.service import Service
 from app.domain.errors import ModelNotFoundError, VersionNotFoundError
@@ -83,11 +83,13 @@ class RegistryClient:
         exclude: Sequence[str] = (),
         as_zip: bool = False,
         idempotency_key: str | None = None,
+        idempotency_scope: str | None = None,
     ) -> VersionResponse:
         """Register a file, or every file of a folder, as the next version of a model, and return that version.
 
         Killed and called again with the same arguments, it goes on with what has arrived. After it has returned, the
-        same call registers another version; with an `idempotency_key` it returns the same one for 24 hours.
+        same call registers another version; with an `idempotency_key` it returns the same one for 24 hours. A key is
+        for one registration; within an `idempotency_scope`, other files or metadata get a key of their own.
         Also raises `LocalFileError`, `ChangedFileError`, `TransferRefusedError`.
         """
         metadata: dict[str, Any] = {
@@ -99,7 +101,7 @@ class RegistryClient:
         return await self._registering.register(
             model_name(model),
             Source(path=Path(source), include=include, exclude=exclude, as_zip=as_zip),
-            idempotency_key,
+            Key(literal=idempotency_key, scope=idempotency_scope),
             metadata={name: value for name, value in metadata.items() if value},
         )
 
@@ -185,15 +187,18 @@ class RegistryClient:
         expected_production: int | Unset | None = UNSET,
         only_newer: bool = False,
         comment: str | None = None,
+        idempotency_key: str | None = None,
     ) -> VersionResponse:
         """Move a version to a stage; the version that was production is archived in the same step.
 
         With `expected_production` (`None` for no version) nothing happens unless that one is production now:
         `ProductionChangedError` names the holder. `only_newer` refuses a lower number with `NotNewerError`.
+        With an `idempotency_key` a repeat within 24 hours does not undo what came after the first.
         """
         fence = _given(expected_production=expected_production)
         body = checked(SetStage, stage=stage, comment=comment, only_newer=only_newer, **fence)
-        return await self._service.change(VersionResponse, "PUT", *_version(model, version), "stage", body=body)
+        where = (*_version(model, version), "stage")
+        return await self._service.change(VersionResponse, "PUT", *where, body=body, key=idempotency_key)
 
     async def rollback(
         self, model: str, *, expected_production: int | Unset | None = UNSET, comment: str | None = None

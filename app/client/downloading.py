@@ -41,75 +41,59 @@ class Downloading:
     async def _fetch(self, artifact: DownloadArtifactResponse, partial: PartialFile, target: Path) -> None:
         resumed = partial.arrived
         self._transfers.report(artifact.path, resumed)
-        try:
-            received = await self._complete(artifact, partial)
-        except AnotherObjectError:
-            received = ""
-        if resumed and not _is_right(artifact, received):
+        received = await self._complete(artifact, partial, target)
+        if not _is_right(artifact, received) and (resumed or received is None):
             self._transfers.report(artifact.path, -partial.arrived)
             partial.start_again()
-            received = await self._complete(artifact, partial)
+            received = await self._complete(artifact, partial, target)
         if not _is_right(artifact, received):
             self._transfers.report(artifact.path, -partial.arrived)
             partial.discard()
-            raise DamagedDownloadError(artifact.path, expected=str(artifact.sha256), received=received)
-        await self._transfers.in_thread(partial.finish, target)
+            raise DamagedDownloadError(artifact.path, expected=str(artifact.sha256), received=received or "")
 
-    async def _complete(self, artifact: DownloadArtifactResponse, partial: PartialFile) -> str:
-        """Fetch what is missing, and return the digest of the whole. Raises `AnotherObjectError` when all is quiet."""
-        changed: list[AnotherObjectError] = []
-        whole: list[NoRangesError] = []
+    async def _complete(self, artifact: DownloadArtifactResponse, partial: PartialFile, target: Path) -> str | None:
+        """Fetch what is missing, move the whole to `target` if it is right, and return its digest.
 
-        async def fetch_range(positions: range) -> None:
+        `None` if it turns out to be another object.
+        """
+        obstacles: list[Exception] = []
+
+        async def fetch(positions: range, *, whole: bool = False) -> None:
             try:
-                await self._fetch_range(artifact, partial, positions)
-            except AnotherObjectError as error:
-                changed.append(error)
-            except NoRangesError as error:
-                whole.append(error)
+                await self._fetch_run(artifact, partial, positions, whole=whole)
+            except (AnotherObjectError, NoRangesError) as obstacle:
+                obstacles.append(obstacle)
 
-        await in_parallel(fetch_range, partial.missing(at_most=_RANGE), jobs=self._transfers.jobs)
-        if whole:
-            await self._fetch_whole(artifact, partial)
-        if changed:
-            raise changed[0]
-        return await self._transfers.in_thread(partial.sha256)
+        await in_parallel(fetch, partial.missing(at_most=_RANGE), jobs=self._transfers.jobs)
+        if any(isinstance(obstacle, NoRangesError) for obstacle in obstacles):
+            await fetch(range(partial.size), whole=True)
+        if any(isinstance(obstacle, AnotherObjectError) for obstacle in obstacles):
+            return None
+        return await self._transfers.in_thread(_conclude, artifact, partial, target)
 
-    async def _fetch_range(self, artifact: DownloadArtifactResponse, partial: PartialFile, positions: range) -> None:
-        patience = Patience(artifact.path)
-        while positions:
-            signed = await self._url(artifact.path)
-            try:
-                await self._transfers.in_thread(self._receive, signed, partial, positions)
-            except AttemptFailedError as failure:
-                if len(partial.rest_of(positions)) < len(positions):
-                    patience.came_further()
-                await self._recover(artifact, failure, patience)
-            positions = partial.rest_of(positions)
-
-    async def _fetch_whole(self, artifact: DownloadArtifactResponse, partial: PartialFile) -> None:
-        """Fetch everything in one go, from storage that cannot do better; real S3 can."""
-        patience = Patience(artifact.path)
-        while partial.missing(at_most=partial.size):
-            signed = await self._url(artifact.path)
-            try:
-                await self._transfers.in_thread(self._receive, signed, partial, range(partial.size))
-            except AttemptFailedError as failure:
-                await self._recover(artifact, failure, patience)
-
-    async def _recover(
-        self, artifact: DownloadArtifactResponse, failure: AttemptFailedError, patience: Patience
+    async def _fetch_run(
+        self, artifact: DownloadArtifactResponse, partial: PartialFile, positions: range, *, whole: bool
     ) -> None:
-        if isinstance(failure, UrlRefusedError):
-            self._urls.pop(artifact.path, None)
-        await patience.after(failure)
+        """Fetch a run of blocks; in one go with all others if `whole`, from storage that can do no better. S3 can."""
+        patience = Patience(artifact.path)
+        while left := partial.rest_of(positions):
+            signed = await self._url(artifact.path)
+            try:
+                await self._transfers.in_thread(self._receive, signed, partial, range(partial.size) if whole else left)
+            except AttemptFailedError as failure:
+                if len(partial.rest_of(left)) < len(left):
+                    patience.came_further()
+                if isinstance(failure, UrlRefusedError):
+                    self._drop(signed)
+                await patience.after(failure)
 
     def _receive(self, signed: DownloadArtifactResponse, partial: PartialFile, positions: range) -> None:
         at, block = positions.start, bytearray()
-        asked = None if positions == range(partial.size) else positions
-        for etag, chunk in self._transfers.storage.get(signed.path, signed, asked, partial.etag):
+        for etag, chunk in self._transfers.storage.get(signed.path, signed, positions, partial.size, partial.etag):
             partial.note_etag(etag)
             block += chunk
+            if at + len(block) > positions.stop:
+                raise AnotherObjectError
             while len(block) >= BLOCK or (block and at + len(block) == positions.stop):
                 ready = block[:BLOCK]
                 del block[:BLOCK]
@@ -117,6 +101,10 @@ class Downloading:
                 at += len(ready)
         if at != positions.stop:
             raise AttemptFailedError("fewer bytes came than were announced")
+
+    def _drop(self, refused: DownloadArtifactResponse) -> None:
+        if self._urls.get(refused.path) is refused:
+            del self._urls[refused.path]
 
     async def _url(self, path: str) -> DownloadArtifactResponse:
         signed = self._urls.get(path)
@@ -132,8 +120,15 @@ def _by_path(version: DownloadResponse) -> dict[str, DownloadArtifactResponse]:
     return {artifact.path: artifact for artifact in version.artifacts}
 
 
-def _is_right(artifact: DownloadArtifactResponse, received: str) -> bool:
-    return bool(received) and artifact.sha256 in {None, received}
+def _conclude(artifact: DownloadArtifactResponse, partial: PartialFile, target: Path) -> str:
+    received = partial.sha256()
+    if _is_right(artifact, received):
+        partial.finish(target)
+    return received
+
+
+def _is_right(artifact: DownloadArtifactResponse, received: str | None) -> bool:
+    return received is not None and artifact.sha256 in {None, received}
 
 
 def _vanished(path: str) -> DownloadArtifactResponse:

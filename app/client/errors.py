@@ -12,9 +12,11 @@ RegistryError
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from app.domain import errors
 from app.domain.errors import IntegrityError, RegistryError
@@ -45,6 +47,11 @@ class UnreachableError(RegistryError):
 @dataclass(eq=False)
 class NotARegistryError(UnreachableError):
     """Something answers, and it is not a model registry."""
+
+    @classmethod
+    def code(cls) -> str:
+        """Two capitals in a row are two words."""
+        return "not_a_registry"
 
     def __str__(self) -> str:
         return f"{self.url} does not answer like a model registry: {self.reason}. Check --url or REGISTRY_URL."
@@ -85,15 +92,16 @@ class ChangedFileError(IntegrityError):
 
 @dataclass(eq=False)
 class DamagedDownloadError(IntegrityError):
-    """Other bytes came than the version holds; they were removed."""
+    """Other bytes came than the version holds; they were removed. `received` is empty if their number tells."""
 
     path: str
     expected: str
     received: str
 
     def __str__(self) -> str:
+        found = f"have SHA-256 {self.received}, not {self.expected} as" if self.received else "are not those"
         return (
-            f"The bytes that came for '{self.path}' have SHA-256 {self.received}, not {self.expected} as registered."
+            f"The bytes that came for '{self.path}' {found} registered."
             " They were removed; something between storage and this machine alters them, or storage is damaged."
         )
 
@@ -123,9 +131,13 @@ def code_of(error: RegistryError) -> str:
 
 
 def _rebuilt(problem: Mapping[str, Any]) -> RegistryError | None:
+    """The error, if the problem has its fields, and they make a sentence."""
     known = _BY_CODE.get(str(problem.get("code")))
     if known is None:
         return None
-    given = {"reason": problem.get("detail"), **problem}
-    names = [field.name for field in fields(known)]
-    return known(**{name: given[name] for name in names}) if all(name in given for name in names) else None
+    try:
+        error = TypeAdapter(known).validate_python({"reason": problem.get("detail"), **problem})
+        str(error)
+    except (ValidationError, LookupError):
+        return None
+    return error

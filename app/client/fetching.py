@@ -3,7 +3,7 @@
 import errno
 import hashlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
@@ -20,10 +20,11 @@ from app.client.progress import Progress, Step
 from app.client.service import Service
 from app.client.transfers import Transfers
 from app.domain.errors import ArtifactNotFoundError, InvalidRequestError
-from app.domain.values import check_artifact_path, check_distinct_paths
+from app.domain.values import Digest, check_artifact_path, check_distinct_paths
 from app.schemas.downloads import DownloadArtifactResponse, DownloadResponse
 
-_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_STAT_BLOCK: Final = 512
+"""The unit of `st_blocks`, whatever the file system's own is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,16 +64,18 @@ class Fetching:
         async with Transfers(jobs=self._jobs, report=self._progress.move) as transfers:
             try:
                 place.check()
-                if if_changed and await transfers.in_thread(place.holds):
+                was_begun = place.is_begun()
+                if if_changed and not was_begun and await transfers.in_thread(place.holds):
                     return done(changed=False)
                 await transfers.in_thread(dest.mkdir, parents=True, exist_ok=True)
                 async with locked(place.lock) as waited:
-                    if not (waited and await transfers.in_thread(place.holds)):
+                    if (if_changed or waited or was_begun) and await transfers.in_thread(place.holds):
+                        place.clear()
+                        return done(changed=waited)
+                    with place.cleared_when_full():
                         await self._fill(place, version, chosen, transfers)
                 return done(changed=True)
             except OSError as error:
-                if error.errno in _NO_ROOM:
-                    place.clear()
                 raise LocalFileError(dest, f"cannot be written to: {error.strerror}.") from error
 
     async def _fill(
@@ -86,26 +89,41 @@ class Fetching:
         self._progress.begin(Step.DOWNLOADING, {artifact.path: artifact.size or 0 for artifact in chosen})
         downloading = Downloading(self._service, transfers, version)
         files = {artifact.path: place.partial / _name(artifact) for artifact in chosen}
+        if self._cache is None:
+            _check_room(place.partial, [(files[artifact.path], artifact.size or 0) for artifact in chosen])
+
+        there = await transfers.in_thread(_existing, files.values())
 
         async def provide(artifact: DownloadArtifactResponse) -> None:
             target = files[artifact.path]
-            fetch = partial(downloading.fetch, artifact)
-            if self._cache is None or artifact.sha256 is None:
-                if not target.exists():
-                    _check_room(place.dest, artifact.size or 0)
-                    await fetch(target)
-            elif await self._cache.provide(artifact.sha256, target, fetch, transfers):
+            if target in there or await self._is_cached(artifact, target, downloading, transfers):
                 self._progress.move(artifact.path, artifact.size or 0)
 
         await in_parallel(provide, chosen, jobs=self._jobs)
         await transfers.in_thread(place.put, files)
 
+    async def _is_cached(
+        self, artifact: DownloadArtifactResponse, target: Path, downloading: Downloading, transfers: Transfers
+    ) -> bool:
+        """Put an artifact at `target`; whether it was in the cache, and nothing was fetched."""
+        fetch = partial(downloading.fetch, artifact)
+        if self._cache is not None and artifact.sha256 is not None:
+            return await self._cache.provide(artifact.sha256, target, fetch, transfers)
+        await fetch(target)
+        return False
+
+
+def _existing(files: Iterable[Path]) -> set[Path]:
+    return {file for file in files if file.exists()}
+
 
 def _choose(version: DownloadResponse, patterns: Sequence[str]) -> list[DownloadArtifactResponse]:
-    """The artifacts that any of the patterns matches, or all; their paths are held against the rules once more."""
+    """The artifacts that any of the patterns matches, or all; paths and digests, which name files here, are checked."""
     try:
         for artifact in version.artifacts:
             check_artifact_path(artifact.path)
+            if artifact.sha256 is not None:
+                Digest(artifact.sha256)
         check_distinct_paths(artifact.path for artifact in version.artifacts)
     except ValueError as error:
         raise InvalidRequestError([{"location": "artifacts", "message": str(error)}]) from None
@@ -121,7 +139,14 @@ def _name(artifact: DownloadArtifactResponse) -> str:
     return hashlib.sha256(f"{artifact.path}\n{artifact.size}\n{artifact.sha256}".encode()).hexdigest()
 
 
-def _check_room(folder: Path, size: int) -> None:
+def _check_room(folder: Path, files: Sequence[tuple[Path, int]]) -> None:
+    needed = sum(max(0, size - _held(file)) for file, size in files)
     free = shutil.disk_usage(folder).free
-    if size > free:
-        raise OSError(errno.ENOSPC, f"{size} bytes are needed and {free} are free")
+    if needed > free:
+        raise OSError(errno.ENOSPC, f"{needed} bytes are needed and {free} are free")
+
+
+def _held(file: Path) -> int:
+    """Bytes on disk of what has arrived of a file."""
+    candidates = (file, file.with_name(f"{file.name}.partial"))
+    return sum(each.stat().st_blocks for each in candidates if each.exists()) * _STAT_BLOCK

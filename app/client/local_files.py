@@ -1,11 +1,13 @@
 """The files that are to be registered: which they are, and their digests."""
 
+import errno
 import hashlib
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from io import FileIO
 from pathlib import Path
 from typing import Final
 
@@ -13,9 +15,13 @@ from app.client.errors import ChangedFileError, LocalFileError
 from app.domain.uploads import plan_parts
 from app.domain.values import check_artifact_path, check_distinct_paths
 
-_BLOCK: Final = 1024 * 1024
+MARK: Final = ".model-registry.json"
+"""Lies in a downloaded folder and says whose files these are; it is never registered itself."""
 
-_WORTH_A_THREAD: Final = 32 * _BLOCK
+NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""What a full disk says."""
+
+_BLOCK: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,13 +51,11 @@ def find_files(source: Path, *, include: Sequence[str] = (), exclude: Sequence[s
     slashes too. Raises `LocalFileError` for what is missing, empty, or neither file nor folder; symbolic links inside
     a folder are refused.
     """
-    if not source.exists():
-        raise LocalFileError(source, "does not exist. Give the path of a file or a folder.")
-    if not source.is_dir():
+    if not _is_folder(source):
         return [_file(source.name, source.resolve())]
 
     def wanted(path: str) -> bool:
-        return (not include or _matches(path, include)) and not _matches(path, exclude)
+        return path != MARK and (not include or _matches(path, include)) and not _matches(path, exclude)
 
     found = [_file(path, entry) for path, entry in _walk(source, source) if wanted(path)]
     if not found:
@@ -74,31 +78,36 @@ def hash_file(
     Raises `LocalFileError`, and `ChangedFileError` if the file is not what it was when it was found.
     """
     part_size = part_size or plan_parts("", max(1, file.size)).part_size
-    whole = hashlib.sha256()
-    parts: list[str] = []
-    part, left = hashlib.sha256(), part_size
     try:
         with file.source.open("rb", buffering=0) as opened:
-            while block := opened.read(min(_BLOCK, left)):
-                if file.size > _WORTH_A_THREAD:
-                    other = beside.submit(part.update, block)
-                    whole.update(block)
-                    other.result()
-                else:
-                    part.update(block)
-                    whole.update(block)
-                left -= len(block)
-                if left == 0:
-                    parts.append(part.hexdigest())
-                    part, left = hashlib.sha256(), part_size
-                report(len(block))
-            if left < part_size:
-                parts.append(part.hexdigest())
+            sha256, parts = _digests(opened, part_size, beside if file.size > part_size else None, report)
     except OSError as error:
         raise LocalFileError(file.source, f"cannot be read: {error.strerror}.") from error
     if not is_unchanged(file):
         raise ChangedFileError(file.path)
-    return HashedFile(file=file, sha256=whole.hexdigest(), part_size=part_size, parts=parts)
+    return HashedFile(file=file, sha256=sha256, part_size=part_size, parts=parts or [sha256])
+
+
+def _digests(
+    opened: FileIO, part_size: int, beside: Executor | None, report: Callable[[int], None]
+) -> tuple[str, list[str]]:
+    """The digest of a file; and those of its parts, `beside` it, if it has several."""
+    whole, part = hashlib.sha256(), hashlib.sha256()
+    parts: list[str] = []
+    left = part_size
+    while block := opened.read(min(_BLOCK, left)):
+        other = beside.submit(part.update, block) if beside else None
+        whole.update(block)
+        left -= len(block)
+        if other:
+            other.result()
+        if beside and left == 0:
+            parts.append(part.hexdigest())
+            part, left = hashlib.sha256(), part_size
+        report(len(block))
+    if beside and left < part_size:
+        parts.append(part.hexdigest())
+    return whole.hexdigest(), parts
 
 
 def is_unchanged(file: LocalFile) -> bool:
@@ -108,6 +117,15 @@ def is_unchanged(file: LocalFile) -> bool:
     except OSError:
         return False
     return (status.st_size, status.st_mtime_ns) == (file.size, file.changed_ns)
+
+
+def _is_folder(source: Path) -> bool:
+    try:
+        return stat.S_ISDIR(source.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        raise LocalFileError(source, "does not exist. Give the path of a file or a folder.") from None
+    except OSError as error:
+        raise LocalFileError(source, f"cannot be read: {error.strerror}.") from error
 
 
 def _walk(folder: Path, root: Path) -> Iterator[tuple[str, Path]]:

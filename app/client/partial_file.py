@@ -71,15 +71,19 @@ class PartialFile:
             os.pwrite(self._journal, etag.encode()[:_ETAG_BYTES].ljust(_ETAG_BYTES), 0)
 
     def write(self, start: int, block: bytes | bytearray) -> int:
-        """Keep the block that begins at `start`, which must be whole. Returns how many bytes were not there before."""
+        """Keep the block that begins at `start`, which must be whole. Returns how many bytes were not there before.
+
+        A block that is there stays as it is: it may be in the digest already.
+        """
         index = start // BLOCK
+        if self._there[index]:
+            return 0
         _write_all(self._file, block, start)
         os.pwrite(self._journal, b"\1", _ETAG_BYTES + index)
         with self._lock:
-            is_new = not self._there[index]
             self._there[index] = 1
         self._hash(index, block)
-        return len(block) if is_new else 0
+        return len(block)
 
     def sha256(self) -> str:
         """The digest of all bytes, once they are there; most of it was computed as they came."""
@@ -115,13 +119,14 @@ class PartialFile:
         self._journal_path.unlink(missing_ok=True)
 
     def _begin(self) -> None:
-        kept = os.pread(self._journal, _ETAG_BYTES + self._count + 1, 0)
-        if len(kept) > _ETAG_BYTES + self._count or os.fstat(self._file).st_size > self.size:
+        length = _ETAG_BYTES + self._count
+        if os.fstat(self._journal).st_size != length or os.fstat(self._file).st_size > self.size:
             os.ftruncate(self._file, 0)
             os.ftruncate(self._journal, 0)
-            kept = b""
+            os.ftruncate(self._journal, length)
+        kept = os.pread(self._journal, length, 0)
         self._etag = kept[:_ETAG_BYTES].decode("latin-1").strip(" \0")
-        self._there = bytearray(kept[_ETAG_BYTES:].ljust(self._count, b"\0"))
+        self._there = bytearray(kept[_ETAG_BYTES:])
         self._whole = hashlib.sha256()
         self._hashed = 0
         self._hashing = False

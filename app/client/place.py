@@ -12,16 +12,14 @@ import ctypes
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from app.client.errors import LocalFileError
-from app.client.local_files import digest_of
+from app.client.local_files import MARK, NO_ROOM, digest_of
 from app.schemas.downloads import DownloadArtifactResponse, DownloadResponse
-
-MARK: Final = ".model-registry.json"
 
 _AT_FDCWD: Final = -100
 _RENAME_EXCHANGE: Final = 2
@@ -34,7 +32,7 @@ class Place:
         self._version = version
         self._chosen = chosen
         only = version.artifacts[0].path
-        self._is_file = len(version.artifacts) == 1 and "/" not in only
+        self._is_file = len(version.artifacts) == 1 and "/" not in only and not only.startswith(f".{version.model}.")
         self.dest = dest
         self.path = dest / (only if self._is_file else version.model)
         self.partial = dest / f".{version.model}.partial"
@@ -49,31 +47,49 @@ class Place:
         if not self._is_file and os.path.lexists(self.path) and not self._is_ours():
             raise LocalFileError(self.path, "was not put there by a download. Move it away or choose another folder.")
 
+    def is_begun(self) -> bool:
+        """Whether a download is under way, or was cut short."""
+        return self.partial.exists() or self.lock.exists()
+
     def holds(self) -> bool:
         """Whether what is there is exactly this version, by size and SHA-256 of every file."""
-        if not self._is_file and self._present() != {artifact.path for artifact in self._chosen}:
-            return False
-        return all(self._is_there(artifact) for artifact in self._chosen)
+        chosen = {artifact.path for artifact in self._chosen}
+        with suppress(FileNotFoundError):
+            there = self._is_file or self._present() - {MARK} == chosen - {MARK}
+            return there and all(self._is_there(artifact) for artifact in self._chosen)
+        return False
 
     def put(self, files: Mapping[str, Path]) -> None:
-        """Make the files appear, all at once; they lie in `partial`, by artifact path, and are moved from there."""
+        """Make the files appear, all at once; they lie in `partial`, by artifact path, and stay there until then."""
         if self._is_file:
             (file,) = files.values()
             file.replace(self.path)
         else:
-            tree = self.partial / "tree"
-            shutil.rmtree(tree, ignore_errors=True)
+            tree, replaced = self.partial / "tree", self.partial / "replaced"
+            for left_behind in (tree, replaced):
+                shutil.rmtree(left_behind, ignore_errors=True)
             for path, file in files.items():
                 target = tree / path
                 target.parent.mkdir(parents=True, exist_ok=True)
-                file.replace(target)
+                _link(file, target)
             mark = {"model": self._version.model, "version": self._version.version, "commit": self._version.commit}
             if MARK not in files:
                 (tree / MARK).write_text(f"{json.dumps(mark)}\n")
+            _sync(tree / MARK)
             _sync_tree(tree)
-            _swap(tree, self.path, aside=self.partial / "replaced")
+            _swap(tree, self.path, aside=replaced)
         _sync(self.dest)
         self.clear()
+
+    @contextmanager
+    def cleared_when_full(self) -> Iterator[None]:
+        """Leave nothing on a disk that fills up meanwhile."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno in NO_ROOM:
+                self.clear()
+            raise
 
     def clear(self) -> None:
         """Remove what has arrived so far."""
@@ -91,7 +107,7 @@ class Place:
 
     def _present(self) -> set[str]:
         found = (entry for entry in self.path.rglob("*") if not entry.is_dir() or entry.is_symlink())
-        return {entry.relative_to(self.path).as_posix() for entry in found} - {MARK}
+        return {entry.relative_to(self.path).as_posix() for entry in found}
 
     def _is_there(self, artifact: DownloadArtifactResponse) -> bool:
         file = self.path if self._is_file else self.path / artifact.path
@@ -99,6 +115,14 @@ class Place:
             if file.is_file() and not file.is_symlink() and file.stat().st_size == artifact.size:
                 return artifact.sha256 is None or digest_of(file) == artifact.sha256
         return False
+
+
+def _link(file: Path, target: Path) -> None:
+    """Give a file another name; where the file system cannot, only that one."""
+    try:
+        target.hardlink_to(file)
+    except OSError:
+        file.replace(target)
 
 
 def _swap(tree: Path, target: Path, *, aside: Path) -> None:
@@ -126,8 +150,8 @@ def _sync_tree(folder: Path) -> None:
         _sync(Path(parent))
 
 
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -1,5 +1,6 @@
 """From files on this machine to a complete version."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.client.archives import zipped
+from app.client.errors import NotARegistryError
 from app.client.in_parallel import in_parallel
 from app.client.local_files import HashedFile, LocalFile, find_files, hash_file
 from app.client.progress import Progress, Step
@@ -16,7 +18,8 @@ from app.client.transfers import Transfers
 from app.client.unfinished import Unfinished
 from app.client.uploading import Uploading
 from app.domain.errors import UploadIncompleteError, UploadNotFoundError
-from app.schemas.uploads import CreateUpload, UploadResponse
+from app.domain.uploads import MAX_PART_SIZE
+from app.schemas.uploads import CreateUpload, UploadArtifactResponse, UploadResponse
 from app.schemas.versions import VersionResponse
 
 _ROUNDS: Final = 3
@@ -33,6 +36,20 @@ class Source:
     as_zip: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """An Idempotency-Key as it is, or a scope within which the same model, files and metadata have the same key."""
+
+    literal: str | None = None
+    scope: str | None = None
+
+    def of(self, model: str, body: CreateUpload) -> str | None:
+        """The key to register with; `None` for one of this registration alone."""
+        if self.literal is not None or self.scope is None:
+            return self.literal
+        return hashlib.sha256(f"{self.scope}\n{model}\n{body.model_dump_json()}".encode()).hexdigest()
+
+
 class Registering:
     """Registers one source after the other at one registry."""
 
@@ -41,7 +58,7 @@ class Registering:
         self._jobs = jobs
         self._progress = progress
 
-    async def register(self, model: str, source: Source, key: str | None, metadata: dict[str, Any]) -> VersionResponse:
+    async def register(self, model: str, source: Source, key: Key, metadata: dict[str, Any]) -> VersionResponse:
         """Register, going on with what an interrupted call for the same files and metadata has done.
 
         Raises `LocalFileError`, `ChangedFileError`, `TransferRefusedError`, `UnreachableError`, the registry's errors.
@@ -59,7 +76,7 @@ class Registering:
         self,
         model: str,
         found: list[LocalFile],
-        key: str | None,
+        key: Key,
         metadata: dict[str, Any],
         transfers: Transfers,
     ) -> VersionResponse:
@@ -67,7 +84,7 @@ class Registering:
         declared = [{"path": file.path, "size": file.size, "sha256": hashed[file.path].sha256} for file in found]
         body = checked(CreateUpload, artifacts=declared, **metadata)
         unfinished = Unfinished(self._service.url, model, body.model_dump_json())
-        upload = await self._begin(model, body, key, unfinished)
+        upload = await self._begin(model, body, key.of(model, body), unfinished)
         version = await self._finish(upload, hashed, transfers)
         unfinished.forget()
         return version
@@ -98,14 +115,11 @@ class Registering:
         self, upload: UploadResponse, hashed: dict[str, HashedFile], transfers: Transfers
     ) -> VersionResponse:
         where = ("models", upload.model, "versions", upload.version)
-        for artifact in upload.artifacts:
-            known = hashed[artifact.path]
-            if artifact.multipart and artifact.multipart.part_size != known.part_size:
-                hashed[artifact.path] = await transfers.in_thread(
-                    hash_file, known.file, transfers.beside, lambda _: None, part_size=artifact.multipart.part_size
-                )
+        await self._match_parts(upload, hashed, transfers)
         uploading = Uploading(self._service, transfers, hashed)
-        self._progress.begin(Step.UPLOADING, {artifact.path: artifact.size or 0 for artifact in upload.artifacts})
+        self._progress.begin(Step.UPLOADING, {path: each.file.size for path, each in hashed.items()})
+        for artifact in upload.artifacts:
+            self._progress.move(artifact.path, _arrived(artifact, hashed[artifact.path]))
         for round_ in range(1, _ROUNDS + 1):
             await uploading.send(upload)
             try:
@@ -115,3 +129,25 @@ class Registering:
                     raise
                 upload = await self._service.get(UploadResponse, *where, "upload")
         raise AssertionError
+
+    async def _match_parts(self, upload: UploadResponse, hashed: dict[str, HashedFile], transfers: Transfers) -> None:
+        """Take the digests of parts once more where the registry cuts a file otherwise. Raises `NotARegistryError`."""
+        if sorted(artifact.path for artifact in upload.artifacts) != sorted(hashed):
+            raise NotARegistryError(self._service.url, "its upload is of other files than those that were declared")
+        for artifact in upload.artifacts:
+            known = hashed[artifact.path]
+            size = artifact.multipart.part_size if artifact.multipart else known.part_size
+            if size != known.part_size:
+                if not 1 <= size <= MAX_PART_SIZE:
+                    raise NotARegistryError(self._service.url, f"it wants parts of {size} bytes")
+                hashed[artifact.path] = await transfers.in_thread(
+                    hash_file, known.file, transfers.beside, lambda _: None, part_size=size
+                )
+
+
+def _arrived(artifact: UploadArtifactResponse, hashed: HashedFile) -> int:
+    """How many bytes of a file need not be sent, because an earlier attempt has."""
+    if artifact.state == "arrived":
+        return hashed.file.size
+    done = artifact.multipart.parts_done if artifact.multipart else []
+    return sum(min(hashed.part_size, hashed.file.size - (number - 1) * hashed.part_size) for number in done)

@@ -32,7 +32,7 @@ def retry_after(response: httpx.Response) -> float | None:
     given = response.headers.get("retry-after", "")
     try:
         return max(0.0, float(given) if given.isdigit() else _until(given))
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

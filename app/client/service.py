@@ -1,14 +1,16 @@
 """The registry over HTTP: one request at a time, repeated where that is safe, its problems raised as errors."""
 
 import asyncio
+import re
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Final, Self, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 from uuid import uuid4
 
 import httpx
 from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
 
 from app.client.errors import NotARegistryError, UnreachableError, from_problem
 from app.client.retries import ATTEMPTS, pause, reason_of, retry_after
@@ -22,17 +24,24 @@ _TIMEOUT: Final = httpx.Timeout(connect=5, read=150, write=30, pool=None)
 
 _AGAIN: Final = frozenset({429, 502, 503, 504})
 
+_LARGEST_ANSWER: Final = 64 * 1024 * 1024
+"""More than a page of a hundred versions with a thousand artifacts each."""
+
+_LARGEST_PORT: Final = 65535
+_TOKEN: Final = re.compile(r"[!-~]+\Z")
+
 
 class Service:
     """Asks one registry. Every change carries an Idempotency-Key, so repeating it after a lost reply is safe."""
 
     def __init__(self, url: str, *, token: str | None = None) -> None:
-        """Raises `ValueError` if `url` is not an address of HTTP."""
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        """Raises `ValueError` if `url` is not an address of HTTP, or the token cannot be sent."""
+        if not _is_address(url):
             raise ValueError(f"'{url}' is not an address like http://registry:8000")
+        if token and not _TOKEN.match(token):
+            raise ValueError("the token has spaces, line breaks or other characters that no token has")
         self.url = url.rstrip("/")
-        headers = {"user-agent": USER_AGENT, "accept": "application/json"}
+        headers = {"user-agent": USER_AGENT, "accept": "application/json", "accept-encoding": "identity"}
         if token:
             headers["authorization"] = f"Bearer {token}"
         self._http = httpx.AsyncClient(headers=headers, timeout=_TIMEOUT, follow_redirects=False)
@@ -47,17 +56,19 @@ class Service:
     async def get(self, answer: type[Answer], *path: str | int, **query: str | int | None) -> Answer:
         """Read. Raises the registry's error, `UnreachableError` or `NotARegistryError`."""
         given = {name: value for name, value in query.items() if value is not None}
-        return self._read(answer, await self._ask("GET", path, query=given))
+        return self._read(answer, path, await self._ask("GET", path, query=given))
 
     async def change(
         self, answer: type[Answer], method: str, *path: str | int, body: BaseModel | None = None, key: str | None = None
     ) -> Answer:
         """Change something, once, however often it has to be sent. Raises as `get` does."""
-        return self._read(answer, await self._ask(method, path, body=body, key=key or uuid4().hex))
+        return self._read(answer, path, await self._ask(method, path, body=body, key=key or uuid4().hex))
 
     async def remove(self, *path: str | int, key: str | None = None) -> None:
         """Delete something, once. Raises as `get` does."""
-        await self._ask("DELETE", path, key=key or uuid4().hex)
+        response = await self._ask("DELETE", path, key=key or uuid4().hex)
+        if response.status_code != httpx.codes.NO_CONTENT:
+            raise NotARegistryError(self.url, f"it answers a DELETE with status {response.status_code}")
 
     async def _ask(
         self,
@@ -85,7 +96,7 @@ class Service:
             attempt += 1
             last = attempt == ATTEMPTS
             try:
-                response = await self._http.send(request)
+                response = await self._exchange(request)
             except httpx.RequestError as error:
                 if last:
                     raise UnreachableError(self.url, reason_of(error)) from error
@@ -95,13 +106,28 @@ class Service:
                 return self._accepted(response)
             await asyncio.sleep(pause(attempt, retry_after(response)))
 
+    async def _exchange(self, request: httpx.Request) -> httpx.Response:
+        """Send once, and read the answer to its end, if it has one."""
+        response = await self._http.send(request, stream=True)
+        try:
+            if response.headers.get("content-encoding", "identity") != "identity":
+                raise NotARegistryError(self.url, "its answer is compressed, which was not asked for")
+            content = bytearray()
+            async for chunk in response.aiter_raw():
+                content += chunk
+                if len(content) > _LARGEST_ANSWER:
+                    raise NotARegistryError(self.url, f"its answer has more than {_LARGEST_ANSWER} bytes")
+        finally:
+            await response.aclose()
+        return httpx.Response(response.status_code, headers=response.headers, content=bytes(content))
+
     def _accepted(self, response: httpx.Response) -> httpx.Response:
         if response.is_success:
             return response
         if response.is_redirect:
             raise NotARegistryError(self.url, f"it redirects to {response.headers.get('location', 'nowhere')}")
         try:
-            problem = response.json()
+            problem = from_json(response.content)
         except ValueError:
             problem = None
         if not isinstance(problem, dict) or "code" not in problem:
@@ -109,8 +135,19 @@ class Service:
             raise NotARegistryError(self.url, f"status {response.status_code} with {media_type}")
         raise from_problem(response.status_code, problem)
 
-    def _read(self, answer: type[Answer], response: httpx.Response) -> Answer:
+    def _read(self, answer: type[Answer], path: tuple[str | int, ...], response: httpx.Response) -> Answer:
         try:
-            return answer.model_validate_json(response.content)
+            read = answer.model_validate_json(response.content)
         except ValidationError as error:
             raise NotARegistryError(self.url, f"its answer is no {answer.__name__}") from error
+        if len(path) > 1 and getattr(read, "model", path[1]) != path[1]:
+            raise NotARegistryError(self.url, f"asked about '{path[1]}', it answers about another model")
+        return read
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = httpx.URL(url)
+    except httpx.InvalidURL:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.host) and (parts.port or 1) <= _LARGEST_PORT

@@ -43,7 +43,7 @@ class Transfers:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
             self.storage.stop()
-            await asyncio.wait([running])
+            await asyncio.gather(running, return_exceptions=True)
             raise
 
 

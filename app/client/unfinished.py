@@ -1,10 +1,12 @@
 """Remembers the Idempotency-Key of a registration until it is done, so that the same command goes on after a crash.
 
-One file per registration below the user's state folder, named by a digest of what is registered where.
+One symbolic link per registration below the user's state folder, named by a digest of what is registered where; the
+key is what it points at. A link is there with its content or not at all, and only one of two can make it.
 """
 
 import hashlib
 import os
+import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -16,8 +18,15 @@ _KEPT_SECONDS: Final = 7 * 24 * 3600
 
 
 def state_folder() -> Path:
-    """Where programs keep what should outlive them: https://specifications.freedesktop.org/basedir-spec/latest/."""
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "model-registry"
+    """Where programs keep what should outlive them; in a container whose user has no home, the folder for drafts.
+
+    Source: https://specifications.freedesktop.org/basedir-spec/latest/
+    """
+    try:
+        home = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    except RuntimeError:
+        home = Path(tempfile.gettempdir())
+    return home / "model-registry"
 
 
 class Unfinished:
@@ -38,24 +47,18 @@ class Unfinished:
         with suppress(OSError):
             self._path.unlink(missing_ok=True)
             for other in self._path.parent.iterdir():
-                if other.stat().st_mtime < time.time() - _KEPT_SECONDS:
+                if other.lstat().st_mtime < time.time() - _KEPT_SECONDS:
                     other.unlink(missing_ok=True)
 
     def _kept(self) -> str | None:
         try:
-            return self._path.read_text("ascii")
+            return str(self._path.readlink())
         except FileNotFoundError:
             return None
 
     def _keep(self, key: str) -> str:
         """Two processes that register the same at once end with the same key."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        draft = self._path.with_name(f".{key}")
-        draft.write_text(key, "ascii")
-        try:
-            os.link(draft, self._path)
-        except FileExistsError:
-            return self._path.read_text("ascii")
-        finally:
-            draft.unlink()
-        return key
+        with suppress(FileExistsError):
+            self._path.symlink_to(key)
+        return str(self._path.readlink())

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from app.client.errors import ChangedFileError
+from app.client.errors import ChangedFileError, NotARegistryError
 from app.client.in_parallel import in_parallel
 from app.client.local_files import HashedFile, is_unchanged
 from app.client.service import Service
@@ -33,6 +33,9 @@ class Uploading:
 
         Raises `ChangedFileError`, `LocalFileError`, `TransferRefusedError`, `UnreachableError`, and the registry's.
         """
+        for artifact in upload.artifacts:
+            if artifact.multipart and artifact.multipart.part_count != len(self._files[artifact.path].parts):
+                raise NotARegistryError(self._service.url, f"it cuts '{artifact.path}' into parts that do not add up")
         urls = UploadUrls(self._service, upload)
         pieces = [piece for artifact in upload.artifacts for piece in _missing(artifact)]
         await in_parallel(lambda piece: self._send(piece, urls), pieces, jobs=self._transfers.jobs)
@@ -55,6 +58,8 @@ class Uploading:
             except AttemptFailedError as failure:
                 await patience.after(failure)
             else:
+                if not is_unchanged(hashed.file):
+                    raise ChangedFileError(piece.path)
                 return
 
     def _put(self, piece: Piece, signed: PresignedUrlResponse) -> None:

@@ -109,7 +109,7 @@ async def report(what: str, work: Awaitable[None], gauge: Gauge, mebibytes: int)
     gauge.peak = before
     await work
     speed, grown = mebibytes / (time.monotonic() - began), gauge.peak - before
-    print(f"{what}, {speed:.0f} MiB/s, grew by {grown / MIB:.1f} MiB to {gauge.peak / MIB:.0f} MiB")  # noqa: T201
+    print(f"{what}, {speed:.0f} MiB/s, grew by {grown / MIB:.1f} MiB to {gauge.peak / MIB:.0f} MiB")
     assert grown < LIMIT
 
 

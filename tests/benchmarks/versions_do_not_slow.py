@@ -120,13 +120,13 @@ async def backend(name: str, folder: Path) -> AsyncIterator[Settings]:
 
 
 async def main(names: list[str]) -> None:
-    print(f"{platform.platform()}, {os.cpu_count()} CPUs, Python {platform.python_version()}")  # noqa: T201
-    print(f"{'backend':<15} {'':<9} {'10: ms':>10} {'10,000: ms':>10} {'ratio':>8}")  # noqa: T201
+    print(f"{platform.platform()}, {os.cpu_count()} CPUs, Python {platform.python_version()}")
+    print(f"{'backend':<15} {'':<9} {'10: ms':>10} {'10,000: ms':>10} {'ratio':>8}")
     for name in names:
         with tempfile.TemporaryDirectory() as folder:
             async with backend(name, Path(folder)) as settings:
                 for row in await run(settings):
-                    print(f"{name:<15} {row}")  # noqa: T201
+                    print(f"{name:<15} {row}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,12 @@
 """The service in a process of its own, over a real socket; every test of the client has its state folder to itself."""
 
+import asyncio
 import hashlib
+import os
 import random
+import shutil
+import subprocess
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,9 +14,11 @@ from uuid import uuid4
 
 import pytest
 
-from app.client import RegistryClient
+from app.client import Registry, RegistryClient
 from tests.support.backends import aws_environment
+from tests.support.observed import Observed, observed_service
 from tests.support.programs import EXECUTABLE, Server, operate, serving
+from tests.support.proxies import Proxy
 from tests.support.servers import AwsServer, free_port
 
 
@@ -37,12 +44,81 @@ def dev_url(dev: Server) -> str:
 
 
 @pytest.fixture(scope="session")
+def dev_behind_proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    """`model-registry dev` behind a proxy, which also the URLs of its storage point at."""
+    with Proxy().running() as proxy:
+        variables = {"REGISTRY_PUBLIC_URL": proxy.url, "REGISTRY_MULTIPART_THRESHOLD": str(25 * 1024 * 1024)}
+        with _running(tmp_path_factory.mktemp("behind"), variables, "dev") as server:
+            proxy.behind = int(server.url.rpartition(":")[2])
+            yield proxy
+
+
+@pytest.fixture
+def proxy(dev_behind_proxy: Proxy) -> Iterator[Proxy]:
+    """Between the client and both registry and storage; well-behaved until told otherwise."""
+    dev_behind_proxy.reset()
+    yield dev_behind_proxy
+    dev_behind_proxy.reset()
+
+
+@pytest.fixture
+def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long the client waited each time, without the waiting; servers in other threads wait as ever."""
+    seconds: list[float] = []
+    really = asyncio.sleep
+
+    async def note(delay: float) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            await really(delay)
+            return
+        seconds.append(delay)
+        await really(0)
+
+    monkeypatch.setattr(asyncio, "sleep", note)
+    return seconds
+
+
+@pytest.fixture(scope="session")
 def aws(ministack: AwsServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """`model-registry serve` over AWS's protocols."""
     variables = aws_environment(ministack)
     assert operate(variables, "init").status == 0
     with _running(tmp_path_factory.mktemp("aws"), variables, "serve") as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
+    """The service in this process, so that its storage tells what it took in and gave out."""
+    folder = tmp_path_factory.mktemp("observed")
+    try:
+        with observed_service(folder, {"REGISTRY_MULTIPART_THRESHOLD": str(32 * 1024 * 1024)}) as observed:
+            yield observed
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def client(observed: Observed) -> Iterator[Registry]:
+    """A client of it that does not await."""
+    with Registry(observed.url) as client:
+        yield client
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 8 MiB; skipped where mounting is not allowed."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    if (
+        os.geteuid()
+        or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder], check=False).returncode
+    ):
+        pytest.skip("only root may mount")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)
 
 
 @pytest.fixture(params=["dev", "aws"])

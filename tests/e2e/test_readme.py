@@ -21,6 +21,7 @@ from botocore.exceptions import (
 )
 
 from app.__main__ import program
+from app.cli.failures import Status
 from app.domain import errors
 from app.domain.errors import RegistryError
 from app.main import create_app
@@ -154,13 +155,42 @@ def _plain(path: str) -> str:
 
 
 def test_commands_and_options_are_those_of_the_program() -> None:
-    group = typer.main.get_command(program)
-    commands: dict[str, Any] = getattr(group, "commands")  # noqa: B009 -- a group has them, its base type does not say
-    real = {
-        name: {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
-        for name, command in commands.items()
-    }
-    assert {name: set(re.findall(r"--[a-z-]+", options)) for name, options, _ in table("command")} == real
+    real = dict(_commands(typer.main.get_command(program)))
+    documented = {_typed(usage): set(re.findall(r"--[a-z-]+", options)) for usage, options, _ in table("command")}
+    assert documented == real
+
+
+def _commands(group: Any, *before: str) -> Iterator[tuple[str, set[str]]]:
+    """Each command by its whole name, and its options."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands(command, *before, name)
+        else:
+            yield " ".join([*before, name]), _options(command)
+
+
+def _options(command: Any) -> set[str]:
+    return {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
+
+
+def _typed(usage: str) -> str:
+    """The words of a usage that are typed as they stand."""
+    return " ".join(word for word in usage.split() if word == word.lower())
+
+
+def test_options_before_the_command_are_those_of_the_program() -> None:
+    (line,) = re.findall(r"^Before the command: (.*?)^$", README, re.MULTILINE | re.DOTALL)
+    assert set(re.findall(r"`(--[a-z-]+)", line)) == _options(typer.main.get_command(program))
+
+
+def test_exit_statuses_are_those_of_the_program() -> None:
+    assert {int(status) for status, _ in table("exit status")} == {0, *Status}
+
+
+def test_variables_of_the_client_are_those_that_it_reads() -> None:
+    sources = [path.read_text() for part in ("client", "cli") for path in (REPOSITORY / "app" / part).glob("*.py")]
+    read = {name for source in sources for name in re.findall(r'"(REGISTRY_[A-Z_]+)"', source)}
+    assert {name for name, _, _ in table("client variable")} == read - {"REGISTRY_LOG_LEVEL"}
 
 
 def _refusal(code: str, operation: str) -> ClientError:
@@ -201,8 +231,8 @@ def test_what_a_load_balancer_is_told_is_what_the_service_does() -> None:
 
 
 def test_the_deployment_fits_the_image() -> None:
-    (text,) = blocks("yaml")
-    pod = yaml.safe_load(text)["spec"]["template"]["spec"]
+    (deployment,) = (each for each in map(yaml.safe_load, blocks("yaml")) if _name(each) == "model-registry")
+    pod = deployment["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     image = read_stages(REPOSITORY / "Dockerfile")[-1]
     user = f"{pod['securityContext']['runAsUser']}:{pod['securityContext']['runAsGroup']}"
@@ -214,6 +244,10 @@ def test_the_deployment_fits_the_image() -> None:
     assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
     set_here = {variable["name"]: variable["value"] for variable in container["env"]}
     assert set(set_here) == {"REGISTRY_AUTH", "REGISTRY_BUCKET", "AWS_REGION"}
+
+
+def _name(document: Any) -> Any:
+    return document.get("metadata", {}).get("name")
 
 
 @pytest.mark.parametrize("role", ["serve", "sweep", "init"])

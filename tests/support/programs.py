@@ -44,9 +44,9 @@ def clean_environment(variables: Mapping[str, str]) -> dict[str, str]:
 
 def operate(variables: Mapping[str, str], *arguments: str) -> Said:
     """Run a command that ends, in this process."""
-    before = dict(os.environ)
+    before, during = dict(os.environ), clean_environment(variables)
     os.environ.clear()
-    os.environ.update(clean_environment(variables))
+    os.environ.update(during)
     try:
         result = CliRunner().invoke(program, arguments, catch_exceptions=False)
     finally:

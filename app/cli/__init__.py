@@ -1,0 +1,1 @@
+"""The registry from a command line: arguments in, calls of `app.client`, output out."""

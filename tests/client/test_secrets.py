@@ -1,0 +1,138 @@
+"""Where the token and signed URLs go, and where they never do."""
+
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from app.client import RegistryClient
+from app.client.errors import NotARegistryError, TransferRefusedError, UnreachableError
+from tests.support.network_faults import answers, cuts, drops, flips_a_byte_on_its_way_up
+from tests.support.proxies import Proxy
+
+pytestmark = pytest.mark.usefixtures("slept")
+
+MIB = 1024 * 1024
+TOKEN = "mr_7b1f0c9d2e4a"
+STORE = r"^/local-store/"
+API = r"^/v1/"
+SECRETS = ("signature", "x-amz-credential", "x-amz-security-token", TOKEN.lower())
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def everything_logged(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    with (
+        caplog.at_level(logging.DEBUG),
+        caplog.at_level(logging.DEBUG, "httpx"),
+        caplog.at_level(logging.DEBUG, "httpcore"),
+    ):
+        yield caplog
+
+
+async def _walk(proxy: Proxy, model: str, source: Path, dest: Path) -> None:
+    """Register and download, with every fault that makes the client speak to registry and storage again."""
+    proxy.when("PUT", STORE, answers(403, "<Code>AccessDenied</Code>"), times=1)
+    proxy.when("PUT", STORE, flips_a_byte_on_its_way_up(), times=1)
+    proxy.when("PUT", STORE, answers(503), times=1)
+    proxy.when("GET", STORE, cuts(MIB + 5), times=1)
+    proxy.when("GET", STORE, answers(403), times=1)
+    proxy.when("GET", STORE, drops, times=1)
+    proxy.when("GET", API, answers(503), times=1)
+    async with RegistryClient(proxy.url, token=TOKEN) as registry:
+        await registry.register(model, source)
+        await registry.promote(model, 1)
+        await registry.download(model, dest=dest)
+
+
+async def test_the_token_goes_to_the_registry_and_never_to_storage(
+    proxy: Proxy, model: str, write: Write, tmp_path: Path
+) -> None:
+    await _walk(proxy, model, write(3 * MIB), tmp_path / "serving")
+    assert len(proxy.asked("PUT|GET", STORE)) >= 8
+    assert len(proxy.asked(".*", API)) >= 5
+    for request in proxy.asked(".*", API):
+        assert request.headers["authorization"] == f"Bearer {TOKEN}"
+    for request in proxy.asked(".*", STORE):
+        sent = f"{request.path}?{request.query} {request.headers}".lower()
+        assert TOKEN not in sent
+        assert not {"authorization", "proxy-authorization", "cookie"} & request.headers.keys()
+
+
+async def test_the_token_of_the_environment_is_treated_alike(
+    proxy: Proxy, model: str, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REGISTRY_TOKEN", TOKEN)
+    async with RegistryClient(proxy.url) as registry:
+        await registry.register(model, write(10))
+    assert proxy.asked("POST", API)[0].headers["authorization"] == f"Bearer {TOKEN}"
+    assert "authorization" not in proxy.asked("PUT", STORE)[0].headers
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda registry: registry.models(),
+        lambda registry: registry.promote("fraud", 1),
+        lambda registry: registry.delete_model("fraud"),
+    ],
+    ids=["GET", "PUT", "DELETE"],
+)
+async def test_the_token_does_not_follow_a_redirect(
+    proxy: Proxy, status: int, ask: Callable[[RegistryClient], Awaitable[object]]
+) -> None:
+    proxy.when(".*", API, answers(status, location=f"{proxy.url}/elsewhere"))
+    async with RegistryClient(proxy.url, token=TOKEN) as registry:
+        with pytest.raises(NotARegistryError, match=f"it redirects to {proxy.url}/elsewhere"):
+            await ask(registry)
+    assert len(proxy.seen) == 1
+
+
+async def test_no_signed_url_and_no_token_is_ever_logged(
+    proxy: Proxy, model: str, write: Write, tmp_path: Path, everything_logged: pytest.LogCaptureFixture
+) -> None:
+    await _walk(proxy, model, write(3 * MIB), tmp_path / "serving")
+    told = _told(everything_logged)
+    assert sum("/local-store/" in each for each in told) >= 7
+    assert {record.name.partition(".")[0] for record in everything_logged.records} >= {"httpx", "httpcore"}
+    for each in told:
+        assert not any(secret in each.lower() for secret in SECRETS), each
+
+
+async def test_where_storage_redirects_to_is_not_logged_with_its_signature(
+    proxy: Proxy, model: str, write: Write, tmp_path: Path, everything_logged: pytest.LogCaptureFixture
+) -> None:
+    elsewhere = "https://bucket.s3.eu-west-1.amazonaws.com/model.pt?X-Amz-Expires=900&X-Amz-Signature=0123"
+    proxy.when("PUT", STORE, answers(307, location=elsewhere))
+    async with RegistryClient(proxy.url, token=TOKEN) as registry:
+        with pytest.raises(TransferRefusedError) as refused:
+            await registry.register(model, write(10))
+    told = _told(everything_logged)
+    assert any("bucket.s3.eu-west-1.amazonaws.com/model.pt" in each for each in told)
+    for each in [*told, str(refused.value)]:
+        assert not any(secret in each.lower() for secret in SECRETS), each
+
+
+async def test_errors_hold_no_secret(proxy: Proxy, model: str, write: Write) -> None:
+    proxy.when("PUT", STORE, drops)
+    async with RegistryClient(proxy.url, token=TOKEN) as registry:
+        with pytest.raises(UnreachableError) as away:
+            await registry.register(model, write(10))
+    error: BaseException | None = away.value
+    while error is not None:
+        assert not any(secret in f"{error!r} {error}".lower() for secret in SECRETS)
+        error = error.__cause__ or error.__context__
+
+
+@pytest.mark.parametrize("token", [f"{TOKEN}\n", f" {TOKEN}", f"{TOKEN} x", f"{TOKEN}\x00", f"{TOKEN}\u00e9"])
+def test_a_token_that_no_header_can_hold_is_refused_without_being_told(token: str) -> None:
+    with pytest.raises(ValueError, match="the token has") as refused:
+        RegistryClient("http://127.0.0.1:9", token=token)
+    assert TOKEN not in str(refused.value)
+
+
+def _told(log: pytest.LogCaptureFixture) -> list[str]:
+    """Every record: its sentence, and all that it was made of."""
+    return [f"{record.getMessage()} {record.msg} {record.args}" for record in log.records]

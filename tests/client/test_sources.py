@@ -1,0 +1,214 @@
+"""What can be registered from this machine, what cannot, and in which words that is said."""
+
+import io
+import os
+import socket
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.client import Progress, Registry, Step
+from app.client.errors import ChangedFileError, LocalFileError
+from app.domain.errors import ModelNotFoundError, RegistryError, TooManyArtifactsError
+from tests.support.observed import Observed
+
+Write = Callable[..., Path]
+
+
+def left_in(state_folder: Path) -> list[Path]:
+    return [path for path in state_folder.rglob("*") if path.is_symlink() or not path.is_dir()]
+
+
+@pytest.fixture
+def source(write: Write) -> Path:
+    return write(**{"config.json": 10, "weights/a.bin": 20, "weights/b.bin": 30, "weights/notes.txt": 0})
+
+
+def test_an_archive_holds_the_files_and_has_the_same_bytes_each_time(
+    client: Registry, model: str, source: Path, state_folder: Path, tmp_path: Path
+) -> None:
+    first = client.register(model, source, as_zip=True)
+    for file in source.rglob("*"):
+        os.utime(file, (1, 1))
+    second = client.register(model, source, as_zip=True)
+    (artifact,) = first.artifacts
+    assert artifact.path == "run-7.zip"
+    assert (first.version, second.version) == (1, 2)
+    assert artifact.sha256 == second.artifacts[0].sha256
+    archive = client.download(model, 1, dest=tmp_path / "serving")
+    with zipfile.ZipFile(archive) as bundle:
+        assert bundle.testzip() is None
+        assert {name: bundle.read(name) for name in bundle.namelist()} == {
+            path.relative_to(source).as_posix(): path.read_bytes() for path in source.rglob("*") if path.is_file()
+        }
+        assert bundle.namelist() == sorted(bundle.namelist())
+        assert {entry.external_attr >> 16 for entry in bundle.infolist()} == {0o644}
+    assert left_in(state_folder) == []
+
+
+def test_an_archive_is_gone_when_its_registration_fails(
+    client: Registry, observed: Observed, model: str, source: Path, state_folder: Path
+) -> None:
+    class Failing(Progress):
+        def begin(self, step: Step, sizes: object) -> None:
+            raise ModelNotFoundError("whatever")
+
+    with Registry(observed.url, progress=Failing()) as failing, pytest.raises(ModelNotFoundError):
+        failing.register(model, source, as_zip=True)
+    assert left_in(state_folder) == []
+
+
+def test_an_archive_that_does_not_fit_is_told_in_a_sentence(
+    client: Registry, model: str, write: Write, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(small_disk))
+    with pytest.raises(LocalFileError, match="cannot hold the archive: No space left on device"):
+        client.register(model, write(**{"a.bin": 9 * 1024 * 1024}), as_zip=True)
+    assert left_in(small_disk) == []
+
+
+def test_a_file_that_grows_while_it_is_archived_is_told(
+    client: Registry, model: str, source: Path, state_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = zipfile.ZipFile.open
+
+    def growing(self: zipfile.ZipFile, *arguments: object, **options: object) -> object:
+        with (source / "config.json").open("ab") as file:
+            file.write(b"more")
+        return real(self, *arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(zipfile.ZipFile, "open", growing)
+    with pytest.raises(ChangedFileError, match=r"config\.json"):
+        client.register(model, source, as_zip=True)
+    assert left_in(state_folder) == []
+
+
+@pytest.mark.parametrize(
+    ("include", "exclude", "expected"),
+    [
+        ([], [], ["config.json", "weights/a.bin", "weights/b.bin", "weights/notes.txt"]),
+        (["*.bin"], [], ["weights/a.bin", "weights/b.bin"]),
+        ([], ["*.txt", "config.*"], ["weights/a.bin", "weights/b.bin"]),
+        (["*.bin", "*.json"], ["weights/b*"], ["config.json", "weights/a.bin"]),
+        (["weights/*"], ["*.txt"], ["weights/a.bin", "weights/b.bin"]),
+    ],
+)
+@pytest.mark.parametrize("as_zip", [False, True])
+def test_patterns_choose_files(
+    client: Registry,
+    model: str,
+    source: Path,
+    tmp_path: Path,
+    include: list[str],
+    exclude: list[str],
+    expected: list[str],
+    as_zip: bool,
+) -> None:
+    version = client.register(model, source, include=include, exclude=exclude, as_zip=as_zip)
+    found = [artifact.path for artifact in version.artifacts]
+    if as_zip:
+        archive = client.download(model, 1, dest=tmp_path / "serving").read_bytes()
+        found = zipfile.ZipFile(io.BytesIO(archive)).namelist()
+    assert found == expected
+
+
+def link(path: Path) -> None:
+    path.symlink_to(path.parent / "config.json")
+
+
+def dangling(path: Path) -> None:
+    path.symlink_to("nowhere")
+
+
+def linked_folder(path: Path) -> None:
+    path.symlink_to(path.parent / "weights")
+
+
+def listen(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+
+
+def device(path: Path) -> None:
+    try:
+        os.mknod(path, 0o600 | 0o020000, os.makedev(1, 3))
+    except PermissionError:
+        pytest.skip("only root may make devices")
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "said"),
+    [
+        ("link", link, "is a symbolic link"),
+        ("dangling", dangling, "is a symbolic link"),
+        ("folder-link", linked_folder, "is a symbolic link"),
+        ("pipe", os.mkfifo, "is no regular file"),
+        ("socket", listen, "is no regular file"),
+        ("device", device, "is no regular file"),
+        ("naïve.bin", Path.touch, "each segment of an artifact path"),
+        ("trailing.", Path.touch, "ends with a dot"),
+        ("aux.txt", Path.touch, "is a device name on Windows"),
+        (os.fsdecode(b"\xff\xfe.bin"), Path.touch, "each segment of an artifact path"),
+        ("CONFIG.json", Path.touch, "cannot both be artifacts"),
+    ],
+)
+def test_what_cannot_be_registered_is_named_and_may_be_excluded(
+    client: Registry, model: str, source: Path, name: str, make: Callable[[Path], object], said: str
+) -> None:
+    make(source / name)
+    for as_zip in (False, True):
+        with pytest.raises(LocalFileError, match=said) as refused:
+            client.register(model, source, as_zip=as_zip)
+        assert name.casefold() in str(refused.value).casefold()
+        assert "\n" not in str(refused.value)
+    with pytest.raises(ModelNotFoundError):
+        client.model(model)
+    assert client.register(model, source, exclude=[name]).version == 1
+
+
+@pytest.mark.parametrize("as_zip", [False, True])
+def test_a_source_without_files_is_told(client: Registry, model: str, tmp_path: Path, as_zip: bool) -> None:
+    (tmp_path / "empty" / "below").mkdir(parents=True)
+    os.mkfifo(tmp_path / "pipe")
+    for source, said in {
+        "nowhere": "does not exist",
+        "pipe": "is no regular file",
+        "pipe/below": "does not exist",
+        "n" * 300: "File name too long",
+        "\0": "does not exist",
+        "empty": "has no files",
+    }.items():
+        with pytest.raises(LocalFileError, match=said):
+            client.register(model, tmp_path / source, as_zip=as_zip)
+
+
+def test_patterns_that_let_nothing_through_are_told(client: Registry, model: str, source: Path) -> None:
+    with pytest.raises(LocalFileError, match="has no files that the patterns let through"):
+        client.register(model, source, include=["*.onnx"])
+
+
+def test_more_files_than_a_version_holds_are_told(client: Registry, model: str, tmp_path: Path) -> None:
+    (tmp_path / "many").mkdir()
+    for number in range(1001):
+        (tmp_path / "many" / f"{number}").touch()
+    with pytest.raises(TooManyArtifactsError, match="1001"):
+        client.register(model, tmp_path / "many")
+    assert client.register(model, tmp_path / "many", as_zip=True).version == 1
+
+
+def test_a_failed_registration_is_begun_anew_and_a_finished_one_is_not_repeated(
+    client: Registry, observed: Observed, model: str, source: Path, state_folder: Path
+) -> None:
+    class Failing(Progress):
+        def begin(self, step: Step, sizes: object) -> None:
+            if step is Step.UPLOADING:
+                raise RegistryError
+
+    with Registry(observed.url, progress=Failing()) as failing, pytest.raises(RegistryError):
+        failing.register(model, source)
+    assert len(left_in(state_folder)) == 1
+    assert client.register(model, source).version == 1
+    assert client.register(model, source).version == 2
+    assert left_in(state_folder) == []

@@ -1,0 +1,146 @@
+"""How a download takes its place, one step at a time."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from app.client import place as place_module
+from app.client.local_files import MARK, digest_of
+from app.client.place import Place
+from app.domain.values import Stage
+from app.schemas.downloads import DownloadArtifactResponse, DownloadResponse
+
+
+def version_of(files: Mapping[str, bytes], folder: Path, *, number: int = 1) -> DownloadResponse:
+    artifacts = []
+    for path, content in files.items():
+        (folder / "content").write_bytes(content)
+        artifacts.append(
+            DownloadArtifactResponse(
+                path=path,
+                size=len(content),
+                sha256=digest_of(folder / "content"),
+                method="GET",
+                url="http://storage",
+                headers={},
+                expires_at=datetime.now(UTC),
+            )
+        )
+    return DownloadResponse(
+        model="fraud",
+        version=number,
+        stage=Stage.STAGING,
+        commit=f"{number:040x}",
+        generation=1,
+        framework="pytorch",
+        s3_path="s3://bucket/fraud",
+        artifacts=artifacts,
+    )
+
+
+def put(dest: Path, files: Mapping[str, bytes], *, number: int = 1) -> Place:
+    dest.mkdir(exist_ok=True)
+    version = version_of(files, dest.parent, number=number)
+    place = Place(dest, version, version.artifacts)
+    place.check()
+    place.partial.mkdir(exist_ok=True)
+    arrived = {}
+    for index, (path, content) in enumerate(files.items()):
+        arrived[path] = place.partial / f"{index}"
+        arrived[path].write_bytes(content)
+    place.put(arrived)
+    return place
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def dest(tmp_path: Path) -> Path:
+    return tmp_path / "serving"
+
+
+@pytest.fixture(params=[True, False], ids=["exchange", "no exchange"])
+def _either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not request.param:
+        monkeypatch.setattr(place_module, "_exchange", lambda *_: False)
+
+
+@pytest.mark.usefixtures("_either_way")
+def test_a_folder_takes_the_place_of_an_earlier_one(dest: Path) -> None:
+    put(dest, {"a": b"1", "b/c": b"1"})
+    place = put(dest, {"a": b"2", "d": b"2"}, number=2)
+    mark = json.loads((dest / "fraud" / MARK).read_text())
+    assert mark == {"model": "fraud", "version": 2, "commit": f"{2:040x}"}
+    (dest / "fraud" / MARK).unlink()
+    assert contents(dest) == {"fraud/a": b"2", "fraud/d": b"2"}
+    assert place.holds()
+
+
+@pytest.mark.usefixtures("_either_way")
+def test_what_an_interrupted_one_left_behind_is_in_nobodys_way(dest: Path) -> None:
+    put(dest, {"a": b"1", "b": b"1"})
+    for left in ("tree", "replaced"):
+        (dest / ".fraud.partial" / left / "x").mkdir(parents=True)
+        (dest / ".fraud.partial" / left / "old").write_bytes(b"old")
+    put(dest, {"a": b"2", "b": b"2"}, number=2)
+    assert set(contents(dest)) == {"fraud/a", "fraud/b", f"fraud/{MARK}"}
+    assert [entry.name for entry in dest.iterdir()] == ["fraud"]
+
+
+def test_files_stay_until_all_of_them_are_in_place(dest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(place_module, "_swap", die)
+    with pytest.raises(KeyboardInterrupt):
+        put(dest, {"a": b"1", "b": b"2"})
+    assert [(dest / ".fraud.partial" / name).read_bytes() for name in ("0", "1")] == [b"1", b"2"]
+
+
+def test_files_are_moved_where_there_are_no_links(dest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    assert put(dest, {"a": b"1", "b": b"2"}).holds()
+
+
+def test_an_empty_folder_is_anybodys(dest: Path) -> None:
+    (dest / "fraud").mkdir(parents=True)
+    assert put(dest, {"a": b"1", "b": b"2"}).holds()
+
+
+@pytest.mark.parametrize("files", [{"model.pt": b"1"}, {"a/model.pt": b"1"}, {"a": b"1", "b": b"2"}])
+def test_a_place_holds_what_was_put_there_and_nothing_else(dest: Path, files: dict[str, bytes]) -> None:
+    place = put(dest, files)
+    assert place.path == (dest / "model.pt" if "model.pt" in files else dest / "fraud")
+    assert place.holds()
+    changed = version_of(dict.fromkeys(files, b"9"), dest.parent)
+    assert not Place(dest, changed, changed.artifacts).holds()
+    more = version_of({**files, "more": b"3"}, dest.parent)
+    assert not Place(dest, more, more.artifacts).holds()
+    if place.path.is_dir():
+        (place.path / "extra").touch()
+        assert not place.holds()
+
+
+def test_a_file_that_is_named_like_the_mark_is_one_of_the_version(dest: Path) -> None:
+    place = put(dest, {MARK: b'{"model": "fraud"}', "a": b"1"})
+    assert place.holds()
+    (place.path / MARK).write_text("{}")
+    assert not place.holds()
+
+
+def test_a_download_is_begun_while_anything_of_it_is_there(dest: Path) -> None:
+    place = put(dest, {"a": b"1", "b": b"2"})
+    assert not place.is_begun()
+    place.lock.touch()
+    assert place.is_begun()
+    place.lock.unlink()
+    place.partial.mkdir()
+    assert place.is_begun()
