@@ -1,11 +1,10 @@
 """The client for code that does not await: training scripts and notebooks."""
 
+import asyncio
+import threading
 from collections.abc import Awaitable, Callable
-from contextlib import ExitStack
 from functools import partial, update_wrapper
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
-
-from anyio.from_thread import start_blocking_portal
 
 from app.client.client import RegistryClient
 
@@ -26,15 +25,17 @@ def _blocking(
 class Registry:
     """`RegistryClient`, with methods that return when they are done; inside `with`, or closed by `close`.
 
-    It works where an event loop runs already, as in a notebook: its own runs in a thread.
+    It works where an event loop runs already, as in a notebook: its own runs in a thread, which keeps no program from
+    ending.
     """
 
     def __init__(self, url: str | None = None, **options: Any) -> None:
         """Take what `RegistryClient` takes."""
         self.client = RegistryClient(url, **options)
-        self._open = ExitStack()
-        self._portal = self._open.enter_context(start_blocking_portal())
-        self._open.enter_context(self._portal.wrap_async_context_manager(self.client))
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="registry", daemon=True)
+        self._thread.start()
+        self.wait_for(self.client.__aenter__)
 
     def __enter__(self) -> Self:
         return self
@@ -43,12 +44,20 @@ class Registry:
         self.close()
 
     def close(self) -> None:
-        """Close all connections."""
-        self._open.close()
+        """Close all connections; a second time there is nothing to do."""
+        if not self._loop.is_closed():
+            self.wait_for(self.client.__aexit__)
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
 
     def wait_for(self, call: Callable[[], Awaitable[T]]) -> T:
         """Call in the loop's thread, and return what it returns. Interrupted, the call is cancelled."""
-        future = self._portal.start_task_soon(call)
+
+        async def awaited() -> T:
+            return await call()
+
+        future = asyncio.run_coroutine_threadsafe(awaited(), self._loop)
         try:
             return future.result()
         except BaseException:

@@ -1,5 +1,7 @@
 """The main job through the Python client, over a real socket, on both backends."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from app.domain.errors import (
     VersionInUseError,
     VersionNotFoundError,
 )
+from tests.support.programs import REPOSITORY
 
 MIB = 1024 * 1024
 Write = Callable[..., Path]
@@ -125,6 +128,20 @@ def test_the_blocking_client_does_the_same(url: str, model: str, write: Write, t
         assert registry.download(model, dest=tmp_path / "serving").read_bytes() == source.read_bytes()
         with pytest.raises(VersionNotFoundError):
             registry.download(model, 99, dest=tmp_path / "serving")
+
+
+def test_the_blocking_client_keeps_no_program_from_ending(dev_url: str) -> None:
+    script = "import sys; from app.client import Registry; print(Registry(sys.argv[1]).models(prefix='none'))"
+    ended = subprocess.run(
+        [sys.executable, "-c", script, dev_url], cwd=REPOSITORY, capture_output=True, text=True, check=True, timeout=30
+    )
+    assert ended.stdout == "[]\n"
+
+
+def test_the_blocking_client_may_be_closed_twice(dev_url: str) -> None:
+    registry = Registry(dev_url)
+    registry.close()
+    registry.close()
 
 
 async def test_the_blocking_client_works_beside_a_running_loop(dev_url: str, model: str, write: Write) -> None:

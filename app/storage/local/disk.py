@@ -30,7 +30,7 @@ class Draft:
         """The digest of what was written so far."""
         return Digest(self._hash.hexdigest())
 
-    def write(self, block: bytes) -> None:
+    def write(self, block: bytes | bytearray) -> None:
         """Append a block."""
         self._file.write(block)
         self._hash.update(block)

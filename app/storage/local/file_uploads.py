@@ -90,7 +90,7 @@ class Uploads:
             self._multiparts.add(delivery.key, delivery.multipart_id, delivery.number, draft)
 
 
-async def _gathered(chunks: AsyncIterable[bytes], *, limit: int) -> AsyncIterator[bytes]:
+async def _gathered(chunks: AsyncIterable[bytes], *, limit: int) -> AsyncIterator[bytearray]:
     """Join small chunks into blocks of about 1 MiB. Raises `BodyMismatchError` once there are too many bytes."""
     block, total = bytearray(), 0
     async for chunk in chunks:
@@ -99,6 +99,6 @@ async def _gathered(chunks: AsyncIterable[bytes], *, limit: int) -> AsyncIterato
             raise BodyMismatchError
         block += chunk
         if len(block) >= BLOCK:
-            yield bytes(block)
-            block.clear()
-    yield bytes(block)
+            yield block
+            block = bytearray()
+    yield block
