@@ -22,6 +22,9 @@ USER_AGENT: Final = f"model-registry/{version('model-registry')}"
 _TIMEOUT: Final = httpx.Timeout(connect=5, read=150, write=30, pool=None)
 """Reading is patient: `complete` of a version with very large files takes minutes at S3."""
 
+_KNOCKS: Final = 4
+"""Where nobody listens, nobody should wait long to hear it; `--wait` is for a service that is still to come."""
+
 _AGAIN: Final = frozenset({429, 502, 503, 504})
 
 _LARGEST_ANSWER: Final = 64 * 1024 * 1024
@@ -94,15 +97,14 @@ class Service:
         attempt = 0
         while True:
             attempt += 1
-            last = attempt == ATTEMPTS
             try:
                 response = await self._exchange(request)
             except httpx.RequestError as error:
-                if last:
+                if attempt >= (_KNOCKS if isinstance(error, httpx.ConnectError) else ATTEMPTS):
                     raise UnreachableError(self.url, reason_of(error)) from error
                 await asyncio.sleep(pause(attempt))
                 continue
-            if response.status_code not in _AGAIN or last:
+            if response.status_code not in _AGAIN or attempt >= ATTEMPTS:
                 return self._accepted(response)
             await asyncio.sleep(pause(attempt, retry_after(response)))
 

@@ -239,7 +239,7 @@ async def test_an_address_where_nobody_listens_is_named_in_one_sentence(slept: l
     assert str(away.value) == (
         f"No answer from {url}: All connection attempts failed. Check the address, and that the service runs."
     )
-    assert len(slept) == 5
+    assert len(slept) == 3
 
 
 async def test_a_gateway_that_says_for_good_that_nobody_is_behind_it_is_unreachable(
