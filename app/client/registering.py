@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -120,15 +121,14 @@ class Registering:
         self._progress.begin(Step.UPLOADING, {path: each.file.size for path, each in hashed.items()})
         for artifact in upload.artifacts:
             self._progress.move(artifact.path, _arrived(artifact, hashed[artifact.path]))
-        for round_ in range(1, _ROUNDS + 1):
+        complete = partial(self._service.change, VersionResponse, "POST", *where, "complete")
+        for _ in range(_ROUNDS - 1):
             await uploading.send(upload)
-            try:
-                return await self._service.change(VersionResponse, "POST", *where, "complete")
-            except UploadIncompleteError:
-                if round_ == _ROUNDS:
-                    raise
-                upload = await self._service.get(UploadResponse, *where, "upload")
-        raise AssertionError
+            with suppress(UploadIncompleteError):
+                return await complete()
+            upload = await self._service.get(UploadResponse, *where, "upload")
+        await uploading.send(upload)
+        return await complete()
 
     async def _match_parts(self, upload: UploadResponse, hashed: dict[str, HashedFile], transfers: Transfers) -> None:
         """Take the digests of parts once more where the registry cuts a file otherwise. Raises `NotARegistryError`."""
