@@ -5,6 +5,7 @@ import typer
 from app.cli.commands import commands as client_commands
 from app.cli.options import read_options
 from app.cli.program import Program
+from app.operate.access_commands import commands as access_commands
 from app.operate.commands import commands as operator_commands
 
 program = typer.Typer(
@@ -17,6 +18,7 @@ program = typer.Typer(
 )
 program.add_typer(client_commands)
 program.add_typer(operator_commands)
+program.add_typer(access_commands)
 
 if __name__ == "__main__":
     program()

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, cast
 
 from fastapi import Depends, Header, Path, Query, Request
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
@@ -17,6 +17,7 @@ from app.services.events import EventService
 from app.services.health import HealthService
 from app.services.models import ModelService
 from app.services.stages import StageService
+from app.services.tokens import TokenService
 from app.services.uploads import UploadService
 from app.services.versions import VersionService
 
@@ -39,6 +40,7 @@ Stages = Annotated[StageService, _from_state("stages")]
 Aliases = Annotated[AliasService, _from_state("aliases")]
 Downloads = Annotated[DownloadService, _from_state("downloads")]
 Events = Annotated[EventService, _from_state("events")]
+Tokens = Annotated[TokenService, _from_state("tokens")]
 Health = Annotated[HealthService, _from_state("health")]
 
 
@@ -93,6 +95,14 @@ AnyVersion = Annotated[Ref, Depends(_read_version)]
 """A ref where other methods of the same address take a number: OpenAPI allows one name for both."""
 
 
+async def _read_reader(request: Request) -> CallerInfo:
+    return _noted(request, None)
+
+
+Reader = Annotated[CallerInfo, Depends(_read_reader)]
+"""Who asks, where nothing is changed."""
+
+
 async def _read_caller(
     request: Request,
     idempotency_key: Annotated[
@@ -106,14 +116,14 @@ async def _read_caller(
         ),
     ] = None,
 ) -> CallerInfo:
-    principal = "anonymous"
+    principal = request.state.principal.name
     key = None
     if idempotency_key is not None:
         key = IdempotencyKey(
             name=_digest(principal, request.method, request.scope["path"], idempotency_key),
             request_hash=_digest(request.scope["query_string"].hex(), (await request.body()).hex()),
         )
-    return CallerInfo(principal=principal, request_id=request.state.request_id, idempotency=key)
+    return _noted(request, key)
 
 
 Caller = Annotated[CallerInfo, Depends(_read_caller)]
@@ -133,6 +143,13 @@ async def _read_known_commits(
 
 
 KnownCommits = Annotated[frozenset[str], Depends(_read_known_commits)]
+
+
+def _noted(request: Request, key: IdempotencyKey | None) -> CallerInfo:
+    """The caller, kept with the request: the decisions that are taken on it go into its log line."""
+    state = request.state
+    state.caller = CallerInfo(principal=state.principal, request_id=state.request_id, idempotency=key)
+    return cast("CallerInfo", state.caller)
 
 
 def _digest(*parts: str) -> str:

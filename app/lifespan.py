@@ -1,21 +1,29 @@
 """Opens storage once, builds the services over it, and yields them as the typed state: the wiring."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import NotRequired, TypedDict
 
+from app import access_file
+from app.domain.access.trust import Trust
+from app.identity.verifier import Verifier
 from app.repositories.events import Events
 from app.repositories.heads import Heads
-from app.repositories.ledger import Ledger
+from app.repositories.ledger import Ledger, OnChange
+from app.repositories.tokens import Tokens
+from app.repositories.trust import TrustDocuments
 from app.repositories.versions import Versions
 from app.services.aliases import AliasService
+from app.services.authenticator import Authenticator
 from app.services.downloads import DownloadService
 from app.services.events import EventService
 from app.services.health import HealthService
 from app.services.models import ModelService
 from app.services.policy import Policy
 from app.services.stages import StageService
+from app.services.tokens import TokenService
+from app.services.trust import TrustService
 from app.services.uploads import UploadService
 from app.services.versions import VersionService
 from app.settings import Settings
@@ -23,6 +31,7 @@ from app.storage.local.files import FileStore
 from app.storage.local.sqlite import SqliteTable
 from app.storage.objects import ObjectStore
 from app.storage.table import Table
+from app.storage.watching import Note, watch_store, watch_table
 
 
 class State(TypedDict):
@@ -35,13 +44,20 @@ class State(TypedDict):
     aliases: AliasService
     downloads: DownloadService
     events: EventService
+    tokens: TokenService
+    authenticator: Authenticator
     health: HealthService
     files: NotRequired[FileStore]
 
 
 @asynccontextmanager
-async def open_storage(settings: Settings) -> AsyncIterator[tuple[Table, ObjectStore]]:
-    """Open the table and the object store that the settings name. Raises `UnavailableError`."""
+async def open_storage(
+    settings: Settings, on_retry: Callable[[str], None] = lambda _: None
+) -> AsyncIterator[tuple[Table, ObjectStore]]:
+    """Open the table and the object store that the settings name. Raises `UnavailableError`.
+
+    `on_retry` is told "table" or "store" when a request to AWS is sent again.
+    """
     async with AsyncExitStack() as stack:
         if settings.backend == "local":
             table: Table = await stack.enter_async_context(SqliteTable.open(settings.data_dir / "registry.db"))
@@ -49,7 +65,7 @@ async def open_storage(settings: Settings) -> AsyncIterator[tuple[Table, ObjectS
         else:
             from app.storage.aws import client, dynamodb, s3  # noqa: PLC0415 -- costs a second that `local` need not wait
 
-            session = client.new_session()
+            session = client.new_session(on_retry)
             table = await stack.enter_async_context(dynamodb.DynamoDbTable.open(session, settings.table))
             opening = s3.S3Store.open(session, settings.bucket or "", public_url=settings.s3_public_url)
             yield table, await stack.enter_async_context(opening)
@@ -66,10 +82,24 @@ def policy_of(settings: Settings) -> Policy:
     )
 
 
-def build(table: Table, store: ObjectStore, settings: Settings) -> State:
-    """Build the services over storage."""
-    policy = policy_of(settings)
-    ledger, heads, kept = Ledger(table), Heads(table), Versions(table)
+def trust_of(table: Table, settings: Settings) -> TrustService:
+    """Whom to trust: the settings' file, and the table. Raises `ValueError` if the file cannot be read."""
+    own = access_file.read(settings.access_file) if settings.access_file else Trust()
+    return TrustService(TrustDocuments(table), access_file.parse, own=own)
+
+
+def build(
+    table: Table,
+    store: ObjectStore,
+    settings: Settings,
+    *,
+    on_call: Note = lambda _: None,
+    on_change: OnChange = lambda _: None,
+) -> State:
+    """Build the services over storage; `on_call` is told of each call of it, `on_change` of each change of a model."""
+    policy, files = policy_of(settings), store
+    table, store = watch_table(table, on_call), watch_store(store, on_call)
+    ledger, heads, kept, tokens = Ledger(table, on_change), Heads(table), Versions(table), Tokens(table)
     versions = VersionService(ledger, kept, store, policy)
     state = State(
         models=ModelService(ledger, heads, kept, store, policy),
@@ -79,8 +109,10 @@ def build(table: Table, store: ObjectStore, settings: Settings) -> State:
         aliases=AliasService(ledger, versions),
         downloads=DownloadService(versions, store, policy),
         events=EventService(ledger, Events(table)),
+        tokens=TokenService(tokens),
+        authenticator=Authenticator(tokens, trust_of(table, settings), Verifier()),
         health=HealthService(heads, store),
     )
-    if isinstance(store, FileStore):
-        state["files"] = store
+    if isinstance(files, FileStore):
+        state["files"] = files
     return state

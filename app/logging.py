@@ -5,9 +5,22 @@ import sys
 
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
 
-QUIET = ("httpx", "httpcore", "botocore", "aiobotocore", "aioboto3", "boto3", "aiohttp", "asyncio")
+from app.redaction import redacted
+
+QUIET = (
+    "httpx",
+    "httpcore",
+    "botocore",
+    "aiobotocore",
+    "aioboto3",
+    "boto3",
+    "aiohttp",
+    "asyncio",
+    "opentelemetry",
+    "urllib3",
+)
 """These log whole URLs, signatures included, or nothing that an operator needs."""
 
 
@@ -32,7 +45,7 @@ def configure(level: str) -> None:
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
-                structlog.processors.JSONRenderer(),
+                _render,
             ],
         )
     )
@@ -41,3 +54,10 @@ def configure(level: str) -> None:
     root.setLevel(level)
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+_to_json = structlog.processors.JSONRenderer()
+
+
+def _render(logger: logging.Logger, method: str, line: EventDict) -> str:
+    return redacted(str(_to_json(logger, method, line)))

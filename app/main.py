@@ -1,62 +1,89 @@
 """The app: routers, problem handlers, middleware."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
+from typing import Final
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 
-from app import logging, problems
+from app import docs, logging, problems, tracing
+from app.authentication import Authenticated
 from app.lifespan import State, build, open_storage
 from app.metrics import Metrics
 from app.middleware import Guarded, Observed
 from app.openapi import DocumentedApi
-from app.routers import aliases, downloads, events, health, models, stages, uploads, versions
+from app.rate_limits import RateLimits
+from app.routers import aliases, downloads, events, health, models, stages, tokens, uploads, versions
 from app.settings import Settings
+from app.stopping import Stopping
 from app.storage.local import file_routes
+from app.storage.watching import Call, Note
+from app.tracing import Traced, Tracing
 
-AUTH_SENTENCE = (
-    "REGISTRY_AUTH is not set. Nothing but REGISTRY_AUTH=none exists yet: whoever reaches the port may do everything."
-    " Set it if only a network that you trust reaches the port."
-)
+_NO_TELEMETRY: Final[TelemetryConfig] = {"auto_configure": False, "tracing": False, "metrics": False, "logs": False}
+"""FastAPI's own would send the queries of URLs, signatures included, to whatever collects for this process."""
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """Build the app; its lifespan opens storage. Without settings they are read from the environment.
-
-    Raises `ValueError` with a sentence for the operator if the settings do not say who may call.
-    """
+    """Build the app; its lifespan opens storage. Without settings they are read from the environment."""
     settings = settings or Settings()
-    if settings.auth is None:
-        raise ValueError(AUTH_SENTENCE)
     logging.configure(settings.log_level)
-    metrics = Metrics()
+    metrics, stopping, traces = Metrics(), Stopping(settings.stop_notice), tracing.from_environment()
     app = DocumentedApi(
         title="Model registry",
         version=version("model-registry"),
         summary="One production version per model, at every instant.",
-        lifespan=_lifespan(settings),
+        lifespan=_lifespan(settings, stopping, metrics, traces),
+        telemetry=_NO_TELEMETRY,
         responses=problems.OTHERWISE,
-        docs_url="/docs" if settings.docs else None,
+        docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
     )
-    for router in (models, uploads, versions, stages, aliases, downloads, events):
+    for router in (models, uploads, versions, stages, aliases, downloads, events, tokens):
         app.include_router(router.router)
-    app.include_router(health.create_router(metrics))
+    app.include_router(health.create_router(metrics, stopping))
     if settings.backend == "local":
         app.include_router(file_routes.router)
+    if settings.docs:
+        app.include_router(docs.router)
     problems.install(app)
+    app.add_middleware(
+        Authenticated,
+        asks_nobody=settings.auth == "none",
+        limits=RateLimits(requests=settings.rate_limit, failures=settings.failed_logins),
+        note=metrics.count_login,
+    )
     app.add_middleware(Guarded)
-    app.add_middleware(Observed, metrics=metrics)
+    app.add_middleware(Observed, metrics=metrics, stopping=stopping)
+    if traces:
+        app.add_middleware(Traced, tracer=traces.tracer)
     return app
 
 
-def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[State]]:
+def _lifespan(
+    settings: Settings, stopping: Stopping, metrics: Metrics, traces: Tracing | None
+) -> Callable[[FastAPI], AbstractAsyncContextManager[State]]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
-        async with open_storage(settings) as (table, store):
-            yield build(table, store, settings)
+        async with AsyncExitStack() as stack:
+            if traces:
+                await stack.enter_async_context(traces.exported())
+            opening = open_storage(settings, metrics.count_retry)
+            table, store = await stack.enter_async_context(opening)
+            stack.enter_context(stopping.announced())
+            on_call = _counted_and_traced(metrics, traces) if traces else metrics.count_call
+            yield build(table, store, settings, on_call=on_call, on_change=metrics.count_change)
 
     return lifespan
+
+
+def _counted_and_traced(metrics: Metrics, traces: Tracing) -> Note:
+    def note(call: Call) -> None:
+        metrics.count_call(call)
+        traces.note_call(call)
+
+    return note

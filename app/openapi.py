@@ -17,6 +17,13 @@ _HEADERS: Final[Document] = {
     "ETag": {"description": "Changes when another version answers to the ref.", "schema": {"type": "string"}},
     "Retry-After": {"description": "Seconds after which a repeat makes sense.", "schema": {"type": "integer"}},
 }
+_SCHEMES: Final[Document] = {
+    "token": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A registry token, or a token of an issuer that the registry trusts.",
+    }
+}
 _PARAMETERS: Final[Document] = {
     _REQUEST_ID: {
         "name": _REQUEST_ID,
@@ -33,6 +40,18 @@ def header(name: str) -> Document:
     return {name: {"$ref": f"#/components/headers/{name}"}}
 
 
+def needs(*actions: str) -> Document:
+    """What a route says of who may use it: any of these actions, as the request goes; with none, to be known is enough.
+
+    It is said here for readers. The decision is the service's, and without one no answer leaves (`app.middleware`).
+    """
+    return {"security": [{"token": []}], "x-actions": list(actions)}
+
+
+OPEN: Final[Document] = {"security": []}
+"""What a route says that asks nobody who he is."""
+
+
 class DocumentedApi(FastAPI):
     """An app whose document is complete."""
 
@@ -46,7 +65,7 @@ class DocumentedApi(FastAPI):
 def _completed(document: Document) -> Document:
     components = document["components"]
     components["schemas"] = dict(sorted({**components["schemas"], "Problem": Problem.model_json_schema()}.items()))
-    components |= {"headers": _HEADERS, "parameters": _PARAMETERS}
+    components |= {"headers": _HEADERS, "parameters": _PARAMETERS, "securitySchemes": _SCHEMES}
     for operation in _operations(document):
         parameters = operation.setdefault("parameters", [])
         for parameter in parameters:

@@ -15,33 +15,46 @@ from starlette.requests import Request
 from starlette.routing import Match
 
 from app.domain.errors import (
+    ActionForbiddenError,
     ConflictError,
     ContentionError,
+    CredentialsRequiredError,
     ForbiddenError,
+    HeadTooLargeError,
     IdempotencyKeyReusedError,
     InvalidError,
     InvalidRequestError,
+    InvalidTokenError,
+    IssuerUnavailableError,
     LengthRequiredError,
     MalformedError,
     MalformedPathError,
     NotFoundError,
+    NoTrustRuleError,
     OutcomeUnknownError,
     PreconditionFailedError,
     PreconditionRequiredError,
     RangeNotSatisfiableError,
     RegistryError,
+    RequestTimeoutError,
     RequestTooLargeError,
     TemporaryError,
+    TokenExpiredError,
     TooLargeError,
+    TooManyRequestsError,
+    UnauthenticatedError,
     UnavailableError,
 )
 from app.openapi import header
+from app.redaction import without_credentials
 from app.schemas.problems import Problem
 
 STATUS: Final[Mapping[type[RegistryError], int]] = {
     MalformedError: 400,
+    UnauthenticatedError: 401,
     ForbiddenError: 403,
     NotFoundError: 404,
+    RequestTimeoutError: 408,
     ConflictError: 409,
     LengthRequiredError: 411,
     PreconditionFailedError: 412,
@@ -49,6 +62,8 @@ STATUS: Final[Mapping[type[RegistryError], int]] = {
     RangeNotSatisfiableError: 416,
     InvalidError: 422,
     PreconditionRequiredError: 428,
+    HeadTooLargeError: 431,
+    TooManyRequestsError: 429,
     TemporaryError: 503,
 }
 """A subclass has the status of its base."""
@@ -68,7 +83,16 @@ _ALWAYS: Final[tuple[type[RegistryError], ...]] = (
     InvalidRequestError,
     UnavailableError,
 )
-OF_BODIES: Final = (RequestTooLargeError,)
+_OF_CALLERS: Final[tuple[type[RegistryError], ...]] = (
+    CredentialsRequiredError,
+    InvalidTokenError,
+    TokenExpiredError,
+    ActionForbiddenError,
+    NoTrustRuleError,
+    TooManyRequestsError,
+    IssuerUnavailableError,
+)
+OF_BODIES: Final = (RequestTimeoutError, RequestTooLargeError)
 OF_WRITES: Final = (IdempotencyKeyReusedError, ContentionError, OutcomeUnknownError)
 
 _TITLES: Final = {
@@ -89,13 +113,14 @@ _NO_OBJECT: Final = frozenset({"missing", "model_attributes_type"})
 _log = structlog.get_logger("app.problems")
 
 
-def answers(*errors: type[RegistryError]) -> Responses:
+def answers(*errors: type[RegistryError], asks_who: bool = True) -> Responses:
     """What OpenAPI says of the problems of a route: under each status, the codes that it may have."""
     codes: dict[int, list[str]] = {}
-    for error in (*_ALWAYS, *errors):
+    for error in (*_ALWAYS, *(_OF_CALLERS if asks_who else ()), *errors):
         codes.setdefault(_status(error), []).append(f"`{error.code()}`")
     described: Responses = {status: {"description": ", ".join(codes[status]), **_PROBLEM} for status in sorted(codes)}
-    described[503]["headers"] = header("Retry-After")
+    for status in described.keys() & {429, 503}:
+        described[status]["headers"] = header("Retry-After")
     return described
 
 
@@ -108,6 +133,8 @@ def install(app: FastAPI) -> None:
 
 def problem(request: Request, error: RegistryError) -> JSONResponse:
     """The answer to a registry error: its sentence, its code and its own fields."""
+    if isinstance(error, TemporaryError):
+        _log.warning("not served", code=error.code(), detail=str(error), request_id=request_id(request))
     extra = {field.name: getattr(error, field.name) for field in fields(error)}
     extra.pop("reason", None)
     return _answer(request, _status(type(error)), error.code(), str(error), headers=_headers(error), extra=extra)
@@ -122,8 +149,6 @@ def unexpected(request: Request) -> JSONResponse:
 async def _registry_problem(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, RegistryError):
         raise error
-    if isinstance(error, TemporaryError):
-        _log.warning("not served", code=error.code(), detail=str(error), request_id=request_id(request))
     return problem(request, error)
 
 
@@ -179,7 +204,17 @@ def _answer(
             request_id=request_id(request),
         ).model_dump(),
     }
-    return JSONResponse(body, status, headers=headers, media_type=MEDIA_TYPE)
+    return _ProblemResponse(body, status, headers=headers)
+
+
+class _ProblemResponse(JSONResponse):
+    """Echoes names and the path, but no token that somebody took for one."""
+
+    media_type = MEDIA_TYPE
+
+    def render(self, content: Any) -> bytes:
+        """Make the body."""
+        return without_credentials(super().render(content).decode()).encode()
 
 
 def _status(error: type[RegistryError]) -> int:
@@ -192,8 +227,11 @@ def request_id(request: Request) -> str:
 
 
 def _headers(error: RegistryError) -> dict[str, str]:
-    if isinstance(error, TemporaryError):
+    if isinstance(error, TemporaryError | TooManyRequestsError):
         return {"retry-after": str(error.retry_after)}
+    if isinstance(error, UnauthenticatedError):
+        why = "" if isinstance(error, CredentialsRequiredError) else ', error="invalid_token"'
+        return {"www-authenticate": f'Bearer realm="model-registry"{why}'}
     if isinstance(error, RangeNotSatisfiableError):
         return {"content-range": f"bytes */{error.size}"}
     return {}

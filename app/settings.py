@@ -1,12 +1,16 @@
 """Every variable of the service, its default, unit and meaning. AWS itself is configured by the standard `AWS_*`."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, IPvAnyNetwork, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 _WEEK = 7 * 24 * 3600
+
+
+def _split(given: Any) -> Any:
+    return [part.strip() for part in given.split(",")] if isinstance(given, str) else given
 
 
 class Settings(BaseSettings):
@@ -15,7 +19,18 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="REGISTRY_", env_ignore_empty=True, frozen=True)
 
     auth: Literal["none"] | None = Field(
-        None, description="Who may call. Only `none` (anybody who reaches the port) exists yet, and must be said."
+        None,
+        description="`none` asks nobody for credentials: only for a port that nobody else reaches.",
+    )
+    insecure: bool = Field(False, description="Let `serve` ask nobody although other machines may reach its port.")
+    access_file: Path | None = Field(
+        None, description="Issuers and trust rules, in TOML or JSON; those in the table count beside it."
+    )
+    rate_limit: int = Field(
+        10_000, ge=1, le=10**9, description="Requests of a principal in 10 seconds, to each worker; above it is 429."
+    )
+    failed_logins: int = Field(
+        30, ge=1, le=10**9, description="Failed logins of an address in a minute, to each worker; above it is 429."
     )
     backend: Literal["aws", "local"] = Field("aws", description="Where everything is kept.")
     data_dir: Path = Field(Path("registry-data"), description="The folder of the `local` backend.")
@@ -43,6 +58,12 @@ class Settings(BaseSettings):
         24 * 3600, ge=60, le=6 * 24 * 3600, description="After this an incomplete upload may be swept, in seconds."
     )
     trash_ttl: int = Field(_WEEK, ge=3600, description="After this a deleted version may be purged, in seconds.")
+    stop_notice: float = Field(
+        3, ge=0, le=60, description="After SIGTERM `/readyz` answers 503 for so many seconds before connections end."
+    )
+    trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], NoDecode, BeforeValidator(_split)] = Field(
+        (), description="Whose `X-Forwarded-For` is believed: addresses and CIDR ranges, separated by commas."
+    )
     docs: bool = Field(False, description="Serve interactive documentation under `/docs`.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="The least severe log line.")
 

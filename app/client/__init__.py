@@ -2,7 +2,8 @@
 
 from app.client.blocking import Registry
 from app.client.client import RegistryClient
+from app.client.credentials import TokenProvider
 from app.client.fetching import Downloaded
 from app.client.progress import Progress, Step
 
-__all__ = ["Downloaded", "Progress", "Registry", "RegistryClient", "Step"]
+__all__ = ["Downloaded", "Progress", "Registry", "RegistryClient", "Step", "TokenProvider"]

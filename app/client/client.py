@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
 from app.client.cache import Cache
+from app.client.credentials import TokenProvider, find_credential
 from app.client.errors import UnreachableError
 from app.client.fetching import Downloaded, Fetching
 from app.client.progress import Progress
@@ -36,10 +37,13 @@ _LOOK_SECONDS: Final = 2.0
 class RegistryClient:
     """A client of one registry, inside `async with`.
 
-    `url`, `token` and `cache_dir` come from `REGISTRY_URL`, `REGISTRY_TOKEN` and `REGISTRY_CACHE_DIR` if they are not
-    given. `jobs` is how many files, parts and ranges move at a time. Every method raises the registry's own errors
-    (`app.domain.errors`, one class per problem code, with the problem's fields), and `UnreachableError`. A change whose
-    reply was lost is sent again under the same Idempotency-Key: it takes effect once.
+    `url` and `cache_dir` come from `REGISTRY_URL` and `REGISTRY_CACHE_DIR` if they are not given. `token` is a token,
+    or a function that returns one and is called again when that one expires or is refused. If it is not given it comes
+    from `REGISTRY_TOKEN`, the file `REGISTRY_TOKEN_FILE` or, in a job of GitHub Actions, from GitHub, for the audience
+    `REGISTRY_AUDIENCE` (the registry's address, if not said). `jobs` is how many files, parts and ranges move at a
+    time. Every method raises the registry's own errors (`app.domain.errors`, one class per problem code, with the
+    problem's fields), `NoTokenError` and `UnreachableError`. A change whose reply was lost is sent again under the same
+    Idempotency-Key: it takes effect once.
 
     Raises `ValueError` if the address is none.
     """
@@ -48,16 +52,17 @@ class RegistryClient:
         self,
         url: str | None = None,
         *,
-        token: str | None = None,
+        token: str | TokenProvider | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
         jobs: int = JOBS,
         progress: Progress | None = None,
     ) -> None:
         environment = os.environ
-        token = token or environment.get("REGISTRY_TOKEN")
+        url = url or environment.get("REGISTRY_URL") or DEFAULT_URL
+        audience = environment.get("REGISTRY_AUDIENCE") or url.rstrip("/")
         cache = cache_dir or environment.get("REGISTRY_CACHE_DIR")
         progress = progress or Progress()
-        self._service = Service(url or environment.get("REGISTRY_URL") or DEFAULT_URL, token=token)
+        self._service = Service(url, credential=find_credential(token, environment, audience=audience))
         self._registering = Registering(self._service, jobs=jobs, progress=progress)
         self._fetching = Fetching(
             self._service, jobs=jobs, progress=progress, cache=Cache(Path(cache)) if cache else None

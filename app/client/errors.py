@@ -6,6 +6,7 @@ RegistryError
 ├── UnreachableError         no answer of a registry, or of its storage
 │   └── NotARegistryError    something else answers at this address
 ├── TransferRefusedError     storage refused bytes or a URL for good
+├── NoTokenError             nobody gives the client a token
 ├── LocalFileError           a file or folder on this machine cannot be used
 ├── ChangedFileError         a file changed while it was being registered
 └── DamagedDownloadError     the bytes that came are not those of the version
@@ -67,6 +68,17 @@ class TransferRefusedError(RegistryError):
 
     def __str__(self) -> str:
         return f"Storage refused '{self.path}' with status {self.status} ({self.reason})."
+
+
+@dataclass(eq=False)
+class NoTokenError(RegistryError):
+    """The source of the client's token has none to give, so nothing was asked of the registry."""
+
+    source: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"No token from {self.source}: {self.reason}."
 
 
 @dataclass(eq=False)
@@ -137,7 +149,6 @@ def _rebuilt(problem: Mapping[str, Any]) -> RegistryError | None:
         return None
     try:
         error = TypeAdapter(known).validate_python({"reason": problem.get("detail"), **problem})
-        str(error)
+        return error if str(error) else None
     except (ValidationError, LookupError):
         return None
-    return error

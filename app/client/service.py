@@ -1,7 +1,6 @@
 """The registry over HTTP: one request at a time, repeated where that is safe, its problems raised as errors."""
 
 import asyncio
-import re
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Final, Self, TypeVar
@@ -12,6 +11,7 @@ import httpx
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
+from app.client.credentials import Credential
 from app.client.errors import NotARegistryError, UnreachableError, from_problem
 from app.client.retries import ATTEMPTS, pause, reason_of, retry_after
 
@@ -31,22 +31,18 @@ _LARGEST_ANSWER: Final = 64 * 1024 * 1024
 """More than a page of a hundred versions with a thousand artifacts each."""
 
 _LARGEST_PORT: Final = 65535
-_TOKEN: Final = re.compile(r"[!-~]+\Z")
 
 
 class Service:
     """Asks one registry. Every change carries an Idempotency-Key, so repeating it after a lost reply is safe."""
 
-    def __init__(self, url: str, *, token: str | None = None) -> None:
-        """Raises `ValueError` if `url` is not an address of HTTP, or the token cannot be sent."""
+    def __init__(self, url: str, *, credential: Credential | None = None) -> None:
+        """Raises `ValueError` if `url` is not an address of HTTP."""
         if not _is_address(url):
             raise ValueError(f"'{url}' is not an address like http://registry:8000")
-        if token and not _TOKEN.match(token):
-            raise ValueError("the token has spaces, line breaks or other characters that no token has")
         self.url = url.rstrip("/")
+        self._credential = credential
         headers = {"user-agent": USER_AGENT, "accept": "application/json", "accept-encoding": "identity"}
-        if token:
-            headers["authorization"] = f"Bearer {token}"
         self._http = httpx.AsyncClient(headers=headers, timeout=_TIMEOUT, follow_redirects=False)
 
     async def __aenter__(self) -> Self:
@@ -109,7 +105,19 @@ class Service:
             await asyncio.sleep(pause(attempt, retry_after(response)))
 
     async def _exchange(self, request: httpx.Request) -> httpx.Response:
+        """Send with the token; if it is refused and there is another one, with that: what was refused did nothing."""
+        if self._credential is None:
+            return await self._once(request)
+        token = await self._credential.token()
+        response = await self._once(request, token)
+        if response.status_code == httpx.codes.UNAUTHORIZED and (other := await self._credential.other_than(token)):
+            return await self._once(request, other)
+        return response
+
+    async def _once(self, request: httpx.Request, token: str | None = None) -> httpx.Response:
         """Send once, and read the answer to its end, if it has one."""
+        if token:
+            request.headers["authorization"] = f"Bearer {token}"
         response = await self._http.send(request, stream=True)
         try:
             if response.headers.get("content-encoding", "identity") != "identity":

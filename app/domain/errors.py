@@ -8,8 +8,15 @@ RegistryError
 │   ├── AliasNotFoundError
 │   ├── ArtifactNotFoundError
 │   ├── ObjectNotFoundError      what follows a URL of the local store
-│   └── MultipartNotFoundError
-├── ForbiddenError           not with this URL
+│   ├── MultipartNotFoundError
+│   └── TokenNotFoundError
+├── UnauthenticatedError     who are you
+│   ├── CredentialsRequiredError
+│   ├── InvalidTokenError
+│   └── TokenExpiredError
+├── ForbiddenError           known, and not allowed
+│   ├── ActionForbiddenError
+│   ├── NoTrustRuleError
 │   ├── SignatureMismatchError
 │   ├── SignedHeaderMismatchError
 │   └── UrlExpiredError
@@ -43,9 +50,13 @@ RegistryError
 │   ├── ArtifactTooLargeError
 │   ├── TooManyArtifactsError
 │   ├── MetadataTooLargeError
-│   └── RequestTooLargeError
+│   ├── RequestTooLargeError
+│   └── HeadTooLargeError
+├── RequestTimeoutError      too slow
+├── TooManyRequestsError     slower
 └── TemporaryError           try again
     ├── UnavailableError     nothing happened
+    ├── IssuerUnavailableError   whose keys cannot be read now
     ├── ContentionError      nothing happened
     └── OutcomeUnknownError  it may have happened: repeat with the same Idempotency-Key to learn it
 """
@@ -153,8 +164,79 @@ class MultipartNotFoundError(NotFoundError):
 
 
 @dataclass(eq=False)
+class TokenNotFoundError(NotFoundError):
+    """No such registry token."""
+
+    token: str
+
+    def __str__(self) -> str:
+        return f"There is no token '{self.token}'. List the tokens to see which exist."
+
+
+@dataclass(eq=False)
+class UnauthenticatedError(RegistryError):
+    """Nobody has been recognised."""
+
+
+@dataclass(eq=False)
+class CredentialsRequiredError(UnauthenticatedError):
+    """No credentials came with the request."""
+
+    def __str__(self) -> str:
+        return (
+            "Say who you are: send Authorization: Bearer, with a registry token or a token of a trusted issuer. The"
+            " client takes it from REGISTRY_TOKEN, REGISTRY_TOKEN_FILE or GitHub (permissions: id-token: write)."
+        )
+
+
+@dataclass(eq=False)
+class InvalidTokenError(UnauthenticatedError):
+    """The token proves nothing here. `reason` is a sentence for people, without anything out of the token."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+@dataclass(eq=False)
+class TokenExpiredError(UnauthenticatedError):
+    """The token was good until a moment that has passed."""
+
+    expired_at: str
+
+    def __str__(self) -> str:
+        return f"The token expired at {self.expired_at}. Get a new one."
+
+
+@dataclass(eq=False)
 class ForbiddenError(RegistryError):
     """Not allowed."""
+
+
+@dataclass(eq=False)
+class ActionForbiddenError(ForbiddenError):
+    """The caller is known, and no rule lets it do this. `model` is `*` for what is not about models."""
+
+    action: str
+    model: str
+    principal: str
+
+    def __str__(self) -> str:
+        return f"'{self.principal}' may not do {self.action} on '{self.model}'. Ask who runs the registry for a grant."
+
+
+@dataclass(eq=False)
+class NoTrustRuleError(ForbiddenError):
+    """The identity is proved, and no trust rule speaks of it."""
+
+    principal: str
+
+    def __str__(self) -> str:
+        return (
+            f"The token is good, and no trust rule speaks of '{self.principal}'. `model-registry access explain` says"
+            " which claim of which rule does not fit."
+        )
 
 
 @dataclass(eq=False)
@@ -373,7 +455,7 @@ class MalformedError(RegistryError):
     """The request cannot be read."""
 
     def __str__(self) -> str:
-        return "The request cannot be read. Send well-formed JSON."
+        return "The request cannot be read. Send HTTP/1.1, and a body as well-formed JSON."
 
 
 @dataclass(eq=False)
@@ -503,6 +585,40 @@ class RequestTooLargeError(TooLargeError):
 
 
 @dataclass(eq=False)
+class HeadTooLargeError(TooLargeError):
+    """Target and headers, trailers included, are over their limit in bytes."""
+
+    limit: int
+
+    def __str__(self) -> str:
+        return f"Target and headers of a request have at most {self.limit} bytes together. Send fewer or shorter ones."
+
+
+@dataclass(eq=False)
+class RequestTimeoutError(RegistryError):
+    """The body did not arrive in time; nothing was done."""
+
+    def __str__(self) -> str:
+        return "The body of the request did not arrive in time, and nothing was done. Send it again, without pauses."
+
+
+@dataclass(eq=False)
+class TooManyRequestsError(RegistryError):
+    """Over the rate limit of a principal, or of failed logins from an address. Nothing was done."""
+
+    what: str
+    seconds: int
+
+    def __str__(self) -> str:
+        return f"Too many {self.what}. Try again in {self.seconds} s."
+
+    @property
+    def retry_after(self) -> int:
+        """Seconds after which a repeat makes sense."""
+        return self.seconds
+
+
+@dataclass(eq=False)
 class TemporaryError(RegistryError):
     """Try again after `retry_after` seconds."""
 
@@ -525,6 +641,16 @@ class UnavailableError(TemporaryError):
 
     def __str__(self) -> str:
         return self.reason
+
+
+@dataclass(eq=False)
+class IssuerUnavailableError(TemporaryError):
+    """An issuer's keys cannot be read now, so its tokens can be neither believed nor refused."""
+
+    issuer: str
+
+    def __str__(self) -> str:
+        return f"The keys of the issuer '{self.issuer}' cannot be read now, so its tokens cannot be checked; try again."
 
 
 @dataclass(eq=False)

@@ -46,6 +46,7 @@ class Operation:
     actor: str
     at: datetime
     request_id: str
+    rule: str | None = None
     idempotency: IdempotencyKey | None = None
 
 
@@ -53,7 +54,8 @@ class Operation:
 class Event:
     """One entry of a model's history.
 
-    `origin` and `target` (`from` and `to` on the wire) are stages of a stage change, version numbers of an alias.
+    `actor` is the principal that did it, and `rule` what allowed it. `origin` and `target` (`from` and `to` on the
+    wire) are stages of a stage change, version numbers of an alias.
     `replaced` is the version that lost production by it.
     """
 
@@ -64,6 +66,7 @@ class Event:
     actor: str
     at: datetime
     request_id: str
+    rule: str | None = None
     version: int | None = None
     origin: str | None = None
     target: str | None = None

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from app.domain.errors import RegistryError
 from app.operate.policies import Role, policy
+from app.operate.refusals import refusals_told
 from app.operate.settings import read_settings
 
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
@@ -61,11 +61,14 @@ def init(
 def sweep(
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed, and remove nothing.")] = False,
+    metrics: Annotated[
+        Path | None, typer.Option(help="Write what was done to this file, in Prometheus's text format.")
+    ] = None,
 ) -> None:
     """Remove expired uploads, due trash and orphaned bytes. Run it once a day."""
     from app.operate import upkeep  # noqa: PLC0415 -- see serve
 
-    count = _say(upkeep.sweep(read_settings(), dry_run=dry_run))
+    count = _say(upkeep.sweep(read_settings(), dry_run=dry_run, metrics=metrics))
     typer.echo(f"{count} thing(s) {'would be ' if dry_run else ''}swept")
 
 
@@ -118,8 +121,5 @@ def _say(sentences: AsyncGenerator[str, None]) -> int:
             count += 1
         return count
 
-    try:
+    with refusals_told():
         return asyncio.run(say())
-    except RegistryError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None

@@ -8,10 +8,14 @@ from typing import Final
 
 import typer
 import uvicorn
+from fastapi import FastAPI
 
-from app.domain.errors import RegistryError
+from app import tracing
 from app.lifespan import open_storage
-from app.main import AUTH_SENTENCE
+from app.main import create_app
+from app.operate.access import check_way_in, dev_token, is_loopback
+from app.operate.connections import GuardedConnection, allow_many_connections
+from app.operate.refusals import refusals_told
 from app.operate.settings import read_settings
 from app.settings import Settings
 
@@ -28,52 +32,61 @@ _ANY_ADDRESS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 -- nobody can b
 def serve(*, host: str, port: int, workers: int) -> None:
     """Serve what the environment describes, until stopped. What cannot be opened is said in a sentence."""
     settings = read_settings()
-    if settings.auth is None:
-        typer.echo(AUTH_SENTENCE, err=True)
-        raise typer.Exit(2)
-    try:
-        asyncio.run(_try_storage(settings))
-    except RegistryError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
+    with refusals_told():
+        asyncio.run(_try(settings, host))
     signal.signal(signal.SIGTERM, _leave)
     uvicorn.run(
-        "app.main:create_app",
+        "app.operate.serving:create_ready_app",
         factory=True,
         host=host,
         port=port,
         workers=workers,
         loop="uvloop",
-        http="httptools",
+        http=GuardedConnection,
+        ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=[str(network) for network in settings.trusted_proxies],
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
 
 
+def create_ready_app() -> FastAPI:
+    """Build the app, in a worker that is ready for thousands of connections."""
+    allow_many_connections()
+    return create_app()
+
+
 def develop(*, host: str, port: int, workers: int, data_dir: Path) -> None:
-    """Serve the embedded store with docs, for anybody who reaches the port."""
+    """Serve the embedded store with docs: on loopback to anybody, elsewhere to whoever has the token that it prints."""
     own = {
         "REGISTRY_BACKEND": "local",
-        "REGISTRY_AUTH": "none",
+        "REGISTRY_AUTH": "none" if is_loopback(host) else "",
         "REGISTRY_DOCS": "true",
+        "REGISTRY_STOP_NOTICE": "0",
         "REGISTRY_DATA_DIR": str(data_dir.absolute()),
     }
     os.environ.update(own)
     seen_as = "127.0.0.1" if host in _ANY_ADDRESS else f"[{host}]" if ":" in host else host
     os.environ.setdefault("REGISTRY_PUBLIC_URL", f"http://{seen_as}:{port}")
     typer.echo(f"Model registry on http://{host}:{port} (docs at /docs), data in {data_dir.absolute()}")
+    with refusals_told():
+        token = asyncio.run(dev_token(read_settings()))
+    need = "may" if is_loopback(host) else "must"
+    typer.echo(f"Clients {need} say who they are; for 30 days:  export REGISTRY_TOKEN={token.text}")
     serve(host=host, port=port, workers=workers)
 
 
-async def _try_storage(settings: Settings) -> None:
-    """Open and close what every worker will open: it costs no request, and workers report with a stack trace."""
+async def _try(settings: Settings, host: str) -> None:
+    """Open and close what every worker will open, for workers report with a stack trace; and see who could come in."""
+    tracing.from_environment()
     async with open_storage(settings):
         pass
+    await check_way_in(settings, host)
 
 
 def _leave(*_: object) -> None:

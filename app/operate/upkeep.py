@@ -3,9 +3,11 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
 from app.domain.errors import UnavailableError
 from app.lifespan import open_storage, policy_of
+from app.metrics import SweepMetrics
 from app.repositories.events import Events
 from app.repositories.heads import Heads
 from app.repositories.ledger import Ledger
@@ -29,16 +31,26 @@ async def _opened(settings: Settings) -> AsyncGenerator[tuple[Table, ObjectStore
         yield table, store
 
 
-async def sweep(settings: Settings, *, dry_run: bool) -> AsyncGenerator[str, None]:
-    """Remove what is due, and say each thing."""
+async def sweep(settings: Settings, *, dry_run: bool, metrics: Path | None = None) -> AsyncGenerator[str, None]:
+    """Remove what is due, and say each thing. A sweep that comes to its end leaves its numbers in the file `metrics`.
+
+    Raises `UnavailableError` also if that file cannot be written.
+    """
+    counted = SweepMetrics()
     async with _opened(settings) as (table, store):
-        sweeper = Sweeper(Ledger(table), Heads(table), Versions(table), Survey(table), store, policy_of(settings))
+        ledger = Ledger(table, counted.count_change)
+        sweeper = Sweeper(ledger, Heads(table), Versions(table), Survey(table), store, policy_of(settings))
         async for sentence in sweeper.sweep(datetime.now(UTC), dry_run=dry_run):
             yield sentence
         if isinstance(store, FileStore) and not dry_run:
             left = await store.clear_incoming(older_than=SAFETY)
             if left:
                 yield f"{left} file(s) of uploads that were cut short"
+    if metrics:
+        try:
+            counted.write(metrics)
+        except OSError as error:
+            raise UnavailableError(f"The sweep is done, and {metrics} cannot be written: {error.strerror}") from error
 
 
 async def check(settings: Settings) -> AsyncGenerator[str, None]:

@@ -1,6 +1,7 @@
 """Reads of heads: one consistent item a model, and the catalog of all of them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Final
 
 from app.domain.models import Head
 from app.repositories import cursor as cursors
@@ -8,6 +9,9 @@ from app.repositories.items import head_from_item
 from app.repositories.keys import CATALOG, HEAD, head_key
 from app.repositories.pages import Listed
 from app.storage.table import CATALOG_INDEX, Key, Table
+
+FEWEST_NAMES: Final = 100
+"""Names that are read at a time, at least: however short the page, most of them may be such as are not shown."""
 
 
 class Heads:
@@ -21,16 +25,31 @@ class Heads:
         item = await self._table.get(head_key(model))
         return head_from_item(item) if item else None
 
-    async def list(self, *, prefix: str, cursor: str | None, limit: int) -> Listed[Head]:
-        """The models that are not deleted, by name. A model of a moment ago may be missing: the index lags."""
+    async def list(
+        self, is_shown: Callable[[str], bool], *, prefix: str, cursor: str | None, limit: int
+    ) -> Listed[Head]:
+        """The models that are shown and not deleted, by name. One of a moment ago may be missing: the index lags.
+
+        Of a model that is not shown, nothing tells: no cursor names it, and a page that is not the last is followed by
+        one that shows something.
+        """
         scope = f"models {prefix}"
         name = cursors.decode_name(scope, cursor, prefix=prefix)
         after = head_key(name) if name else None
-        page = await self._table.query_index(CATALOG_INDEX, CATALOG, prefix=f"{HEAD}{prefix}", after=after, limit=limit)
-        items = await self._table.get_many(page.items)
+        shown: list[Key] = []
+        more = True
+        while more and len(shown) <= limit:
+            page = await self._table.query_index(
+                CATALOG_INDEX, CATALOG, prefix=f"{HEAD}{prefix}", after=after, limit=max(limit + 1, FEWEST_NAMES)
+            )
+            shown += [key for key in page.items if is_shown(key.partition.removeprefix(HEAD))]
+            more = bool(page.more and page.items)
+            after = page.items[-1] if page.items else after
+        items = await self._table.get_many(shown[:limit])
         heads = [head_from_item(item) for item in items if item]
-        return Listed([head for head in heads if not head.deleted_at], _next(scope, page.items, more=page.more))
+        next_cursor = _next(scope, shown[:limit]) if len(shown) > limit else None
+        return Listed([head for head in heads if not head.deleted_at], next_cursor)
 
 
-def _next(scope: str, keys: Sequence[Key], *, more: bool) -> str | None:
-    return cursors.encode(scope, keys[-1].partition.removeprefix(HEAD)) if more and keys else None
+def _next(scope: str, shown: Sequence[Key]) -> str:
+    return cursors.encode(scope, shown[-1].partition.removeprefix(HEAD))

@@ -7,8 +7,11 @@ $upload#<model>         n            an upload, until it is completed, abandoned
 $trash#<model>          n            a deleted version, until it is purged
 $event#<model>          generation   one event of the history
 $idem#<digest>          0            what a request with an Idempotency-Key led to; expires by `ttl`
+$token#<id>             0            a registry token, without its secret; expires by `ttl`
+$access                 0            issuers and trust rules, as an operator wrote them
 
-A version's number is in exactly one of the partitions live, upload and trash. Only `$idem#` items carry `ttl`.
+A version's number is in exactly one of the partitions live, upload and trash. Only `$idem#` and `$token#` items carry
+`ttl`.
 """
 
 from datetime import UTC, datetime
@@ -21,8 +24,12 @@ UPLOAD: Final = "$upload#"
 TRASH: Final = "$trash#"
 EVENT: Final = "$event#"
 IDEMPOTENCY: Final = "$idem#"
+TOKEN: Final = "$token#"  # noqa: S105 -- a prefix
+ACCESS: Final = "$access"
 CATALOG: Final = "models"
-"""The one partition of the catalog index: the heads of all models that are not deleted."""
+"""The partition of the catalog index that holds the heads of all models that are not deleted."""
+TOKENS: Final = "tokens"
+"""The partition of the catalog index that holds the tokens that were made by hand."""
 
 
 def head_key(model: str) -> Key:
@@ -53,6 +60,16 @@ def event_key(model: str, generation: int) -> Key:
 def idempotency_key(name: str) -> Key:
     """Where the outcome of a request with an Idempotency-Key lies."""
     return Key(f"{IDEMPOTENCY}{name}", 0)
+
+
+def token_key(token_id: str) -> Key:
+    """Where a registry token lies."""
+    return Key(f"{TOKEN}{token_id}", 0)
+
+
+def access_key() -> Key:
+    """Where issuers and trust rules lie."""
+    return Key(ACCESS, 0)
 
 
 def to_text(time: datetime) -> str:

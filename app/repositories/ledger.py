@@ -55,13 +55,18 @@ LONGEST_PAUSE: Final = 1.0
 Decide = Callable[[Head | None], Awaitable[Decision[T]]]
 Replay = Callable[[int | None], Awaitable[T]]
 FindHead = Callable[[str], Awaitable[Head | None]]
+OnChange = Callable[[Change[object]], None]
 
 
 class Ledger:
-    """Writes changes of models, one at a time for each model."""
+    """Writes changes of models, one at a time for each model.
 
-    def __init__(self, table: Table) -> None:
+    `on_change` is told of each change that surely took effect by this process, once.
+    """
+
+    def __init__(self, table: Table, on_change: OnChange = lambda _: None) -> None:
         self._table = table
+        self._on_change = on_change
         self._heads = Heads(table)
         self._versions = Versions(table)
         self._turns = Turns()
@@ -83,7 +88,7 @@ class Ledger:
                 await turn.enter_async_context(self._turns.take(model, patience=TURN_SECONDS))
             except TimeoutError:
                 raise ContentionError(model) from None
-            return await _Commit(self._table, self.head, model, operation, decide, replay).run()
+            return await _Commit(self._table, self.head, model, operation, decide, replay, self._on_change).run()
 
     async def _adopt(self, model: str) -> Head | None:
         versions = [version async for version in self._versions.walk(model)]
@@ -94,7 +99,8 @@ class Ledger:
         async def decide(head: Head | None) -> Decision[Head]:
             return Unchanged(result=head) if head else changes.adopt(model, versions, operation)
 
-        return await _Commit(self._table, self._heads.find, model, operation, decide, _no_replay).run()
+        find_head = self._heads.find
+        return await _Commit(self._table, find_head, model, operation, decide, _no_replay, self._on_change).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +110,7 @@ class _Sending(Generic[T]):
     generation: int
     writes: Sequence[Write]
     token: str
-    result: T
+    decision: Decision[T]
 
 
 class _Commit(Generic[T]):
@@ -118,6 +124,7 @@ class _Commit(Generic[T]):
         operation: Operation,
         decide: Decide[T],
         replay: Replay[T],
+        on_change: OnChange,
     ) -> None:
         self._table = table
         self._events = Events(table)
@@ -126,6 +133,7 @@ class _Commit(Generic[T]):
         self._operation = operation
         self._decide = decide
         self._replay = replay
+        self._on_change = on_change
         self._generation = -1
         self._decisions = 0
         self._pauses = 0
@@ -146,7 +154,7 @@ class _Commit(Generic[T]):
         while True:
             head = await self._patiently(lambda: self._find_head(self._model))
             if self._sent and await self._has_landed(self._sent, head):
-                return self._sent.result
+                return self._done(self._sent)
             self._notice(head)
             sending: _Sending[T] | None
             if self._sent and self._in_flight:
@@ -158,7 +166,12 @@ class _Commit(Generic[T]):
             else:
                 sending = await self._decided(head)
             if sending and await self._send(sending):
-                return sending.result
+                return self._done(sending)
+
+    def _done(self, sending: _Sending[T]) -> T:
+        if isinstance(sending.decision, Change):
+            self._on_change(sending.decision)
+        return sending.decision.result
 
     def _notice(self, head: Head | None) -> None:
         """Begin to count anew when others got ahead: a model that many change is no reason to give up early."""
@@ -195,7 +208,7 @@ class _Commit(Generic[T]):
             else outcome_writes(head, decision, self._operation)
         )
         token = uuid5(UUID(self._operation.id), f"{_generation(head)}/{self._decisions}")
-        return _Sending(_generation(head), writes, str(token), decision.result)
+        return _Sending(_generation(head), writes, str(token), decision)
 
     async def _send(self, sending: _Sending[T]) -> bool:
         """Whether it took effect for sure."""

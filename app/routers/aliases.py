@@ -3,6 +3,7 @@
 from fastapi import APIRouter
 
 from app.dependencies import Alias, Aliases, Caller, Model
+from app.domain.access.actions import Action
 from app.domain.errors import (
     AliasNotFoundError,
     AliasReservedError,
@@ -10,6 +11,7 @@ from app.domain.errors import (
     ModelNotFoundError,
     VersionNotFoundError,
 )
+from app.openapi import needs
 from app.problems import OF_BODIES, OF_WRITES, answers
 from app.schemas.aliases import AliasResponse, SetAlias
 
@@ -27,6 +29,7 @@ router = APIRouter(prefix="/v1/models", tags=["aliases"])
         *OF_BODIES,
         *OF_WRITES,
     ),
+    openapi_extra=needs(Action.ALIAS_SET),
 )
 async def set_alias(model: Model, alias: Alias, body: SetAlias, caller: Caller, aliases: Aliases) -> AliasResponse:
     """Point an alias at a version, whatever it named before."""
@@ -39,6 +42,7 @@ async def set_alias(model: Model, alias: Alias, body: SetAlias, caller: Caller, 
     status_code=204,
     response_description="The alias is gone.",
     responses=answers(ModelNotFoundError, AliasNotFoundError, *OF_BODIES, *OF_WRITES),
+    openapi_extra=needs(Action.ALIAS_SET),
 )
 async def remove_alias(model: Model, alias: Alias, caller: Caller, aliases: Aliases) -> None:
     """Remove an alias."""

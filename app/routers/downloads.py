@@ -5,9 +5,10 @@ from typing import Final
 from fastapi import APIRouter, Response
 from fastapi.responses import RedirectResponse
 
-from app.dependencies import AnyRef, Downloads, FilePath, KnownCommits, Model
+from app.dependencies import AnyRef, Downloads, FilePath, KnownCommits, Model, Reader
+from app.domain.access.actions import Action
 from app.domain.errors import ArtifactNotFoundError, ContentionError, ModelNotFoundError, VersionNotFoundError
-from app.openapi import header
+from app.openapi import header, needs
 from app.problems import answers
 from app.schemas.downloads import DownloadResponse
 
@@ -26,11 +27,14 @@ _LOCATION: Final = {"Location": {"description": "A presigned URL.", "schema": {"
         200: {"headers": header("ETag")},
         304: {"description": "You already have the version that answers to this ref.", "headers": header("ETag")},
     },
+    openapi_extra=needs(Action.MODEL_READ),
 )
-async def get_download(model: Model, ref: AnyRef, known: KnownCommits, downloads: Downloads) -> Response:
+async def get_download(
+    model: Model, ref: AnyRef, known: KnownCommits, caller: Reader, downloads: Downloads
+) -> Response:
     """Resolve a ref and get a URL for each artifact. The ETag changes when another version answers to the ref."""
-    download = await downloads.locate(model, ref, known_commits=known)
-    headers = {"etag": f'"{download.version.commit}"', "cache-control": "no-store"}
+    download = await downloads.locate(model, ref, caller, known_commits=known)
+    headers = {"etag": f'"{download.version.commit}"'}
     if download.artifacts is None:
         return Response(status_code=304, headers=headers)
     return Response(DownloadResponse.of(download).model_dump_json(), headers=headers, media_type="application/json")
@@ -42,8 +46,11 @@ async def get_download(model: Model, ref: AnyRef, known: KnownCommits, downloads
     response_class=RedirectResponse,
     response_description="To a presigned URL.",
     responses={**_PROBLEMS, 307: {"headers": _LOCATION}},
+    openapi_extra=needs(Action.MODEL_READ),
 )
-async def get_artifact(model: Model, ref: AnyRef, path: FilePath, downloads: Downloads) -> RedirectResponse:
+async def get_artifact(
+    model: Model, ref: AnyRef, path: FilePath, caller: Reader, downloads: Downloads
+) -> RedirectResponse:
     """Follow a redirect to one artifact: `curl -L`."""
-    located = await downloads.locate_artifact(model, ref, path)
-    return RedirectResponse(located.url, 307, {"cache-control": "no-store"})
+    located = await downloads.locate_artifact(model, ref, path, caller)
+    return RedirectResponse(located.url, 307)

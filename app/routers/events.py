@@ -4,8 +4,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from app.dependencies import Cursor, Events, Limit, Model
+from app.dependencies import Cursor, Events, Limit, Model, Reader
+from app.domain.access.actions import Action
 from app.domain.errors import InvalidCursorError, ModelNotFoundError
+from app.openapi import needs
 from app.problems import answers
 from app.schemas.events import EventPage, EventResponse
 
@@ -18,10 +20,11 @@ After = Annotated[int, Query(ge=0, le=10**15, description="Only events after thi
     "/{model}/events",
     response_description="A page of events, oldest first.",
     responses=answers(InvalidCursorError, ModelNotFoundError),
+    openapi_extra=needs(Action.EVENT_READ),
 )
 async def list_events(
-    model: Model, events: Events, after: After = 0, cursor: Cursor = None, limit: Limit = 50
+    model: Model, caller: Reader, events: Events, after: After = 0, cursor: Cursor = None, limit: Limit = 50
 ) -> EventPage:
     """List what happened to a model, oldest first; a deleted model keeps its history."""
-    page = await events.list(model, after=after, cursor=cursor, limit=limit)
+    page = await events.list(model, caller, after=after, cursor=cursor, limit=limit)
     return EventPage(items=[EventResponse.of(event) for event in page.items], next_cursor=page.next_cursor)

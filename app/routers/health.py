@@ -4,22 +4,25 @@ from fastapi import APIRouter, Response
 
 from app.dependencies import Health
 from app.metrics import CONTENT_TYPE_LATEST, Metrics
+from app.openapi import OPEN
 from app.problems import answers
 from app.schemas.health import HealthResponse
+from app.stopping import Stopping
 
 
-def create_router(metrics: Metrics) -> APIRouter:
+def create_router(metrics: Metrics, stopping: Stopping) -> APIRouter:
     """The routes that operators watch."""
     router = APIRouter(tags=["health"])
 
-    @router.get("/healthz", response_description="The process runs.")
+    @router.get("/healthz", response_description="The process runs.", openapi_extra=OPEN)
     async def get_liveness() -> HealthResponse:
         """Tell that the process runs; nothing else is asked."""
         return HealthResponse()
 
-    @router.get("/readyz", response_description="It can.", responses=answers())
+    @router.get("/readyz", response_description="It can.", responses=answers(asks_who=False), openapi_extra=OPEN)
     async def get_readiness(health: Health) -> HealthResponse:
         """Tell whether the service can serve: the table answers, and the object store has been reached."""
+        stopping.check()
         await health.check()
         return HealthResponse()
 
@@ -28,6 +31,7 @@ def create_router(metrics: Metrics) -> APIRouter:
         response_class=Response,
         response_description="Counters of this process, in Prometheus's text format.",
         responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+        openapi_extra=OPEN,
     )
     async def get_metrics() -> Response:
         """Tell Prometheus how it goes."""

@@ -3,6 +3,7 @@
 from fastapi import APIRouter
 
 from app.dependencies import Caller, Model, Number, Stages
+from app.domain.access.actions import STAGE_SETS, Action
 from app.domain.errors import (
     ModelNotFoundError,
     NoEarlierProductionError,
@@ -11,6 +12,7 @@ from app.domain.errors import (
     ProductionChangedError,
     VersionNotFoundError,
 )
+from app.openapi import needs
 from app.problems import OF_BODIES, OF_WRITES, answers
 from app.schemas.stages import RollBack, SetStage
 from app.schemas.versions import VersionResponse
@@ -31,6 +33,7 @@ NO_BODY = RollBack()
         *OF_BODIES,
         *OF_WRITES,
     ),
+    openapi_extra=needs(*STAGE_SETS),
 )
 async def set_stage(model: Model, version: Number, body: SetStage, caller: Caller, stages: Stages) -> VersionResponse:
     """Move a version to a stage. Promoting to production archives the version that held it, in the same step."""
@@ -49,6 +52,7 @@ async def set_stage(model: Model, version: Number, body: SetStage, caller: Calle
         *OF_BODIES,
         *OF_WRITES,
     ),
+    openapi_extra=needs(Action.STAGE_SET_PRODUCTION),
 )
 async def roll_back(model: Model, caller: Caller, stages: Stages, body: RollBack = NO_BODY) -> VersionResponse:
     """Give production back to the version that held it before. Needs an Idempotency-Key or `expected_production`."""

@@ -2,7 +2,8 @@
 
 from fastapi import APIRouter
 
-from app.dependencies import Caller, Model, Number, Uploads
+from app.dependencies import Caller, Model, Number, Reader, Uploads
+from app.domain.access.actions import Action
 from app.domain.errors import (
     ArtifactNotFoundError,
     ArtifactTooLargeError,
@@ -17,6 +18,7 @@ from app.domain.errors import (
     UploadIncompleteError,
     UploadNotFoundError,
 )
+from app.openapi import needs
 from app.problems import OF_BODIES, OF_WRITES, answers
 from app.schemas.uploads import CreateUpload, PartsResponse, SignParts, UploadResponse
 from app.schemas.versions import VersionResponse
@@ -37,6 +39,7 @@ router = APIRouter(prefix="/v1/models", tags=["uploads"])
         *OF_BODIES,
         *OF_WRITES,
     ),
+    openapi_extra=needs(Action.VERSION_UPLOAD),
 )
 async def begin_upload(model: Model, body: CreateUpload, caller: Caller, uploads: Uploads) -> UploadResponse:
     """Reserve the next version number and get the URLs to upload to; the first version creates the model."""
@@ -47,20 +50,23 @@ async def begin_upload(model: Model, body: CreateUpload, caller: Caller, uploads
     "/{model}/versions/{version}/upload",
     response_description="The upload as it stands.",
     responses=answers(UploadNotFoundError),
+    openapi_extra=needs(Action.VERSION_UPLOAD),
 )
-async def get_upload(model: Model, version: Number, uploads: Uploads) -> UploadResponse:
+async def get_upload(model: Model, version: Number, caller: Reader, uploads: Uploads) -> UploadResponse:
     """See what has arrived and what is missing, with fresh URLs for that."""
-    return UploadResponse.of(await uploads.status(model, version))
+    return UploadResponse.of(await uploads.status(model, version, caller))
 
 
 @router.post(
     "/{model}/versions/{version}/upload/parts",
     response_description="A presigned URL for each part.",
     responses=answers(UploadNotFoundError, ArtifactNotFoundError, NotMultipartError, *OF_BODIES),
+    openapi_extra=needs(Action.VERSION_UPLOAD),
 )
-async def sign_parts(model: Model, version: Number, body: SignParts, uploads: Uploads) -> PartsResponse:
+async def sign_parts(model: Model, version: Number, body: SignParts, caller: Reader, uploads: Uploads) -> PartsResponse:
     """Get the URLs for parts of one multipart artifact."""
-    return PartsResponse.of(body.path, await uploads.presign_parts(model, version, body.path, body.to_digests()))
+    signed = await uploads.presign_parts(model, version, body.path, body.to_digests(), caller)
+    return PartsResponse.of(body.path, signed)
 
 
 @router.post(
@@ -76,6 +82,7 @@ async def sign_parts(model: Model, version: Number, body: SignParts, uploads: Up
         *OF_BODIES,
         *OF_WRITES,
     ),
+    openapi_extra=needs(Action.VERSION_UPLOAD),
 )
 async def complete_upload(model: Model, version: Number, caller: Caller, uploads: Uploads) -> VersionResponse:
     """Have every artifact checked in storage, and make the version exist. A repeat answers the same."""
@@ -87,6 +94,7 @@ async def complete_upload(model: Model, version: Number, caller: Caller, uploads
     status_code=204,
     response_description="The upload is given up.",
     responses=answers(UploadNotFoundError, *OF_BODIES, *OF_WRITES),
+    openapi_extra=needs(Action.VERSION_UPLOAD),
 )
 async def abandon_upload(model: Model, version: Number, caller: Caller, uploads: Uploads) -> None:
     """Give an upload up; its number stays spent."""

@@ -4,7 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from app.dependencies import AnyVersion, Caller, Cursor, Limit, Model, Number, Versions
+from app.dependencies import AnyVersion, Caller, Cursor, Limit, Model, Number, Reader, Versions
+from app.domain.access.actions import Action
 from app.domain.errors import (
     ContentionError,
     InvalidCursorError,
@@ -15,6 +16,7 @@ from app.domain.errors import (
     VersionNotFoundError,
 )
 from app.domain.values import Stage
+from app.openapi import needs
 from app.problems import OF_BODIES, OF_WRITES, answers
 from app.schemas.versions import EditVersion, VersionPage, VersionResponse
 
@@ -27,12 +29,13 @@ OfStage = Annotated[Stage | None, Query(description="Only versions of this stage
     "/{model}/versions",
     response_description="A page of versions, newest first.",
     responses=answers(InvalidCursorError, ModelNotFoundError),
+    openapi_extra=needs(Action.MODEL_READ),
 )
 async def list_versions(
-    model: Model, versions: Versions, stage: OfStage = None, cursor: Cursor = None, limit: Limit = 50
+    model: Model, caller: Reader, versions: Versions, stage: OfStage = None, cursor: Cursor = None, limit: Limit = 50
 ) -> VersionPage:
     """List versions, newest first. With `stage`, a page may be short although the list goes on."""
-    page = await versions.list(model, stage=stage, cursor=cursor, limit=limit)
+    page = await versions.list(model, caller, stage=stage, cursor=cursor, limit=limit)
     return VersionPage(items=[VersionResponse.of(version) for version in page.items], next_cursor=page.next_cursor)
 
 
@@ -40,16 +43,18 @@ async def list_versions(
     "/{model}/versions/{version}",
     response_description="The version.",
     responses=answers(ModelNotFoundError, VersionNotFoundError, ContentionError),
+    openapi_extra=needs(Action.MODEL_READ),
 )
-async def get_version(model: Model, version: AnyVersion, versions: Versions) -> VersionResponse:
+async def get_version(model: Model, version: AnyVersion, caller: Reader, versions: Versions) -> VersionResponse:
     """Read the version that answers to a ref."""
-    return VersionResponse.of(await versions.get(model, version))
+    return VersionResponse.of(await versions.get(model, version, caller))
 
 
 @router.patch(
     "/{model}/versions/{version}",
     response_description="The version as it is now.",
     responses=answers(ModelNotFoundError, VersionNotFoundError, MetadataTooLargeError, *OF_BODIES, *OF_WRITES),
+    openapi_extra=needs(Action.VERSION_EDIT),
 )
 async def edit_version(
     model: Model, version: Number, body: EditVersion, caller: Caller, versions: Versions
@@ -63,6 +68,7 @@ async def edit_version(
     status_code=204,
     response_description="The version is in the trash.",
     responses=answers(ModelNotFoundError, VersionNotFoundError, VersionInUseError, *OF_BODIES, *OF_WRITES),
+    openapi_extra=needs(Action.VERSION_DELETE),
 )
 async def delete_version(model: Model, version: Number, caller: Caller, versions: Versions) -> None:
     """Move a version to the trash, unless it is production or has aliases."""
@@ -72,7 +78,8 @@ async def delete_version(model: Model, version: Number, caller: Caller, versions
 @router.post(
     "/{model}/versions/{version}/restore",
     response_description="The version as it is now.",
-    responses=answers(VersionNotFoundError, ModelBeingDeletedError, *OF_BODIES, *OF_WRITES),
+    responses=answers(ModelNotFoundError, VersionNotFoundError, ModelBeingDeletedError, *OF_BODIES, *OF_WRITES),
+    openapi_extra=needs(Action.VERSION_DELETE),
 )
 async def restore_version(model: Model, version: Number, caller: Caller, versions: Versions) -> VersionResponse:
     """Take a version out of the trash, in the stage that it had."""

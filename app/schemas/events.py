@@ -21,7 +21,8 @@ class EventResponse(Answer):
     target: Annotated[str | None, Field(alias="to")]
     alias: str | None
     replaced: Annotated[int | None, Field(description="The version that lost production by it.")]
-    actor: str
+    actor: Annotated[str, Field(description="The principal that did it.")]
+    rule: Annotated[str | None, Field(description="What allowed it: a trust rule, or `token:<id>`.")] = None
     comment: str | None
     at: datetime
     request_id: str
@@ -38,6 +39,7 @@ class EventResponse(Answer):
             alias=event.alias,
             replaced=event.replaced,
             actor=event.actor,
+            rule=event.rule,
             comment=event.comment,
             at=event.at,
             request_id=event.request_id,

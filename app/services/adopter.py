@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from app.domain import changes
+from app.domain.access.actions import Action
 from app.domain.artifacts import Artifact
 from app.domain.changes import Decision
 from app.domain.models import Head, Version
@@ -13,11 +14,11 @@ from app.domain.values import Digest, Stage, check_model_name
 from app.repositories.ledger import Ledger
 from app.repositories.survey import Survey
 from app.repositories.versions import Versions
-from app.services.caller import Caller
+from app.services.caller import operator
 from app.services.models import existing
 from app.storage.objects import ObjectStore
 
-CALLER: Final = Caller(principal="init", request_id="init --adopt")
+CALLER: Final = operator("init", request_id="init --adopt")
 
 
 def is_model_name(name: str) -> bool:
@@ -75,7 +76,7 @@ class Adopter:
                     yield sentence
 
     async def _catch_up(self, model: str, versions: Sequence[Version]) -> Head:
-        operation = CALLER.operation()
+        operation = CALLER.operation(Action.MODEL_WRITE, model)
 
         async def decide(head: Head | None) -> Decision[Head]:
             return changes.catch_up(existing(head, model), versions, operation)
@@ -98,7 +99,7 @@ class Adopter:
 
         more = True
         while more:
-            operation = CALLER.operation()
+            operation = CALLER.operation(Action.MODEL_WRITE, model)
             more = await self._ledger.commit(model, operation, decide, replay=replay)
 
     async def _examine(self, version: Version, *, verify: bool) -> AsyncGenerator[str, None]:
@@ -126,7 +127,7 @@ class Adopter:
         return sha256
 
     async def _note(self, version: Version, verified: Artifact) -> None:
-        operation = CALLER.operation()
+        operation = CALLER.operation(Action.MODEL_WRITE, version.model)
 
         async def decide(head: Head | None) -> Decision[Version]:
             now = await self._versions.find(version.model, version.number) or version

@@ -1,6 +1,7 @@
 """What a caller can do with aliases."""
 
 from app.domain import changes
+from app.domain.access.actions import Action
 from app.domain.changes import Decision
 from app.domain.models import Head, Version
 from app.repositories.ledger import Ledger
@@ -21,7 +22,7 @@ class AliasService:
 
         Raises `ModelNotFoundError`, `VersionNotFoundError`, `AliasReservedError`, `MetadataTooLargeError`.
         """
-        operation = caller.operation()
+        operation = caller.operation(Action.ALIAS_SET, model)
 
         async def decide(head: Head | None) -> Decision[Version]:
             live = existing(head, model)
@@ -34,7 +35,7 @@ class AliasService:
 
     async def remove(self, model: str, alias: str, caller: Caller) -> None:
         """Take an alias away. Raises `ModelNotFoundError`, `AliasNotFoundError`."""
-        operation = caller.operation()
+        operation = caller.operation(Action.ALIAS_SET, model)
 
         async def decide(head: Head | None) -> Decision[None]:
             return changes.remove_alias(existing(head, model), alias, operation)

@@ -1,10 +1,12 @@
 """Where the bytes of a version are: all that a serving container needs."""
 
+from app.domain.access.actions import Action
 from app.domain.artifacts import Artifact
 from app.domain.downloads import ANY_COMMIT, Download, LocatedArtifact
 from app.domain.errors import ArtifactNotFoundError
 from app.domain.models import Version
 from app.domain.values import PresignedUrl, Ref
+from app.services.caller import Caller
 from app.services.concurrently import concurrently
 from app.services.policy import Policy
 from app.services.versions import VersionService
@@ -19,22 +21,26 @@ class DownloadService:
         self._store = store
         self._policy = policy
 
-    async def locate(self, model: str, ref: Ref, *, known_commits: frozenset[str] = frozenset()) -> Download:
+    async def locate(
+        self, model: str, ref: Ref, caller: Caller, *, known_commits: frozenset[str] = frozenset()
+    ) -> Download:
         """Resolve a ref and sign a URL for each artifact, unless the caller knows the commit.
 
         Raises `ModelNotFoundError`, `VersionNotFoundError`, `ArtifactNotFoundError`, `ContentionError`.
         """
+        caller.require(Action.MODEL_READ, model)
         head, version = await self._versions.resolve(model, ref)
         if not known_commits.isdisjoint({version.commit, ANY_COMMIT}):
             return Download(version=version, generation=head.generation, artifacts=None)
         located = await concurrently(lambda artifact: self._locate(version, artifact), version.artifacts)
         return Download(version=version, generation=head.generation, artifacts=tuple(located))
 
-    async def locate_artifact(self, model: str, ref: Ref, path: str) -> PresignedUrl:
+    async def locate_artifact(self, model: str, ref: Ref, path: str, caller: Caller) -> PresignedUrl:
         """Sign a URL for one artifact.
 
         Raises `ModelNotFoundError`, `VersionNotFoundError`, `ArtifactNotFoundError`, `ContentionError`.
         """
+        caller.require(Action.MODEL_READ, model)
         _, version = await self._versions.resolve(model, ref)
         for artifact in version.artifacts:
             if artifact.path == path:

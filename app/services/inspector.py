@@ -33,7 +33,7 @@ class Inspector:
         """Every fault, as a sentence; none if all is well."""
         models: set[str] = set()
         async for sighting in self._survey.walk():
-            if sighting.expires and not may_expire(sighting.key):
+            if sighting.expiry is not None and not may_expire(sighting.key):
                 yield f"{sighting.key.partition} {sighting.key.sort} carries an expiry and would vanish"
             if sighting.model is not None:
                 models.add(sighting.model)

@@ -40,7 +40,7 @@ class Side:
 
     async def reach(self) -> None:
         """Look for table, index and store. Raises `UnavailableError`."""
-        await self.heads.list(prefix="", cursor=None, limit=1)
+        await self.heads.list(lambda _: True, prefix="", cursor=None, limit=1)
         await self.store.reach()
 
 

@@ -4,6 +4,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from app.domain import changes
+from app.domain.access.actions import Action
 from app.domain.changes import Decision, Edit, Unchanged
 from app.domain.errors import ModelNotFoundError, TemporaryError
 from app.domain.models import Head
@@ -36,23 +37,27 @@ class ModelService:
         self._store = store
         self._policy = policy
 
-    async def list(self, *, prefix: str, cursor: str | None, limit: int) -> Listed[Head]:
-        """Models by name; one that began a moment ago may be missing. Raises `InvalidCursorError`."""
-        return await self._heads.list(prefix=prefix, cursor=cursor, limit=limit)
+    async def list(self, caller: Caller, *, prefix: str, cursor: str | None, limit: int) -> Listed[Head]:
+        """The models that the caller may read, by name; one that began a moment ago may be missing.
 
-    async def get(self, model: str) -> Head:
+        Raises `InvalidCursorError`.
+        """
+        return await self._heads.list(caller.readable(), prefix=prefix, cursor=cursor, limit=limit)
+
+    async def get(self, model: str, caller: Caller) -> Head:
         """One model as it is now. Raises `ModelNotFoundError`."""
+        caller.require(Action.MODEL_READ, model)
         return existing(await self._ledger.head(model), model)
 
     async def edit(self, model: str, edit: Edit, caller: Caller) -> Head:
         """Change description and tags. Raises `ModelNotFoundError`, `MetadataTooLargeError`."""
-        operation = caller.operation()
+        operation = caller.operation(Action.MODEL_WRITE, model)
 
         async def decide(head: Head | None) -> Decision[Head]:
             return changes.edit_model(existing(head, model), edit, operation)
 
         async def replay(_: int | None) -> Head:
-            return await self.get(model)
+            return existing(await self._ledger.head(model), model)
 
         return await self._ledger.commit(model, operation, decide, replay=replay)
 
@@ -62,6 +67,7 @@ class ModelService:
         The model is gone with the first step. Many versions take several; if they are interrupted, a repeat (or
         `model-registry sweep`) goes on. Raises `ModelNotFoundError`, `ModelNotEmptyError`.
         """
+        caller.require(Action.VERSION_DELETE, model)
         if await self._delete_some(model, caller, begun=False):
             with suppress(TemporaryError):
                 await self.finish_deleting(model, replace(caller, idempotency=None))
@@ -73,7 +79,7 @@ class ModelService:
 
     async def _delete_some(self, model: str, caller: Caller, *, begun: bool) -> bool:
         """Take one step; whether more are needed. Where it has `begun`, only what is being emptied is touched."""
-        operation = caller.operation()
+        operation = caller.operation(Action.MODEL_WRITE, model)
 
         async def decide(head: Head | None) -> Decision[tuple[tuple[Upload, ...], bool]]:
             if begun and not (head and head.emptying):

@@ -1,6 +1,7 @@
 """What a caller can do with stages."""
 
 from app.domain import changes
+from app.domain.access.actions import Action, stage_set
 from app.domain.changes import Decision, StageRequest
 from app.domain.errors import PreconditionRequiredError
 from app.domain.models import Head, Version
@@ -21,12 +22,15 @@ class StageService:
     async def move(self, model: str, number: int, request: StageRequest, caller: Caller) -> Version:
         """Move a version to a stage; promoting it archives the production version, in one step.
 
-        Raises `ModelNotFoundError`, `VersionNotFoundError`, `ProductionChangedError`, `NotNewerError`.
+        Taking a version out of production needs the right to production, too. Raises `ModelNotFoundError`,
+        `VersionNotFoundError`, `ProductionChangedError`, `NotNewerError`.
         """
-        operation = caller.operation()
+        operation = caller.operation(stage_set(request.stage), model)
 
         async def decide(head: Head | None) -> Decision[Version]:
             live = existing(head, model)
+            if live.production_version == number:
+                caller.require(Action.STAGE_SET_PRODUCTION, model)
             version = await self._versions.require(model, number)
             return changes.move(live, version, await self._holder(live, number), request, operation)
 
@@ -42,9 +46,9 @@ class StageService:
         Raises `PreconditionRequiredError` without a key or a fence, for a blind repeat would walk back twice;
         `ModelNotFoundError`, `ProductionChangedError`, `NoEarlierProductionError`.
         """
+        operation = caller.operation(Action.STAGE_SET_PRODUCTION, model)
         if caller.idempotency is None and isinstance(expected_production, Unset):
             raise PreconditionRequiredError
-        operation = caller.operation()
 
         async def decide(head: Head | None) -> Decision[Version]:
             live = existing(head, model)

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from app.domain import changes
+from app.domain.access.actions import Action
 from app.domain.artifacts import KEY_PREFIX
 from app.domain.changes import Decision
 from app.domain.errors import UploadNotFoundError, VersionNotFoundError
@@ -16,13 +17,13 @@ from app.repositories.heads import Heads
 from app.repositories.ledger import Ledger
 from app.repositories.survey import Survey
 from app.repositories.versions import Versions
-from app.services.caller import Caller
+from app.services.caller import operator
 from app.services.discard import discard_upload, discard_version
 from app.services.models import ModelService
 from app.services.policy import Policy
 from app.storage.objects import ObjectStore
 
-CALLER: Final = Caller(principal="sweep", request_id="sweep")
+CALLER: Final = operator("sweep", request_id="sweep")
 SAFETY: Final = timedelta(hours=1)
 """How much older than the longest upload bytes must be before they can be orphans."""
 
@@ -69,6 +70,8 @@ class Sweeper:
             await self._discard(dropped, await self._held(names))
         async for sentence in self._sweep_orphans(names, now, dry_run=dry_run):
             yield sentence
+        if expired := await self._survey.drop_expired(now, dry_run=dry_run):
+            yield f"{expired} expired idempotency key(s) and token(s)"
 
     async def _sweep_model(
         self, model: str, now: datetime, dropped: list[Upload | TrashedVersion], *, dry_run: bool
@@ -89,7 +92,7 @@ class Sweeper:
                 dropped.append(purged)
 
     async def _expire(self, upload: Upload) -> bool:
-        operation = CALLER.operation()
+        operation = CALLER.operation(Action.VERSION_DELETE, upload.model)
 
         async def decide(head: Head | None) -> Decision[Upload | None]:
             if await self._versions.find_upload(upload.model, upload.number) is None:
@@ -102,7 +105,7 @@ class Sweeper:
 
     async def _purge(self, version: Version, now: datetime) -> TrashedVersion | None:
         """Take a version out of the trash if it is still due: it may have been restored, and deleted again."""
-        operation = CALLER.operation()
+        operation = CALLER.operation(Action.VERSION_DELETE, version.model)
 
         async def decide(head: Head | None) -> Decision[TrashedVersion | None]:
             trashed = await self._versions.find_trashed(version.model, version.number)

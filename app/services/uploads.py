@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from app.domain import changes
+from app.domain.access.actions import Action
 from app.domain.artifacts import Artifact, close, commit_of, version_prefix
 from app.domain.changes import Change, Decision, Unchanged
 from app.domain.errors import (
@@ -48,8 +49,8 @@ class UploadService:
         Raises `TooManyArtifactsError`, `ArtifactTooLargeError`, `MetadataTooLargeError`, `ModelBeingDeletedError`; on a
         repeat under the same key whose upload is gone, `UploadNotFoundError`.
         """
+        operation = caller.operation(Action.VERSION_UPLOAD, model)
         check_limits(registration)
-        operation = caller.operation()
         placement = Placement(self._store, model, registration, threshold=self._policy.multipart_threshold)
 
         async def decide(head: Head | None) -> Decision[UploadStatus]:
@@ -63,7 +64,7 @@ class UploadService:
 
         async def replay(number: int | None) -> UploadStatus:
             await placement.give_up()
-            return await self.status(model, number or 0)
+            return await self.status(model, number or 0, caller)
 
         try:
             return await self._ledger.commit(model, operation, decide, replay=replay)
@@ -73,8 +74,9 @@ class UploadService:
             await placement.give_up()
             raise
 
-    async def status(self, model: str, number: int) -> UploadStatus:
+    async def status(self, model: str, number: int, caller: Caller) -> UploadStatus:
         """What has arrived and what is missing, with fresh URLs. Raises `UploadNotFoundError`."""
+        caller.require(Action.VERSION_UPLOAD, model)
         upload = await self._versions.find_upload(model, number)
         if upload is None:
             return version_status(await self._completed(model, number))
@@ -82,12 +84,13 @@ class UploadService:
         return await upload_status(self._store, upload, arrivals, self._policy.upload_url_ttl)
 
     async def presign_parts(
-        self, model: str, number: int, path: str, parts: Mapping[int, Digest]
+        self, model: str, number: int, path: str, parts: Mapping[int, Digest], caller: Caller
     ) -> tuple[SignedPart, ...]:
         """Sign a URL for each part, for exactly the bytes with that digest.
 
         Raises `UploadNotFoundError`, `ArtifactNotFoundError`, `NotMultipartError`, `InvalidRequestError`.
         """
+        caller.require(Action.VERSION_UPLOAD, model)
         artifact = await self._pending(model, number, path)
         multipart = artifact.multipart
         if multipart is None:
@@ -115,7 +118,7 @@ class UploadService:
         Raises `ModelNotFoundError`, `UploadNotFoundError`, `UploadIncompleteError` with what is missing,
         `SizeMismatchError`, `ChecksumMismatchError`.
         """
-        operation = caller.operation()
+        operation = caller.operation(Action.VERSION_UPLOAD, model)
         upload = await self._versions.find_upload(model, number)
         version = self._version(upload, await self._confirm(upload), operation) if upload else None
 
@@ -131,7 +134,7 @@ class UploadService:
 
     async def abandon(self, model: str, number: int, caller: Caller) -> None:
         """Give an upload up and drop its parts; its number stays spent. Raises `UploadNotFoundError`."""
-        operation = caller.operation()
+        operation = caller.operation(Action.VERSION_UPLOAD, model)
 
         async def decide(head: Head | None) -> Decision[Upload | None]:
             upload = await self._versions.find_upload(model, number)

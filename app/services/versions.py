@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Final
 
 from app.domain import changes
+from app.domain.access.actions import Action
 from app.domain.artifacts import Artifact
 from app.domain.changes import Decision, Edit
 from app.domain.errors import ContentionError, VersionNotFoundError
@@ -30,8 +31,11 @@ class VersionService:
         self._store = store
         self._policy = policy
 
-    async def list(self, model: str, *, stage: Stage | None, cursor: str | None, limit: int) -> Listed[Version]:
+    async def list(
+        self, model: str, caller: Caller, *, stage: Stage | None, cursor: str | None, limit: int
+    ) -> Listed[Version]:
         """Versions newest first, of one stage or all. Raises `ModelNotFoundError`, `InvalidCursorError`."""
+        caller.require(Action.MODEL_READ, model)
         head = existing(await self._ledger.head(model), model)
         page = await self._versions.list(
             model,
@@ -43,8 +47,9 @@ class VersionService:
         sized = await concurrently(self._sized, page.items)
         return Listed([version.seen_from(head) for version in sized], page.next_cursor)
 
-    async def get(self, model: str, ref: Ref) -> Version:
+    async def get(self, model: str, ref: Ref, caller: Caller) -> Version:
         """The version that answers to a ref. Raises `ModelNotFoundError`, `VersionNotFoundError`, `ContentionError`."""
+        caller.require(Action.MODEL_READ, model)
         return await self._sized((await self.resolve(model, ref))[1])
 
     async def resolve(self, model: str, ref: Ref) -> tuple[Head, Version]:
@@ -69,7 +74,7 @@ class VersionService:
 
     async def edit(self, model: str, number: int, edit: Edit, caller: Caller) -> Version:
         """Change description, metrics and tags. Raises `VersionNotFoundError`, `MetadataTooLargeError`."""
-        operation = caller.operation()
+        operation = caller.operation(Action.VERSION_EDIT, model)
 
         async def decide(head: Head | None) -> Decision[Version]:
             live = existing(head, model)
@@ -79,7 +84,7 @@ class VersionService:
 
     async def delete(self, model: str, number: int, caller: Caller) -> None:
         """Move a version to the trash. Raises `VersionNotFoundError`, `VersionInUseError`."""
-        operation = caller.operation()
+        operation = caller.operation(Action.VERSION_DELETE, model)
 
         async def decide(head: Head | None) -> Decision[None]:
             live = existing(head, model)
@@ -100,7 +105,7 @@ class VersionService:
 
         Raises `VersionNotFoundError`; `ModelBeingDeletedError` until all of the model is in the trash.
         """
-        operation = caller.operation()
+        operation = caller.operation(Action.VERSION_DELETE, model)
 
         async def decide(head: Head | None) -> Decision[Version]:
             trashed = await self._versions.find_trashed(model, number)
@@ -123,7 +128,7 @@ class VersionService:
 
     async def get_number(self, model: str, number: int | None) -> Version:
         """The version with this number. Raises `ModelNotFoundError`, `VersionNotFoundError`."""
-        return await self.get(model, Ref(RefKind.NUMBER, str(number), number))
+        return await self._sized((await self.resolve(model, Ref(RefKind.NUMBER, str(number), number)))[1])
 
     async def _find(self, head: Head, ref: Ref) -> Version | None:
         """What lies where the ref points by this head. Raises `VersionNotFoundError` if it points nowhere."""

@@ -3,15 +3,14 @@
 import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from app.domain.uploads import MIB
 from app.settings import Settings
-from tests.support.api import ABANDONED, ARCHIVED, PRODUCTION, TRASHED, Api, Shelf, declare, serving
+from tests.support.api import Api, Shelf, serving
 from tests.support.backends import aws_environment, environment, local_environment, prepare
+from tests.support.shelves import all_of, fill
 
 
 @pytest.fixture(scope="session", params=["local", "ministack"])
@@ -41,27 +40,11 @@ def model(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="session")
 async def shelf(api: Api) -> AsyncIterator[Shelf]:
     model = f"shelf-{uuid4().hex[:8]}"
-    await api.register(model, description="The first")
-    await api.register(model, {"model.pt": b"weights", "config/tokenizer.json": b"{}"}, metrics={"f1": 0.9})
-    await api.register(model)
-    await api.register(model)
-    artifacts = [*declare({"small.bin": b"small"}), {"path": "large.bin", "size": 200 * MIB, "sha256": "9f" * 32}]
-    await api.ask("POST", f"/{model}/versions", {"artifacts": artifacts}, status=201)
-    await api.begin(model, {"model.pt": b"given up"})
-    await api.promote(model, ARCHIVED)
-    await api.promote(model, PRODUCTION)
-    await api.ask("PUT", f"/{model}/aliases/champion", {"version": PRODUCTION})
-    await api.ask("DELETE", f"/{model}/versions/{TRASHED}", status=204)
-    await api.ask("DELETE", f"/{model}/versions/{ABANDONED}/upload", status=204)
-    before = await _all_of(api, model)
+    await fill(api, model)
+    before = await all_of(api, model)
     cursor = (await api.ask("GET", f"/{model}/versions?limit=1"))["next_cursor"]
     yield Shelf(model, before[0]["generation"], cursor)
-    assert await _all_of(api, model) == before
-
-
-async def _all_of(api: Api, model: str) -> list[Any]:
-    versions = [version async for version in api.walk(f"/{model}/versions")]
-    return [await api.model(model), *versions, *await api.events(model)]
+    assert await all_of(api, model) == before
 
 
 @pytest.fixture

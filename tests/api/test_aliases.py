@@ -57,9 +57,9 @@ async def test_an_alias_that_means_something_already_is_reserved(api: Api, shelf
     assert await api.generation(shelf.model) == shelf.generation
 
 
-@pytest.mark.parametrize("alias", ["A", "1", "1a", "-a", ".a", "_a", "a b", "a@b", "Champion", "a" * 65, "ä", "a\n"])
+@pytest.mark.parametrize("alias", ["A", "1", "1a", "-a", ".a", "_a", "a b", "a@b", "Champion", "a" * 65, "ä"])
 async def test_an_alias_is_spelled_by_its_grammar(api: Api, shelf: Shelf, alias: str) -> None:
-    path = f"/{shelf.model}/aliases/{alias.replace(chr(10), '%0a')}"
+    path = f"/{shelf.model}/aliases/{alias}"
     await api.problem("PUT", path, {"version": 1}, status=422, code="invalid_request")
     await api.problem("DELETE", path, status=422, code="invalid_request")
     assert await api.generation(shelf.model) == shelf.generation

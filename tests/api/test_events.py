@@ -6,7 +6,20 @@ import pytest
 
 from tests.support.api import Api, check_problem
 
-FIELDS = {"generation", "type", "version", "from", "to", "alias", "replaced", "actor", "comment", "at", "request_id"}
+FIELDS = {
+    "generation",
+    "type",
+    "version",
+    "from",
+    "to",
+    "alias",
+    "replaced",
+    "actor",
+    "rule",
+    "comment",
+    "at",
+    "request_id",
+}
 NOTHING = dict.fromkeys(("version", "from", "to", "alias", "replaced", "comment"))
 
 
@@ -53,12 +66,13 @@ async def test_every_change_is_an_event_in_order(api: Api, model: str) -> None:
     assert all(event.keys() == FIELDS for event in events)
     assert [event["generation"] for event in events] == list(range(1, len(events) + 1))
     assert len(events) == await api.generation(model)
-    assert {event["actor"] for event in events} == {"anonymous"}
+    assert {(event["actor"], event["rule"]) for event in events} == {("anonymous", "open")}
     times = [event["at"] for event in events]
     assert times == sorted(times)
     assert all(time.endswith("Z") for time in times)
 
-    story = [{name: event[name] for name in FIELDS - {"generation", "actor", "at", "request_id"}} for event in events]
+    told = FIELDS - {"generation", "actor", "rule", "at", "request_id"}
+    story = [{name: event[name] for name in told} for event in events]
     assert story[:5] == [
         NOTHING | {"type": "upload_begun", "version": 1},
         NOTHING | {"type": "version_completed", "version": 1, "to": "staging"},

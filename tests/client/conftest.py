@@ -2,8 +2,10 @@
 
 import asyncio
 import hashlib
+import logging
 import os
 import random
+import re
 import shutil
 import subprocess
 import threading
@@ -44,21 +46,29 @@ def dev_url(dev: Server) -> str:
 
 
 @pytest.fixture(scope="session")
-def dev_behind_proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+def dev_behind_proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Proxy, Server]]:
     """`model-registry dev` behind a proxy, which also the URLs of its storage point at."""
     with Proxy().running() as proxy:
         variables = {"REGISTRY_PUBLIC_URL": proxy.url, "REGISTRY_MULTIPART_THRESHOLD": str(25 * 1024 * 1024)}
         with _running(tmp_path_factory.mktemp("behind"), variables, "dev") as server:
             proxy.behind = int(server.url.rpartition(":")[2])
-            yield proxy
+            yield proxy, server
 
 
 @pytest.fixture
-def proxy(dev_behind_proxy: Proxy) -> Iterator[Proxy]:
+def proxy(dev_behind_proxy: tuple[Proxy, Server]) -> Iterator[Proxy]:
     """Between the client and both registry and storage; well-behaved until told otherwise."""
-    dev_behind_proxy.reset()
-    yield dev_behind_proxy
-    dev_behind_proxy.reset()
+    proxy, _ = dev_behind_proxy
+    proxy.reset()
+    yield proxy
+    proxy.reset()
+
+
+@pytest.fixture
+def token(dev_behind_proxy: tuple[Proxy, Server]) -> str:
+    """The token that the registry behind the proxy has printed."""
+    (printed,) = re.findall(r"export REGISTRY_TOKEN=(\S+)", dev_behind_proxy[1].said())
+    return str(printed)
 
 
 @pytest.fixture
@@ -78,12 +88,23 @@ def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return seconds
 
 
+@pytest.fixture
+def everything_logged(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """Every record, also of the libraries that speak HTTP."""
+    with (
+        caplog.at_level(logging.DEBUG),
+        caplog.at_level(logging.DEBUG, "httpx"),
+        caplog.at_level(logging.DEBUG, "httpcore"),
+    ):
+        yield caplog
+
+
 @pytest.fixture(scope="session")
 def aws(ministack: AwsServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """`model-registry serve` over AWS's protocols."""
     variables = aws_environment(ministack)
     assert operate(variables, "init").status == 0
-    with _running(tmp_path_factory.mktemp("aws"), variables, "serve") as server:
+    with _running(tmp_path_factory.mktemp("aws"), variables, "serve", "--host", "127.0.0.1") as server:
         yield server
 
 
@@ -143,8 +164,9 @@ def model() -> str:
 @pytest.fixture(autouse=True)
 def state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What the client remembers between calls, and nothing of the environment's."""
-    for name in ("REGISTRY_URL", "REGISTRY_TOKEN", "REGISTRY_CACHE_DIR"):
-        monkeypatch.delenv(name, raising=False)
+    for name in os.environ:
+        if name.startswith(("REGISTRY_", "ACTIONS_")):
+            monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     return tmp_path / "state" / "model-registry"
 

@@ -1,7 +1,6 @@
-"""The README's pages for pipelines, containers and Python: every block runs as it stands, on both backends."""
+"""The README's pages for the command line, Python and entry points: blocks run as they stand, on both backends."""
 
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -9,26 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from app.client import Registry
+from tests.support.pages import ADDRESS, blocks
 from tests.support.programs import EXECUTABLE, REPOSITORY, clean_environment
 
-README = (REPOSITORY / "README.md").read_text()
-ADDRESS = "http://127.0.0.1:8000"
 WEIGHTS = bytes(range(256)) * 5000
-
-
-def blocks(fence: str) -> list[str]:
-    return re.findall(rf"^```{fence}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-
-
-def document(key: str) -> Any:
-    """The YAML block that has a key at its top, or is the deployment of that name."""
-    (found,) = (
-        each for each in map(yaml.safe_load, blocks("yaml")) if key in {*each, each.get("metadata", {}).get("name")}
-    )
-    return found
 
 
 @pytest.fixture
@@ -85,67 +70,10 @@ def test_python(fresh: tuple[str, str], tmp_path: Path) -> None:
     assert run([sys.executable, "-c", blocking], tmp_path, fresh, {}) == "version 2 came first\n"
 
 
-def test_github_actions(fresh: tuple[str, str], tmp_path: Path) -> None:
-    checkpoint(tmp_path)
-    (job,) = document("jobs")["jobs"].values()
-    assert set(job["env"]) == {"REGISTRY_URL", "REGISTRY_TOKEN"}
-    (step,) = (step for step in job["steps"] if "run" in step)
-    variables = {
-        "GITHUB_ACTIONS": "true",
-        "GITHUB_RUN_ID": "8841",
-        "GITHUB_JOB": "register",
-        "GITHUB_REPOSITORY": "example/fraud",
-        "GITHUB_SERVER_URL": "https://github.com",
-        "GITHUB_SHA": "1f3e5a7" + "0" * 33,
-        "GITHUB_REF_NAME": "main",
-    }
-    command = [step["shell"], "-e", "-c", step["run"]]
-    run(command, tmp_path, fresh, variables)
-    run(command, tmp_path, fresh, variables | {"GITHUB_RUN_ATTEMPT": "2"})
-    found = production(fresh)
-    assert (found.version, found.metrics, found.description) == (1, {"accuracy": 0.967}, "main")
-    assert found.tags == {
-        "git_commit": "1f3e5a7" + "0" * 33,
-        "run_url": "https://github.com/example/fraud/actions/runs/8841",
-    }
-    (tmp_path / "checkpoint" / "model" / "weights.bin").write_bytes(WEIGHTS[1:])
-    run(command, tmp_path, fresh, variables | {"GITHUB_RUN_ATTEMPT": "3"})
-    assert production(fresh).version == 2
-
-
-def test_gitlab(fresh: tuple[str, str], tmp_path: Path) -> None:
-    checkpoint(tmp_path)
-    job = document("register")["register"]
-    variables = {
-        "GITLAB_CI": "true",
-        "CI_PIPELINE_ID": "77",
-        "CI_JOB_NAME": "register",
-        "CI_JOB_URL": "https://gitlab.com/example/fraud/-/jobs/5",
-        "CI_COMMIT_SHA": "2" * 40,
-    }
-    command = ["sh", "-e", "-c", "\n".join(job["script"])]
-    run(command, tmp_path, fresh, variables)
-    run(command, tmp_path, fresh, variables)
-    found = production(fresh)
-    assert (found.version, found.tags["git_commit"]) == (1, "2" * 40)
-
-
 def registered(fresh: tuple[str, str], folder: Path) -> None:
     checkpoint(folder)
     with Registry(fresh[0]) as registry:
         registry.promote(fresh[1], registry.register(fresh[1], folder / "checkpoint" / "model").version)
-
-
-def test_an_init_container(fresh: tuple[str, str], tmp_path: Path) -> None:
-    registered(fresh, tmp_path)
-    pod = document("fraud-service")["spec"]["template"]["spec"]
-    (container,) = pod["initContainers"]
-    (mount,) = container["volumeMounts"]
-    assert mount["mountPath"] == pod["containers"][0]["volumeMounts"][0]["mountPath"] == "/models"
-    arguments = [word.replace("/models", str(tmp_path)) for word in container["args"]]
-    for _ in range(2):
-        assert run(["model-registry", *arguments], tmp_path, fresh, {}) == f"{tmp_path / fresh[1]}\n"
-    assert (tmp_path / fresh[1] / "weights.bin").read_bytes() == WEIGHTS
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["by-the-program", "by-curl"])

@@ -48,7 +48,7 @@ async def other(table: Table, store: FileStore) -> Registry:
 async def delete_with(table: Table, store: FileStore, meanwhile: Callable[[], Awaitable[object]]) -> None:
     interrupted = Interrupted(table)
     registry = Registry(interrupted, store)
-    await registry.services["models"].get(MODEL)
+    await registry.services["models"].get(MODEL, caller())
     interrupted.meanwhile = meanwhile
     await registry.services["models"].delete(MODEL, caller())
 
@@ -84,7 +84,7 @@ async def test_it_does_not_delete_what_has_begun_since(table: Table, store: File
         assert await other.register(MODEL) == MANY + 1
 
     await delete_with(table, store, finish_and_begin)
-    assert (await other.services["models"].get(MODEL)).latest_version == MANY + 1
+    assert (await other.services["models"].get(MODEL, caller())).latest_version == MANY + 1
     assert await other.faults() == []
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.main import AUTH_SENTENCE
+from app.operate.access import NO_WAY_IN
 from tests.support import api
-from tests.support.backends import aws_environment, environment
+from tests.support.backends import aws_environment, environment, local_environment
 from tests.support.programs import EXECUTABLE, Said, operate, serving
 from tests.support.servers import AwsServer, free_port
 from tests.support.walks import Walk
@@ -39,8 +39,9 @@ def sentence_of(said: Said, *, status: int = 1) -> str:
 # serve and dev
 
 
-def test_serve_needs_a_word_on_who_may_call(aws: dict[str, str]) -> None:
-    assert sentence_of(operate(without(aws, "REGISTRY_AUTH"), "serve"), status=2) == AUTH_SENTENCE
+def test_serve_needs_a_way_in(tmp_path: Path) -> None:
+    local = without(local_environment(tmp_path), "REGISTRY_AUTH")
+    assert sentence_of(operate(local, "serve"), status=2) == NO_WAY_IN
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,59 +32,56 @@ from app.settings import Settings
 from app.storage.aws.client import Resource, explain
 from tests.support.backends import aws_environment
 from tests.support.dockerfiles import read_stages
-from tests.support.programs import EXECUTABLE, REPOSITORY, Server, operate, serving
+from tests.support.pages import ADDRESS, README, blocks, table
+from tests.support.programs import EXECUTABLE, REPOSITORY, Server, clean_environment, operate, serving
 from tests.support.servers import AwsServer, free_port
 from tests.support.walks import Walk
-
-README = (REPOSITORY / "README.md").read_text()
-ADDRESS = "http://127.0.0.1:8000"
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-
-
-def table(heading: str) -> list[list[str]]:
-    """The rows of the table whose head begins with `heading`, cell by cell, without the marks of code."""
-    found = re.search(rf"^\| {heading} \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", README, re.MULTILINE)
-    assert found, f"no table of {heading}"
-    rows = [line.strip("|").split("|") for line in found[1].splitlines()]
-    return [[cell.strip().strip("`") for cell in row] for row in rows]
-
 
 # the walk
 
 
+@dataclass(frozen=True)
+class Walked:
+    """A server, and the token that it asks for, if it does."""
+
+    server: Server
+    token: str = ""
+
+
 @pytest.fixture(params=["dev", "aws"])
-def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
-    """`dev` as the README starts it, and `serve` over AWS's protocols; only the port is another."""
-    port = free_port()
+def walked(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Walked]:
+    """`dev` as the README starts it, and `serve` over AWS's protocols, which asks who comes; the port is another."""
+    port, token = free_port(), ""
     if request.param == "dev":
         assert "uv run model-registry dev " in blocks("console")[0]
         arguments, variables = ["dev"], {}
     else:
         ministack: AwsServer = request.getfixturevalue("ministack")
-        arguments, variables = ["serve"], aws_environment(ministack) | {"REGISTRY_LOG_LEVEL": "INFO"}
+        arguments = ["serve", "--host", "127.0.0.1"]
+        variables = aws_environment(ministack) | {"REGISTRY_AUTH": "", "REGISTRY_LOG_LEVEL": "INFO"}
         assert operate(variables, "init").status == 0
+        (token,) = operate(variables, "token", "create", "operator", "--allow", "admin", "--days", "30").out
     command = [EXECUTABLE, *arguments, "--port", str(port)]
     with serving(command, variables, port=port, log=tmp_path / "server.log", folder=tmp_path) as server:
         server.wait("/readyz")
-        yield server
+        yield Walked(server, token)
 
 
-def run_the_walk(url: str, folder: Path) -> None:
+def run_the_walk(walked: Walked, folder: Path) -> None:
+    url = walked.server.url
     script = "\n".join(blocks("sh")).replace(ADDRESS, url)
     assert script.count(url) == 1, "the address is said once"
     (folder / "walk.sh").write_text(script)
     command = ["bash", "-euo", "pipefail", "-x", "walk.sh"]
-    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    variables = clean_environment({"REGISTRY_TOKEN": walked.token})
+    ended = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr[-3000:]
 
 
-def test_the_walk_goes_from_a_registration_to_a_rollback(server: Server, tmp_path: Path) -> None:
-    folder = tmp_path / "walk"
+def test_the_walk_goes_from_a_registration_to_a_rollback(walked: Walked, tmp_path: Path) -> None:
+    folder, server = tmp_path / "walk", walked.server
     folder.mkdir()
-    run_the_walk(server.url, folder)
+    run_the_walk(walked, folder)
 
     weights = folder / "weights.bin"
     assert weights.stat().st_size >= 200_000_000
@@ -92,7 +90,7 @@ def test_the_walk_goes_from_a_registration_to_a_rollback(server: Server, tmp_pat
     assert len(signed) == 4, "the weights went up in parts"
     assert {request["status"] for request in requests} <= {200, 201, 204, 304, 307, 412}
 
-    with Walk(server.url) as walk:
+    with Walk(server.url, token=walked.token) as walk:
         model = walk.ask("GET", "/fraud-detector")
         assert (model["production_version"], model["latest_version"], model["aliases"]) == (1, 2, {"canary": 2})
         types = [event["type"] for event in walk.ask("GET", "/fraud-detector/events")["items"]]
@@ -128,7 +126,7 @@ def test_settings_are_those_of_the_program() -> None:
 
 
 def _default(value: Any) -> str:
-    if value is None:
+    if value is None or value == ():
         return "none"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
@@ -146,7 +144,23 @@ def test_problems_are_those_of_the_service() -> None:
 def test_routes_are_those_of_the_service() -> None:
     paths = create_app(Settings(auth="none", backend="local")).openapi()["paths"]
     served = {(method.upper(), path) for path, methods in paths.items() for method in methods}
-    assert {(method, _plain(path)) for method, path, _ in table("method")} == {(m, _plain(path)) for m, path in served}
+    assert {(method, _plain(path)) for method, path, *_ in table("method")} == {(m, _plain(path)) for m, path in served}
+
+
+def test_routes_need_what_the_page_says() -> None:
+    paths = create_app(Settings(auth="none", backend="local")).openapi()["paths"]
+    needed = {
+        (method.upper(), _plain(path)): {re.sub(r"^stage.set:.*", "stage.set:*", action) for action in actions}
+        for path, methods in paths.items()
+        for method, operation in methods.items()
+        if len(actions := operation.get("x-actions", []))
+    }
+    told = {
+        (method, _plain(path)): set(needs.replace("`", "").split())
+        for method, path, needs, _ in table("method")
+        if needs
+    }
+    assert told == needed | {("POST", "/v1/models/{}/rollback"): {"stage.set:production"}}
 
 
 def _plain(path: str) -> str:
@@ -243,7 +257,7 @@ def test_the_deployment_fits_the_image() -> None:
     assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
     assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
     set_here = {variable["name"]: variable["value"] for variable in container["env"]}
-    assert set(set_here) == {"REGISTRY_AUTH", "REGISTRY_BUCKET", "AWS_REGION"}
+    assert set(set_here) == {"REGISTRY_BUCKET", "AWS_REGION"}
 
 
 def _name(document: Any) -> Any:

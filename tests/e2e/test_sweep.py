@@ -1,24 +1,31 @@
 """Sweeping: what is due goes, with its bytes; what anything still refers to never does."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
+from app.domain.access.grants import Grant
 from app.domain.artifacts import object_key
 from app.lifespan import policy_of
 from app.repositories.heads import Heads
 from app.repositories.keys import upload_key, version_key
 from app.repositories.ledger import Ledger
+from app.repositories.tokens import Tokens
 from app.repositories.versions import Versions
+from app.services.caller import operator
 from app.services.models import ModelService
 from app.services.sweeper import CALLER
+from app.services.tokens import TokenService
 from tests.support.api import Api
 from tests.support.programs import operating
 from tests.support.stores import store_bytes
 from tests.support.upkeep import Storage
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+READER = Grant(rule="", words=("reader",), models=("*",))
+OPERATOR = operator("operator", request_id="test")
 
 
 async def test_expired_uploads_go_with_their_parts_and_objects(api: Api, storage: Storage) -> None:
@@ -175,3 +182,51 @@ async def test_the_command_says_each_thing_and_counts(api: Api, storage: Storage
     real = await operating(variables, "sweep")
     assert (real.status, real.out) == (0, ["m 1: expired upload", "1 thing(s) swept"])
     assert (await operating(variables, "sweep")).out == ["0 thing(s) swept"]
+
+
+async def test_what_has_expired_goes_and_what_has_not_stays(api: Api, storage: Storage) -> None:
+    await api.begin("m", {"model.pt": b"first"}, key="run-1")
+    for days in (1, 40):
+        await TokenService(Tokens(storage.table)).create("ci", [READER], datetime.now(UTC) + days * DAY, OPERATOR)
+    before = (await storage.items()).keys()
+
+    said = ["2 expired idempotency key(s) and token(s)"]
+    after = 32 * DAY
+    assert await storage.sweep(after=20 * HOUR) == []
+    assert (await storage.sweep(after=after, dry_run=True))[-1:] == said
+    assert (await storage.items()).keys() == before
+    assert (await storage.sweep(after=after))[-1:] == said
+    left = {key.partition.partition("#")[0] for key in await storage.items()}
+    assert left == {"$head", "$event", "$token"}
+    assert len([key for key in await storage.items() if key.partition.startswith("$token#")]) == 1
+    assert await storage.check() == []
+
+
+async def test_a_sweep_leaves_its_numbers_for_prometheus(
+    api: Api, storage: Storage, variables: dict[str, str], tmp_path: Path
+) -> None:
+    file = tmp_path / "registry.prom"
+    await api.begin("m", {"model.pt": b"x"})
+    await storage.edit(upload_key("m", 1), expires_at="2026-01-01T00:00:00.000000Z")
+    assert (await operating(variables, "sweep", "--metrics", str(file))).status == 0
+    told = file.read_text().splitlines()
+    assert 'registry_sweep_changes{type="upload_expired"} 1.0' in told
+    assert 'registry_sweep_changes{type="version_purged"} 0.0' in told
+    (ended,) = [line for line in told if line.startswith("registry_sweep_ended_timestamp_seconds ")]
+    assert 0 <= datetime.now(UTC).timestamp() - float(ended.partition(" ")[2]) < 60
+
+    assert (await operating(variables, "sweep", "--metrics", str(file))).status == 0
+    assert 'registry_sweep_changes{type="upload_expired"} 0.0' in file.read_text()
+    assert [*file.parent.glob("registry.prom*")] == [file]
+
+
+async def test_numbers_that_cannot_be_written_are_said_and_the_sweep_is_done(
+    api: Api, storage: Storage, variables: dict[str, str], tmp_path: Path
+) -> None:
+    await api.begin("m", {"model.pt": b"x"})
+    await storage.edit(upload_key("m", 1), expires_at="2026-01-01T00:00:00.000000Z")
+    said = await operating(variables, "sweep", "--metrics", str(tmp_path / "nowhere" / "registry.prom"))
+    assert (said.status, said.out) == (1, ["m 1: expired upload"])
+    assert len(said.err) == 1
+    assert "registry.prom cannot be written: No such file" in said.err[0]
+    assert await storage.sweep(after=timedelta()) == []

@@ -29,14 +29,20 @@ def declare(files: Mapping[str, bytes]) -> list[dict[str, Any]]:
 class Api:
     """What a pipeline or a container does, in one line each. Answers are asserted to be the expected ones."""
 
-    def __init__(self, http: httpx.AsyncClient) -> None:
+    def __init__(self, http: httpx.AsyncClient, *, token: str | None = None) -> None:
         self.http = http
+        self._credentials = {"authorization": f"Bearer {token}"} if token else {}
+
+    async def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Ask the service for a path below `/v1`, with the token if there is one; storage is never shown it."""
+        headers = {**self._credentials, **(options.pop("headers", None) or {})}
+        return await self.http.request(method, f"/v1{path}", headers=headers, **options)
 
     async def ask(
         self, method: str, path: str, body: Any = None, *, status: int = 200, headers: Mapping[str, str] | None = None
     ) -> Any:
         """Send JSON, expect a status, return the JSON answer."""
-        answer = await self.http.request(method, f"/v1/models{path}", json=body, headers=headers)
+        answer = await self.request(method, f"/models{path}", json=body, headers=headers)
         assert answer.status_code == status, answer.text
         return answer.json() if answer.content else None
 
@@ -115,7 +121,7 @@ class Api:
         headers: Mapping[str, str] | None = None,
     ) -> Any:
         """Send JSON below `/v1/models`, and expect this problem."""
-        answer = await self.http.request(method, f"/v1/models{path}", json=body, headers=headers)
+        answer = await self.request(method, f"/models{path}", json=body, headers=headers)
         return check_problem(answer, status, code)
 
     async def model(self, model: str) -> Any:
@@ -134,7 +140,7 @@ class Api:
         cursor: dict[str, str] = {}
         while True:
             parameters = {**query, **cursor, "limit": limit}
-            answer = await self.http.get(f"/v1/models{path}", params=parameters)
+            answer = await self.request("GET", f"/models{path}", params=parameters)
             assert answer.status_code == 200, answer.text
             page = answer.json()
             assert set(page) == {"items", "next_cursor"}
@@ -190,7 +196,7 @@ def check_problem(answer: httpx.Response, status: int, code: str) -> Any:
     assert body["request_id"] == answer.headers["x-request-id"]
     assert unquote(body["instance"]) == unquote(answer.request.url.raw_path.split(b"?")[0].decode("ascii"))
     assert all(isinstance(body[name], str) and body[name] for name in COMMON - {"status"})
-    assert ("retry-after" in answer.headers) == (status == 503)
+    assert ("retry-after" in answer.headers) == (status in {429, 503})
     return body
 
 

@@ -13,7 +13,7 @@ from app.settings import Settings
 from tests.support.api import BASE
 from tests.support.servers import AwsServer
 
-COMMON = {"REGISTRY_AUTH": "none", "REGISTRY_LOG_LEVEL": "WARNING"}
+COMMON = {"REGISTRY_AUTH": "none", "REGISTRY_LOG_LEVEL": "WARNING", "REGISTRY_STOP_NOTICE": "0"}
 
 
 def local_environment(folder: Path) -> dict[str, str]:

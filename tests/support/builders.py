@@ -1,9 +1,12 @@
 """Domain values with sensible defaults, for tests that care about one field."""
 
+import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+from app.domain.access.grants import Grant
+from app.domain.access.tokens import Credential, Token, new_credential
 from app.domain.artifacts import Artifact, commit_of, object_key
 from app.domain.events import IdempotencyKey, Operation
 from app.domain.models import Head, TrashedVersion, Version
@@ -76,3 +79,20 @@ def trashed(number: int = 1, stage: Stage = Stage.STAGING, **fields: Any) -> Tra
     return TrashedVersion(
         version=version(number, stage, **fields), deleted_at=BEFORE, deleted_by="ci", purge_after=LATER
     )
+
+
+def credential() -> Credential:
+    """A new token, as its holder shows it."""
+    return new_credential(secrets.token_bytes(40))
+
+
+def token(shown: Credential, **fields: Any) -> Token:
+    """What is kept of it: a reader of every model, until a week from then."""
+    defaults: Fields = {
+        "principal": "ci",
+        "grants": (Grant(rule=f"token:{shown.id}", words=("reader",), models=("*",)),),
+        "created_at": BEFORE,
+        "created_by": "operator",
+        "expires_at": LATER,
+    }
+    return Token(id=shown.id, digest=shown.digest, **defaults | fields)

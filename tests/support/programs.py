@@ -37,8 +37,9 @@ class Said:
 
 
 def clean_environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """These variables, beside what has nothing to do with AWS and the registry."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "REGISTRY_"))}
+    """These variables, beside what has nothing to do with AWS, the registry, and whoever runs the tests."""
+    own = ("AWS_", "REGISTRY_", "ACTIONS_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(own)}
     return kept | NOTHING_CONFIGURED | dict(variables)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from app import problems
 from app.domain.values import Digest, PresignedUrl
@@ -72,9 +73,10 @@ def local_app(folder: Path) -> FastAPI:
 
 
 @contextmanager
-def serving(app: FastAPI, port: int) -> Iterator[str]:
+def serving(app: ASGIApp, port: int, **options: Any) -> Iterator[str]:
     """Serve on loopback from a thread until the block ends."""
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", access_log=False))
+    config = uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", access_log=False, **options)
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

@@ -8,9 +8,10 @@ import httpx
 
 
 class Walk:
-    """A caller of a running service. Answers are asserted to be the expected ones."""
+    """A caller of a running service, with a token if it asks for one. Answers are asserted to be the expected ones."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, token: str | None = None) -> None:
+        self._credentials = {"authorization": f"Bearer {token}"} if token else {}
         self.http = httpx.Client(base_url=url, timeout=60, trust_env=False)
 
     def __enter__(self) -> Self:
@@ -20,8 +21,8 @@ class Walk:
         self.http.close()
 
     def ask(self, method: str, path: str, body: Any = None, *, status: int = 200, key: str | None = None) -> Any:
-        headers = {"idempotency-key": key} if key else None
-        answer = self.http.request(method, f"/v1/models{path}", json=body, headers=headers)
+        headers = {"idempotency-key": key} if key else {}
+        answer = self.http.request(method, f"/v1/models{path}", json=body, headers=self._credentials | headers)
         assert answer.status_code == status, answer.text
         return answer.json() if answer.content else None
 

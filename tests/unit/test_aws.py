@@ -13,8 +13,11 @@ TABLE = Resource("table", "registry", "eu-west-1", "http://dynamodb.example")
 BUCKET = Resource("bucket", "models", "eu-west-1")
 
 
-def refusal(code: str, operation: str, status: int = 400) -> boto.ClientError:
-    response: Any = {"Error": {"Code": code, "Message": "x"}, "ResponseMetadata": {"HTTPStatusCode": status}}
+DENIED = "User: arn:aws:sts::123456789012:assumed-role/r/s is not authorized to perform: {} on resource: arn:aws:x"
+
+
+def refusal(code: str, operation: str, status: int = 400, message: str = "x") -> boto.ClientError:
+    response: Any = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
     return boto.ClientError(response, operation)
 
 
@@ -23,10 +26,20 @@ def refusal(code: str, operation: str, status: int = 400) -> boto.ClientError:
     [
         (refusal("NoSuchBucket", "PutObject"), BUCKET, "The bucket 'models' does not exist in eu-west-1: run"),
         (refusal("404", "HeadBucket"), BUCKET, "The bucket 'models' does not exist in eu-west-1: run"),
-        (refusal("AccessDenied", "HeadObject"), BUCKET, "The role lacks s3:GetObject, or s3:ListBucket to tell"),
+        (refusal("AccessDenied", "HeadObject"), BUCKET, "The role lacks s3:GetObject, s3:GetObjectVersion, or s3:L"),
         (refusal("403", "HeadBucket"), BUCKET, "The role lacks s3:ListBucket on bucket 'models'."),
         (refusal("AccessDenied", "UploadPart"), BUCKET, "The role lacks s3:PutObject on bucket 'models'."),
         (refusal("AccessDeniedException", "GetItem"), TABLE, "The role lacks dynamodb:GetItem on table 'registry'."),
+        (
+            refusal("AccessDeniedException", "TransactWriteItems", message=DENIED.format("dynamodb:DeleteItem")),
+            TABLE,
+            "The role lacks dynamodb:DeleteItem on table 'registry'.",
+        ),
+        (
+            refusal("AccessDenied", "PutObject", 403, DENIED.format("kms:GenerateDataKey")),
+            BUCKET,
+            "The role lacks kms:GenerateDataKey on bucket 'models'.",
+        ),
         (refusal("PermanentRedirect", "PutObject", 301), BUCKET, "The bucket 'models' is not in eu-west-1."),
         (refusal("AuthorizationHeaderMalformed", "PutObject"), BUCKET, "The bucket 'models' is not in eu-west-1."),
         (refusal("SlowDown", "PutObject", 503), BUCKET, "AWS limits requests to bucket 'models'"),

@@ -1,4 +1,4 @@
-"""The policies hold what the code calls: every operation of a client in `app/storage`, and nothing else."""
+"""The policies hold what the drivers call and nothing else, in AWS's own words; `tests/e2e/test_iam.py` runs them."""
 
 import ast
 from collections.abc import Iterator
@@ -8,10 +8,9 @@ import pytest
 
 from app.operate.policies import Role, Statement, policy
 from app.storage.aws.client import _ACTIONS
+from tests.support.iam_reference import condition_keys, resource_types
 
 STORAGE = Path(__file__).parents[2] / "app" / "storage" / "aws"
-OPERATORS = {"scan": Role.MIGRATE, "delete": Role.SWEEP, "list_objects": Role.SWEEP, "list_multiparts": Role.SWEEP}
-"""Methods of the drivers that no request leads to, and the first role that needs them; the later ones do as well."""
 
 TRANSACTION = {"PutItem", "DeleteItem", "ConditionCheckItem"}
 OF_A_VERSION = {"GetObject": "GetObjectVersion", "DeleteObject": "DeleteObjectVersion"}
@@ -24,7 +23,7 @@ NO_OPERATION = {"get_paginator", "generate_presigned_url"}
 
 
 def calls(function: ast.AST) -> Iterator[str]:
-    """The operations, as botocore's methods, that a function asks of a client, signs for, or pages through."""
+    """The operations, as botocore's methods, that code asks of a client, signs for, or pages through."""
     for node in ast.walk(function):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
             continue
@@ -38,29 +37,16 @@ def calls(function: ast.AST) -> Iterator[str]:
             yield name
 
 
-def actions(service: str, operations: Iterator[str]) -> set[str]:
-    found = set()
-    for operation in operations:
-        pascal = "".join(word.capitalize() for word in operation.split("_"))
-        if pascal == "TransactWriteItems":
-            found |= TRANSACTION
-            continue
-        action = NAMES.get(pascal, pascal)
-        found |= {action} | ({OF_A_VERSION[action]} if action in OF_A_VERSION else set())
-    return {f"{service}:{action}" for action in found}
-
-
-def needed(role: Role) -> set[str]:
-    """What the code that runs under a role needs."""
+def needed() -> set[str]:
+    """The actions of all operations that the drivers call."""
     found: set[str] = set()
     for module in [*STORAGE.glob("dynamodb*.py"), *STORAGE.glob("s3*.py")]:
         service = module.stem.partition("_")[0]
-        setting_up = module.stem.endswith(("_setup", "_probe"))
-        for node in ast.walk(ast.parse(module.read_text())):
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                least = Role.INIT if setting_up else OPERATORS.get(node.name, Role.SERVE)
-                if list(Role).index(least) <= list(Role).index(role):
-                    found |= actions(service, calls(node))
+        for operation in calls(ast.parse(module.read_text())):
+            pascal = "".join(word.capitalize() for word in operation.split("_"))
+            action = NAMES.get(pascal, pascal)
+            actions = TRANSACTION if action == "TransactWriteItems" else {action, OF_A_VERSION.get(action, action)}
+            found |= {f"{service}:{name}" for name in actions}
     return found
 
 
@@ -73,19 +59,43 @@ def granted(role: Role) -> set[str]:
     return {action for statement in statements(role) for action in statement["Action"]}
 
 
-def test_the_calls_are_found() -> None:
-    assert {"dynamodb:GetItem", "dynamodb:PutItem", "s3:PutObject", "s3:ListMultipartUploadParts"} <= needed(Role.SERVE)
+def statement_of(role: Role, action: str) -> Statement:
+    (found,) = [statement for statement in statements(role) if action in statement["Action"]]
+    return found
+
+
+EVERY_STATEMENT = [
+    pytest.param(statement, id=f"{role}-{statement['Sid']}") for role in Role for statement in statements(role)
+]
+
+
+def test_the_roles_together_may_do_what_the_drivers_call() -> None:
+    assert {"dynamodb:PutItem", "s3:PutObject", "s3:ListMultipartUploadParts"} <= needed()
+    assert set().union(*map(granted, Role)) == needed()
+
+
+def kind_of(resource: str) -> str:
+    _, _, service, _, _, name = resource.split(":")
+    if service == "s3":
+        return "object" if "/" in name else "bucket"
+    return "index" if "/index/" in name else "table"
+
+
+@pytest.mark.parametrize("statement", EVERY_STATEMENT)
+def test_a_statement_is_about_one_resource_that_its_actions_take(statement: Statement) -> None:
+    """What an action takes, and what a condition on it may ask, is looked up in AWS's own reference."""
+    (resource,) = statement["Resource"]
+    for action in statement["Action"]:
+        assert kind_of(resource) in resource_types(action), action
+        for keys in statement.get("Condition", {}).values():
+            assert keys.keys() <= condition_keys(action), action
 
 
 @pytest.mark.parametrize("role", Role)
-def test_a_role_may_do_what_its_code_does(role: Role) -> None:
-    assert needed(role) - granted(role) == set()
-
-
-@pytest.mark.parametrize("role", Role)
-def test_a_role_may_do_nothing_else(role: Role) -> None:
-    telling_missing_from_forbidden = {"s3:ListBucket"}
-    assert granted(role) - needed(role) - telling_missing_from_forbidden == set()
+def test_no_action_is_granted_twice_on_a_resource(role: Role) -> None:
+    each = [(action, *statement["Resource"]) for statement in statements(role) for action in statement["Action"]]
+    assert len(each) == len(set(each))
+    assert len({statement["Sid"] for statement in statements(role)}) == len(statements(role))
 
 
 def test_the_service_can_neither_remove_bytes_nor_read_the_whole_table() -> None:
@@ -94,16 +104,29 @@ def test_the_service_can_neither_remove_bytes_nor_read_the_whole_table() -> None
 
 def test_who_migrates_reads_the_whole_table_and_removes_nothing() -> None:
     assert granted(Role.MIGRATE) - granted(Role.SERVE) == {"dynamodb:Scan"}
-    assert not [action for action in granted(Role.MIGRATE) if "DeleteObject" in action]
 
 
-def test_items_are_written_in_transactions_only() -> None:
-    (writing,) = [found for found in statements(Role.INIT) if "dynamodb:PutItem" in found["Action"]]
-    assert writing["Condition"] == {"ForAnyValue:StringEquals": {"dynamodb:EnclosingOperation": ["TransactWriteItems"]}}
+def test_who_sweeps_stores_nothing() -> None:
+    assert not [action for action in granted(Role.SWEEP) if "PutObject" in action]
 
 
-def test_listing_is_granted_without_a_condition() -> None:
+def test_who_initialises_writes_and_removes_no_bytes_but_its_own() -> None:
+    for action in ("s3:PutObject", "s3:DeleteObjectVersion"):
+        assert statement_of(Role.INIT, action)["Resource"] == ["arn:aws:s3:::b/models/${$}probe/*"]
+    assert "s3:DeleteObject" not in granted(Role.INIT)
+
+
+@pytest.mark.parametrize("role", Role)
+def test_items_are_written_in_transactions_only(role: Role) -> None:
+    for action in {"dynamodb:PutItem", "dynamodb:DeleteItem"} & granted(role):
+        assert statement_of(role, action)["Condition"] == {
+            "ForAnyValue:StringEquals": {"dynamodb:EnclosingOperation": ["TransactWriteItems"]}
+        }
+
+
+@pytest.mark.parametrize("role", Role)
+def test_listing_is_granted_without_a_condition(role: Role) -> None:
     """S3 weighs it when an object is missing: without it the answer is 403, and no prefix is named then."""
-    (listing,) = [found for found in statements(Role.SERVE) if "s3:ListBucket" in found["Action"]]
+    listing = statement_of(role, "s3:ListBucket")
     assert "Condition" not in listing
     assert listing["Resource"] == ["arn:aws:s3:::b"]

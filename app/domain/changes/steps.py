@@ -79,6 +79,7 @@ def event_of(
         actor=operation.actor,
         at=operation.at,
         request_id=operation.request_id,
+        rule=operation.rule,
         **fields,
     )
 

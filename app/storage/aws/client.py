@@ -5,6 +5,7 @@ configuration files, and the role of the machine.
 """
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -13,6 +14,7 @@ import aioboto3
 import aiohttp
 from aiobotocore.config import AioConfig
 from botocore import exceptions as boto
+from botocore.awsrequest import AWSRequest
 
 from app.domain.errors import UnavailableError
 
@@ -98,6 +100,9 @@ _ACTIONS: Final = {
 }
 """The IAM action of an operation, where the names differ."""
 
+_NAMED: Final = re.compile(r"is not authorized to perform: ([a-z0-9-]+:[A-Za-z]+)")
+"""How AWS itself names the action, where its answer has a body."""
+
 _CREDENTIALS_MISSING = (
     "No AWS credentials were found. They are looked for in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, in the shared"
     " configuration files (AWS_PROFILE), in a web identity token, and in the role of the container or machine."
@@ -126,16 +131,27 @@ class Resource:
         return f"{self.kind} '{self.name}'"
 
 
-def new_session() -> aioboto3.Session:
+def new_session(on_retry: Callable[[str], None] = lambda _: None) -> aioboto3.Session:
     """Begin a session; it costs about 0.2 s, so one is made for the life of the process.
 
-    AWS_REGION comes first, as everywhere but in botocore, which knows AWS_DEFAULT_REGION only. Raises
-    `UnavailableError` for a profile that is not there.
+    AWS_REGION comes first, as everywhere but in botocore, which knows AWS_DEFAULT_REGION only. `on_retry` is told
+    "table" or "store" when a request is sent again. Raises `UnavailableError` for a profile that is not there.
     """
     try:
-        return aioboto3.Session(region_name=os.environ.get("AWS_REGION") or None)
+        session = aioboto3.Session(region_name=os.environ.get("AWS_REGION") or None)
     except boto.BotoCoreError as error:
         raise UnavailableError(_CONFIGURATION) from error
+    for service, backend in (("dynamodb", "table"), ("s3", "store")):
+        session.events.register(f"request-created.{service}", _if_resent(on_retry, backend))
+    return session
+
+
+def _if_resent(on_retry: Callable[[str], None], backend: str) -> Callable[..., None]:
+    def tell(request: AWSRequest, **_: object) -> None:
+        if request.context.get("retries", {}).get("attempt", 1) > 1:
+            on_retry(backend)
+
+    return tell
 
 
 def code_of(error: boto.ClientError) -> str:
@@ -204,10 +220,12 @@ def _region(resource: Resource) -> str:
 
 def _action(error: boto.ClientError, resource: Resource) -> str:
     operation = error.operation_name
+    if named := _NAMED.search(error.response.get("Error", {}).get("Message", "")):
+        return named[1]
     if operation == "TransactWriteItems":
         return "dynamodb:PutItem, dynamodb:DeleteItem or dynamodb:ConditionCheckItem"
     if operation == "HeadObject":
-        return "s3:GetObject, or s3:ListBucket to tell a missing object from a forbidden one,"
+        return "s3:GetObject, s3:GetObjectVersion, or s3:ListBucket to tell a missing object from a forbidden one,"
     service = "dynamodb" if resource.kind == "table" else "s3"
     return f"{service}:{_ACTIONS.get(operation, operation)}"
 

@@ -1,0 +1,44 @@
+"""The last resort: whatever looks like a secret is cut out of a text before it leaves the process.
+
+Nothing is meant to put one there. What slips through one day, of ours or of a library's, ends here.
+"""
+
+import re
+from typing import Final
+
+CUT: Final = "[redacted]"
+
+_HINTS: Final = ("mr_", "eyj", "signature", "credential", "security-token", "authorization", "bearer")
+"""A text without any of these, in small letters, has no secret: to look for them takes a tenth of the time."""
+
+_CREDENTIALS: Final = r"""
+      (?P<token> (?-i:mr)_[0-9a-z]{8,16}_ ) [0-9a-z]{20,} (?: _[0-9a-z]+ )?
+    | (?-i:eyJ)[\w-]{16,} (?: \.[\w-]* )*
+"""
+_SIGNATURES_AND_HEADERS: Final = r"""
+      (?P<parameter> (?: signature | credential | security-token ) (?: = | %3d ) ) [^\s&"'\\,]+
+    | (?P<header> authorization ["'\\]* \s* [:=,] \s* (?: (?-i:b)(?=["']) )? ["'\\]* ) [^\s"'\\)}\]] [^"'\\]*
+    | (?P<scheme> \b bearer \s+ (?: mr_[0-9a-z]{8,16}_ )? ) [^\s"'\\,]{8,}
+"""
+_FLAGS: Final = re.VERBOSE | re.IGNORECASE
+_ALWAYS_SECRET: Final = re.compile(_CREDENTIALS, _FLAGS)
+_SECRET: Final = re.compile(f"{_CREDENTIALS}|{_SIGNATURES_AND_HEADERS}", _FLAGS)
+
+
+def redacted(text: str) -> str:
+    """The text without registry tokens, JSON Web Tokens, signatures of URLs, and values of `Authorization`.
+
+    Of a registry token the id stays, by which it can be revoked.
+    """
+    lowered = text.lower()
+    return _SECRET.sub(_cut, text) if any(hint in lowered for hint in _HINTS) else text
+
+
+def without_credentials(text: str) -> str:
+    """The text without registry tokens and JSON Web Tokens: for texts that explain how to send them."""
+    return _ALWAYS_SECRET.sub(_cut, text)
+
+
+def _cut(found: re.Match[str]) -> str:
+    kept = found[found.lastgroup] if found.lastgroup else ""
+    return f"{kept}{CUT}"

@@ -1,0 +1,163 @@
+"""Every route, asked by every kind of principal about every kind of model, is answered as the tables say."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from itertools import product
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import pytest
+from fastapi.routing import iter_route_contexts
+
+from app.authentication import is_open
+from app.main import create_app
+from app.settings import Settings
+from tests.support.access import Secured, secured
+from tests.support.access_tables import (
+    ABSENT,
+    OTHER_QUESTIONS,
+    PATTERNS,
+    PRESENT,
+    PRINCIPALS,
+    PUBLISHER,
+    QUESTIONS,
+    READER,
+    TOKENS,
+    Power,
+    Question,
+)
+from tests.support.api import Api
+from tests.support.backends import prepare
+from tests.support.shelves import all_of, fill
+
+FORBIDDEN = "403 action_forbidden"
+LEAST_CELLS = 5000
+SAMPLE = 7
+"""Over the network, every seventh principal and every seventh of its cells."""
+
+STRANGERS = [READER, PUBLISHER, Power("", "", deny="*"), Power("token.admin", "token.admin")]
+
+Cell = tuple[Question, str]
+
+
+@asynccontextmanager
+async def storage_of_its_own(settings: Settings, folder: Path) -> AsyncIterator[Secured]:
+    name = f"matrix-{uuid4().hex[:12]}"
+    own = settings.model_copy(update={"data_dir": folder, "table": name, "bucket": name})
+    await prepare(own)
+    async with secured(own) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+async def service(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Secured]:
+    """The models of the tables, which no cell changes."""
+    async with storage_of_its_own(settings, tmp_path_factory.mktemp("matrix")) as service:
+        admin = await service.who("admin")
+        for model in PRESENT:
+            await fill(admin, model)
+        before = [await all_of(admin, model) for model in PRESENT]
+        yield service
+        assert [item["model"] async for item in admin.walk("")] == sorted(PRESENT)
+        assert [await all_of(admin, model) for model in PRESENT] == before
+
+
+def cells() -> Iterator[Cell]:
+    for question in QUESTIONS:
+        for model in (*PRESENT, *ABSENT):
+            yield question, model
+    for question in OTHER_QUESTIONS:
+        yield question, TOKENS
+
+
+CELLS = list(cells())
+
+
+def expected(power: Power, covered: set[str], question: Question, model: str) -> str:
+    """Who may read a model is told what he may not do to it; for anybody else there is no such model."""
+    if may(power, question) and (model in covered or not question.needs):
+        return question.absent if model in ABSENT else question.present
+    says_nothing_of_models = question.needs in {"version.upload", "token.admin"}
+    if says_nothing_of_models or (model in covered and power.may_do("model.read")):
+        return FORBIDDEN
+    return "404 model_not_found"
+
+
+def may(power: Power, question: Question) -> bool:
+    return all(power.may_do(action) for action in question.needs.split())
+
+
+async def ask(api: Api, question: Question, model: str, **headers: str) -> httpx.Response:
+    path = question.path if question in OTHER_QUESTIONS else f"/models/{model}{question.path}"
+    return await api.request(question.method, path, json=question.body, headers=headers)
+
+
+def answered(answer: httpx.Response) -> str:
+    return f"{answer.status_code} {answer.json()['code']}" if answer.is_error else str(answer.status_code)
+
+
+async def bearer(service: Secured, power: Power, pattern: str) -> Api:
+    return await service.who(*power.allow.split(), deny=power.deny.split(), models=pattern.split())
+
+
+async def test_every_cell_is_answered_as_the_tables_say(service: Secured) -> None:
+    step = 1 if service.settings.backend == "local" else SAMPLE
+    surprises, asked = [], 0
+    for number, (power, pattern) in enumerate(PRINCIPALS[::step]):
+        api = await bearer(service, power, pattern)
+        for question, model in CELLS[number % step :: step]:
+            found = answered(await ask(api, question, model))
+            wanted = expected(power, PATTERNS[pattern], question, model)
+            asked += 1
+            if found != wanted:
+                surprises.append(
+                    f"{power.allow}, not {power.deny} on {pattern}: {question} {model}: {found}, not {wanted}"
+                )
+    assert surprises == []
+    assert asked >= LEAST_CELLS / step**2
+
+
+@pytest.mark.parametrize(("power", "pattern"), PRINCIPALS[::SAMPLE])
+async def test_models_are_listed_to_who_may_read_them(service: Secured, power: Power, pattern: str) -> None:
+    api = await bearer(service, power, pattern)
+    readable = {model for model in PRESENT if model in PATTERNS[pattern] and power.may_do("model.read")}
+    assert [item["model"] async for item in api.walk("", limit=1)] == sorted(readable)
+
+
+def test_the_tables_have_every_route_that_asks_who_and_its_mark() -> None:
+    needs: dict[str, set[str]] = {}
+    for question in (*QUESTIONS, *OTHER_QUESTIONS):
+        needs.setdefault(question.operation, set()).update(question.needs.split())
+    needs["list_models"] = {"model.read"}
+    app = create_app(Settings(auth="none", backend="local", docs=True))
+    marks = {
+        route.name: route.openapi_extra and set(route.openapi_extra["x-actions"])
+        for route in iter_route_contexts(app.routes)
+        if not is_open(route.path or "")
+    }
+    assert marks == needs
+
+
+def test_the_matrix_is_large_and_decides_both_ways() -> None:
+    answers = [expected(power, PATTERNS[pattern], *cell) for power, pattern in PRINCIPALS for cell in CELLS]
+    assert len(answers) >= LEAST_CELLS
+    refused = sum(answer in {FORBIDDEN, "404 model_not_found"} for answer in answers)
+    assert refused > len(answers) / 10
+    assert len(answers) - refused > len(answers) / 10
+
+
+async def test_absent_and_forbidden_look_the_same(settings: Settings, tmp_path: Path) -> None:
+    """Byte for byte, headers and all: to who may not read a model, and in what he may not do to who may read it."""
+    async with storage_of_its_own(settings, tmp_path) as service:
+        asking = []
+        for power, pattern in product(STRANGERS, ["another-model", "secret"]):
+            api = await bearer(service, power, pattern)
+            asking += [(api, each) for each in QUESTIONS if pattern != "secret" or not may(power, each)]
+        before = [await ask(api, question, "secret", **{"x-request-id": "same"}) for api, question in asking]
+        await fill(await service.who("admin"), "secret")
+        after = [await ask(api, question, "secret", **{"x-request-id": "same"}) for api, question in asking]
+    assert {answer.status_code for answer in before} == {403, 404}
+    for absent, forbidden in zip(before, after, strict=True):
+        assert (absent.status_code, absent.content) == (forbidden.status_code, forbidden.content)
+        assert absent.headers == forbidden.headers

@@ -1,0 +1,156 @@
+"""How often a principal may ask, and an address may fail to say who it is."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import httpx
+import pytest
+from asgi_lifespan import LifespanManager
+
+from app import rate_limits
+from app.main import create_app
+from app.services import authenticator
+from app.settings import Settings
+from tests.support.access import token_for
+from tests.support.api import BASE, Api, check_problem
+from tests.support.builders import credential
+
+HERE, THERE = "192.0.2.1", "192.0.2.2"
+SECONDS = 2
+
+At = Callable[..., Api]
+Open = Callable[..., Awaitable[At]]
+
+
+@pytest.fixture
+async def opened(api: Api, settings: Settings) -> AsyncIterator[Open]:
+    """Opens a service with limits; it answers who its callers are, each at an address."""
+    async with AsyncExitStack() as stack:
+
+        async def open_service(**limits: Any) -> At:
+            own = settings.model_copy(update={"auth": None, **limits})
+            manager = await stack.enter_async_context(LifespanManager(create_app(own)))
+
+            def at(address: str, *, token: str | None = None) -> Api:
+                transport = httpx.ASGITransport(manager.app, client=(address, 50000))
+                return Api(httpx.AsyncClient(base_url=BASE, transport=transport), token=token)
+
+            return at
+
+        yield open_service
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rate_limits, "REQUESTS_SECONDS", SECONDS)
+    monkeypatch.setattr(rate_limits, "FAILURES_SECONDS", SECONDS)
+
+
+async def status(api: Api) -> int:
+    return (await api.request("GET", "/models")).status_code
+
+
+async def fail(api: Api, times: int) -> None:
+    for _ in range(times):
+        check_problem(await api.request("GET", "/models"), 401, "invalid_token")
+
+
+async def check_too_many(api: Api, what: str, longest: int) -> None:
+    answer = await api.request("GET", "/models")
+    problem = check_problem(answer, 429, "too_many_requests")
+    assert problem["what"] == what
+    assert 1 <= problem["seconds"] <= longest
+    assert answer.headers["retry-after"] == str(problem["seconds"])
+
+
+async def test_a_principal_asks_so_often_and_others_do_not_notice(opened: Open, settings: Settings) -> None:
+    at = await opened(rate_limit=3)
+    tokens = [await token_for(settings, allow=["reader"], principal=name) for name in ("busy", "busy", "quiet")]
+    busy, also_busy, quiet = (at(HERE, token=token) for token in tokens)
+    assert [await status(busy), await status(also_busy), await status(busy)] == [200, 200, 200]
+    for api in (busy, also_busy, at(THERE, token=tokens[0])):
+        await check_too_many(api, "requests", rate_limits.REQUESTS_SECONDS)
+    assert [await status(quiet) for _ in range(3)] == [200, 200, 200]
+    assert await status(at(HERE)) == 401
+
+
+async def test_refused_requests_count_too(opened: Open, settings: Settings) -> None:
+    at = await opened(rate_limit=2)
+    reader = at(HERE, token=await token_for(settings, allow=["reader"], principal="denied"))
+    for _ in range(2):
+        check_problem(await reader.request("GET", "/tokens"), 403, "action_forbidden")
+    await check_too_many(reader, "requests", rate_limits.REQUESTS_SECONDS)
+
+
+async def test_a_window_passes(opened: Open, settings: Settings, short: None) -> None:
+    at = await opened(rate_limit=1, failed_logins=1)
+    known = at(HERE, token=await token_for(settings, allow=["reader"], principal="patient"))
+    assert await status(known) == 200
+    await check_too_many(known, "requests", SECONDS)
+    stranger = at(THERE, token=credential().text)
+    await fail(stranger, 1)
+    await check_too_many(stranger, "failed logins from your address", SECONDS)
+    await asyncio.sleep(SECONDS)
+    assert await status(known) == 200
+    await fail(stranger, 1)
+
+
+@pytest.mark.parametrize(
+    ("guilty", "same", "other"),
+    [
+        ("192.0.2.1", "192.0.2.1", "192.0.2.2"),
+        ("2001:db8:1:2::1", "2001:db8:1:2:ffff:ffff:ffff:ffff", "2001:db8:1:3::1"),
+        ("2001:DB8:1:2::1", "2001:0db8:0001:0002::2", "2001:db8:1:1:ffff::1"),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.1", "::ffff:192.0.2.2"),
+        ("::ffff:192.0.2.1", "192.0.2.1", "::1"),
+        ("fe80::1%eth0", "fe80::2", "fe81::1"),
+        ("unknown", "unknown", "else"),
+    ],
+)
+async def test_an_address_fails_so_often(opened: Open, settings: Settings, guilty: str, same: str, other: str) -> None:
+    at = await opened(failed_logins=3)
+    good, bad = await token_for(settings, allow=["reader"], principal="honest"), credential().text
+    await fail(at(guilty, token=bad), 3)
+    for address, token in [(guilty, bad), (same, bad), (same, good)]:
+        await check_too_many(at(address, token=token), "failed logins from your address", rate_limits.FAILURES_SECONDS)
+    assert await status(at(other, token=good)) == 200
+    await fail(at(other, token=bad), 1)
+
+
+async def test_who_is_known_already_is_not_blocked_by_others_at_its_address(opened: Open, settings: Settings) -> None:
+    at = await opened(failed_logins=1)
+    known = at(HERE, token=await token_for(settings, allow=["reader"], principal="known"))
+    assert await status(known) == 200
+    await fail(at(HERE, token=credential().text), 1)
+    assert [await status(known) for _ in range(5)] == [200] * 5
+
+
+@pytest.mark.parametrize("header", ["Basic dXNlcjpwYXNz", "Bearer mr_", "Bearer a.b.c"])
+async def test_every_kind_of_failure_counts_but_showing_nothing_does_not(opened: Open, header: str) -> None:
+    at = await opened(failed_logins=2)
+    nobody = at(HERE)
+    for _ in range(5):
+        assert await status(nobody) == 401
+    answers = [await nobody.request("GET", "/models", headers={"authorization": header}) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [401, 401, 429]
+
+
+async def test_good_credentials_are_no_failures(opened: Open, settings: Settings, monkeypatch: Any) -> None:
+    monkeypatch.setattr(authenticator, "FRESH_SECONDS", 0)
+    at = await opened(failed_logins=1)
+    known = at(HERE, token=await token_for(settings, allow=["reader"], principal="known"))
+    assert [await status(known) for _ in range(5)] == [200] * 5
+
+
+async def test_nobody_is_limited_where_nobody_is_asked(opened: Open) -> None:
+    at = await opened(auth="none", rate_limit=1, failed_logins=1)
+    assert [await status(at(HERE)) for _ in range(5)] == [200] * 5
+
+
+async def test_what_is_open_to_all_is_open_to_who_failed(opened: Open) -> None:
+    at = await opened(failed_logins=1)
+    await fail(at(HERE, token=credential().text), 1)
+    answer = await at(HERE, token=credential().text).http.get("/healthz", headers={"authorization": "Bearer x"})
+    assert answer.status_code == 200

@@ -1,0 +1,149 @@
+"""What does it cost to know who asks? At most 15 % of resolve throughput is promised, for a token seen before.
+
+    uv run python -m tests.benchmarks.authentication --rounds 7 --seconds 4
+
+One `model-registry serve` on the local store, in a process of its own, with REGISTRY_AUTH=none: it asks nobody, and who
+shows a token all the same is authenticated and held to it. So the same process is asked for production in turn without
+a token and with one, the other first every other round, over 32 connections that are kept alive. Printed: medians over
+the rounds of requests a second, of the server's own processor time a request, and of what the token costs of each.
+"""
+
+import argparse
+import asyncio
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from app.operate.access import create_token
+from app.schemas.access import Grants
+from app.settings import Settings
+from tests.support.api import serving as in_process
+from tests.support.backends import environment, local_environment
+from tests.support.programs import EXECUTABLE, Server, serving
+from tests.support.servers import free_port
+
+MODEL = "fraud-detector"
+CONNECTIONS = 32
+TICKS = os.sysconf("SC_CLK_TCK")
+UNLIMITED = {"REGISTRY_RATE_LIMIT": "1000000000", "REGISTRY_LOG_LEVEL": "WARNING"}
+
+
+class Connection(asyncio.Protocol):
+    """Sends one request after another, as each is answered, until it is stopped."""
+
+    def __init__(self, request: bytes, until: float) -> None:
+        self._request = request
+        self._until = until
+        self._answer = b""
+        self.count = 0
+        self.ended = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        self._answer += data
+        head, _, body = self._answer.partition(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0] or 1)
+        if len(body) < length:
+            return
+        assert self._answer.startswith(b"HTTP/1.1 200 "), self._answer
+        self._answer = b""
+        self.count += 1
+        if time.perf_counter() < self._until:
+            self._transport.write(self._request)
+        else:
+            self._transport.close()
+            self.ended.set_result(None)
+
+
+@dataclass
+class Case:
+    """A request, and what was measured on it: requests a second, and milliseconds of the server's processor time."""
+
+    name: str
+    request: bytes
+    rates: list[float] = field(default_factory=list)
+    costs: list[float] = field(default_factory=list)
+
+
+def request(port: int, *headers: str) -> bytes:
+    first = f"GET /v1/models/{MODEL}/versions/production/download HTTP/1.1"
+    return "\r\n".join([first, f"Host: 127.0.0.1:{port}", *headers, "", ""]).encode()
+
+
+def processor_seconds(pid: int) -> float:
+    numbers = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(numbers[11]) + int(numbers[12])) / TICKS
+
+
+async def measure(server: Server, port: int, case: Case, seconds: float) -> None:
+    before, began = processor_seconds(server.process.pid), time.perf_counter()
+    loop = asyncio.get_running_loop()
+    opening = [
+        loop.create_connection(lambda: Connection(case.request, began + seconds), "127.0.0.1", port)
+        for _ in range(CONNECTIONS)
+    ]
+    connections = [connection for _, connection in await asyncio.gather(*opening)]
+    await asyncio.gather(*(connection.ended for connection in connections))
+    count = sum(connection.count for connection in connections)
+    case.rates.append(count / (time.perf_counter() - began))
+    case.costs.append((processor_seconds(server.process.pid) - before) / count * 1000)
+
+
+async def compare(server: Server, port: int, cases: Sequence[Case], rounds: int, seconds: float) -> None:
+    for case in cases:
+        await measure(server, port, Case(case.name, case.request), 1)
+    for number in range(rounds):
+        for case in cases if number % 2 else cases[::-1]:
+            await measure(server, port, case, seconds)
+
+
+def report(plain: Case, known: Case) -> None:
+    print(f"{'':<12} {'requests/s':>11} {'ms of processor':>16}")
+    for case in (plain, known):
+        print(f"{case.name:<12} {statistics.median(case.rates):>11.0f} {statistics.median(case.costs):>16.3f}")
+    slower = statistics.median(1 - ours / none for none, ours in zip(plain.rates, known.rates, strict=True))
+    dearer = statistics.median(ours / none - 1 for none, ours in zip(plain.costs, known.costs, strict=True))
+    print(f"a token costs {slower:.1%} of throughput, and {dearer:.1%} more processor time")
+
+
+async def prepare(settings: Settings) -> str:
+    """Put a version into production, and return the token of somebody who may read it."""
+    async with in_process(settings) as api:
+        await api.promote(MODEL, await api.register(MODEL))
+    grants = Grants(allow=["reader"], models=["ranking-*", "fraud-*"]).to_grants("")
+    return (await create_token(settings, "benchmark", grants, timedelta(days=1)))[1].text
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=4)
+    given = parser.parse_args()
+    print(f"{platform.platform()}, {os.cpu_count()} CPUs, Python {platform.python_version()}")
+    port = free_port()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        variables = local_environment(folder / "data") | UNLIMITED
+        with environment(variables) as settings:
+            token = asyncio.run(prepare(settings))
+        command = [EXECUTABLE, "serve", "--host", "127.0.0.1", "--port", str(port)]
+        with serving(command, variables, port=port, log=folder / "log") as server:
+            server.wait()
+            plain = Case("no token", request(port))
+            known = Case("a token", request(port, f"Authorization: Bearer {token}"))
+            asyncio.run(compare(server, port, [plain, known], given.rounds, given.seconds))
+            report(plain, known)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""Of each change that took effect the ledger tells once, whatever got lost on the way; of nothing else."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from app.domain import changes
+from app.domain.changes import Change, Decision, Edit
+from app.domain.errors import ModelNotFoundError, UnavailableError
+from app.domain.events import EventType, Operation
+from app.domain.models import Head
+from app.domain.uploads import Upload
+from app.repositories.ledger import Ledger
+from app.storage.table import Table
+from tests.support.builders import MODEL, operation, upload
+from tests.support.faults import Fault, FaultyTable
+
+
+class Told:
+    """A ledger, and what it told."""
+
+    def __init__(self, table: Table) -> None:
+        self.types: list[EventType] = []
+        self._ledger = Ledger(table, self._note)
+
+    def _note(self, change: Change[object]) -> None:
+        self.types += [event.type for event in change.events]
+
+    async def begin(self, operation: Operation) -> Upload:
+        async def decide(head: Head | None) -> Decision[Upload]:
+            return changes.begin(head, upload(changes.next_version(head)), operation)
+
+        async def replay(number: int | None) -> Upload:
+            assert number is not None
+            return upload(number)
+
+        return await self._ledger.commit(MODEL, operation, decide, replay=replay)
+
+    async def describe(self, text: str) -> Head:
+        async def decide(head: Head | None) -> Decision[Head]:
+            if head is None:
+                raise ModelNotFoundError(MODEL)
+            return changes.edit_model(head, Edit(description=text), operation())
+
+        async def replay(_: int | None) -> Head:
+            raise AssertionError("there is no Idempotency-Key")
+
+        return await self._ledger.commit(MODEL, operation(), decide, replay=replay)
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        [],
+        [Fault.REQUEST_LOST],
+        [Fault.REPLY_LOST],
+        [Fault.REPLY_LOST, Fault.REPLY_LOST],
+        [Fault.LATE],
+        [Fault.CONTENDED, Fault.REPLY_LOST],
+    ],
+    ids=lambda faults: "-".join(fault.name.lower() for fault in faults) or "none",
+)
+async def test_a_change_is_told_once(table: Table, faults: Sequence[Fault]) -> None:
+    async with FaultyTable(table, writes=faults) as faulty:
+        told = Told(faulty)
+        await told.begin(operation())
+    assert told.types == [EventType.UPLOAD_BEGUN]
+
+
+async def test_a_repeat_is_not_told_again(table: Table) -> None:
+    first, second = Told(table), Told(table)
+    assert (await first.begin(operation(key="run-1"))).number == 1
+    assert (await first.begin(operation(key="run-1"))).number == 1
+    assert (await second.begin(operation(key="run-1"))).number == 1
+    assert (first.types, second.types) == ([EventType.UPLOAD_BEGUN], [])
+
+
+async def test_what_changes_nothing_is_not_told(table: Table) -> None:
+    told = Told(table)
+    await told.begin(operation())
+    await told.describe("new")
+    await told.describe("new")
+    assert told.types == [EventType.UPLOAD_BEGUN, EventType.MODEL_EDITED]
+
+
+async def test_what_failed_is_not_told(table: Table) -> None:
+    faulty = FaultyTable(table, writes=[Fault.UNAVAILABLE])
+    told = Told(faulty)
+    with pytest.raises(UnavailableError):
+        await told.begin(operation())
+    with pytest.raises(ModelNotFoundError):
+        await told.describe("of nothing")
+    assert told.types == []

@@ -1,0 +1,413 @@
+"""The operator's commands on tokens and trust rules, as they are typed, and which services may start."""
+
+import asyncio
+import json
+import re
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import httpx
+import pytest
+
+from app.domain.access.tokens import parse_credential
+from app.domain.access.trust import IssuerKind
+from app.operate import access
+from app.operate.access import NO_WAY_IN, OPEN_TO_ALL
+from app.repositories.pages import Listed
+from app.repositories.tokens import Tokens
+from app.settings import Settings
+from tests.support.access import token_for
+from tests.support.backends import local_environment
+from tests.support.builders import credential
+from tests.support.issuers import AUDIENCE, IssuerServer, issuer_server
+from tests.support.programs import EXECUTABLE, Said, operate, operating, serving
+from tests.support.servers import free_port
+
+MODEL = "fraud-detector"
+SUBJECT = "github:repo:acme@9919/fraud@740216803:environment:production"
+
+Variables = dict[str, str]
+
+
+@pytest.fixture
+def secure(variables: Variables, settings: Settings) -> Variables:
+    """The environment of a registry that asks for credentials, initialised and without a token."""
+    return {name: value for name, value in variables.items() if name != "REGISTRY_AUTH"}
+
+
+@pytest.fixture
+def github() -> Iterator[IssuerServer]:
+    with issuer_server(IssuerKind.GITHUB) as server:
+        yield server
+
+
+def create(variables: Variables, *options: str, principal: str = "ci") -> str:
+    """Make a token as an operator does, a reader unless something else is said; answer its text."""
+    said = operate(variables, "token", "create", principal, "--days", "30", *(options or ("--allow", "reader")))
+    assert said.status == 0, said
+    (text,) = said.out
+    assert parse_credential(text)
+    return text
+
+
+def id_of(text: str) -> str:
+    shown = parse_credential(text)
+    assert shown
+    return shown.id
+
+
+def refused(said: Said, *, status: int = 1) -> str:
+    """The one sentence that a command ended with."""
+    assert (said.status, said.out) == (status, []), said
+    (sentence,) = said.err
+    return sentence
+
+
+def rules(server: IssuerServer, *entries: dict[str, Any]) -> dict[str, Any]:
+    issuer = {"kind": server.kind.value, "url": server.url, "audience": [AUDIENCE]}
+    return {"issuers": {"github": issuer}, "rules": list(entries)}
+
+
+def rule(identifier: str, match: dict[str, Any], *allow: str, **fields: Any) -> dict[str, Any]:
+    return {"id": identifier, "issuer": "github", "match": match, "allow": list(allow), **fields}
+
+
+def written(folder: Path, content: Any, name: str = "access.json") -> str:
+    path = folder / name
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return str(path)
+
+
+# token
+
+
+def test_a_token_is_made_listed_and_revoked(secure: Variables) -> None:
+    made = operate(
+        secure,
+        *("token", "create", "train", "--days", "90", "--allow", "publisher", "--allow", "stage.set:production"),
+        *("--deny", "version.edit", "--models", "fraud-*", "--models", "churn"),
+    )
+    assert made.status == 0
+    (text,) = made.out
+    end = f"{datetime.now(UTC) + timedelta(days=90):%Y-%m-%d}"
+    assert made.err == [f"Token {id_of(text)} of 'train' until {end}; it is not shown again:"]
+
+    allowed = "publisher, stage.set:production on fraud-*, churn; not version.edit on fraud-*, churn"
+    listed = Said(0, [f"{id_of(text)}  train  until {end}  never used  {allowed}"], [])
+    assert operate(secure, "token", "list") == listed
+    for _ in range(2):
+        assert operate(secure, "token", "revoke", id_of(text)) == Said(0, [], [])
+    assert operate(secure, "token", "list").out == [f"{id_of(text)}  train  revoked  never used  {allowed}"]
+
+
+def test_all_tokens_are_listed_by_id(secure: Variables) -> None:
+    assert operate(secure, "token", "list") == Said(0, [], [])
+    with mock.patch("app.operate.access._PAGE", 2):
+        made = [id_of(create(secure)) for _ in range(5)]
+        assert [line.split()[0] for line in operate(secure, "token", "list").out] == sorted(made)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["ci", "--days", "1", "--allow", "owner"], "'owner' is neither an action nor a role; there are model.read"),
+        (["ci", "--days", "1", "--allow", "reader", "--models", "a/b"], "'a/b' is no model pattern"),
+        (["ci", "--days", "0", "--allow", "reader"], "'--days': Input should be greater than or equal to 1"),
+        (["ci", "--days", "367", "--allow", "reader"], "'--days': Input should be less than or equal to 366"),
+        (["ci", "--allow", "reader"], "Missing option '--days'"),
+        (["ci", "--days", "1"], "Missing option '--allow'"),
+        (["--days", "1", "--allow", "reader"], "Missing argument 'principal'"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_token_that_cannot_be_is_a_mistake_of_typing(
+    secure: Variables, options: Sequence[str], sentence: str
+) -> None:
+    said = operate(secure, "token", "create", *options)
+    assert (said.status, said.out) == (2, [])
+    assert sentence in " ".join(said.err)
+    assert operate(secure, "token", "list").out == []
+
+
+def test_a_token_is_not_made_in_the_name_of_an_identity(secure: Variables) -> None:
+    said = operate(secure, "token", "create", SUBJECT, "--days", "1", "--allow", "reader")
+    assert refused(said).startswith("body.principal: a principal is named by 1 to 128 printable characters")
+
+
+def test_what_is_not_there_cannot_be_revoked(secure: Variables) -> None:
+    assert "absent" in refused(operate(secure, "token", "revoke", "absent"))
+
+
+def test_a_token_made_here_opens_the_service_and_its_use_is_shown(secure: Variables, tmp_path: Path) -> None:
+    text, port = create(secure, "--allow", "admin"), free_port()
+    command = [EXECUTABLE, "serve", "--host", "127.0.0.1", "--port", str(port)]
+    more = {"REGISTRY_TRUSTED_PROXIES": "127.0.0.1", "REGISTRY_FAILED_LOGINS": "2"}
+    with serving(command, secure | more, port=port, log=tmp_path / "log") as server:
+        server.wait()
+
+        def status(token: str, client: str = "203.0.113.1") -> int:
+            headers = {"authorization": f"Bearer {token}", "x-forwarded-for": client}
+            return httpx.get(f"{server.url}/v1/models", headers=headers, trust_env=False).status_code
+
+        assert status(text) == 200
+        assert [status(credential().text) for _ in range(3)] == [401, 401, 429]
+        assert status(credential().text, "203.0.113.2") == 401
+        assert server.stop() == 0
+    assert text not in server.said()
+    (line,) = operate(secure, "token", "list").out
+    assert f"used {datetime.now(UTC):%Y-%m-%d}" in line
+
+
+# access check, set, show
+
+
+def test_a_good_file_is_called_good_and_what_to_think_over_is_said(tmp_path: Path, github: IssuerServer) -> None:
+    by_name = rule("named", {"repository": "acme/fraud"}, "reader")
+    path = written(tmp_path, rules(github, rule("ci", {"repository_id": 740216803}, "publisher"), by_name))
+    said = operate({}, "access", "check", path)
+    assert (said.status, said.out) == (0, ["1 issuer(s), 2 rule(s)"])
+    (warning,) = said.err
+    assert warning.startswith("Warning: rule 'named' goes by names alone, which somebody else may get one day; match ")
+
+
+@pytest.mark.parametrize("command", ["check", "set"])
+def test_a_faulty_file_is_refused_and_nothing_is_written(secure: Variables, tmp_path: Path, command: str) -> None:
+    path = written(tmp_path, "[issuers.x]\nurl = 'http://x.example'\naudience = 'a'\n", "access.toml")
+    sentence = refused(operate(secure, "access", command, path), status=2)
+    assert sentence.startswith(f"{path}: issuers.x.url: an issuer is reached by https://")
+    assert operate(secure, "access", "show").out == ["{}"]
+    absent = refused(operate(secure, "access", command, str(tmp_path / "absent.toml")), status=2)
+    assert absent == f"{tmp_path / 'absent.toml'} cannot be read: No such file or directory"
+
+
+def test_rules_are_set_and_shown_and_set_anew(secure: Variables, tmp_path: Path, github: IssuerServer) -> None:
+    assert operate(secure, "access", "show") == Said(0, ["{}"], [])
+    first = written(tmp_path, rules(github, rule("ci", {"repository": "acme/fraud"}, "reader")))
+    said = operate(secure, "access", "set", first)
+    assert (said.status, said.out) == (0, [])
+    assert said.err[0].startswith("Warning: rule 'ci' goes by names alone")
+    second = written(tmp_path, rules(github, rule("train", {"repository_id": 740216803}, "publisher")))
+    assert operate(secure, "access", "set", second) == Said(0, [], [])
+    shown = operate(secure, "access", "show")
+    assert [entry["id"] for entry in json.loads("\n".join(shown.out))["rules"]] == ["train"]
+    again = written(tmp_path, "\n".join(shown.out))
+    assert operate(secure, "access", "set", again) == Said(0, [], [])
+    assert operate(secure, "access", "show") == shown
+
+
+# access explain
+
+
+def explain(variables: Variables, folder: Path, text: str, action: str = "stage.set:production") -> Said:
+    token_file = written(folder, f"{text}\n", "token")
+    return operate(variables, "access", "explain", "--token-file", token_file, "--action", action, "--model", MODEL)
+
+
+def test_a_registry_token_is_explained(secure: Variables, tmp_path: Path) -> None:
+    text = create(secure, "--allow", "promoter", "--deny", "alias.set", "--models", "fraud-*")
+    of = f"It is the token {id_of(text)} of 'ci'."
+    by = f"'token:{id_of(text)}'"
+    assert explain(secure, tmp_path, text) == Said(
+        0, [of, f"stage.set:production on '{MODEL}' is allowed by {by}."], []
+    )
+    denied = f"alias.set on '{MODEL}' is denied by {by}, whatever else allows it."
+    assert explain(secure, tmp_path, text, "alias.set") == Said(1, [of, denied], [])
+    unsaid = f"version.delete on '{MODEL}' is not allowed: no rule that matches speaks of it."
+    assert explain(secure, tmp_path, text, "version.delete") == Said(1, [of, unsaid], [])
+    operate(secure, "token", "revoke", id_of(text))
+    said = explain(secure, tmp_path, text)
+    assert said.status == 1
+    assert re.fullmatch(r"It was revoked at .*: it admits nobody\.", said.out[-1])
+
+
+def test_a_token_that_is_none_is_explained(secure: Variables, tmp_path: Path) -> None:
+    assert explain(secure, tmp_path, credential().text) == Said(1, ["This is no token of this registry."], [])
+    said = explain(secure, tmp_path, credential().text[:-1])
+    assert said.status == 1
+    assert said.out[0].startswith("Nobody is recognised by it.")
+
+
+def test_an_issuers_token_is_explained(secure: Variables, tmp_path: Path, github: IssuerServer) -> None:
+    document = rules(
+        github,
+        rule("ci", {"repository_id": 740216803}, "publisher"),
+        rule("release", {"repository_id": 740216803, "environment": ["production", "live"]}, "promoter"),
+        rule("frozen", {"repository_owner_id": 9919}, deny=["alias.set"]),
+        rule("other", {"repository_id": 1, "ref": "refs/heads/dev"}, "admin"),
+    )
+    assert operate(secure, "access", "set", written(tmp_path, document)).status == 0
+    said = explain(secure, tmp_path, github.token())
+    assert said == Said(
+        0,
+        [
+            f"It is good, and speaks of '{SUBJECT}'.",
+            "Rule 'ci' matches: it allows publisher on *.",
+            "Rule 'release' matches: it allows promoter on *.",
+            "Rule 'frozen' matches: it denies alias.set on *.",
+            "Rule 'other' does not match: repository_id is '740216803', and must be '1'.",
+            f"stage.set:production on '{MODEL}' is allowed by 'release'.",
+        ],
+        [],
+    )
+    denied = explain(secure, tmp_path, github.token(), "alias.set")
+    assert (denied.status, denied.out[-1]) == (
+        1,
+        f"alias.set on '{MODEL}' is denied by 'frozen', whatever else allows it.",
+    )
+    elsewhere = explain(secure, tmp_path, github.token(environment="staging"))
+    assert elsewhere.status == 1
+    assert (
+        "Rule 'release' does not match: environment is 'staging', and must be 'live' or 'production'." in elsewhere.out
+    )
+    assert elsewhere.out[-1] == f"stage.set:production on '{MODEL}' is not allowed: no rule that matches speaks of it."
+
+
+@pytest.mark.parametrize(
+    ("claims", "sentence"),
+    [
+        ({"iat": 1000, "exp": 2000}, "Nobody is recognised by it. The token expired at 1970-01-01T00:33:20Z."),
+        ({"iss": "https://elsewhere.example"}, "Nobody is recognised by it. The token's issuer is not trusted here."),
+        ({"aud": "other"}, "Nobody is recognised by it. The token is for another audience."),
+    ],
+    ids=str,
+)
+def test_an_issuers_token_that_is_not_good_is_explained(
+    secure: Variables, tmp_path: Path, github: IssuerServer, claims: dict[str, Any], sentence: str
+) -> None:
+    path = written(tmp_path, rules(github, rule("ci", {"repository_id": 740216803}, "publisher")))
+    said = explain(secure | {"REGISTRY_ACCESS_FILE": path}, tmp_path, github.token(**claims))
+    assert (said.status, len(said.out)) == (1, 1)
+    assert said.out[0].startswith(sentence)
+
+
+def test_an_issuer_without_rules_and_one_that_is_away_are_explained(
+    secure: Variables, tmp_path: Path, github: IssuerServer
+) -> None:
+    away = secure | {"REGISTRY_ACCESS_FILE": written(tmp_path, rules(github))}
+    said = explain(away, tmp_path, github.token())
+    assert (said.status, said.out[1]) == (1, "No rule names the issuer 'github'.")
+    with issuer_server(IssuerKind.GITHUB) as server:
+        token, path = server.token(), written(tmp_path, rules(server))
+    said = explain(secure | {"REGISTRY_ACCESS_FILE": path}, tmp_path, token)
+    assert said.status == 1
+    assert "The keys of the issuer 'github' cannot be read now" in said.out[0]
+
+
+def test_what_cannot_be_explained_is_a_mistake_of_typing(secure: Variables, tmp_path: Path) -> None:
+    said = operate(secure, "access", "explain", "--token-file", str(tmp_path / "absent"), "--action", "model.read")
+    assert "No such file or directory" in refused(said, status=2)
+    assert explain(secure, tmp_path, "x", "model.eat").status == 2
+
+
+# which services may start
+
+
+def serve(variables: Variables, *options: str) -> tuple[Said, bool]:
+    """What `serve` says, and whether it would listen."""
+    with mock.patch("uvicorn.run") as run:
+        said = operate(variables, "serve", *options)
+    return said, run.called
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access, "LISTED_AFTER", (0.0,))
+
+
+def test_a_service_that_nobody_could_enter_does_not_start(secure: Variables, impatient: None) -> None:
+    assert serve(secure) == (Said(2, [], [NO_WAY_IN]), False)
+    text = create(secure)
+    assert serve(secure) == (Said(0, [], []), True)
+    operate(secure, "token", "revoke", id_of(text))
+    assert serve(secure) == (Said(2, [], [NO_WAY_IN]), False)
+
+
+async def test_tokens_that_have_ended_let_nobody_in(secure: Variables, settings: Settings, impatient: None) -> None:
+    await token_for(settings, allow=["admin"], life=timedelta(milliseconds=300))
+    await asyncio.sleep(0.3)
+    assert await operating(secure, "serve") == Said(2, [], [NO_WAY_IN])
+
+
+def test_a_token_of_a_moment_ago_may_not_be_listed_yet(secure: Variables, monkeypatch: pytest.MonkeyPatch) -> None:
+    create(secure)
+    listing, looks = Tokens.list, 0
+
+    async def list_late(tokens: Tokens, *, cursor: str | None, limit: int) -> Any:
+        nonlocal looks
+        looks += 1
+        return Listed([], None) if looks < 3 else await listing(tokens, cursor=cursor, limit=limit)
+
+    monkeypatch.setattr(Tokens, "list", list_late)
+    monkeypatch.setattr(access, "LISTED_AFTER", (0.0, 0.01, 0.01, 0.01))
+    assert serve(secure) == (Said(0, [], []), True)
+    assert looks == 3
+
+
+def test_rules_in_a_file_or_in_the_table_are_a_way_in(
+    secure: Variables, tmp_path: Path, github: IssuerServer, impatient: None
+) -> None:
+    path = written(tmp_path, rules(github, rule("ci", {"repository_id": 740216803}, "publisher")))
+    assert serve(secure | {"REGISTRY_ACCESS_FILE": path}) == (Said(0, [], []), True)
+    empty = written(tmp_path, rules(github), "empty.json")
+    assert serve(secure | {"REGISTRY_ACCESS_FILE": empty}) == (Said(2, [], [NO_WAY_IN]), False)
+    assert operate(secure, "access", "set", path).status == 0
+    assert serve(secure) == (Said(0, [], []), True)
+
+
+@pytest.mark.parametrize("auth", [{}, {"REGISTRY_AUTH": "none"}], ids=["asking", "open"])
+def test_a_file_that_cannot_be_used_is_said_before_anything_starts(
+    secure: Variables, tmp_path: Path, auth: Variables
+) -> None:
+    create(secure)
+    faulty = secure | auth | {"REGISTRY_ACCESS_FILE": written(tmp_path, "{")}
+    said, started = serve(faulty, "--host", "127.0.0.1")
+    assert refused(said, status=2).startswith(f"{tmp_path / 'access.json'}: document: Invalid JSON")
+    assert not started
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
+def test_nobody_is_asked_on_this_machine_alone(secure: Variables, host: str) -> None:
+    assert serve(secure | {"REGISTRY_AUTH": "none"}, "--host", host) == (Said(0, [], []), True)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "", "localhost.example", "0x7f.1", "::ffff:1.2.3.4"])
+def test_nobody_is_asked_elsewhere_only_on_demand(secure: Variables, host: str) -> None:
+    open_to_all = secure | {"REGISTRY_AUTH": "none"}
+    refusal = Said(2, [], [OPEN_TO_ALL.format(host=host)])
+    assert serve(open_to_all, "--host", host) == (refusal, False)
+    assert serve(open_to_all | {"REGISTRY_INSECURE": "0"}, "--host", host) == (refusal, False)
+    assert serve(open_to_all | {"REGISTRY_INSECURE": "1"}, "--host", host) == (Said(0, [], []), True)
+
+
+# dev
+
+
+@pytest.mark.parametrize(("host", "need"), [("127.0.0.1", "may"), ("0.0.0.0", "must")])
+def test_dev_prints_a_token_and_asks_for_it_where_others_reach_it(tmp_path: Path, host: str, need: str) -> None:
+    port = free_port()
+    command = [EXECUTABLE, "dev", "--host", host, "--port", str(port), "--data-dir", str(tmp_path / "data")]
+    with serving(command, {}, port=port, log=tmp_path / "log") as server:
+        server.wait()
+        found = re.search(
+            rf"Clients {need} say who they are; for 30 days:  export REGISTRY_TOKEN=(mr_\w+)", server.said()
+        )
+        assert found
+        headers = {"authorization": f"Bearer {found[1]}"}
+        models = f"{server.url}/v1/models"
+        assert httpx.get(models, headers=headers, trust_env=False).status_code == 200
+        assert httpx.get(models, trust_env=False).status_code == (200 if need == "may" else 401)
+        assert httpx.get(f"{server.url}/v1/tokens", headers=headers, trust_env=False).status_code == 200
+        assert server.stop() == 0
+
+
+def test_dev_is_not_moved_by_the_settings_of_a_service(tmp_path: Path) -> None:
+    variables = local_environment(tmp_path) | {"REGISTRY_AUTH": "none", "REGISTRY_INSECURE": "1"}
+    with mock.patch("uvicorn.run") as run, mock.patch("app.operate.serving.check_way_in") as check:
+        said = operate(variables, "dev", "--host", "0.0.0.0", "--data-dir", str(tmp_path / "data"))
+    assert said.status == 0, said
+    assert run.called
+    assert check.call_args.args[0].auth is None
+    assert "Clients must say who they are" in said.out[-1]
