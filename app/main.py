@@ -8,19 +8,21 @@ from typing import Final
 from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 
-from app import docs, logging, problems, tracing
-from app.authentication import Authenticated
+from app import problems
 from app.lifespan import State, build, open_storage
-from app.metrics import Metrics
-from app.middleware import Guarded, Observed
 from app.openapi import DocumentedApi
-from app.rate_limits import RateLimits
 from app.routers import aliases, downloads, events, health, models, stages, tokens, uploads, versions
 from app.settings import Settings
-from app.stopping import Stopping
 from app.storage.local import file_routes
 from app.storage.watching import Call, Note
-from app.tracing import Traced, Tracing
+from app.surface import docs
+from app.surface.authentication import Authenticated
+from app.surface.middleware import Guarded, Observed
+from app.surface.rate_limits import RateLimits
+from app.surface.stopping import Stopping
+from app.telemetry import logging, tracing
+from app.telemetry.metrics import Metrics
+from app.telemetry.tracing import Traced, Tracing
 
 _NO_TELEMETRY: Final[TelemetryConfig] = {"auto_configure": False, "tracing": False, "metrics": False, "logs": False}
 """FastAPI's own would send the queries of URLs, signatures included, to whatever collects for this process."""

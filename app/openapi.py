@@ -43,7 +43,7 @@ def header(name: str) -> Document:
 def needs(*actions: str) -> Document:
     """What a route says of who may use it: any of these actions, as the request goes; with none, to be known is enough.
 
-    It is said here for readers. The decision is the service's, and without one no answer leaves (`app.middleware`).
+    It is said here for readers. The decision is the service's, and without one no answer leaves (`app.surface`).
     """
     return {"security": [{"token": []}], "x-actions": list(actions)}
 

@@ -46,8 +46,8 @@ from app.domain.errors import (
     UnavailableError,
 )
 from app.openapi import header
-from app.redaction import without_credentials
 from app.schemas.problems import Problem
+from app.telemetry.redaction import without_credentials
 
 STATUS: Final[Mapping[type[RegistryError], int]] = {
     MalformedError: 400,

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
-from app import access_file, logging
+from app import access_file
 from app.domain.access.actions import EVERYTHING, Action
 from app.domain.access.grants import ALL_MODELS, Grant
 from app.domain.access.tokens import Credential, Token
@@ -21,6 +21,7 @@ from app.services.explainer import Explainer, Explanation
 from app.services.tokens import TokenService
 from app.settings import Settings
 from app.storage.table import Table
+from app.telemetry import logging
 
 OPERATOR: Final = operator("operator", request_id="token")
 DEV_LIFE: Final = timedelta(days=30)

@@ -10,14 +10,14 @@ import typer
 import uvicorn
 from fastapi import FastAPI
 
-from app import tracing
 from app.lifespan import open_storage
 from app.main import create_app
 from app.operate.access import check_way_in, dev_token, is_loopback
-from app.operate.connections import GuardedConnection, allow_many_connections
 from app.operate.refusals import refusals_told
 from app.operate.settings import read_settings
 from app.settings import Settings
+from app.surface.connections import GuardedConnection, allow_many_connections
+from app.telemetry import tracing
 
 GRACE_SECONDS: Final = 25
 """Requests under way get this long to end when the service is stopped."""

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from app.domain.errors import UnavailableError
 from app.lifespan import open_storage, policy_of
-from app.metrics import SweepMetrics
 from app.repositories.events import Events
 from app.repositories.heads import Heads
 from app.repositories.ledger import Ledger
@@ -20,6 +19,7 @@ from app.settings import Settings
 from app.storage.local.files import FileStore
 from app.storage.objects import ObjectStore
 from app.storage.table import Table
+from app.telemetry.metrics import SweepMetrics
 
 
 @asynccontextmanager

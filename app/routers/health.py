@@ -3,11 +3,11 @@
 from fastapi import APIRouter, Response
 
 from app.dependencies import Health
-from app.metrics import CONTENT_TYPE_LATEST, Metrics
 from app.openapi import OPEN
 from app.problems import answers
 from app.schemas.health import HealthResponse
-from app.stopping import Stopping
+from app.surface.stopping import Stopping
+from app.telemetry.metrics import CONTENT_TYPE_LATEST, Metrics
 
 
 def create_router(metrics: Metrics, stopping: Stopping) -> APIRouter:

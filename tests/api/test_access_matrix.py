@@ -10,9 +10,9 @@ import httpx
 import pytest
 from fastapi.routing import iter_route_contexts
 
-from app.authentication import is_open
 from app.main import create_app
 from app.settings import Settings
+from app.surface.authentication import is_open
 from tests.support.access import Secured, secured
 from tests.support.access_tables import (
     ABSENT,

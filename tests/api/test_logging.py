@@ -9,9 +9,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from app.logging import configure
 from app.services.models import ModelService
 from app.settings import Settings
+from app.telemetry.logging import configure
 from tests.support.access import token_for
 from tests.support.api import Api, serving
 

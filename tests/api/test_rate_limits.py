@@ -9,10 +9,10 @@ import httpx
 import pytest
 from asgi_lifespan import LifespanManager
 
-from app import rate_limits
 from app.main import create_app
 from app.services import authenticator
 from app.settings import Settings
+from app.surface import rate_limits
 from tests.support.access import token_for
 from tests.support.api import BASE, Api, check_problem
 from tests.support.builders import credential

@@ -15,7 +15,7 @@ from app.domain.errors import UnavailableError
 from app.settings import Settings
 from app.storage.aws.dynamodb import DynamoDbTable
 from app.storage.local.sqlite import SqliteTable
-from app.tracing import ENDPOINT, FLUSH_SECONDS, NOT_INSTALLED, Traced, Tracing
+from app.telemetry.tracing import ENDPOINT, FLUSH_SECONDS, NOT_INSTALLED, Traced, Tracing
 from tests.support.access import secured
 from tests.support.api import Api, serving
 from tests.support.backends import local_environment

@@ -12,13 +12,13 @@ import httpx
 import pytest
 
 from app.domain.access.trust import IssuerKind
-from app.logging import configure
 from app.services.models import ModelService
 from app.settings import Settings
 from app.storage.aws.dynamodb import DynamoDbTable
 from app.storage.local.sqlite import SqliteTable
 from app.storage.table import Unavailable
-from app.tracing import ENDPOINT
+from app.telemetry.logging import configure
+from app.telemetry.tracing import ENDPOINT
 from tests.support.access import secured
 from tests.support.canaries import forms, leaks
 from tests.support.canary_walks import MODEL, PASSWORD, CanaryWalk, Shown, identities, tokens

@@ -18,9 +18,9 @@ import pytest
 from app.domain.values import check_alias, check_artifact_path, check_model_name, parse_ref
 from app.lifespan import open_storage
 from app.main import create_app
-from app.operate.connections import GuardedConnection
 from app.storage.objects import ObjectStore
 from app.storage.table import Table
+from app.surface.connections import GuardedConnection
 from tests.support.backends import environment, local_environment, prepare_now
 from tests.support.servers import free_port
 from tests.support.stores import serving

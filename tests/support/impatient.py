@@ -5,9 +5,8 @@ python -m tests.support.impatient serve …
 
 from unittest import mock
 
-from app import middleware
 from app.__main__ import program
-from app.operate import connections
+from app.surface import connections, middleware
 
 HEAD_SECONDS = 1.0
 BODY_SECONDS = 1.5

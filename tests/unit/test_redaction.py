@@ -3,7 +3,7 @@
 import pytest
 
 from app.domain.access.tokens import ID_BYTES, SECRET_BYTES, new_credential
-from app.redaction import redacted, without_credentials
+from app.telemetry.redaction import redacted, without_credentials
 
 TOKEN = new_credential(bytes(range(ID_BYTES + SECRET_BYTES)))
 JWT = "eyJhbGciOiJSUzI1NiIsImtpZCI6ImEifQ.eyJpc3MiOiJodHRwczovL2NpLmV4YW1wbGUifQ.c2lnbmF0dXJl"

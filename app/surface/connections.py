@@ -14,7 +14,7 @@ from typing import Any, Final
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from app.domain.errors import HeadTooLargeError, MalformedError, MalformedPathError, RegistryError
-from app.middleware import REFUSAL
+from app.surface.middleware import REFUSAL
 
 HEAD_SECONDS: Final = 10.0
 """From the opening of a connection, or from the first byte of a further request, to the end of its head."""

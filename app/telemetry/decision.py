@@ -1,25 +1,11 @@
-"""What was decided on a request: for its log line, and so that nothing leaves without a decision."""
+"""What was decided on a request, for its log line and its span."""
 
-from http import HTTPStatus
 from typing import Any
 
 from starlette.types import Scope
 
-from app.authentication import is_open
 from app.domain.access.principals import Principal
 from app.services.caller import Caller
-
-
-class UndecidedError(Exception):
-    """A route was about to answer although nothing has decided whether it may: a fault of the route."""
-
-
-def check_decided(scope: Scope, status: int) -> None:
-    """Deny by default: of what is not open to all, only refusals leave, unless all that was asked was allowed."""
-    if status < HTTPStatus.BAD_REQUEST and not is_open(scope["path"]):
-        caller: Caller | None = scope["state"].get("caller")
-        if caller is None or not caller.asked or not all(asked.allowed for asked in caller.asked):
-            raise UndecidedError(scope["path"])
 
 
 def decision(scope: Scope) -> dict[str, Any]:

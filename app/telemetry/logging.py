@@ -7,7 +7,7 @@ import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, Processor
 
-from app.redaction import redacted
+from app.telemetry.redaction import redacted
 
 QUIET = (
     "httpx",

@@ -18,9 +18,9 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
-from app.decisions import decision
-from app.redaction import redacted
 from app.storage.watching import Call
+from app.telemetry.decision import decision
+from app.telemetry.redaction import redacted
 
 ENDPOINT: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
 FLUSH_SECONDS: Final = 3.0

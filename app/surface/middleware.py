@@ -15,12 +15,13 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.decisions import check_decided, decision
 from app.domain.errors import MalformedPathError, RegistryError, RequestTimeoutError, RequestTooLargeError
-from app.metrics import Metrics
 from app.problems import problem, unexpected
-from app.redaction import redacted
-from app.stopping import Stopping
+from app.surface.default_deny import check_decided
+from app.surface.stopping import Stopping
+from app.telemetry.decision import decision
+from app.telemetry.metrics import Metrics
+from app.telemetry.redaction import redacted
 
 MAX_BODY: Final = 2 * 1024 * 1024
 MAX_RAW_PATH: Final = 2 * 1024

@@ -9,8 +9,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.domain.access.principals import ANYBODY, Principal
 from app.domain.errors import CredentialsRequiredError, NoTrustRuleError, RegistryError, UnauthenticatedError
 from app.problems import problem
-from app.rate_limits import RateLimits
 from app.services.authenticator import Authenticator, shows_token
+from app.surface.rate_limits import RateLimits
 
 OPEN: Final = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"})
 OPEN_BELOW: Final = ("/local-store/", "/docs/")
