@@ -671,6 +671,6 @@ class OutcomeUnknownError(TemporaryError):
 
     def __str__(self) -> str:
         return (
-            f"Whether this change of '{self.model}' happened could not be learnt. Repeat it with the same"
-            " Idempotency-Key: it takes effect once."
+            f"Whether this change of '{self.model}' happened could not be learnt. Repeat it: with the same"
+            " Idempotency-Key it takes effect once."
         )
