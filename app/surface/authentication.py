@@ -54,17 +54,17 @@ class Authenticated:
             raise CredentialsRequiredError
         authenticator: Authenticator = scope["state"]["authenticator"]
         principal = authenticator.recall(authorization) or await self._log_in(scope, authenticator, authorization)
-        self._limits.count_request(principal.name)
+        await self._limits.count_request(principal.name)
         return principal
 
     async def _log_in(self, scope: Scope, authenticator: Authenticator, authorization: str) -> Principal:
         address = scope["client"][0] if scope.get("client") else ""
-        self._limits.check_failures(address)
+        await self._limits.check_failures(address)
         try:
             principal = await authenticator.authenticate(authorization)
         except RegistryError as error:
             if isinstance(error, UnauthenticatedError | NoTrustRuleError):
-                self._limits.count_failure(address)
+                await self._limits.count_failure(address)
             self._note(error.code())
             raise
         self._note("success")

@@ -2,12 +2,13 @@
 
 import math
 import time
+from functools import cached_property
 from ipaddress import IPv4Address, ip_address, ip_network
 from typing import Final
 
 from limits import RateLimitItem, RateLimitItemPerSecond
-from limits.storage import MemoryStorage
-from limits.strategies import FixedWindowRateLimiter
+from limits.aio.storage import MemoryStorage
+from limits.aio.strategies import FixedWindowRateLimiter
 
 from app.domain.errors import TooManyRequestsError
 
@@ -21,27 +22,31 @@ class RateLimits:
     """Fixed windows in memory."""
 
     def __init__(self, *, requests: int, failures: int) -> None:
-        self._windows = FixedWindowRateLimiter(MemoryStorage())
         self._requests = RateLimitItemPerSecond(requests, REQUESTS_SECONDS)
         self._failures = RateLimitItemPerSecond(failures, FAILURES_SECONDS, namespace="FAILURES")
 
-    def count_request(self, principal: str) -> None:
+    @cached_property
+    def _windows(self) -> FixedWindowRateLimiter:
+        """Made with the first request: it wants an event loop. The other kind of it starts a thread every 10 ms."""
+        return FixedWindowRateLimiter(MemoryStorage())
+
+    async def count_request(self, principal: str) -> None:
         """Note a request. Raises `TooManyRequestsError` if it is one too many."""
-        if not self._windows.hit(self._requests, principal):
-            raise self._too_many("requests", self._requests, principal)
+        if not await self._windows.hit(self._requests, principal):
+            raise await self._too_many("requests", self._requests, principal)
 
-    def count_failure(self, address: str) -> None:
+    async def count_failure(self, address: str) -> None:
         """Note that somebody at this address did not say who he is."""
-        self._windows.hit(self._failures, _who(address))
+        await self._windows.hit(self._failures, _who(address))
 
-    def check_failures(self, address: str) -> None:
+    async def check_failures(self, address: str) -> None:
         """Raise `TooManyRequestsError` if this address failed too often to be listened to now."""
-        if not self._windows.test(self._failures, _who(address)):
-            raise self._too_many("failed logins from your address", self._failures, _who(address))
+        if not await self._windows.test(self._failures, _who(address)):
+            raise await self._too_many("failed logins from your address", self._failures, _who(address))
 
-    def _too_many(self, what: str, limit: RateLimitItem, who: str) -> TooManyRequestsError:
-        ends = self._windows.get_window_stats(limit, who).reset_time
-        return TooManyRequestsError(what, max(1, math.ceil(ends - time.time())))
+    async def _too_many(self, what: str, limit: RateLimitItem, who: str) -> TooManyRequestsError:
+        window = await self._windows.get_window_stats(limit, who)
+        return TooManyRequestsError(what, max(1, math.ceil(window.reset_time - time.time())))
 
 
 def _who(address: str) -> str:
