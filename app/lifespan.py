@@ -8,9 +8,10 @@ from typing import NotRequired, TypedDict
 from app import access_file
 from app.domain.access.trust import Trust
 from app.identity.verifier import Verifier
+from app.repositories.commit import OnChange
 from app.repositories.events import Events
 from app.repositories.heads import Heads
-from app.repositories.ledger import Ledger, OnChange
+from app.repositories.ledger import Ledger
 from app.repositories.tokens import Tokens
 from app.repositories.trust import TrustDocuments
 from app.repositories.versions import Versions

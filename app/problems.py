@@ -204,6 +204,7 @@ def _answer(
             request_id=request_id(request),
         ).model_dump(),
     }
+    request.state.code = code
     return _ProblemResponse(body, status, headers=headers)
 
 

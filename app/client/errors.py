@@ -124,7 +124,7 @@ def _leaves(base: type[RegistryError]) -> Iterator[type[RegistryError]]:
         yield each
 
 
-_BY_CODE = {each.code(): each for each in _leaves(RegistryError) if each.__module__ == errors.__name__}
+_BY_CODE = {each.code(): each for each in _leaves(RegistryError) if each.__name__ in errors.__all__}
 
 
 def from_problem(status: int, problem: Mapping[str, Any]) -> RegistryError:

@@ -93,7 +93,8 @@ class Observed:
 
     def _note(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "-")
-        self._metrics.count(scope["method"], route, status, seconds)
+        code = scope["state"].get("code", "")
+        self._metrics.count(scope["method"], route, status, code, seconds)
         _log.info(
             "request",
             request_id=request_id,
@@ -101,6 +102,7 @@ class Observed:
             path=scope["path"],
             **decision(scope),
             status=status,
+            code=code,
             duration_ms=round(seconds * 1000, 3),
         )
 

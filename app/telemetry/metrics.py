@@ -23,8 +23,10 @@ class Metrics:
 
     def __init__(self) -> None:
         registry = self._registry = CollectorRegistry()
-        labels = ["method", "route", "status"]
-        self._requests = Counter("registry_requests", "Requests by route and status.", labels, registry=registry)
+        labels = ["method", "route", "status", "code"]
+        self._requests = Counter(
+            "registry_requests", "Requests by route, status and code of the problem.", labels, registry=registry
+        )
         self._seconds = Histogram(
             "registry_request_seconds", "Seconds from request to last byte.", ["route"], registry=registry
         )
@@ -48,9 +50,9 @@ class Metrics:
         for kind in EventType:
             self._changes.labels(kind)
 
-    def count(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Note one request."""
-        self._requests.labels(method, route, str(status)).inc()
+    def count(self, method: str, route: str, status: int, code: str, seconds: float) -> None:
+        """Note one request; `code` is of the problem that it came to, if it came to one."""
+        self._requests.labels(method, route, str(status), code).inc()
         self._seconds.labels(route).observe(seconds)
 
     def count_login(self, result: str) -> None:

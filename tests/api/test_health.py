@@ -34,10 +34,11 @@ async def test_metrics_count_requests_by_route_and_status(api: Api, shelf: Shelf
         lines = (await api.http.get("/metrics")).text.splitlines()
         return next((float(line.rpartition(" ")[2]) for line in lines if line.startswith(text)), 0)
 
-    found = 'registry_requests_total{method="GET",route="/v1/models/{model}/versions/{version}",status="200"}'
-    missing = 'registry_requests_total{method="GET",route="/v1/models/{model}/versions/{version}",status="404"}'
+    route = 'method="GET",route="/v1/models/{model}/versions/{version}"'
+    found = f'registry_requests_total{{code="",{route},status="200"}}'
+    missing = f'registry_requests_total{{code="version_not_found",{route},status="404"}}'
     timed = 'registry_request_seconds_count{route="/v1/models/{model}/versions/{version}"}'
-    nowhere = 'registry_requests_total{method="GET",route="-",status="404"}'
+    nowhere = 'registry_requests_total{code="not_found",method="GET",route="-",status="404"}'
     before = [await counted(name) for name in (found, missing, timed, nowhere)]
     await api.ask("GET", f"/{shelf.model}/versions/production")
     await api.problem("GET", f"/{shelf.model}/versions/99", status=404, code="version_not_found")

@@ -106,6 +106,7 @@ async def test_each_request_is_one_line(talkative: tuple[Api, io.StringIO], mode
         "method": "GET",
         "path": f"/v1/models/{model}",
         "status": 404,
+        "code": "model_not_found",
         "request_id": "one",
         "level": "info",
         "principal": "ci",

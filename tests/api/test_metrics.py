@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.domain.errors import UnavailableError
 from app.domain.events import EventType
+from app.services import health
 from app.settings import Settings
 from app.storage.aws.dynamodb import DynamoDbTable
 from app.storage.local.sqlite import SqliteTable
@@ -136,10 +136,11 @@ async def test_labels_name_no_model_and_nobody(settings: Settings, api: Api, mod
     assert model not in text
     assert "ada-of-the-risk-team" not in text
     labels = {name for family in text_string_to_metric_families(text) for s in family.samples for name in s.labels}
-    assert labels == {"method", "route", "status", "le", "backend", "operation", "result", "type"}
+    assert labels == {"method", "route", "status", "code", "le", "backend", "operation", "result", "type"}
 
 
-async def test_what_the_sdk_sends_again_is_counted(ministack: AwsServer, tmp_path: Path) -> None:
+async def test_what_the_sdk_sends_again_is_counted(ministack: AwsServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "PATIENCE_SECONDS", 30)
     with Proxy().running() as proxy:
         proxy.behind = int(ministack.endpoint.rpartition(":")[2])
         variables = aws_environment(AwsServer(proxy.url))

@@ -22,14 +22,16 @@ from app.domain.events import IDEMPOTENCY_LIFE_SECONDS, Event, EventType, Operat
 from app.domain.models import Head
 from app.domain.uploads import Upload
 from app.domain.values import Stage
+from app.repositories import commit as commits
 from app.repositories import ledger as ledgers
+from app.repositories.commit import MAX_ATTEMPTS
 from app.repositories.events import Events
 from app.repositories.items import event_to_item, upload_to_item
 from app.repositories.keys import head_key
-from app.repositories.ledger import MAX_ATTEMPTS, Ledger
+from app.repositories.ledger import Ledger
 from app.repositories.version_items import version_to_item
 from app.repositories.versions import Versions
-from app.storage.table import Absent, Put, Table, Write
+from app.storage.table import Absent, Item, Key, Put, Table, Write
 from tests.support.builders import LATER, MODEL, NOW, operation, upload, version
 from tests.support.faults import Fault, FaultyTable
 
@@ -128,12 +130,12 @@ async def write_as_another_program(table: Table, *versions: tuple[int, Stage]) -
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledgers, "LONGEST_PAUSE", 0.02)
+    monkeypatch.setattr(commits, "LONGEST_PAUSE", 0.02)
 
 
 @pytest.fixture
 def short_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledgers, "DEADLINE_SECONDS", 0.4)
+    monkeypatch.setattr(commits, "DEADLINE_SECONDS", 0.4)
 
 
 @pytest.fixture
@@ -472,6 +474,33 @@ class TestABadNetwork:
         forgetful = Forgetful(table, writes=[Fault.CONTENDED] * (MAX_ATTEMPTS - 1) + [Fault.REQUEST_LOST])
         assert await Client(forgetful).begin(operation()) == 1
         assert len(forgetful.sent) == MAX_ATTEMPTS + 1
+        assert len(await history(table)) == 1
+
+    async def test_what_nobody_expected_leaves_open_only_what_was_sent(self, table: Table) -> None:
+        class Broken(FaultyTable):
+            """A driver with a fault: it fails before the effect, or after it."""
+
+            def __init__(self, *, after: bool) -> None:
+                super().__init__(table)
+                self.after = after
+
+            async def transact(self, writes: Sequence[Write], *, token: str) -> None:
+                if self.after:
+                    await super().transact(writes, token=token)
+                raise KeyError(token)
+
+            async def get(self, key: Key) -> Item | None:
+                if not self.after:
+                    raise KeyError(key)
+                return await super().get(key)
+
+        begin = operation(key="run")
+        with pytest.raises(KeyError):
+            await Client(Broken(after=False)).begin(begin)
+        assert await history(table) == []
+        with pytest.raises(OutcomeUnknownError):
+            await Client(Broken(after=True)).begin(begin)
+        assert await Client(table).begin(operation(key="run")) == REPLAYED
         assert len(await history(table)) == 1
 
     async def test_a_table_that_is_away_at_once_did_nothing(self, table: Table, begun: Client) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from app.domain.errors import ContentionError, OutcomeUnknownError, UnavailableError
 from app.domain.values import Stage
-from app.repositories import ledger as ledgers
+from app.repositories import commit as commits
 from app.repositories.version_items import version_to_item
 from app.storage.local.files import FileStore
 from app.storage.table import Absent, Put, Table
@@ -37,11 +37,10 @@ def promotions(request: pytest.FixtureRequest) -> int:
     return 500 if request.node.callspec.params["table"] == "local" else 100
 
 
-@pytest.fixture(autouse=True)
-def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So little patience that some outcomes stay unknown."""
-    monkeypatch.setattr(ledgers, "LONGEST_PAUSE", 0.02)
-    monkeypatch.setattr(ledgers, "DEADLINE_SECONDS", 0.15)
+def lose_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have so little of it that some outcomes stay unknown."""
+    monkeypatch.setattr(commits, "LONGEST_PAUSE", 0.02)
+    monkeypatch.setattr(commits, "DEADLINE_SECONDS", 0.15)
 
 
 async def fill(table: Table, count: int) -> None:
@@ -71,11 +70,14 @@ async def promote(registry: Registry, numbers: range, told: Told) -> None:
             told.settled.add(number)
 
 
-async def test_what_was_told_is_what_happened(table: Table, tmp_path: Path, promotions: int) -> None:
+async def test_what_was_told_is_what_happened(
+    table: Table, tmp_path: Path, promotions: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await fill(table, promotions)
     store = await FileStore.open(tmp_path / "data", public_url="http://registry")
     registry = Registry(table, store)
     await registry.promote(MODEL, 1)
+    lose_patience(monkeypatch)
     told = Told()
     tables = [
         FaultyTable(

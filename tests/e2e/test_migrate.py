@@ -17,7 +17,7 @@ import pytest
 
 from app.domain.artifacts import object_key
 from app.domain.errors import BodyMismatchError, ObjectExistsError
-from app.repositories import copies, ledger
+from app.repositories import commit, copies
 from app.repositories.events import Events
 from app.repositories.keys import EVENT, head_key, version_key
 from app.services import migrator_models
@@ -341,7 +341,7 @@ def writes_in_one(request: pytest.FixtureRequest) -> Iterator[None]:
     Readers of what is half moved are told to try again, and here they are told soon.
     """
     with (
-        mock.patch.object(ledger, "LONGEST_PAUSE", 0.01),
+        mock.patch.object(commit, "LONGEST_PAUSE", 0.01),
         mock.patch.object(copies, "_MOST_WRITES", request.param),
         mock.patch.object(migrator_models, "MAX_EVENTS", request.param),
     ):

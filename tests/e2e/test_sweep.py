@@ -10,7 +10,7 @@ from app.domain.access.grants import Grant
 from app.domain.artifacts import object_key
 from app.lifespan import policy_of
 from app.repositories.heads import Heads
-from app.repositories.keys import upload_key, version_key
+from app.repositories.keys import event_key, head_key, upload_key, version_key
 from app.repositories.ledger import Ledger
 from app.repositories.tokens import Tokens
 from app.repositories.versions import Versions
@@ -230,3 +230,12 @@ async def test_numbers_that_cannot_be_written_are_said_and_the_sweep_is_done(
     assert len(said.err) == 1
     assert "registry.prom cannot be written: No such file" in said.err[0]
     assert await storage.sweep(after=timedelta()) == []
+
+
+async def test_an_expiry_that_a_stranger_wrote_takes_no_history_and_no_version(api: Api, storage: Storage) -> None:
+    await api.register("m")
+    for key in (head_key("m"), version_key("m", 1), event_key("m", 1)):
+        await storage.edit(key, ttl=1)
+    assert await storage.sweep(after=HOUR) == []
+    assert len(await storage.check()) == 3
+    assert (await api.ask("GET", "/m/versions/1"))["version"] == 1

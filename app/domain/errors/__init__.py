@@ -1,0 +1,196 @@
+"""What can go wrong, as facts with fields. The sentence (`str(error)`) is for people and says what to do next.
+
+RegistryError
+├── NotFoundError            absent, or not for this caller to see
+│   ├── ModelNotFoundError
+│   ├── VersionNotFoundError
+│   ├── UploadNotFoundError
+│   ├── AliasNotFoundError
+│   ├── ArtifactNotFoundError
+│   ├── ObjectNotFoundError      what follows a URL of the local store
+│   ├── MultipartNotFoundError
+│   └── TokenNotFoundError
+├── UnauthenticatedError     who are you
+│   ├── CredentialsRequiredError
+│   ├── InvalidTokenError
+│   └── TokenExpiredError
+├── ForbiddenError           known, and not allowed
+│   ├── ActionForbiddenError
+│   ├── NoTrustRuleError
+│   ├── SignatureMismatchError
+│   ├── SignedHeaderMismatchError
+│   └── UrlExpiredError
+├── ConflictError            the model's present state does not allow it
+│   ├── UploadIncompleteError
+│   ├── VersionInUseError
+│   ├── NotNewerError
+│   ├── ModelNotEmptyError
+│   ├── NoEarlierProductionError
+│   ├── NotMultipartError
+│   ├── NumberTakenError
+│   ├── ModelBeingDeletedError
+│   └── AliasReservedError
+├── PreconditionFailedError  what the caller expected is no longer so
+│   ├── ProductionChangedError
+│   └── ObjectExistsError
+├── PreconditionRequiredError
+├── LengthRequiredError
+├── RangeNotSatisfiableError
+├── MalformedError           not even readable
+│   ├── InvalidCursorError
+│   ├── MalformedPathError
+│   └── BodyMismatchError
+├── InvalidError             readable, and not acceptable
+│   ├── InvalidRequestError
+│   ├── IdempotencyKeyReusedError
+│   └── IntegrityError       the bytes are not the declared ones
+│       ├── SizeMismatchError
+│       └── ChecksumMismatchError
+├── TooLargeError
+│   ├── ArtifactTooLargeError
+│   ├── TooManyArtifactsError
+│   ├── MetadataTooLargeError
+│   ├── RequestTooLargeError
+│   └── HeadTooLargeError
+├── RequestTimeoutError      too slow
+├── TooManyRequestsError     slower
+└── TemporaryError           try again
+    ├── UnavailableError     nothing happened
+    ├── IssuerUnavailableError   whose keys cannot be read now
+    ├── ContentionError      nothing happened
+    └── OutcomeUnknownError  it may have happened: repeat with the same Idempotency-Key to learn it
+"""
+
+from app.domain.errors.absent import (
+    AliasNotFoundError,
+    ArtifactNotFoundError,
+    ModelNotFoundError,
+    MultipartNotFoundError,
+    NotFoundError,
+    ObjectNotFoundError,
+    TokenNotFoundError,
+    UploadNotFoundError,
+    VersionNotFoundError,
+)
+from app.domain.errors.base import (
+    RegistryError,
+)
+from app.domain.errors.callers import (
+    ActionForbiddenError,
+    CredentialsRequiredError,
+    ForbiddenError,
+    InvalidTokenError,
+    NoTrustRuleError,
+    SignatureMismatchError,
+    SignedHeaderMismatchError,
+    TokenExpiredError,
+    TooManyRequestsError,
+    UnauthenticatedError,
+    UrlExpiredError,
+)
+from app.domain.errors.conflicts import (
+    AliasReservedError,
+    ConflictError,
+    ModelBeingDeletedError,
+    ModelNotEmptyError,
+    NoEarlierProductionError,
+    NotMultipartError,
+    NotNewerError,
+    NumberTakenError,
+    ObjectExistsError,
+    PreconditionFailedError,
+    PreconditionRequiredError,
+    ProductionChangedError,
+    UploadIncompleteError,
+    VersionInUseError,
+)
+from app.domain.errors.requests import (
+    ArtifactTooLargeError,
+    BodyMismatchError,
+    ChecksumMismatchError,
+    HeadTooLargeError,
+    IdempotencyKeyReusedError,
+    IntegrityError,
+    InvalidCursorError,
+    InvalidError,
+    InvalidRequestError,
+    LengthRequiredError,
+    MalformedError,
+    MalformedPathError,
+    MetadataTooLargeError,
+    RangeNotSatisfiableError,
+    RequestTimeoutError,
+    RequestTooLargeError,
+    SizeMismatchError,
+    TooLargeError,
+    TooManyArtifactsError,
+)
+from app.domain.errors.temporary import (
+    ContentionError,
+    IssuerUnavailableError,
+    OutcomeUnknownError,
+    TemporaryError,
+    UnavailableError,
+)
+
+__all__ = [
+    "ActionForbiddenError",
+    "AliasNotFoundError",
+    "AliasReservedError",
+    "ArtifactNotFoundError",
+    "ArtifactTooLargeError",
+    "BodyMismatchError",
+    "ChecksumMismatchError",
+    "ConflictError",
+    "ContentionError",
+    "CredentialsRequiredError",
+    "ForbiddenError",
+    "HeadTooLargeError",
+    "IdempotencyKeyReusedError",
+    "IntegrityError",
+    "InvalidCursorError",
+    "InvalidError",
+    "InvalidRequestError",
+    "InvalidTokenError",
+    "IssuerUnavailableError",
+    "LengthRequiredError",
+    "MalformedError",
+    "MalformedPathError",
+    "MetadataTooLargeError",
+    "ModelBeingDeletedError",
+    "ModelNotEmptyError",
+    "ModelNotFoundError",
+    "MultipartNotFoundError",
+    "NoEarlierProductionError",
+    "NoTrustRuleError",
+    "NotFoundError",
+    "NotMultipartError",
+    "NotNewerError",
+    "NumberTakenError",
+    "ObjectExistsError",
+    "ObjectNotFoundError",
+    "OutcomeUnknownError",
+    "PreconditionFailedError",
+    "PreconditionRequiredError",
+    "ProductionChangedError",
+    "RangeNotSatisfiableError",
+    "RegistryError",
+    "RequestTimeoutError",
+    "RequestTooLargeError",
+    "SignatureMismatchError",
+    "SignedHeaderMismatchError",
+    "SizeMismatchError",
+    "TemporaryError",
+    "TokenExpiredError",
+    "TokenNotFoundError",
+    "TooLargeError",
+    "TooManyArtifactsError",
+    "TooManyRequestsError",
+    "UnauthenticatedError",
+    "UnavailableError",
+    "UploadIncompleteError",
+    "UploadNotFoundError",
+    "UrlExpiredError",
+    "VersionInUseError",
+    "VersionNotFoundError",
+]
