@@ -4,7 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from app.telemetry.tracing import ENDPOINT
 from tests.support import servers
+from tests.support.collectors import Collector, collecting
 from tests.support.servers import AwsServer
 
 
@@ -25,3 +27,11 @@ def dynamodb_local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsServ
         pytest.skip(missing)
     with servers.dynamodb_local(tmp_path_factory.mktemp("dynamodb-local")) as server:
         yield server
+
+
+@pytest.fixture
+def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
+    """Takes in spans, where the environment says that traces go."""
+    with collecting() as collector:
+        monkeypatch.setenv(ENDPOINT, collector.url)
+        yield collector

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum, StrEnum
+from ipaddress import ip_address
 from itertools import pairwise
 from typing import Annotated, Final, Literal
 
@@ -86,6 +87,14 @@ class PresignedUrl:
     url: str
     headers: Mapping[str, str]
     expires_at: datetime
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only programs on this very machine reach the host, or listen there."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class RefKind(StrEnum):

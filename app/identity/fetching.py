@@ -4,13 +4,13 @@ import asyncio
 import json
 import ssl
 from collections.abc import Mapping
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
 import httpx
 
 from app.domain.access.trust import Issuer
+from app.domain.values import is_loopback
 from app.identity.jwks import Key, read_keys
 
 SECONDS: Final = 5
@@ -66,12 +66,5 @@ async def _get(http: httpx.AsyncClient, address: str) -> bytes:
 
 
 def _check(url: httpx.URL) -> None:
-    if url.scheme != "https" and not (url.scheme == "http" and _is_loopback(url.host)):
+    if url.scheme != "https" and not (url.scheme == "http" and is_loopback(url.host)):
         raise ValueError(f"{url} is not https: whoever is on the way could put keys of their own there")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False

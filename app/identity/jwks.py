@@ -9,13 +9,10 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt import PyJWK, PyJWTError
 from jwt.algorithms import AllowedPublicKeys
 
+from app.domain.access.trust import RSA_ALGORITHMS
+
 MAX_KEYS: Final = 100
 RSA_BITS: Final = range(2048, 8192 + 1)
-
-_RSA: Final = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
-
-ALGORITHMS: Final = _RSA | {"ES256", "ES384", "ES512", "EdDSA"}
-"""All that a token may be signed with: whoever can verify such a signature cannot make one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +71,7 @@ def _public(jwk: dict[str, Any], algorithm: str) -> AllowedPublicKeys | None:
 def _algorithms(jwk: dict[str, Any]) -> frozenset[str]:
     match jwk:
         case {"kty": "RSA"}:
-            return _RSA
+            return RSA_ALGORITHMS
         case {"kty": "EC", "crv": "P-256"}:
             return frozenset({"ES256"})
         case {"kty": "EC", "crv": "P-384"}:

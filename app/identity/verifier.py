@@ -6,10 +6,10 @@ from typing import Final
 
 from jwt import PyJWS, PyJWTError
 
-from app.domain.access.trust import Claims, Issuer
+from app.domain.access.trust import ALGORITHMS, Claims, Issuer
 from app.domain.errors import InvalidTokenError
 from app.identity.claims import check_claims
-from app.identity.jwks import ALGORITHMS, Key
+from app.identity.jwks import Key
 from app.identity.keys import IssuerKeys
 from app.identity.reading import Unverified, read
 

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +11,7 @@ from app import access_file
 from app.domain.access.actions import EVERYTHING, Action
 from app.domain.access.grants import ALL_MODELS, Grant
 from app.domain.access.tokens import Credential, Token
+from app.domain.values import is_loopback
 from app.identity.verifier import Verifier
 from app.lifespan import open_storage, trust_of
 from app.repositories.tokens import Tokens
@@ -38,14 +38,6 @@ OPEN_TO_ALL: Final = (
     "REGISTRY_AUTH=none would let whoever reaches {host} do everything. Listen on 127.0.0.1, ask for credentials, or"
     " set REGISTRY_INSECURE=1 if only a network that you trust reaches it."
 )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only programs on this machine reach this address."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 async def check_way_in(settings: Settings, host: str) -> None:

@@ -10,9 +10,10 @@ import typer
 import uvicorn
 from fastapi import FastAPI
 
+from app.domain.values import is_loopback
 from app.lifespan import open_storage
 from app.main import create_app
-from app.operate.access import check_way_in, dev_token, is_loopback
+from app.operate.access import check_way_in, dev_token
 from app.operate.refusals import refusals_told
 from app.operate.settings import read_settings
 from app.settings import Settings

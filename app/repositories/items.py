@@ -1,7 +1,6 @@
 """The pairs of functions between the domain and its items: heads, uploads, events; versions are in `version_items`."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from app.domain.artifacts import object_key
@@ -19,6 +18,8 @@ from app.repositories.keys import (
     head_key,
     keyed,
     optional_int,
+    optional_text,
+    optional_time,
     to_text,
     trash_key,
     upload_key,
@@ -60,7 +61,7 @@ def head_to_item(head: Head, operation_id: str) -> dict[str, Any]:
         "tags": dict(head.tags),
         "created_at": to_text(head.created_at),
         "updated_at": to_text(head.updated_at),
-        "deleted_at": _optional_text(head.deleted_at),
+        "deleted_at": optional_text(head.deleted_at),
         "emptying": head.emptying,
         "operation_id": operation_id,
     }
@@ -81,7 +82,7 @@ def head_from_item(item: Item) -> Head:
         tags=dict(item["tags"]),
         created_at=from_text(item["created_at"]),
         updated_at=from_text(item["updated_at"]),
-        deleted_at=_optional_time(item["deleted_at"]),
+        deleted_at=optional_time(item["deleted_at"]),
         emptying=item["emptying"],
     )
 
@@ -179,11 +180,3 @@ def _pending_from_item(model: str, number: int, entry: Mapping[str, Any]) -> Pen
         if parts
         else None,
     )
-
-
-def _optional_text(time: datetime | None) -> str | None:
-    return None if time is None else to_text(time)
-
-
-def _optional_time(text: str | None) -> datetime | None:
-    return None if text is None else from_text(text)

@@ -88,6 +88,16 @@ def keyed(key: Key) -> dict[str, Any]:
     return {PARTITION: key.partition, SORT: key.sort}
 
 
+def optional_text(time: datetime | None) -> str | None:
+    """A time as kept, or nothing."""
+    return None if time is None else to_text(time)
+
+
+def optional_time(text: str | None) -> datetime | None:
+    """The inverse of `optional_text`."""
+    return None if text is None else from_text(text)
+
+
 def optional_int(value: Any) -> int | None:
     """A number as kept, which comes back as `Decimal`, or nothing."""
     return None if value is None else int(value)

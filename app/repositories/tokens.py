@@ -5,7 +5,7 @@ under a condition: the id is new, or the token is of the revision that was read.
 """
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 
 from app.domain.access.grants import Grant
@@ -13,9 +13,9 @@ from app.domain.access.tokens import Token
 from app.domain.errors import UnavailableError
 from app.repositories import cursor as cursors
 from app.repositories import single
-from app.repositories.keys import TOKEN, TOKENS, from_text, keyed, to_text, token_key
+from app.repositories.keys import TOKEN, TOKENS, from_text, keyed, optional_text, optional_time, to_text, token_key
 from app.repositories.pages import Listed
-from app.storage.table import CATALOG_INDEX, TTL, Absent, Condition, Equals, Item, Table
+from app.storage.table import CATALOG_INDEX, PARTITION, TTL, Absent, Condition, Equals, Item, Table
 
 KEPT_AFTER_EXPIRY: Final = timedelta(days=30)
 """So long an expired token is still listed."""
@@ -74,8 +74,8 @@ def to_item(token: Token) -> dict[str, Any]:
         "created_at": to_text(token.created_at),
         "created_by": token.created_by,
         "expires_at": to_text(token.expires_at),
-        "revoked_at": _text(token.revoked_at),
-        "last_used_at": _text(token.last_used_at),
+        "revoked_at": optional_text(token.revoked_at),
+        "last_used_at": optional_text(token.last_used_at),
         "revision": token.revision,
     }
     if token.rules:
@@ -85,7 +85,7 @@ def to_item(token: Token) -> dict[str, Any]:
 
 def from_item(item: Item) -> Token:
     """The inverse of `to_item`."""
-    token_id = item["model_name"].removeprefix(TOKEN)
+    token_id = item[PARTITION].removeprefix(TOKEN)
     return Token(
         id=token_id,
         digest=item["digest"],
@@ -95,8 +95,8 @@ def from_item(item: Item) -> Token:
         created_at=from_text(item["created_at"]),
         created_by=item["created_by"],
         expires_at=from_text(item["expires_at"]),
-        revoked_at=_time(item["revoked_at"]),
-        last_used_at=_time(item["last_used_at"]),
+        revoked_at=optional_time(item["revoked_at"]),
+        last_used_at=optional_time(item["last_used_at"]),
         revision=int(item["revision"]),
     )
 
@@ -109,11 +109,3 @@ def _grant_from_item(token_id: str, item: Item) -> Grant:
     return Grant(
         rule=f"token:{token_id}", words=tuple(item["words"]), models=tuple(item["models"]), denies=item["denies"]
     )
-
-
-def _text(time: datetime | None) -> str | None:
-    return None if time is None else to_text(time)
-
-
-def _time(text: str | None) -> datetime | None:
-    return None if text is None else from_text(text)

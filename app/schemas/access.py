@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
 from urllib.parse import urlsplit
@@ -10,12 +9,10 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from app.domain.access.grants import ALL_MODELS, Grant
-from app.domain.access.trust import Issuer, IssuerKind, Trust, TrustRule
+from app.domain.access.trust import ALGORITHMS, Issuer, IssuerKind, Trust, TrustRule
+from app.domain.values import is_loopback
 from app.schemas.base import Request
 
-_ALGORITHMS: Final = frozenset(
-    {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
-)
 _NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?\Z")
 _USUAL: Final[Mapping[IssuerKind, tuple[str, ...]]] = {
     IssuerKind.GITHUB: ("RS256",),
@@ -32,16 +29,9 @@ def _check_url(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme == "https" and parts.hostname and not parts.username:
         return url
-    if parts.scheme == "http" and parts.hostname and _is_loopback(parts.hostname):
+    if parts.scheme == "http" and parts.hostname and is_loopback(parts.hostname):
         return url
     raise ValueError("an issuer is reached by https:// (or by http:// on this very machine)")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _check_name(name: str) -> str:
@@ -51,8 +41,8 @@ def _check_name(name: str) -> str:
 
 
 def _check_algorithm(name: str) -> str:
-    if name not in _ALGORITHMS:
-        raise ValueError(f"tokens are signed with one of {', '.join(sorted(_ALGORITHMS))}")
+    if name not in ALGORITHMS:
+        raise ValueError(f"tokens are signed with one of {', '.join(sorted(ALGORITHMS))}")
     return name
 
 

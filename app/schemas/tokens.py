@@ -1,6 +1,5 @@
 """Registry tokens on the wire."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Self
 
@@ -51,7 +50,7 @@ class TokenResponse(Answer):
         return cls(
             id=token.id,
             principal=token.principal,
-            grants=_grants(token.grants),
+            grants=[GrantResponse.of(grant) for grant in token.grants],
             created_at=token.created_at,
             created_by=token.created_by,
             expires_at=token.expires_at,
@@ -88,7 +87,3 @@ class ExchangedTokenResponse(Answer):
 
 class TokenPage(PageResponse[TokenResponse]):
     """One page of tokens, by id; `next_cursor` continues the list and is null at its end."""
-
-
-def _grants(grants: Sequence[Grant]) -> list[GrantResponse]:
-    return [GrantResponse.of(grant) for grant in grants]

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Final
 
 from app.domain.access.actions import Action
 from app.domain.access.grants import Grant, passed_on
@@ -23,7 +24,7 @@ from app.repositories.pages import Listed
 from app.repositories.tokens import Tokens
 from app.services.caller import Caller
 
-_ATTEMPTS = 5
+_ATTEMPTS: Final = 5
 
 
 class TokenService:

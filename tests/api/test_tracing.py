@@ -4,7 +4,6 @@ import logging
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +18,13 @@ from app.telemetry.tracing import ENDPOINT, FLUSH_SECONDS, NOT_INSTALLED, Traced
 from tests.support.access import secured
 from tests.support.api import Api, serving
 from tests.support.backends import local_environment
-from tests.support.collectors import CLIENT, SERVER, Collector, attributes, collecting
+from tests.support.collectors import CLIENT, SERVER, Collector, attributes
 from tests.support.programs import operate
 from tests.support.servers import free_port
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = "b7ad6b7169203331"
 GET_MODEL = "GET /v1/models/{model}"
-
-
-@pytest.fixture
-def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
-    with collecting() as collector:
-        monkeypatch.setenv(ENDPOINT, collector.url)
-        yield collector
 
 
 @pytest.fixture

@@ -16,11 +16,10 @@ from typing import Any, Final
 import pytest
 
 from app.domain.access.grants import Grant
-from app.domain.access.trust import IssuerKind, Trust, TrustRule
+from app.domain.access.trust import ALGORITHMS, IssuerKind, Trust, TrustRule
 from app.domain.errors import InvalidTokenError, IssuerUnavailableError, TokenExpiredError
 from app.domain.values import UNSET
 from app.identity import fetching
-from app.identity.jwks import ALGORITHMS
 from app.identity.verifier import Verifier
 from tests.support.issuers import (
     AUDIENCE,

@@ -22,7 +22,7 @@ from app.telemetry.tracing import ENDPOINT
 from tests.support.access import secured
 from tests.support.canaries import forms, leaks
 from tests.support.canary_walks import MODEL, PASSWORD, CanaryWalk, Shown, identities, tokens
-from tests.support.collectors import Collector, collecting
+from tests.support.collectors import Collector
 from tests.support.issuers import AUDIENCE, IssuerServer, issuer_server
 from tests.support.network_faults import answers
 from tests.support.programs import EXECUTABLE, serving
@@ -30,13 +30,6 @@ from tests.support.servers import free_port
 from tests.support.upkeep import Storage, looking_into
 
 SESSION = "FwoGZXIvYXdzECanaryOfASessionTokenThatTheSignedUrlsCarry0123456789"
-
-
-@pytest.fixture
-def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
-    with collecting() as collector:
-        monkeypatch.setenv(ENDPOINT, collector.url)
-        yield collector
 
 
 @pytest.fixture

@@ -12,6 +12,11 @@ Claims = Mapping[str, Any]
 """What a verified JSON Web Token says of its bearer."""
 
 
+RSA_ALGORITHMS: Final = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
+ALGORITHMS: Final = RSA_ALGORITHMS | {"ES256", "ES384", "ES512", "EdDSA"}
+"""All that a token may be signed with: whoever can verify such a signature cannot make one."""
+
+
 class IssuerKind(StrEnum):
     """What an issuer's claims mean."""
 
