@@ -154,6 +154,12 @@ async def test_absent_and_forbidden_look_the_same(settings: Settings, tmp_path: 
         for power, pattern in product(STRANGERS, ["another-model", "secret"]):
             api = await bearer(service, power, pattern)
             asking += [(api, each) for each in QUESTIONS if pattern != "secret" or not may(power, each)]
+        admin = await service.who("admin")
+        plain = {
+            str(each): (await ask(admin, each, "secret", **{"x-request-id": "same"})).content
+            for each in QUESTIONS
+            if each.absent == "404 model_not_found"
+        }
         before = [await ask(api, question, "secret", **{"x-request-id": "same"}) for api, question in asking]
         await fill(await service.who("admin"), "secret")
         after = [await ask(api, question, "secret", **{"x-request-id": "same"}) for api, question in asking]
@@ -161,3 +167,8 @@ async def test_absent_and_forbidden_look_the_same(settings: Settings, tmp_path: 
     for absent, forbidden in zip(before, after, strict=True):
         assert (absent.status_code, absent.content) == (forbidden.status_code, forbidden.content)
         assert absent.headers == forbidden.headers
+    hidden = [(str(each), answer) for (_, each), answer in zip(asking, after, strict=True) if answer.status_code == 404]
+    told = [(plain[each], answer.content) for each, answer in hidden if each in plain]
+    assert len(told) > len(hidden) / 2
+    for to_whom_it_is_absent, to_a_stranger in told:
+        assert to_whom_it_is_absent == to_a_stranger
