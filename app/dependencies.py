@@ -2,14 +2,16 @@
 
 import hashlib
 import re
+from collections.abc import Container, MutableMapping
 from typing import Annotated, Any, Final, cast
 
 from fastapi import Depends, Header, Path, Query, Request
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
-from app.domain.downloads import ANY_COMMIT
+from app.domain.downloads import EVERY_COMMIT
 from app.domain.events import IdempotencyKey
 from app.domain.values import MAX_VERSION, AliasName, ArtifactPath, ModelName, Ref, parse_ref
+from app.schemas.downloads import Format
 from app.services.aliases import AliasService
 from app.services.caller import Caller as CallerInfo
 from app.services.downloads import DownloadService
@@ -96,7 +98,7 @@ AnyVersion = Annotated[Ref, Depends(_read_version)]
 
 
 async def _read_reader(request: Request) -> CallerInfo:
-    return _noted(request, None)
+    return note_reader(request.scope["state"])
 
 
 Reader = Annotated[CallerInfo, Depends(_read_reader)]
@@ -123,7 +125,10 @@ async def _read_caller(
             name=_digest(principal, request.method, request.scope["path"], idempotency_key),
             request_hash=_digest(request.scope["query_string"].hex(), (await request.body()).hex()),
         )
-    return _noted(request, key)
+    request.state.caller = CallerInfo(
+        principal=request.state.principal, request_id=request.state.request_id, idempotency=key
+    )
+    return cast("CallerInfo", request.state.caller)
 
 
 Caller = Annotated[CallerInfo, Depends(_read_caller)]
@@ -137,19 +142,37 @@ async def _read_known_commits(
             description="ETags of earlier answers; if one still holds, the answer is an empty 304.",
         ),
     ] = None,
-) -> frozenset[str]:
-    given = (if_none_match or "").strip()
-    return frozenset([ANY_COMMIT] if given == ANY_COMMIT else _ETAG.findall(given))
+) -> Container[str]:
+    return known_commits(if_none_match or "")
 
 
-KnownCommits = Annotated[frozenset[str], Depends(_read_known_commits)]
+KnownCommits = Annotated[Container[str], Depends(_read_known_commits)]
+Wait = Annotated[
+    float,
+    Query(
+        ge=0,
+        le=60,
+        allow_inf_nan=False,
+        description="With `If-None-Match`: seconds to wait for another version to answer to the ref, before 304.",
+    ),
+]
+AnyFormat = Annotated[
+    Format,
+    Query(alias="format", description="`json`; a config for `curl --parallel -K -`; a check file; shell variables."),
+]
 
 
-def _noted(request: Request, key: IdempotencyKey | None) -> CallerInfo:
-    """The caller, kept with the request: the decisions that are taken on it go into its log line."""
-    state = request.state
-    state.caller = CallerInfo(principal=state.principal, request_id=state.request_id, idempotency=key)
-    return cast("CallerInfo", state.caller)
+def known_commits(if_none_match: str) -> Container[str]:
+    """The commits among the ETags of an `If-None-Match` header."""
+    given = if_none_match.strip()
+    return EVERY_COMMIT if given == "*" else frozenset(_ETAG.findall(given))
+
+
+def note_reader(state: MutableMapping[str, Any]) -> CallerInfo:
+    """Who asks, where nothing is changed, kept with the request: what is decided on it goes into its log line."""
+    caller = CallerInfo(principal=state["principal"], request_id=state["request_id"])
+    state["caller"] = caller
+    return caller
 
 
 def _digest(*parts: str) -> str:

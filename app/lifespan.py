@@ -22,6 +22,8 @@ from app.services.events import EventService
 from app.services.health import HealthService
 from app.services.models import ModelService
 from app.services.policy import Policy
+from app.services.resolver import Resolver
+from app.services.signed_urls import SignedUrls
 from app.services.stages import StageService
 from app.services.tokens import TokenService
 from app.services.trust import TrustService
@@ -96,22 +98,29 @@ def build(
     *,
     on_call: Note = lambda _: None,
     on_change: OnChange = lambda _: None,
+    on_stale: Callable[[], None] = lambda: None,
+    is_ending: Callable[[], bool] = lambda: False,
 ) -> State:
-    """Build the services over storage; `on_call` is told of each call of it, `on_change` of each change of a model."""
+    """Build the services over storage.
+
+    `on_call` is told of each call of it, `on_change` of each change of a model, `on_stale` of each answer from memory.
+    Nobody is kept waiting once `is_ending`.
+    """
     policy, files = policy_of(settings), store
     table, store = watch_table(table, on_call), watch_store(store, on_call)
     ledger, heads, kept, tokens = Ledger(table, on_change), Heads(table), Versions(table), Tokens(table)
-    versions = VersionService(ledger, kept, store, policy)
+    resolver = Resolver(ledger, heads, kept, stale_for=settings.stale_seconds, on_stale=on_stale, is_ending=is_ending)
+    versions = VersionService(ledger, kept, resolver, store, policy)
     state = State(
         models=ModelService(ledger, heads, kept, store, policy),
         versions=versions,
         uploads=UploadService(ledger, kept, store, policy),
         stages=StageService(ledger, versions),
         aliases=AliasService(ledger, versions),
-        downloads=DownloadService(versions, store, policy),
+        downloads=DownloadService(resolver, SignedUrls(store, policy)),
         events=EventService(ledger, Events(table)),
         tokens=TokenService(tokens),
-        authenticator=Authenticator(tokens, trust_of(table, settings), Verifier()),
+        authenticator=Authenticator(tokens, trust_of(table, settings), Verifier(), stale_for=settings.stale_seconds),
         health=HealthService(heads, store),
     )
     if isinstance(files, FileStore):

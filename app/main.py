@@ -12,6 +12,7 @@ from app import problems
 from app.lifespan import State, build, open_storage
 from app.openapi import DocumentedApi
 from app.routers import aliases, downloads, events, health, models, stages, tokens, uploads, versions
+from app.routers.shortcut import Shortcut
 from app.settings import Settings
 from app.storage.local import file_routes
 from app.storage.watching import Call, Note
@@ -45,6 +46,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
     )
+    app.router.routes.insert(0, Shortcut())
     for router in (models, uploads, versions, stages, aliases, downloads, events, tokens):
         app.include_router(router.router)
     app.include_router(health.create_router(metrics, stopping))
@@ -78,7 +80,15 @@ def _lifespan(
             table, store = await stack.enter_async_context(opening)
             stack.enter_context(stopping.announced())
             on_call = _counted_and_traced(metrics, traces) if traces else metrics.count_call
-            yield build(table, store, settings, on_call=on_call, on_change=metrics.count_change)
+            yield build(
+                table,
+                store,
+                settings,
+                on_call=on_call,
+                on_change=metrics.count_change,
+                on_stale=metrics.count_stale,
+                is_ending=lambda: stopping.asked,
+            )
 
     return lifespan
 

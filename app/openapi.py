@@ -12,9 +12,14 @@ Document = dict[str, Any]
 _SAID_TWICE: Final = frozenset({"anyOf", "title", "description"})
 
 _REQUEST_ID: Final = "X-Request-Id"
+STALE: Final = "X-Registry-Stale"
 _HEADERS: Final[Document] = {
     _REQUEST_ID: {"description": "Names this request in logs and in history.", "schema": {"type": "string"}},
     "ETag": {"description": "Changes when another version answers to the ref.", "schema": {"type": "string"}},
+    STALE: {
+        "description": "Seconds since this was true for sure: the table cannot be read, so it comes from memory.",
+        "schema": {"type": "integer"},
+    },
     "Retry-After": {"description": "Seconds after which a repeat makes sense.", "schema": {"type": "integer"}},
 }
 _SCHEMES: Final[Document] = {

@@ -58,6 +58,12 @@ class Settings(BaseSettings):
         24 * 3600, ge=60, le=6 * 24 * 3600, description="After this an incomplete upload may be swept, in seconds."
     )
     trash_ttl: int = Field(_WEEK, ge=3600, description="After this a deleted version may be purged, in seconds.")
+    stale_seconds: int = Field(
+        900,
+        ge=0,
+        le=_WEEK,
+        description="Age of answers that downloads may get from memory while the table cannot be read; 0 for none.",
+    )
     stop_notice: float = Field(
         3, ge=0, le=60, description="After SIGTERM `/readyz` answers 503 for so many seconds before connections end."
     )

@@ -1,5 +1,6 @@
 """Where the bytes of a version are."""
 
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -7,8 +8,14 @@ from app.domain.artifacts import Artifact
 from app.domain.models import Version
 from app.domain.values import PresignedUrl
 
-ANY_COMMIT: Final = "*"
-"""Among the commits that a caller knows: whichever it is."""
+
+class _Every(Container[str]):
+    def __contains__(self, _: object) -> bool:
+        return True
+
+
+EVERY_COMMIT: Final[Container[str]] = _Every()
+"""What a caller knows that takes no version for news."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,10 +26,31 @@ class LocatedArtifact:
     url: PresignedUrl
 
 
+class Located:
+    """All artifacts of a version with their URLs, signed together and shared by many answers: one is itself alone."""
+
+    def __init__(self, artifacts: Sequence[LocatedArtifact]) -> None:
+        self.artifacts = artifacts
+        self.weight = 512 + sum(1024 + 2 * len(located.url.url) for located in artifacts)
+        """About as many bytes as this takes in memory, with what it is on the wire."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Download:
-    """The version that answers to a ref. `artifacts` is `None` if the caller already has that version."""
+    """The version that answers to a ref. `located` is `None` if the caller already has that version.
+
+    `stale_seconds` is the age of an answer from memory, given because the table could not be read.
+    """
 
     version: Version
     generation: int
-    artifacts: tuple[LocatedArtifact, ...] | None
+    located: Located | None
+    stale_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redirect:
+    """Where one artifact is; `stale_seconds` as of a `Download`."""
+
+    url: PresignedUrl
+    stale_seconds: int | None = None

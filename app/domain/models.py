@@ -86,6 +86,11 @@ class Version:
         sizes = [artifact.size for artifact in self.artifacts if artifact.size is not None]
         return sum(sizes) if len(sizes) == len(self.artifacts) else None
 
+    @property
+    def is_verified(self) -> bool:
+        """Whether sizes and digests are known; of what was adopted they are not, until it has been read once."""
+        return all(artifact.sha256 for artifact in self.artifacts)
+
     def agrees_with(self, head: Head) -> bool:
         """Whether version and head tell the same story of who is production; if not, one was read before a change."""
         return (self.stage is Stage.PRODUCTION) == (head.production_version == self.number)

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from app.domain.models import Head
+from app.domain.models import Head, Version
 from app.repositories import cursor as cursors
 from app.repositories.items import head_from_item
-from app.repositories.keys import CATALOG, HEAD, head_key
+from app.repositories.keys import CATALOG, HEAD, head_key, version_key
 from app.repositories.pages import Listed
+from app.repositories.version_items import version_from_item
 from app.storage.table import CATALOG_INDEX, Key, Table
 
 FEWEST_NAMES: Final = 100
@@ -24,6 +25,11 @@ class Heads:
         """The head as it is now, also of a deleted model; `None` if the model has none."""
         item = await self._table.get(head_key(model))
         return head_from_item(item) if item else None
+
+    async def find_with(self, model: str, number: int) -> tuple[Head | None, Version | None]:
+        """The head and a live version in one round trip, each as it is now, but not at one instant."""
+        head, version = await self._table.get_many([head_key(model), version_key(model, number)])
+        return head_from_item(head) if head else None, version_from_item(version) if version else None
 
     async def list(
         self, is_shown: Callable[[str], bool], *, prefix: str, cursor: str | None, limit: int

@@ -3,19 +3,30 @@
 from typing import Final
 
 from fastapi import APIRouter, Response
-from fastapi.responses import RedirectResponse
+from fastapi.responses import PlainTextResponse, RedirectResponse
 
-from app.dependencies import AnyRef, Downloads, FilePath, KnownCommits, Model, Reader
+from app.dependencies import AnyFormat, AnyRef, Downloads, FilePath, KnownCommits, Model, Reader, Wait
 from app.domain.access.actions import Action
-from app.domain.errors import ArtifactNotFoundError, ContentionError, ModelNotFoundError, VersionNotFoundError
-from app.openapi import header, needs
+from app.domain.downloads import Download
+from app.domain.errors import (
+    ArtifactNotFoundError,
+    ContentionError,
+    DigestUnknownError,
+    ModelNotFoundError,
+    VersionNotFoundError,
+)
+from app.openapi import STALE, header, needs
 from app.problems import answers
-from app.schemas.downloads import DownloadResponse
+from app.schemas.download_texts import check_file, curl_config, shell_variables
+from app.schemas.downloads import DownloadResponse, Format, download_body
 
 router = APIRouter(prefix="/v1/models", tags=["downloads"])
 
-_PROBLEMS: Final = answers(ModelNotFoundError, VersionNotFoundError, ArtifactNotFoundError, ContentionError)
+_PROBLEMS: Final = answers(
+    ModelNotFoundError, VersionNotFoundError, ArtifactNotFoundError, DigestUnknownError, ContentionError
+)
 _LOCATION: Final = {"Location": {"description": "A presigned URL.", "schema": {"type": "string", "format": "uri"}}}
+_STALE: Final = header(STALE)
 
 
 @router.get(
@@ -24,20 +35,43 @@ _LOCATION: Final = {"Location": {"description": "A presigned URL.", "schema": {"
     response_description="The version, and a presigned URL for each artifact.",
     responses={
         **_PROBLEMS,
-        200: {"headers": header("ETag")},
-        304: {"description": "You already have the version that answers to this ref.", "headers": header("ETag")},
+        200: {"headers": header("ETag") | _STALE, "content": {"text/plain": {"schema": {"type": "string"}}}},
+        304: {
+            "description": "You already have the version that answers to this ref.",
+            "headers": header("ETag") | _STALE,
+        },
     },
     openapi_extra=needs(Action.MODEL_READ),
 )
 async def get_download(
-    model: Model, ref: AnyRef, known: KnownCommits, caller: Reader, downloads: Downloads
+    model: Model,
+    ref: AnyRef,
+    known: KnownCommits,
+    caller: Reader,
+    downloads: Downloads,
+    wait: Wait = 0,
+    answer_format: AnyFormat = Format.JSON,
 ) -> Response:
     """Resolve a ref and get a URL for each artifact. The ETag changes when another version answers to the ref."""
-    download = await downloads.locate(model, ref, caller, known_commits=known)
-    headers = {"etag": f'"{download.version.commit}"'}
-    if download.artifacts is None:
+    download = await downloads.locate(model, ref, caller, known_commits=known, wait=wait)
+    return answer(download, answer_format)
+
+
+def answer(download: Download, answer_format: Format = Format.JSON) -> Response:
+    """A download as it was asked for; 304 if the caller has it."""
+    headers = {"etag": f'"{download.version.commit}"', **_stale(download.stale_seconds)}
+    located = download.located
+    if located is None:
         return Response(status_code=304, headers=headers)
-    return Response(DownloadResponse.of(download).model_dump_json(), headers=headers, media_type="application/json")
+    match answer_format:
+        case Format.JSON:
+            return Response(download_body(download, located), headers=headers, media_type="application/json")
+        case Format.CURL:
+            return PlainTextResponse(curl_config(located), headers=headers)
+        case Format.SHA256SUM:
+            return PlainTextResponse(check_file(download, located), headers=headers)
+        case Format.ENV:
+            return PlainTextResponse(shell_variables(download), headers=headers)
 
 
 @router.get(
@@ -45,12 +79,16 @@ async def get_download(
     status_code=307,
     response_class=RedirectResponse,
     response_description="To a presigned URL.",
-    responses={**_PROBLEMS, 307: {"headers": _LOCATION}},
+    responses={**_PROBLEMS, 307: {"headers": _LOCATION | _STALE}},
     openapi_extra=needs(Action.MODEL_READ),
 )
 async def get_artifact(
     model: Model, ref: AnyRef, path: FilePath, caller: Reader, downloads: Downloads
 ) -> RedirectResponse:
     """Follow a redirect to one artifact: `curl -L`."""
-    located = await downloads.locate_artifact(model, ref, path, caller)
-    return RedirectResponse(located.url, 307)
+    redirect = await downloads.locate_artifact(model, ref, path, caller)
+    return RedirectResponse(redirect.url.url, 307, _stale(redirect.stale_seconds))
+
+
+def _stale(seconds: int | None) -> dict[str, str]:
+    return {} if seconds is None else {STALE: str(seconds)}

@@ -1,10 +1,23 @@
 """Downloads on the wire: everything a container needs, in one answer."""
 
-from typing import Self
+from enum import StrEnum
+from typing import Final, NamedTuple, Self
+from weakref import WeakKeyDictionary
 
-from app.domain.downloads import Download, LocatedArtifact
+from pydantic import TypeAdapter
+
+from app.domain.downloads import Download, Located, LocatedArtifact
 from app.domain.values import Stage
 from app.schemas.base import Answer, PresignedUrlResponse, presigned
+
+
+class Format(StrEnum):
+    """What a download can be answered as."""
+
+    JSON = "json"
+    CURL = "curl"
+    SHA256SUM = "sha256sum"
+    ENV = "env"
 
 
 class DownloadArtifactResponse(PresignedUrlResponse):
@@ -26,8 +39,8 @@ class DownloadArtifactResponse(PresignedUrlResponse):
         )
 
 
-class DownloadResponse(Answer):
-    """The version that answers to a ref, and a URL for each of its files."""
+class DownloadHeadResponse(Answer):
+    """The version that answers to a ref."""
 
     model: str
     version: int
@@ -36,13 +49,12 @@ class DownloadResponse(Answer):
     generation: int
     framework: str
     s3_path: str
-    artifacts: list[DownloadArtifactResponse]
 
     @classmethod
-    def of(cls, download: Download) -> Self:
+    def of(cls, download: Download) -> "DownloadHeadResponse":
         """Shape the service's download."""
         version = download.version
-        return cls(
+        return DownloadHeadResponse(
             model=version.model,
             version=version.number,
             stage=version.stage,
@@ -50,5 +62,39 @@ class DownloadResponse(Answer):
             generation=download.generation,
             framework=version.framework,
             s3_path=version.s3_path,
-            artifacts=[DownloadArtifactResponse.of(located) for located in download.artifacts or ()],
         )
+
+
+class DownloadResponse(DownloadHeadResponse):
+    """The version that answers to a ref, and a URL for each of its files."""
+
+    artifacts: list[DownloadArtifactResponse]
+
+
+_ARTIFACTS: Final = TypeAdapter(list[DownloadArtifactResponse])
+
+
+class _Rendered(NamedTuple):
+    artifacts: bytes
+    generation: int
+    stage: Stage
+    body: bytes
+
+
+_rendered: Final[WeakKeyDictionary[Located, _Rendered]] = WeakKeyDictionary()
+"""For as long as their URLs are shared: a thousand containers get the same bytes."""
+
+
+def download_body(download: Download, located: Located) -> bytes:
+    """A `DownloadResponse` as JSON; written once for all who get the same."""
+    rendered = _rendered.get(located)
+    if rendered is None or (rendered.generation, rendered.stage) != (download.generation, download.version.stage):
+        artifacts = rendered.artifacts if rendered else _artifacts_body(located)
+        head = DownloadHeadResponse.of(download).model_dump_json().encode()
+        body = head.removesuffix(b"}") + b',"artifacts":' + artifacts + b"}"
+        rendered = _rendered[located] = _Rendered(artifacts, download.generation, download.version.stage, body)
+    return rendered.body
+
+
+def _artifacts_body(located: Located) -> bytes:
+    return _ARTIFACTS.dump_json([DownloadArtifactResponse.of(each) for each in located.artifacts])

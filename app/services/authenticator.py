@@ -2,13 +2,14 @@
 
 import asyncio
 import hashlib
+import math
 import time
-from collections import OrderedDict
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
+from cachetools import LRUCache
 
 from app.domain.access.principals import Principal
 from app.domain.access.tokens import PREFIX, Credential, Token, parse_credential
@@ -43,19 +44,29 @@ _UNKNOWN: Final = "This is no token of this registry, or no longer. Check that i
 _log = structlog.get_logger("app.access")
 
 
+class _Known(NamedTuple):
+    seen_at: float
+    ends_at: float
+    principal: Principal
+
+
 class Authenticator:
     """Recognises registry tokens and the tokens of trusted issuers. Forgets within 30 seconds what was revoked."""
 
-    def __init__(self, tokens: Tokens, trust: TrustService, verifier: Verifier) -> None:
+    def __init__(self, tokens: Tokens, trust: TrustService, verifier: Verifier, *, stale_for: float) -> None:
         self._tokens = tokens
         self._trust = trust
         self._verifier = verifier
-        self._known: OrderedDict[bytes, tuple[float, Principal]] = OrderedDict()
+        self._stale_for = stale_for
+        self._known: LRUCache[bytes, _Known] = LRUCache(REMEMBERED)
 
     def recall(self, authorization: str) -> Principal | None:
         """Whom the header proved a moment ago; `None` if that has to be looked at."""
-        found = self._known.get(_digest(_shown(authorization)))
-        return found[1] if found and time.monotonic() < found[0] else None
+        return self._recall(authorization, FRESH_SECONDS)
+
+    def recall_stale(self, authorization: str) -> Principal | None:
+        """Whom the header proved when the table could be read: good enough for what is answered from memory."""
+        return self._recall(authorization, self._stale_for)
 
     async def authenticate(self, authorization: str) -> Principal:
         """Whom an `Authorization` header proves.
@@ -112,13 +123,13 @@ class Authenticator:
         except (TemporaryError, TimeoutError) as error:
             _log.warning("the use of a token was not noted", token=token.id, reason=type(error).__name__)
 
+    def _recall(self, authorization: str, seconds: float) -> Principal | None:
+        known = self._known.get(_digest(_shown(authorization)))
+        return known.principal if known and time.monotonic() < min(known.seen_at + seconds, known.ends_at) else None
+
     def _remember(self, text: str, principal: Principal, began: float) -> None:
-        left = (principal.expires_at - datetime.now(UTC)).total_seconds() if principal.expires_at else FRESH_SECONDS
-        key = _digest(text)
-        self._known[key] = (min(began + FRESH_SECONDS, time.monotonic() + left), principal)
-        self._known.move_to_end(key)
-        if len(self._known) > REMEMBERED:
-            self._known.popitem(last=False)
+        left = (principal.expires_at - datetime.now(UTC)).total_seconds() if principal.expires_at else math.inf
+        self._known[_digest(text)] = _Known(began, time.monotonic() + left, principal)
 
 
 def shows_token(authorization: str) -> bool:

@@ -1,13 +1,12 @@
 """What a caller can do with complete versions."""
 
 from dataclasses import replace
-from typing import Final
 
 from app.domain import changes
 from app.domain.access.actions import Action
 from app.domain.artifacts import Artifact
 from app.domain.changes import Decision, Edit
-from app.domain.errors import ContentionError, VersionNotFoundError
+from app.domain.errors import VersionNotFoundError
 from app.domain.models import Head, Version
 from app.domain.values import Ref, RefKind, Stage
 from app.repositories.ledger import Ledger
@@ -17,17 +16,19 @@ from app.services.caller import Caller
 from app.services.concurrently import concurrently
 from app.services.models import existing
 from app.services.policy import Policy
+from app.services.resolver import Resolver
 from app.storage.objects import ObjectStore
-
-MAX_LOOKS: Final = 5
 
 
 class VersionService:
     """Find, list, edit, delete and restore versions."""
 
-    def __init__(self, ledger: Ledger, versions: Versions, store: ObjectStore, policy: Policy) -> None:
+    def __init__(
+        self, ledger: Ledger, versions: Versions, resolver: Resolver, store: ObjectStore, policy: Policy
+    ) -> None:
         self._ledger = ledger
         self._versions = versions
+        self._resolver = resolver
         self._store = store
         self._policy = policy
 
@@ -50,27 +51,7 @@ class VersionService:
     async def get(self, model: str, ref: Ref, caller: Caller) -> Version:
         """The version that answers to a ref. Raises `ModelNotFoundError`, `VersionNotFoundError`, `ContentionError`."""
         caller.require(Action.MODEL_READ, model)
-        return await self._sized((await self.resolve(model, ref))[1])
-
-    async def resolve(self, model: str, ref: Ref) -> tuple[Head, Version]:
-        """The version that answers to a ref, and the head by which it does. It did so at one instant of this call.
-
-        A head that names nothing is an answer, and so is a version that agrees with the head read before it. All else
-        (no version, one that tells another story, the newest in staging) holds if the head has not moved meanwhile.
-        What the version says of itself may be newer than the head, never older. Raises `ModelNotFoundError`,
-        `VersionNotFoundError`; `ContentionError` if the head moved at every look.
-        """
-        head = existing(await self._ledger.head(model), model)
-        for _ in range(MAX_LOOKS):
-            version = await self._find(head, ref)
-            certain = version and version.agrees_with(head) and ref.kind is not RefKind.STAGING
-            now = head if certain else existing(await self._ledger.head(model), model)
-            if now.generation == head.generation:
-                if version is None or (ref.kind is RefKind.COMMIT and version.commit != ref.text):
-                    raise VersionNotFoundError(model, ref.text)
-                return head, version.seen_from(head)
-            head = now
-        raise ContentionError(model)
+        return await self._sized((await self._resolver.resolve(model, ref))[1])
 
     async def edit(self, model: str, number: int, edit: Edit, caller: Caller) -> Version:
         """Change description, metrics and tags. Raises `VersionNotFoundError`, `MetadataTooLargeError`."""
@@ -128,16 +109,7 @@ class VersionService:
 
     async def get_number(self, model: str, number: int | None) -> Version:
         """The version with this number. Raises `ModelNotFoundError`, `VersionNotFoundError`."""
-        return await self._sized((await self.resolve(model, Ref(RefKind.NUMBER, str(number), number)))[1])
-
-    async def _find(self, head: Head, ref: Ref) -> Version | None:
-        """What lies where the ref points by this head. Raises `VersionNotFoundError` if it points nowhere."""
-        if ref.kind is RefKind.STAGING:
-            return await self._versions.newest_in_staging(head.model)
-        number = _number(head, ref)
-        if number is None:
-            raise VersionNotFoundError(head.model, ref.text)
-        return await self._versions.find(head.model, number)
+        return await self._sized((await self._resolver.resolve(model, Ref(RefKind.NUMBER, str(number), number)))[1])
 
     async def _sized(self, version: Version) -> Version:
         """Ask the store for what an adopted version does not know of itself."""
@@ -151,15 +123,3 @@ class VersionService:
         if version.size is not None:
             return version
         return replace(version, artifacts=tuple(await concurrently(sized, version.artifacts)))
-
-
-def _number(head: Head, ref: Ref) -> int | None:
-    match ref.kind:
-        case RefKind.LATEST:
-            return head.latest_version
-        case RefKind.PRODUCTION:
-            return head.production_version
-        case RefKind.ALIAS:
-            return head.aliases.get(ref.text)
-        case _:
-            return ref.number

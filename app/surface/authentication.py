@@ -1,5 +1,7 @@
 """Lets nobody in without knowing who it is: plain ASGI around every route that is not open to all."""
 
+import asyncio
+import re
 from collections.abc import Callable
 from typing import Final
 
@@ -7,7 +9,13 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.domain.access.principals import ANYBODY, Principal
-from app.domain.errors import CredentialsRequiredError, NoTrustRuleError, RegistryError, UnauthenticatedError
+from app.domain.errors import (
+    CredentialsRequiredError,
+    NoTrustRuleError,
+    RegistryError,
+    UnauthenticatedError,
+    UnavailableError,
+)
 from app.problems import problem
 from app.services.authenticator import Authenticator, shows_token
 from app.surface.rate_limits import RateLimits
@@ -16,10 +24,20 @@ OPEN: Final = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json", "/d
 OPEN_BELOW: Final = ("/local-store/", "/docs/")
 """The local store's routes are bound to their signed URLs; documentation holds nothing of anybody's."""
 
+PATIENCE_SECONDS: Final = 2.0
+"""How long a table that does not answer is waited for by who was known when it did."""
+
+_DOWNLOAD: Final = re.compile(r"/v1/models/[^/]+/versions/[^/]+/(?:download|artifacts/.+)")
+
 
 def is_open(path: str) -> bool:
     """Whether anybody may ask for this path."""
     return path in OPEN or path.startswith(OPEN_BELOW)
+
+
+def is_answered_from_memory(scope: Scope) -> bool:
+    """Whether this is a question that has an answer even while the table cannot be read."""
+    return scope["method"] == "GET" and _DOWNLOAD.fullmatch(scope["path"]) is not None
 
 
 class Authenticated:
@@ -53,9 +71,24 @@ class Authenticated:
             self._note(CredentialsRequiredError.code())
             raise CredentialsRequiredError
         authenticator: Authenticator = scope["state"]["authenticator"]
-        principal = authenticator.recall(authorization) or await self._log_in(scope, authenticator, authorization)
+        principal = authenticator.recall(authorization)
+        if principal is None and is_answered_from_memory(scope):
+            principal = await self._log_in_or_recall(scope, authenticator, authorization)
+        elif principal is None:
+            principal = await self._log_in(scope, authenticator, authorization)
         await self._limits.count_request(principal.name)
         return principal
+
+    async def _log_in_or_recall(self, scope: Scope, authenticator: Authenticator, authorization: str) -> Principal:
+        """While the table cannot be read, who was known lately is still who he was."""
+        known = authenticator.recall_stale(authorization)
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS if known else None):
+                return await self._log_in(scope, authenticator, authorization)
+        except (UnavailableError, TimeoutError):
+            if known is None:
+                raise
+            return known
 
     async def _log_in(self, scope: Scope, authenticator: Authenticator, authorization: str) -> Principal:
         address = scope["client"][0] if scope.get("client") else ""

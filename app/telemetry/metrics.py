@@ -1,6 +1,7 @@
 """What Prometheus is told. Labels have few values: routes, not paths; no model, no principal."""
 
 import time
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -44,7 +45,14 @@ class Metrics:
         self._changes = Counter(
             "registry_changes", "Changes that this process wrote, by type of event.", ["type"], registry=registry
         )
+        self._stale = Counter(
+            "registry_stale_answers", "Answers from memory, while the table could not be read.", registry=registry
+        )
         self._bytes = Counter("registry_registered_bytes", "Bytes of completed versions.", registry=registry)
+        self._request = cache(self._requests.labels)
+        self._duration = cache(self._seconds.labels)
+        self._call = cache(self._calls.labels)
+        """To find the counter of these labels takes several times as long as to count."""
         for backend in _BACKENDS:
             self._retries.labels(backend)
         for kind in EventType:
@@ -52,8 +60,8 @@ class Metrics:
 
     def count(self, method: str, route: str, status: int, code: str, seconds: float) -> None:
         """Note one request; `code` is of the problem that it came to, if it came to one."""
-        self._requests.labels(method, route, str(status), code).inc()
-        self._seconds.labels(route).observe(seconds)
+        self._request(method, route, str(status), code).inc()
+        self._duration(route).observe(seconds)
 
     def count_login(self, result: str) -> None:
         """Note one look at credentials that were not known already: `success`, or the code of the problem."""
@@ -61,7 +69,7 @@ class Metrics:
 
     def count_call(self, call: Call) -> None:
         """Note one call of the table or the object store."""
-        self._calls.labels(call.backend, call.operation, call.result).observe(call.seconds)
+        self._call(call.backend, call.operation, call.result).observe(call.seconds)
 
     def count_retry(self, backend: str) -> None:
         """Note that the AWS SDK sends a request again."""
@@ -73,6 +81,10 @@ class Metrics:
             self._changes.labels(event.type).inc()
             if event.type is EventType.VERSION_COMPLETED:
                 self._bytes.inc(sum(_size(move) for move in change.moves))
+
+    def count_stale(self) -> None:
+        """Note an answer from memory."""
+        self._stale.inc()
 
     def render(self) -> bytes:
         """The text that Prometheus reads."""

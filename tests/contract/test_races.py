@@ -24,7 +24,7 @@ from app.domain.errors import (
 from app.domain.values import Stage, parse_ref
 from app.repositories import versions as repository
 from app.repositories.version_items import version_to_item
-from app.services.versions import MAX_LOOKS
+from app.services.resolver import MAX_LOOKS
 from app.storage.local.files import FileStore
 from app.storage.table import Present, Put, Table
 from tests.support.builders import operation
@@ -239,7 +239,7 @@ class Shelf:
         asked = parse_ref(await self.commit_of(3) if ref == "commit" else ref)
         shifting = Shifting(self._table, steps)
         try:
-            _, version = await Registry(shifting, self._store).services["versions"].resolve(MODEL, asked)
+            _, version = await Registry(shifting, self._store).services["versions"]._resolver.resolve(MODEL, asked)
         except RegistryError as error:
             return type(error), shifting.reads
         return (version.number, version.stage), shifting.reads

@@ -29,6 +29,7 @@ RegistryError
 │   ├── NotMultipartError
 │   ├── NumberTakenError
 │   ├── ModelBeingDeletedError
+│   ├── DigestUnknownError       adopted, and never read through
 │   └── AliasReservedError
 ├── PreconditionFailedError  what the caller expected is no longer so
 │   ├── ProductionChangedError
@@ -91,6 +92,7 @@ from app.domain.errors.callers import (
 from app.domain.errors.conflicts import (
     AliasReservedError,
     ConflictError,
+    DigestUnknownError,
     ModelBeingDeletedError,
     ModelNotEmptyError,
     NoEarlierProductionError,
@@ -144,6 +146,7 @@ __all__ = [
     "ConflictError",
     "ContentionError",
     "CredentialsRequiredError",
+    "DigestUnknownError",
     "ForbiddenError",
     "HeadTooLargeError",
     "IdempotencyKeyReusedError",

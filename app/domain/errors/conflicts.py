@@ -165,3 +165,18 @@ class PreconditionRequiredError(RegistryError):
 
     def __str__(self) -> str:
         return "Send an Idempotency-Key header or expected_production, so that a repeat cannot roll back twice."
+
+
+@dataclass(eq=False)
+class DigestUnknownError(ConflictError):
+    """An adopted artifact was never read through, so nobody knows its SHA-256."""
+
+    model: str
+    version: int
+    path: str
+
+    def __str__(self) -> str:
+        return (
+            f"'{self.path}' of '{self.model}' version {self.version} was adopted and never verified, so its SHA-256 is"
+            " not known. Run `model-registry init --adopt --verify`, or ask for another format."
+        )
