@@ -26,7 +26,7 @@ async def _install_aws(settings: Settings) -> AsyncGenerator[str, None]:
         async for sentence in dynamodb_setup.set_up_table(client, settings.table):
             yield sentence
     resource = Resource("bucket", bucket, session.region_name)
-    async with s3_clients.open_clients(session, resource, endpoint_url=None, public_url=None) as (talking, _):
+    async with s3_clients.open_client(session, resource) as (talking, _):
         async for sentence in s3_setup.set_up_bucket(talking, bucket, talking.meta.region_name):
             yield sentence
         yield await s3_probe.probe_bucket(talking, bucket)

@@ -241,7 +241,7 @@ async def test_parts_are_listed_over_all_pages(s3: S3Store, http: httpx.AsyncCli
             paginate=lambda **asked: paginate(**asked, PaginationConfig={"PageSize": 2})
         ),
     )
-    store = S3Store(small, client, s3._credentials, s3._bucket)  # type: ignore[arg-type]
+    store = S3Store(small, s3._presigner, s3._credentials, s3._bucket)  # type: ignore[arg-type]
     assert [part.number for part in await store.list_parts(key, multipart_id)] == [1, 2, 3, 4, 5]
     await s3.abort(key, multipart_id)
 

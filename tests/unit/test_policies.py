@@ -19,6 +19,9 @@ OF_A_VERSION = {"GetObject": "GetObjectVersion", "DeleteObject": "DeleteObjectVe
 NAMES = {**_ACTIONS, "HeadObject": "GetObject"}
 """The action of an operation, where it is called otherwise."""
 
+PRESIGNED = {"GET": "get_object", "PUT": "put_object"}
+"""The operation that a presigned request is weighed as, by its method; a part is put as well."""
+
 NO_OPERATION = {"get_paginator", "generate_presigned_url"}
 
 
@@ -32,7 +35,7 @@ def calls(function: ast.AST) -> Iterator[str]:
         if name == "get_paginator":
             yield str(texts[0])
         elif name == "_presign":
-            yield str(texts[1])
+            yield PRESIGNED[str(texts[0])]
         elif getattr(owner, "attr", getattr(owner, "id", "")) in {"client", "_client"} and name not in NO_OPERATION:
             yield name
 

@@ -11,7 +11,8 @@ from botocore.exceptions import ClientError
 from app.domain.values import Digest, PresignedUrl
 from app.storage.aws import s3_answers
 from app.storage.aws.client import Resource, code_of
-from app.storage.aws.s3_clients import Credentials, explained, find_credentials, honest_life, open_clients
+from app.storage.aws.presigning import Presigner
+from app.storage.aws.s3_clients import Credentials, explained, find_credentials, lend, open_client
 from app.storage.aws.s3_writes import Writing
 from app.storage.objects import (
     MultipartGone,
@@ -46,9 +47,9 @@ _REFUSED: Final = frozenset(
 class S3Store:
     """Objects in one bucket."""
 
-    def __init__(self, client: "S3Client", signer: "S3Client", credentials: Credentials, bucket: str) -> None:
+    def __init__(self, client: "S3Client", presigner: Presigner, credentials: Credentials, bucket: str) -> None:
         self._client = client
-        self._signer = signer
+        self._presigner = presigner
         self._credentials = credentials
         self._bucket = bucket
         self._resource = Resource("bucket", bucket, client.meta.region_name, client.meta.endpoint_url)
@@ -58,15 +59,15 @@ class S3Store:
     async def open(
         cls, session: aioboto3.Session, bucket: str, *, public_url: str | None, endpoint_url: str | None = None
     ) -> AsyncIterator[Self]:
-        """Open clients for a bucket; it need not exist yet. Callers reach S3 at `public_url`, if that is another.
+        """Open a client for a bucket; it need not exist yet. Callers reach S3 at `public_url`, if that is another.
 
         Raises `StoreUnavailable` where AWS is not configured.
         """
         resource = Resource("bucket", bucket, session.region_name)
         credentials = await find_credentials(session, resource)
-        opening = open_clients(session, resource, public_url=public_url, endpoint_url=endpoint_url)
-        async with opening as (client, signer):
-            yield cls(client, signer, credentials, bucket)
+        opening = open_client(session, resource, public_url=public_url, endpoint_url=endpoint_url)
+        async with opening as (client, place):
+            yield cls(client, Presigner(place), credentials, bucket)
 
     async def reach(self) -> None:
         """Ask for the bucket. Raises `StoreUnavailable` if it is missing, elsewhere, forbidden or out of reach."""
@@ -84,38 +85,43 @@ class S3Store:
 
     async def presign_put(self, key: str, *, size: int, sha256: Digest, ttl: timedelta) -> PresignedUrl:
         """Allow one PUT of exactly these bytes, where no object is yet."""
-        parameters = {"ContentLength": size, "ChecksumSHA256": sha256.as_s3_checksum(), "IfNoneMatch": "*"}
-        return await self._presign("PUT", "put_object", key, parameters, ttl)
+        headers = {
+            "x-amz-checksum-sha256": sha256.as_s3_checksum(),
+            "if-none-match": "*",
+            "content-length": str(size),
+        }
+        return await self._presign("PUT", key, {}, headers, ttl)
 
     async def presign_part(
         self, key: str, multipart_id: str, number: int, *, size: int, sha256: Digest, ttl: timedelta
     ) -> PresignedUrl:
         """Allow PUTs of exactly these bytes as one part."""
-        signed = {"ContentLength": size, "ChecksumSHA256": sha256.as_s3_checksum()}
-        parameters = {"UploadId": multipart_id, "PartNumber": number, **signed}
-        return await self._presign("PUT", "upload_part", key, parameters, ttl)
+        query = {"uploadId": multipart_id, "partNumber": str(number)}
+        headers = {"x-amz-checksum-sha256": sha256.as_s3_checksum(), "content-length": str(size)}
+        return await self._presign("PUT", key, query, headers, ttl)
 
     async def presign_get(self, key: str, *, version_id: str | None, filename: str, ttl: timedelta) -> PresignedUrl:
         """Allow reading, `Range` included; a browser saves it as `filename`."""
-        parameters = {
-            "ResponseContentDisposition": attachment(filename),
-            "ResponseContentType": "application/octet-stream",
-            **_version(version_id),
+        query = {
+            "response-content-disposition": attachment(filename),
+            "response-content-type": "application/octet-stream",
+            **({} if version_id is None else {"versionId": version_id}),
         }
-        return await self._presign("GET", "get_object", key, parameters, ttl)
+        return await self._presign("GET", key, query, {}, ttl)
 
     async def _presign(
-        self, method: Literal["GET", "PUT"], operation: str, key: str, parameters: Mapping[str, Any], ttl: timedelta
+        self,
+        method: Literal["GET", "PUT"],
+        key: str,
+        query: Mapping[str, str],
+        headers: Mapping[str, str],
+        ttl: timedelta,
     ) -> PresignedUrl:
-        life = await honest_life(self._credentials, ttl)
+        credentials, life = await lend(self._credentials, ttl)
         seconds = int(life.total_seconds())
-        signed_at = datetime.now(UTC).replace(microsecond=0)
-        with explained(self._resource):
-            url = await self._signer.generate_presigned_url(
-                operation, Params={"Bucket": self._bucket, "Key": key, **parameters}, ExpiresIn=seconds
-            )
-        expires_at = signed_at + timedelta(seconds=seconds)
-        return PresignedUrl(method=method, url=url, headers=s3_answers.headers_of(parameters), expires_at=expires_at)
+        now = datetime.now(UTC).replace(microsecond=0)
+        url = self._presigner.presign(credentials, method, key, query=query, headers=headers, seconds=seconds, now=now)
+        return PresignedUrl(method=method, url=url, headers=headers, expires_at=now + timedelta(seconds=seconds))
 
     async def head(self, key: str, *, version_id: str | None = None) -> StoredObject | None:
         """Describe an object; `None` if there is none."""

@@ -1,8 +1,7 @@
 """What S3's answers mean in the registry's words."""
 
 import re
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from app.domain.values import Digest
 from app.storage.objects import OpenMultipart, StoredObject, StoredPart
@@ -16,16 +15,6 @@ if TYPE_CHECKING:
     )
 
 _MULTIPART_ETAG: Final = re.compile(r'"?[0-9a-f]{32}-([0-9]+)"?\Z')
-
-
-def headers_of(parameters: Mapping[str, Any]) -> Mapping[str, str]:
-    """Return the headers that botocore signs for these parameters, as the caller must send them."""
-    names = {
-        "ChecksumSHA256": "x-amz-checksum-sha256",
-        "IfNoneMatch": "if-none-match",
-        "ContentLength": "content-length",
-    }
-    return {header: str(parameters[name]) for name, header in names.items() if name in parameters}
 
 
 def described(key: str, answer: "HeadObjectOutputTypeDef") -> StoredObject:

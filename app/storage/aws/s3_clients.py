@@ -1,4 +1,4 @@
-"""The two S3 clients: one talks to S3, one only signs for the endpoint that callers see."""
+"""The S3 client, the place where callers find the bucket, and the credentials that sign for it."""
 
 import re
 from collections.abc import AsyncIterator, Iterator
@@ -12,6 +12,7 @@ from aiobotocore.config import AioConfig
 from botocore.exceptions import NoCredentialsError, NoRegionError
 
 from app.storage.aws.client import CONFIG, FAILURES, Resource, explain
+from app.storage.aws.presigning import FrozenCredentials, Place
 from app.storage.objects import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ S3_CONFIG: Final = CONFIG.merge(
 SHORTEST_LIFE: Final = timedelta(seconds=120)
 _MARGIN: Final = timedelta(seconds=60)
 _NOT_RENEWED: Final = "The AWS credentials are about to expire and were not renewed. Check the role in use."
+_NOBODY: Final = {"aws_access_key_id": "nobody", "aws_secret_access_key": "nobody"}
+_DIRECTORY_BUCKET: Final = "--x-s3"
+_NO_VERSIONS: Final = "A directory bucket keeps no versions of its objects. Use a general purpose bucket."
 _AWS_HOST: Final = re.compile(r"s3([.-].*)?\.amazonaws\.com(\.cn)?\Z")
 
 
@@ -51,16 +55,21 @@ def explained(resource: Resource) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def open_clients(
-    session: aioboto3.Session, bucket: Resource, *, public_url: str | None, endpoint_url: str | None
-) -> "AsyncIterator[tuple[S3Client, S3Client]]":
-    """Open the client that talks and the client that signs. Raises `StoreUnavailable` where AWS is not configured."""
+async def open_client(
+    session: aioboto3.Session, bucket: Resource, *, public_url: str | None = None, endpoint_url: str | None = None
+) -> "AsyncIterator[tuple[S3Client, Place]]":
+    """Open the client that talks, and find where callers reach the bucket: at `public_url`, if that is another.
+
+    Raises `StoreUnavailable` where AWS is not configured.
+    """
+    if bucket.name.endswith(_DIRECTORY_BUCKET):
+        raise StoreUnavailable(_NO_VERSIONS)
     with explained(bucket):
         endpoint = endpoint_url or await _endpoint(session)
+        place = await _place(session, bucket.name, public_url or endpoint, public_url or endpoint_url)
         talking = _client(session, endpoint, endpoint_url)
-        signing = _client(session, public_url or endpoint, public_url or endpoint_url)
-    async with talking as client, signing as signer:
-        yield client, signer
+    async with talking as client:
+        yield client, place
 
 
 async def _endpoint(session: aioboto3.Session) -> str:
@@ -70,9 +79,17 @@ async def _endpoint(session: aioboto3.Session) -> str:
         return client.meta.endpoint_url
 
 
-def _client(session: aioboto3.Session, seen_as: str, endpoint_url: str | None) -> Any:
+async def _place(session: aioboto3.Session, bucket: str, seen_as: str, endpoint_url: str | None) -> Place:
+    """Read it from a URL that botocore signs, as nobody: so its rules for hosts and regions hold here as well."""
+    async with _client(session, seen_as, endpoint_url, **_NOBODY) as client:
+        signed = await client.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "key"})
+    return Place.of(signed, "key")
+
+
+def _client(session: aioboto3.Session, seen_as: str, endpoint_url: str | None, **credentials: str) -> Any:
     options = {"addressing_style": addressing_style(seen_as), "us_east_1_regional_endpoint": "regional"}
-    return session.client("s3", config=S3_CONFIG.merge(AioConfig(s3=options)), endpoint_url=endpoint_url)
+    config = S3_CONFIG.merge(AioConfig(s3=options))
+    return session.client("s3", config=config, endpoint_url=endpoint_url, **credentials)  # type: ignore[call-overload]
 
 
 def addressing_style(endpoint: str) -> str:
@@ -89,24 +106,25 @@ async def find_credentials(session: aioboto3.Session, bucket: Resource) -> Crede
     return cast("Credentials", found)
 
 
-async def honest_life(credentials: Credentials, asked: timedelta) -> timedelta:
-    """Return how long a URL signed now will live: a URL dies with the credentials that signed it.
+async def lend(credentials: Credentials, asked: timedelta) -> tuple[FrozenCredentials, timedelta]:
+    """Return what signs a URL now, and how long the URL will live: it dies with the credentials that signed it.
 
     Raises `StoreUnavailable` if the credentials are about to expire and cannot be renewed.
     """
-    await _renew(credentials)
+    frozen = await _renew(credentials)
     expires_at: datetime | None = getattr(credentials, "_expiry_time", None)
     if expires_at is None:
-        return asked
+        return frozen, asked
     left = expires_at - datetime.now(UTC) - _MARGIN
     if left < min(asked, SHORTEST_LIFE):
         raise StoreUnavailable(_NOT_RENEWED)
-    return min(asked, left)
+    return frozen, min(asked, left)
 
 
-async def _renew(credentials: Credentials) -> None:
+async def _renew(credentials: Credentials) -> FrozenCredentials:
     try:
-        await credentials.get_frozen_credentials()
+        frozen = await credentials.get_frozen_credentials()
     except (*FAILURES, RuntimeError) as error:
         # RuntimeError is botocore's answer to a source that hands out expired credentials.
         raise StoreUnavailable(_NOT_RENEWED) from error
+    return FrozenCredentials(frozen.access_key, frozen.secret_key, frozen.token)

@@ -1,0 +1,139 @@
+"""Presigned URLs of S3 by Signature Version 4: byte for byte as botocore makes them, at a small part of its cost.
+
+    <place><key>?<query>&X-Amz-Algorithm=…&X-Amz-Credential=…&X-Amz-Date=…&X-Amz-Expires=…&X-Amz-SignedHeaders=…
+                        [&X-Amz-Security-Token=…]&X-Amz-Signature=…
+
+https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
+"""
+
+import hashlib
+import hmac
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, Self
+from urllib.parse import SplitResult, parse_qs, quote, urlsplit
+
+_ALGORITHM: Final = "AWS4-HMAC-SHA256"
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenCredentials:
+    """Credentials of one moment; those that expire have a session token."""
+
+    access_key: str
+    secret_key: str = field(repr=False)
+    token: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the objects of a bucket are: the URL that a key is appended to, and the region that signatures name."""
+
+    url: str
+    region: str
+
+    @classmethod
+    def of(cls, signed: str, key: str) -> Self:
+        """Read it from a URL that is signed for a key; one whose characters need no encoding."""
+        url, _, query = signed.partition("?")
+        (credential,) = parse_qs(query)["X-Amz-Credential"]
+        return cls(url.removesuffix(key), credential.split("/")[-3])
+
+
+class Presigner:
+    """Signs for one place. What most URLs have in common is worked out once, the signing key once a day."""
+
+    def __init__(self, place: Place) -> None:
+        split = urlsplit(place.url)
+        self._place = place
+        self._host = _host(split)
+        self._path = split.path
+        self._daily = _Daily.of(FrozenCredentials("", ""), "", place.region)
+
+    def presign(
+        self,
+        credentials: FrozenCredentials,
+        method: str,
+        key: str,
+        *,
+        query: Mapping[str, str],
+        headers: Mapping[str, str],
+        seconds: int,
+        now: datetime,
+    ) -> str:
+        """Allow one request with exactly these headers, named in lower case, for so many seconds from `now`, in UTC."""
+        timestamp = now.strftime("%Y%m%dT%H%M%SZ")
+        daily = self._daily_of(credentials, timestamp[:8])
+        signed = sorted({**headers, "host": self._host}.items())
+        names = ";".join(name for name, _ in signed)
+        parameters = [
+            *((_encoded(name), _encoded(value)) for name, value in query.items()),
+            ("X-Amz-Algorithm", _ALGORITHM),
+            ("X-Amz-Credential", daily.credential),
+            ("X-Amz-Date", timestamp),
+            ("X-Amz-Expires", str(seconds)),
+            ("X-Amz-SignedHeaders", _encoded(names)),
+            *daily.token,
+        ]
+        path = quote(key, safe="/~")
+        lines = (f"{name}:{' '.join(value.split())}\n" for name, value in signed)
+        request = [method, self._path + path, _joined(sorted(parameters)), "".join(lines), names, "UNSIGNED-PAYLOAD"]
+        signature = daily.sign(timestamp, "\n".join(request))
+        return f"{self._place.url}{path}?{_joined(parameters)}&X-Amz-Signature={signature}"
+
+    def _daily_of(self, credentials: FrozenCredentials, day: str) -> "_Daily":
+        if self._daily.day != day or self._daily.credentials != credentials:
+            self._daily = _Daily.of(credentials, day, self._place.region)
+        return self._daily
+
+
+@dataclass(frozen=True, slots=True)
+class _Daily:
+    """What all URLs have in common that the same credentials sign on one day; `credential` and `token` are encoded."""
+
+    credentials: FrozenCredentials
+    day: str
+    scope: str
+    credential: str
+    token: tuple[tuple[str, str], ...] = field(repr=False)
+    key: bytes = field(repr=False)
+
+    @classmethod
+    def of(cls, credentials: FrozenCredentials, day: str, region: str) -> Self:
+        scope = f"{day}/{region}/s3/aws4_request"
+        key = f"AWS4{credentials.secret_key}".encode()
+        for word in scope.split("/"):
+            key = _hmac(key, word)
+        return cls(
+            credentials=credentials,
+            day=day,
+            scope=scope,
+            credential=_encoded(f"{credentials.access_key}/{scope}"),
+            token=() if credentials.token is None else (("X-Amz-Security-Token", _encoded(credentials.token)),),
+            key=key,
+        )
+
+    def sign(self, timestamp: str, canonical_request: str) -> str:
+        digest = hashlib.sha256(canonical_request.encode()).hexdigest()
+        return _hmac(self.key, f"{_ALGORITHM}\n{timestamp}\n{self.scope}\n{digest}").hex()
+
+
+def _host(url: SplitResult) -> str:
+    """The header `Host` as a client sends it for the URL: without a port that goes without saying."""
+    name = url.hostname or ""
+    host = f"[{name}]" if ":" in name else name
+    return host if url.port in {None, _DEFAULT_PORTS.get(url.scheme)} else f"{host}:{url.port}"
+
+
+def _hmac(key: bytes, message: str) -> bytes:
+    return hmac.digest(key, message.encode(), "sha256")
+
+
+def _encoded(text: str) -> str:
+    return quote(text, safe="")
+
+
+def _joined(parameters: Iterable[tuple[str, str]]) -> str:
+    return "&".join([f"{name}={value}" for name, value in parameters])
