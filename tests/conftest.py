@@ -12,6 +12,7 @@ from tests.support.servers import AwsServer
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--thorough", action="store_true", help="the long versions too: hours instead of minutes")
+    parser.addoption("--seed", type=int, help="what random histories begin with, to repeat one that failed")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

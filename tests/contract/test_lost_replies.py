@@ -9,12 +9,11 @@ import pytest
 
 from app.domain.errors import ContentionError, OutcomeUnknownError, UnavailableError
 from app.domain.values import Stage
-from app.repositories import commit as commits
 from app.repositories.version_items import version_to_item
 from app.storage.local.files import FileStore
 from app.storage.table import Absent, Put, Table
 from tests.support.builders import operation, version
-from tests.support.faults import LOSSES, Fault, FaultyTable, at_random
+from tests.support.faults import LOSSES, Fault, FaultyTable, at_random, lose_patience
 from tests.support.registries import Registry
 
 MODEL = "fraud-detector"
@@ -35,12 +34,6 @@ class Told:
 @pytest.fixture
 def promotions(request: pytest.FixtureRequest) -> int:
     return 500 if request.node.callspec.params["table"] == "local" else 100
-
-
-def lose_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have so little of it that some outcomes stay unknown."""
-    monkeypatch.setattr(commits, "LONGEST_PAUSE", 0.02)
-    monkeypatch.setattr(commits, "DEADLINE_SECONDS", 0.15)
 
 
 async def fill(table: Table, count: int) -> None:

@@ -8,6 +8,9 @@ from enum import Enum, auto
 from itertools import chain, repeat
 from typing import Self
 
+import pytest
+
+from app.repositories import commit as commits
 from app.storage.table import (
     Contended,
     Index,
@@ -47,6 +50,12 @@ def at_random(seed: int, rate: float, faults: Sequence[Fault]) -> Iterator[Fault
     chance = random.Random(seed)
     while True:
         yield chance.choice(faults) if chance.random() < rate else Fault.NONE
+
+
+def lose_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have so little of it that some outcomes stay unknown."""
+    monkeypatch.setattr(commits, "LONGEST_PAUSE", 0.02)
+    monkeypatch.setattr(commits, "DEADLINE_SECONDS", 0.15)
 
 
 class FaultyTable:
