@@ -26,6 +26,9 @@ GRACE_SECONDS: Final = 25
 KEEP_ALIVE_SECONDS: Final = 125
 """Longer than a load balancer before it keeps a quiet connection: whichever closes first must not be this side."""
 
+WORKER_SILENCE_SECONDS: Final = 60
+"""A worker that starts says nothing, and takes long to on a busy machine: killed too early, none would ever serve."""
+
 
 _ANY_ADDRESS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 -- nobody can be sent to these
 
@@ -53,6 +56,7 @@ def serve(*, host: str, port: int, workers: int) -> None:
         forwarded_allow_ips=[str(network) for network in settings.trusted_proxies],
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_worker_healthcheck=WORKER_SILENCE_SECONDS,
     )
 
 

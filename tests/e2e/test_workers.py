@@ -1,5 +1,7 @@
 """Several worker processes over one embedded store."""
 
+import os
+import signal
 import statistics
 import time
 from collections.abc import Callable
@@ -39,3 +41,27 @@ def test_a_kept_connection_is_not_slower_than_fresh_ones_with_two_workers(tmp_pa
         server.wait("/readyz")
         with closing(HTTPConnection("127.0.0.1", port)) as kept:
             assert median_seconds(lambda: ask(kept), 60) < 2 * median_seconds(fresh, 60)
+
+
+def workers_of(pid: int) -> set[int]:
+    """Its children, but for the one that looks after semaphores."""
+    children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return {child for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()}
+
+
+def test_a_worker_that_says_nothing_for_a_while_is_not_replaced(tmp_path: Path) -> None:
+    """So does one that starts on a busy machine. After 5 s of it, uvicorn would kill it and begin again, for ever."""
+    port = free_port()
+    command: list[str | Path] = [EXECUTABLE, "serve", "--host", "127.0.0.1", "--port", str(port), "--workers", "2"]
+    variables = local_environment(tmp_path) | {"REGISTRY_LOG_LEVEL": "INFO"}
+    with serving(command, variables, port=port, log=tmp_path / "log") as server:
+        while server.said().count("Application startup complete") < 2:
+            time.sleep(0.1)
+        before = workers_of(server.process.pid)
+        silent = min(before)
+        os.kill(silent, signal.SIGSTOP)
+        time.sleep(6)
+        os.kill(silent, signal.SIGCONT)
+        time.sleep(1)
+        assert workers_of(server.process.pid) == before
+        assert len(before) == 2
