@@ -14,15 +14,17 @@ import os
 import platform
 import statistics
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+import uvloop
+
 from app.operate.access import create_token
 from app.schemas.access import Grants
 from app.settings import Settings
+from tests.benchmarks.load import closed_loop, request, watched
 from tests.support.api import serving as in_process
 from tests.support.backends import environment, local_environment
 from tests.support.programs import EXECUTABLE, Server, serving
@@ -30,39 +32,7 @@ from tests.support.servers import free_port
 
 MODEL = "fraud-detector"
 CONNECTIONS = 32
-TICKS = os.sysconf("SC_CLK_TCK")
 UNLIMITED = {"REGISTRY_RATE_LIMIT": "1000000000", "REGISTRY_LOG_LEVEL": "WARNING"}
-
-
-class Connection(asyncio.Protocol):
-    """Sends one request after another, as each is answered, until it is stopped."""
-
-    def __init__(self, request: bytes, until: float) -> None:
-        self._request = request
-        self._until = until
-        self._answer = b""
-        self.count = 0
-        self.ended = asyncio.get_running_loop().create_future()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.write(self._request)
-
-    def data_received(self, data: bytes) -> None:
-        self._answer += data
-        head, _, body = self._answer.partition(b"\r\n\r\n")
-        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0] or 1)
-        if len(body) < length:
-            return
-        assert self._answer.startswith(b"HTTP/1.1 200 "), self._answer
-        self._answer = b""
-        self.count += 1
-        if time.perf_counter() < self._until:
-            self._transport.write(self._request)
-        else:
-            self._transport.close()
-            self.ended.set_result(None)
 
 
 @dataclass
@@ -75,28 +45,12 @@ class Case:
     costs: list[float] = field(default_factory=list)
 
 
-def request(port: int, *headers: str) -> bytes:
-    first = f"GET /v1/models/{MODEL}/versions/production/download HTTP/1.1"
-    return "\r\n".join([first, f"Host: 127.0.0.1:{port}", *headers, "", ""]).encode()
-
-
-def processor_seconds(pid: int) -> float:
-    numbers = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(numbers[11]) + int(numbers[12])) / TICKS
-
-
 async def measure(server: Server, port: int, case: Case, seconds: float) -> None:
-    before, began = processor_seconds(server.process.pid), time.perf_counter()
-    loop = asyncio.get_running_loop()
-    opening = [
-        loop.create_connection(lambda: Connection(case.request, began + seconds), "127.0.0.1", port)
-        for _ in range(CONNECTIONS)
-    ]
-    connections = [connection for _, connection in await asyncio.gather(*opening)]
-    await asyncio.gather(*(connection.ended for connection in connections))
-    count = sum(connection.count for connection in connections)
-    case.rates.append(count / (time.perf_counter() - began))
-    case.costs.append((processor_seconds(server.process.pid) - before) / count * 1000)
+    loading = closed_loop(port, case.request, connections=CONNECTIONS, seconds=seconds)
+    tally = await watched(loading, server.process.pid)
+    assert not tally.errors(), tally.statuses
+    case.rates.append(tally.rate)
+    case.costs.append(tally.cost)
 
 
 async def compare(server: Server, port: int, cases: Sequence[Case], rounds: int, seconds: float) -> None:
@@ -139,9 +93,10 @@ def main() -> None:
         command = [EXECUTABLE, "serve", "--host", "127.0.0.1", "--port", str(port)]
         with serving(command, variables, port=port, log=folder / "log") as server:
             server.wait()
-            plain = Case("no token", request(port))
-            known = Case("a token", request(port, f"Authorization: Bearer {token}"))
-            asyncio.run(compare(server, port, [plain, known], given.rounds, given.seconds))
+            path = f"/v1/models/{MODEL}/versions/production/download"
+            plain = Case("no token", request(port, path))
+            known = Case("a token", request(port, path, f"Authorization: Bearer {token}"))
+            uvloop.run(compare(server, port, [plain, known], given.rounds, given.seconds))
             report(plain, known)
 
 
