@@ -9,6 +9,7 @@ the figure that was wanted beside the one that was reached, and what both are ma
 """
 
 import argparse
+import signal
 import sys
 import tempfile
 import traceback
@@ -79,6 +80,7 @@ def main() -> int:
     scale = replace(scale, rounds=given.rounds or scale.rounds)
     rows = [name for name in given.rows or ROWS if not (given.quick and name == "mlflow")]
     allow_many_connections()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is stopped
     show(f"{machine()}\nthe service: {SETTINGS}\n{HEADING}")
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         site = Site(scale, Path(folder), stack)
