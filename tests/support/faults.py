@@ -1,16 +1,17 @@
-"""A table behind a bad network: what the ledger sees when requests, replies and patience get lost."""
+"""A table and a store behind a bad network: what services see when requests, replies and patience get lost."""
 
 import asyncio
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from enum import Enum, auto
 from itertools import chain, repeat
-from typing import Self
+from typing import Any, Final, Self, TypeVar
 
 import pytest
 
 from app.repositories import commit as commits
+from app.storage.objects import ObjectStore, ObjectStoreError, StoreUnavailable
 from app.storage.table import (
     Contended,
     Index,
@@ -23,6 +24,8 @@ from app.storage.table import (
     Unavailable,
     Write,
 )
+
+T = TypeVar("T")
 
 
 class Fault(Enum):
@@ -143,3 +146,68 @@ async def _wait(fault: Fault) -> None:
         await asyncio.sleep(0.01)
     elif fault is Fault.HANGING:
         await asyncio.Event().wait()
+
+
+OF_STORES: Final = frozenset({"head", "begin", "list_parts", "complete", "abort"})
+"""The calls of a store that may meet a fault."""
+
+_LOST: Final = "the store does not answer"
+
+
+class FaultyStore:
+    """Any object store, whose calls meet these faults in turn, by the name of the call, and none after those.
+
+    All that a caller learns of a loss is `StoreUnavailable`. Leaving the context waits for what is late.
+    """
+
+    def __init__(self, store: ObjectStore, **calls: Iterable[Fault]) -> None:
+        self._store = store
+        self._late: set[asyncio.Task[None]] = set()
+        self.meet(**calls)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.gather(*self._late)
+
+    def meet(self, **calls: Iterable[Fault]) -> None:
+        """From now on meet these faults instead."""
+        if unknown := set(calls) - OF_STORES:
+            raise ValueError(f"no fault befalls {sorted(unknown)}")
+        self._faults: Mapping[str, Iterator[Fault]] = {
+            name: chain(faults, repeat(Fault.NONE)) for name, faults in calls.items()
+        }
+
+    def __getattr__(self, name: str) -> Any:
+        called = getattr(self._store, name)
+        if name not in OF_STORES or name not in self._faults:
+            return called
+
+        async def meeting(*arguments: Any, **options: Any) -> Any:
+            return await self._met(next(self._faults[name]), lambda: called(*arguments, **options))
+
+        return meeting
+
+    async def _met(self, fault: Fault, call: Callable[[], Awaitable[T]]) -> T:
+        match fault:
+            case Fault.REPLY_LOST:
+                with suppress(ObjectStoreError):
+                    await call()
+                raise StoreUnavailable(_LOST)
+            case Fault.LATE:
+                self._late.add(asyncio.create_task(_late(call)))
+                raise StoreUnavailable(_LOST)
+            case Fault.REQUEST_LOST | Fault.UNAVAILABLE:
+                raise StoreUnavailable(_LOST)
+            case Fault.CONTENDED:
+                raise ValueError("a store knows no contention")
+            case _:
+                await _wait(fault)
+                return await call()
+
+
+async def _late(call: Callable[[], Awaitable[object]]) -> None:
+    await asyncio.sleep(random.uniform(0, 0.1))
+    with suppress(ObjectStoreError):
+        await call()

@@ -22,6 +22,7 @@ from app.settings import Settings
 from app.storage.local.file_uploads import Delivery
 from app.storage.local.files import FileStore
 from app.storage.table import Table
+from tests.support.faults import FaultyStore
 
 PRODUCTION = Ref(RefKind.PRODUCTION, "production")
 
@@ -35,7 +36,7 @@ def caller(*, key: str | None = None) -> Caller:
 class Registry:
     """One process. Two of them over one table and one store have no lock in common."""
 
-    def __init__(self, table: Table, store: FileStore) -> None:
+    def __init__(self, table: Table, store: FileStore | FaultyStore) -> None:
         self._table = table
         self._store = store
         self.services = build(table, store, Settings(backend="local", auth="none"))
