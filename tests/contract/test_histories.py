@@ -10,9 +10,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from app.domain.models import Head, Version
 from app.domain.values import Ref
-from app.services.versions import VersionService
+from app.services.resolver import Resolved, Resolver
 from tests.support.backends import aws_environment, environment, local_environment, prepare
 from tests.support.deployments import Deployment, Profile, deployed
 from tests.support.servers import AwsServer
@@ -72,17 +71,17 @@ async def test_what_is_told_on_any_day_could_have_been_told_by_one(
 async def test_answers_that_are_50_ms_old_are_noticed(
     local: Deployment, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    resolve = VersionService.resolve
-    kept: dict[tuple[str, Ref], tuple[float, tuple[Head, Version]]] = {}
+    locate = Resolver.locate
+    kept: dict[tuple[str, Ref], tuple[float, Resolved]] = {}
 
-    async def resolve_of_late(service: VersionService, model: str, ref: Ref) -> tuple[Head, Version]:
+    async def locate_of_late(resolver: Resolver, model: str, ref: Ref) -> Resolved:
         at, answer = kept.get((model, ref), (0.0, None))
         if answer is None or time.monotonic() - at > 0.05:
-            at, answer = time.monotonic(), await resolve(service, model, ref)
+            at, answer = time.monotonic(), await locate(resolver, model, ref)
             kept[model, ref] = at, answer
         return answer
 
-    monkeypatch.setattr(VersionService, "resolve", resolve_of_late)
+    monkeypatch.setattr(Resolver, "locate", locate_of_late)
     story = await live_through(local, Profile.NONE, seed)
     assert any("operations can be put in order" in fault for fault in story.faults)
 
