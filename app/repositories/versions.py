@@ -31,6 +31,11 @@ class Versions:
         item = await self._table.get(version_key(model, number))
         return version_from_item(item) if item else None
 
+    async def find_many(self, model: str, numbers: Sequence[int]) -> Sequence[Version | None]:
+        """Live versions in one round trip, in the order asked, each as it is now, but not at one instant."""
+        items = await self._table.get_many([version_key(model, number) for number in numbers])
+        return [version_from_item(item) if item else None for item in items]
+
     async def find_upload(self, model: str, number: int) -> Upload | None:
         """An upload that is not complete yet."""
         item = await self._table.get(upload_key(model, number))
@@ -42,25 +47,28 @@ class Versions:
         return trash_from_item(item) if item else None
 
     async def list(
-        self, model: str, shown: Callable[[Version], bool], *, scope: str, cursor: str | None, limit: int
+        self, model: str, is_shown: Callable[[Version], bool] | None, *, scope: str, cursor: str | None, limit: int
     ) -> Listed[Version]:
-        """The live versions that are `shown`, newest first.
+        """The live versions, or those of them that are shown, newest first.
 
         A page looks at a thousand versions at most, so it may be short, or empty, although the list goes on.
         """
         after = cursors.decode_number(scope, cursor)
         found: builtins.list[Version] = []
-        for _ in range(0, _LONGEST_WALK, _READ_AHEAD):
-            page = await self._table.query(model, after=after, descending=True, limit=_READ_AHEAD)
+        ahead = _READ_AHEAD if is_shown else limit
+        for _ in range(0, _LONGEST_WALK, ahead):
+            page = await self._table.query(model, after=after, descending=True, limit=ahead)
             for item in page.items:
                 if len(found) == limit:
                     return Listed(found, cursors.encode(scope, str(after)))
                 after = int(item[SORT])
                 version = version_from_item(item)
-                if shown(version):
+                if is_shown is None or is_shown(version):
                     found.append(version)
             if not page.more:
                 return Listed(found, None)
+            if len(found) == limit:
+                break
         return Listed(found, cursors.encode(scope, str(after)))
 
     async def walk(self, model: str) -> AsyncGenerator[Version, None]:

@@ -3,7 +3,7 @@
 from app.domain import changes
 from app.domain.access.actions import Action, stage_set
 from app.domain.changes import Decision, StageRequest
-from app.domain.errors import PreconditionRequiredError
+from app.domain.errors import PreconditionRequiredError, VersionNotFoundError
 from app.domain.models import Head, Version
 from app.domain.values import UNSET, Unset
 from app.repositories.ledger import Ledger
@@ -31,8 +31,8 @@ class StageService:
             live = existing(head, model)
             if live.production_version == number:
                 caller.require(Action.STAGE_SET_PRODUCTION, model)
-            version = await self._versions.require(model, number)
-            return changes.move(live, version, await self._holder(live, number), request, operation)
+            version, holder = await self._with_holder(live, number)
+            return changes.move(live, version, holder, request, operation)
 
         return await self._ledger.commit(
             model, operation, decide, replay=lambda _: self._versions.get_number(model, number)
@@ -53,14 +53,21 @@ class StageService:
         async def decide(head: Head | None) -> Decision[Version]:
             live = existing(head, model)
             number = changes.roll_back_target(live, expected_production=expected_production)
-            target = await self._versions.require(model, number)
-            return changes.roll_back(live, target, await self._holder(live, number), operation, comment=comment)
+            target, holder = await self._with_holder(live, number)
+            return changes.roll_back(live, target, holder, operation, comment=comment)
 
         return await self._ledger.commit(
             model, operation, decide, replay=lambda number: self._versions.get_number(model, number)
         )
 
-    async def _holder(self, head: Head, number: int) -> Version | None:
-        """The production version, if it is another than `number`, and is there to be archived."""
+    async def _with_holder(self, head: Head, number: int) -> tuple[Version, Version | None]:
+        """A version, and the production version if it is another one and there to be archived.
+
+        Raises `VersionNotFoundError`.
+        """
         holder = head.production_version
-        return None if holder is None or holder == number else await self._versions.find(head.model, holder)
+        numbers = [number] if holder is None or holder == number else [number, holder]
+        version, *others = await self._versions.find_many(head.model, numbers)
+        if version is None:
+            raise VersionNotFoundError(head.model, str(number))
+        return version, others[0] if others else None

@@ -1,5 +1,6 @@
 """What a caller can do with complete versions."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from app.domain import changes
@@ -40,7 +41,7 @@ class VersionService:
         head = existing(await self._ledger.head(model), model)
         page = await self._versions.list(
             model,
-            lambda version: stage is None or version.seen_from(head).stage is stage,
+            None if stage is None else lambda version: version.seen_from(head).stage is stage,
             scope=f"versions {model} {stage or ''}",
             cursor=cursor,
             limit=limit,
@@ -96,9 +97,9 @@ class VersionService:
 
         return await self._ledger.commit(model, operation, decide, replay=lambda _: self.get_number(model, number))
 
-    async def find(self, model: str, number: int) -> Version | None:
-        """A live version as kept; `None` if there is none."""
-        return await self._versions.find(model, number)
+    async def find_many(self, model: str, numbers: Sequence[int]) -> Sequence[Version | None]:
+        """Live versions as kept, in the order asked; `None` for one that is not there."""
+        return await self._versions.find_many(model, numbers)
 
     async def require(self, model: str, number: int) -> Version:
         """A live version as kept. Raises `VersionNotFoundError`."""

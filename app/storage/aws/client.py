@@ -23,9 +23,10 @@ CONFIG: Final = AioConfig(
     connect_timeout=1,
     read_timeout=3,
     max_pool_connections=64,
+    parameter_validation=False,
     user_agent_extra="model-registry",
 )
-"""Short timeouts and few attempts: whoever calls has a deadline of its own."""
+"""Short timeouts and few attempts: whoever calls has a deadline of its own. Requests are ours, and checked before."""
 
 FAILURES: Final = (boto.ClientError, boto.BotoCoreError, aiohttp.ClientError, OSError)
 """All that a call of a client may raise; a caller's cancellation is none of them."""

@@ -80,7 +80,7 @@ def _calls(service: Running, connection: Connection) -> dict[str, Callable[[str]
     return {
         "promote": lambda model: _promotions(service, connection, model),
         "resolve": reading("/production/download"),
-        "list the first page": reading(""),
+        "list the first page": reading("?limit=10"),
     }
 
 
