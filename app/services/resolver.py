@@ -76,6 +76,7 @@ class Resolver:
         self._stale_for = stale_for
         self._on_stale = on_stale
         self._reads = SharedReads(self._see)
+        self._version_reads = SharedReads[tuple[str, int], Version | None](lambda key: versions.find(*key))
         self._watch = HeadWatch(self._head, is_ending)
         self._kept: LRUCache[tuple[str, int], Version] = LRUCache(KEPT_BYTES, _weight)
         self._answers: LRUCache[tuple[str, str], _Answered] = LRUCache(
@@ -118,14 +119,10 @@ class Resolver:
         return await self._resolve(await self._existing(model), ref)
 
     async def _locate(self, model: str, ref: Ref) -> Resolved:
-        if ref.kind is RefKind.PRODUCTION:
-            seen = await self._reads.get(model)
-            if seen.production:
-                return seen.production
-            head = seen.head or await self._ledger.head(model)
-        else:
-            head = await self._head(model)
-        head, version = await self._resolve(existing(head, model), ref)
+        seen = await self._reads.get(model)
+        if seen.head and seen.production and _is_named(seen.production.version, seen.head, ref):
+            return seen.production
+        head, version = await self._resolve(existing(seen.head or await self._ledger.head(model), model), ref)
         self._keep(version)
         return Resolved(head.generation, version)
 
@@ -154,7 +151,7 @@ class Resolver:
         number = _number(head, ref)
         if number is None:
             raise VersionNotFoundError(head.model, ref.text)
-        return await self._versions.find(head.model, number)
+        return await self._version_reads.get((head.model, number))
 
     async def _existing(self, model: str) -> Head:
         return existing(await self._head(model), model)
@@ -202,6 +199,11 @@ class Resolver:
         """What was answered last, unless that is too long ago."""
         answered = self._answers.get((model, text))
         return answered if answered and time.monotonic() - answered.at < self._stale_for else None
+
+
+def _is_named(version: Version, head: Head, ref: Ref) -> bool:
+    """Whether the ref leads to this version by what the head says."""
+    return version.number == _number(head, ref) and (ref.kind is not RefKind.COMMIT or ref.text == version.commit)
 
 
 def _number(head: Head, ref: Ref) -> int | None:
