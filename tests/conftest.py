@@ -1,8 +1,13 @@
 """Servers that stand in for AWS, one of each for the whole session; and AWS itself, where the environment names it."""
 
+import os
+import sys
 from collections.abc import Iterator
+from typing import Any
+from unittest import mock
 
 import pytest
+from botocore.loaders import JSONFileLoader
 
 from app.telemetry.tracing import ENDPOINT
 from tests.support import servers
@@ -15,6 +20,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seed", type=int, help="what random histories begin with, to repeat one that failed")
 
 
+def pytest_configure() -> None:
+    """Let no process of a run compile again what another has, even where nothing may be written beside the sources.
+
+    A service that starts has a second of that, and these tests start some hundred.
+    """
+    if sys.dont_write_bytecode:
+        sys.dont_write_bytecode = False
+        sys.pycache_prefix = str(servers.CACHE / "bytecode")
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores, since much of the time passes in waiting for processes and for limits."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out, and count as deselected, what is marked `thorough`, unless it was asked for."""
     if config.getoption("--thorough"):
@@ -22,6 +44,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = [item for item in items if item.get_closest_marker("thorough")]
     items[:] = [item for item in items if not item.get_closest_marker("thorough")]
     config.hook.pytest_deselected(items=left_out)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def service_models_are_read_once() -> Iterator[None]:
+    """botocore reads megabytes of JSON for each session, and these tests open some hundred."""
+    read = JSONFileLoader.load_file
+    models: dict[str, Any] = {}
+
+    def load_file(loader: JSONFileLoader, path: str) -> Any:
+        if path not in models:
+            models[path] = read(loader, path)
+        return models[path]
+
+    with mock.patch.object(JSONFileLoader, "load_file", load_file):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -2,31 +2,13 @@
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
-from unittest import mock
 
 import pytest
-from botocore.loaders import JSONFileLoader
 
 from app.settings import Settings
 from tests.support.api import Api, serving
 from tests.support.backends import aws_environment, environment, local_environment, prepare_now
 from tests.support.upkeep import Storage, looking_into
-
-
-@pytest.fixture(scope="session", autouse=True)
-def service_models_are_read_once() -> Iterator[None]:
-    """botocore reads megabytes of JSON for each session, and these tests open some hundred."""
-    read = JSONFileLoader.load_file
-    models: dict[str, Any] = {}
-
-    def load_file(loader: JSONFileLoader, path: str) -> Any:
-        if path not in models:
-            models[path] = read(loader, path)
-        return models[path]
-
-    with mock.patch.object(JSONFileLoader, "load_file", load_file):
-        yield
 
 
 @pytest.fixture(params=["local", "ministack"])

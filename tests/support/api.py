@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import httpx
 from asgi_lifespan import LifespanManager
+from fastapi import FastAPI
 
 from app.main import create_app
 from app.settings import Settings
@@ -231,13 +232,24 @@ async def _hold(answer: httpx.Response, announced: dict[str, Any]) -> None:
         assert f"`{code}`" in announced[str(answer.status_code)]["description"], (answer.request.url, code)
 
 
+_DOCUMENTS: Final[dict[tuple[str, bool], dict[str, Any]]] = {}
+"""One for each kind of service, since it takes a tenth of a second to make and hundreds of services to test."""
+
+
+def _document_of(app: FastAPI, settings: Settings) -> dict[str, Any]:
+    kind = (settings.backend, settings.docs)
+    if kind not in _DOCUMENTS:
+        _DOCUMENTS[kind] = app.openapi()
+    return _DOCUMENTS[kind]
+
+
 @asynccontextmanager
 async def serving(settings: Settings) -> AsyncIterator[Api]:
     """The app in this process; storage URLs of the local store lead back into it, others over the network."""
     app = create_app(settings)
     async with LifespanManager(app) as manager:
         transport = httpx.ASGITransport(manager.app, raise_app_exceptions=False)
-        hooks = {"response": [held_against(app.openapi())]}
+        hooks = {"response": [held_against(_document_of(app, settings))]}
         async with httpx.AsyncClient(
             base_url=BASE, mounts={BASE: transport}, trust_env=False, timeout=30, event_hooks=hooks
         ) as http:
