@@ -14,7 +14,9 @@ from app.client.storage import BLOCK
 from tests.support.children import Call, warm_up
 from tests.support.observed import Observed
 
-KILLS = 20
+KILLS, QUICK_KILLS = 20, 8
+"""How many there are if there is time, and if not; in either case they are spread over the whole call."""
+
 MIB = 1024 * 1024
 SIZES = {f"shard-{number:02}.bin": MIB for number in range(12)} | {"weights.bin": 70 * MIB}
 TOTAL = sum(SIZES.values())
@@ -51,27 +53,32 @@ def stored(observed: Observed, model: str) -> dict[str, bytes]:
     return contents(observed.folder / "objects" / "models" / model / "v1")
 
 
-def instants(call: Callable[[int], Call]) -> Iterator[tuple[int, float]]:
+@pytest.fixture
+def kills(*, thorough: bool) -> int:
+    return KILLS if thorough else QUICK_KILLS
+
+
+def instants(call: Callable[[int], Call], kills: int) -> Iterator[tuple[int, float]]:
     """Random ones, spread over the time that the whole call takes."""
     seed = random.randrange(2**32)
     chance = random.Random(seed)
     began = time.monotonic()
-    call(KILLS).finish()
+    call(kills).finish()
     took = time.monotonic() - began
     print(f"seed {seed}, {took:.2f} s uninterrupted")  # noqa: T201 -- shown if the test fails
-    for number in range(KILLS):
-        yield number, took * (number + chance.random()) / KILLS
+    for number in range(kills):
+        yield number, took * (number + chance.random()) / kills
 
 
 @pytest.mark.timeout(300)
 def test_a_registration_that_is_killed_at_any_instant_sends_nothing_twice(
-    observed: Observed, model: str, source: Path, state_folder: Path
+    observed: Observed, model: str, source: Path, state_folder: Path, kills: int
 ) -> None:
     def call(number: int) -> Call:
         return Call(url=observed.url, method="register", arguments=(f"{model}-{number}", source))
 
     killed, spared = 0, 0
-    for number, instant in instants(call):
+    for number, instant in instants(call, kills):
         is_killed = call(number).be_killed_after(instant)
         is_done = versions_of(observed, f"{model}-{number}") == [1] and left_in(state_folder) == []
         if is_killed and not is_done:
@@ -85,7 +92,7 @@ def test_a_registration_that_is_killed_at_any_instant_sends_nothing_twice(
         assert left_in(state_folder) == []
         assert stored(observed, f"{model}-{number}") == contents(source)
     print(f"{killed} killed, {spared} files and parts not sent again")  # noqa: T201
-    assert killed > KILLS / 4
+    assert killed > kills / 4
     assert spared
     call(0).finish()
     assert versions_of(observed, f"{model}-0") == [2, 1]
@@ -124,7 +131,7 @@ def arrived(partial: Path) -> int:
 
 @pytest.mark.timeout(300)
 def test_a_download_that_is_killed_at_any_instant_fetches_nothing_twice(
-    observed: Observed, model: str, source: Path, tmp_path: Path
+    observed: Observed, model: str, source: Path, tmp_path: Path, kills: int
 ) -> None:
     with Registry(observed.url) as registry:
         registry.register(model, source)
@@ -134,7 +141,7 @@ def test_a_download_that_is_killed_at_any_instant_fetches_nothing_twice(
         return Call(url=observed.url, method="download", arguments=(model, 1), options=options)
 
     worst, resumed = 0.0, 0
-    for number, instant in instants(call):
+    for number, instant in instants(call, kills):
         dest = tmp_path / f"serving-{number}"
         if call(number).be_killed_after(instant):
             had = arrived(dest / f".{model}.partial")

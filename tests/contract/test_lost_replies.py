@@ -32,8 +32,9 @@ class Told:
 
 
 @pytest.fixture
-def promotions(request: pytest.FixtureRequest) -> int:
-    return 500 if request.node.callspec.params["table"] == "local" else 100
+def promotions(request: pytest.FixtureRequest, *, thorough: bool) -> int:
+    """Five hundred where they cost little and there is time."""
+    return 500 if thorough and request.node.callspec.params["table"] == "local" else 100
 
 
 async def fill(table: Table, count: int) -> None:

@@ -16,7 +16,9 @@ import pytest
 from tests.support.api import Api
 from tests.support.servers import free_port
 
-KILLS = 20
+KILLS, QUICK_KILLS = 20, 10
+"""How many there are if there is time, and if not."""
+
 REGISTRARS = 2
 MODELS = ["fraud-detector", "churn"]
 
@@ -125,10 +127,11 @@ def run_check(folder: Path) -> str:
 
 
 @pytest.mark.timeout(180)
-async def test_a_killed_service_keeps_what_it_acknowledged(tmp_path: Path) -> None:
+async def test_a_killed_service_keeps_what_it_acknowledged(tmp_path: Path, *, thorough: bool) -> None:
+    kills = KILLS if thorough else QUICK_KILLS
     folder, port = tmp_path / "data", free_port()
     told = {model: Acknowledged() for model in MODELS}
-    for kill in range(KILLS):
+    for kill in range(kills):
         with service(port, folder) as process:
             async with connected(port) as api:
                 if kill:
@@ -146,4 +149,4 @@ async def test_a_killed_service_keeps_what_it_acknowledged(tmp_path: Path) -> No
     with service(port, folder):
         async with connected(port) as api:
             await asyncio.gather(*(check(api, model, told[model]) for model in MODELS))
-    assert sum(len(acknowledged.versions) for acknowledged in told.values()) > KILLS
+    assert sum(len(acknowledged.versions) for acknowledged in told.values()) > kills
