@@ -1,11 +1,14 @@
 """Servers that stand in for AWS, one of each for the whole session; and AWS itself, where the environment names it."""
 
 import os
+import ssl
 import sys
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 from unittest import mock
 
+import httpx
 import pytest
 from botocore.loaders import JSONFileLoader
 
@@ -58,6 +61,20 @@ def service_models_are_read_once() -> Iterator[None]:
         return models[path]
 
     with mock.patch.object(JSONFileLoader, "load_file", load_file):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def authorities_are_read_once() -> Iterator[None]:
+    """OpenSSL takes 25 ms for the certificates that everybody trusts, and httpx wants them for each client."""
+    make = httpx.create_ssl_context
+    shared = cache(make)
+
+    def create(*, verify: ssl.SSLContext | bool, cert: Any, trust_env: bool) -> ssl.SSLContext:
+        is_plain = verify is True and cert is None and not {"SSL_CERT_FILE", "SSL_CERT_DIR"} & os.environ.keys()
+        return shared() if is_plain else make(verify=verify, cert=cert, trust_env=trust_env)
+
+    with mock.patch("httpx._transports.default.create_ssl_context", create):
         yield
 
 
