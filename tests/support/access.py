@@ -1,11 +1,15 @@
 """Tokens for tests, made as an operator makes them."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from datetime import timedelta
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
 
+from app.domain.access.grants import Grant
+from app.lifespan import open_storage
 from app.operate import access
+from app.repositories.tokens import Tokens
 from app.schemas.access import Grants
+from app.services.tokens import TokenService
 from app.settings import Settings
 from tests.support.api import Api, serving
 
@@ -20,8 +24,11 @@ async def token_for(
     life: timedelta = timedelta(days=1),
 ) -> str:
     """A registry token with these grants, straight in the table."""
-    grants = Grants(allow=list(allow), deny=list(deny), models=list(models)).to_grants("")
-    return (await access.create_token(settings, principal, grants, life))[1].text
+    return (await access.create_token(settings, principal, _grants(allow, deny, models), life))[1].text
+
+
+def _grants(allow: Sequence[str], deny: Sequence[str], models: Sequence[str]) -> tuple[Grant, ...]:
+    return Grants(allow=list(allow), deny=list(deny), models=list(models)).to_grants("")
 
 
 class Clock:
@@ -37,9 +44,11 @@ class Clock:
 class Secured:
     """A service that asks for credentials, and who may call it."""
 
-    def __init__(self, api: Api, settings: Settings) -> None:
+    def __init__(self, api: Api, settings: Settings, stack: AsyncExitStack) -> None:
         self.nobody = api
         self.settings = settings
+        self._stack = stack
+        self._tokens: TokenService | None = None
 
     def bearer(self, token: str) -> Api:
         """The service as the bearer of a token sees it."""
@@ -53,12 +62,17 @@ class Secured:
         principal: str = "ci",
     ) -> Api:
         """The service as somebody with these grants sees it."""
-        return self.bearer(await token_for(self.settings, allow=allow, deny=deny, models=models, principal=principal))
+        if self._tokens is None:  # an operator opens storage each time, which takes longer than all else
+            table, _ = await self._stack.enter_async_context(open_storage(self.settings))
+            self._tokens = TokenService(Tokens(table))
+        until = datetime.now(UTC) + timedelta(days=1)
+        made = await self._tokens.create(principal, _grants(allow, deny, models), until, access.OPERATOR)
+        return self.bearer(made[1].text)
 
 
 @asynccontextmanager
 async def secured(settings: Settings) -> AsyncIterator[Secured]:
     """A service over the storage of these settings that asks for credentials."""
     own = settings.model_copy(update={"auth": None})
-    async with serving(own) as api:
-        yield Secured(api, own)
+    async with serving(own) as api, AsyncExitStack() as stack:
+        yield Secured(api, own, stack)
