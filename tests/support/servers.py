@@ -120,7 +120,8 @@ def dynamodb_local(folder: Path) -> Iterator[AwsServer]:
     """DynamoDB alone, its state in memory; ask `why_no_dynamodb_local` before."""
     jar = _dynamodb_local_jar()
     server = AwsServer(f"http://127.0.0.1:{(port := free_port())}")
-    command = ["java", "-Xmx256m", f"-Djava.library.path={jar.parent / 'DynamoDBLocal_lib'}", "-jar", str(jar)]
+    for_a_short_life = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx256m"]
+    command = ["java", *for_a_short_life, f"-Djava.library.path={jar.parent / 'DynamoDBLocal_lib'}", "-jar", str(jar)]
     command += ["-inMemory", "-sharedDb", "-disableTelemetry", "-port", str(port)]
     with running(command, environment={}, log=folder / "dynamodb-local.log", ready=server.endpoint, status=400):
         yield server
