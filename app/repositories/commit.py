@@ -38,8 +38,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 DEADLINE_SECONDS: Final = 8.0
-STARTING_SHARE: Final = 0.75
-"""After this part of the time nothing new is sent, so that what was sent can still be settled."""
+STARTING_SHARE: Final = 0.6
+"""After this part of the time nothing new is sent; what is left outlasts one request that DynamoDB never answers."""
 
 MAX_ATTEMPTS: Final = 8
 """Decisions on one and the same head that come to nothing."""
@@ -118,12 +118,17 @@ class Commit(Generic[T]):
                 sending = self._sent
             elif outcome := await self._remembered():
                 return await self._replay(outcome.version)
-            elif self._decisions >= MAX_ATTEMPTS or (self._met_others and time.monotonic() > self._last_start):
+            elif self._decisions >= MAX_ATTEMPTS or self._is_late():
                 raise self._given_up()
             else:
                 sending = await self._decided(head)
+                if sending and sending.writes and self._is_late():
+                    raise self._given_up()
             if sending and await self._send(sending):
                 return self._done(sending)
+
+    def _is_late(self) -> bool:
+        return time.monotonic() > self._last_start
 
     def _done(self, sending: _Sending[T]) -> T:
         if isinstance(sending.decision, Change):

@@ -504,9 +504,10 @@ class TestABadNetwork:
         assert len(await history(table)) == 1
 
     async def test_a_table_that_is_away_at_once_did_nothing(self, table: Table, begun: Client) -> None:
-        for faults in ({"writes": [Fault.UNAVAILABLE]}, {"reads": [Fault.UNAVAILABLE]}):
+        away = [Fault.UNAVAILABLE]
+        for faulty in (FaultyTable(table, writes=away), FaultyTable(table, reads=away)):
             with pytest.raises(UnavailableError):
-                await Client(FaultyTable(table, **faults)).begin(operation())
+                await Client(faulty).begin(operation())
         assert len(await history(table)) == 1
 
     async def test_others_in_the_way_are_waited_for(self, table: Table) -> None:
@@ -524,6 +525,15 @@ class TestABadNetwork:
     ) -> None:
         with pytest.raises(UnavailableError):
             await Client(FaultyTable(table, reads=repeat(Fault.HANGING))).begin(operation())
+        assert len(await history(table)) == 1
+
+    async def test_a_change_that_was_decided_on_too_late_is_not_sent(
+        self, table: Table, begun: Client, short_deadline: None
+    ) -> None:
+        faulty = FaultyTable(table, reads=[Fault.SLOW], slow=0.3)
+        with pytest.raises(UnavailableError, match="Nothing was changed"):
+            await Client(faulty).begin(operation())
+        assert faulty.sent == []
         assert len(await history(table)) == 1
 
     @pytest.mark.parametrize(

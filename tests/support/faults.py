@@ -46,6 +46,8 @@ class Fault(Enum):
 
 
 LOSSES = (Fault.REQUEST_LOST, Fault.REPLY_LOST, Fault.LATE, Fault.CONTENDED, Fault.SLOW)
+ALL = (*LOSSES, Fault.UNAVAILABLE, Fault.HANGING)
+_LOST_READS = frozenset(ALL) - {Fault.SLOW, Fault.HANGING}
 
 
 def at_random(seed: int, rate: float, faults: Sequence[Fault]) -> Iterator[Fault]:
@@ -64,10 +66,21 @@ def lose_patience(monkeypatch: pytest.MonkeyPatch) -> None:
 class FaultyTable:
     """Any table, whose writes and reads meet these faults in turn, and none once those are used up.
 
-    `sent` notes every transaction that came from above. Leaving the context waits for what is late.
+    `sent` notes every transaction that came from above. Leaving the context waits for what is late. What is slow takes
+    `slow` seconds longer, what is late up to `late`. A reader who is lost finds the table away.
     """
 
-    def __init__(self, table: Table, *, writes: Iterable[Fault] = (), reads: Iterable[Fault] = ()) -> None:
+    def __init__(
+        self,
+        table: Table,
+        *,
+        writes: Iterable[Fault] = (),
+        reads: Iterable[Fault] = (),
+        slow: float = 0.01,
+        late: float = 0.1,
+    ) -> None:
+        self._slow = slow
+        self._lateness = late
         self.sent: list[tuple[Sequence[Write], str]] = []
         self._table = table
         self._writes = chain(writes, repeat(Fault.NONE))
@@ -126,24 +139,24 @@ class FaultyTable:
             case Fault.UNAVAILABLE:
                 raise Unavailable("the table is away")
             case fault:
-                await _wait(fault)
+                await _wait(fault, self._slow)
         await self._table.transact(writes, token=token)
 
     async def _read(self) -> None:
         fault = next(self._reads)
-        if fault is Fault.UNAVAILABLE:
+        if fault in _LOST_READS:
             raise Unavailable("the table is away")
-        await _wait(fault)
+        await _wait(fault, self._slow)
 
     async def _transact_late(self, writes: Sequence[Write], token: str) -> None:
-        await asyncio.sleep(random.uniform(0, 0.1))
+        await asyncio.sleep(random.uniform(0, self._lateness))
         with suppress(TableError):
             await self._table.transact(writes, token=token)
 
 
-async def _wait(fault: Fault) -> None:
+async def _wait(fault: Fault, slow: float = 0.01) -> None:
     if fault is Fault.SLOW:
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(slow)
     elif fault is Fault.HANGING:
         await asyncio.Event().wait()
 
