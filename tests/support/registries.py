@@ -8,7 +8,7 @@ from uuid import uuid4
 from app.domain.access.principals import unrestricted
 from app.domain.changes import StageRequest
 from app.domain.events import Event, IdempotencyKey
-from app.domain.models import Version
+from app.domain.models import Head, Version
 from app.domain.uploads import Declared, Registration
 from app.domain.values import UNSET, Digest, Ref, RefKind, Stage, Unset
 from app.lifespan import build
@@ -23,6 +23,7 @@ from app.storage.local.file_uploads import Delivery
 from app.storage.local.files import FileStore
 from app.storage.table import Table
 from tests.support.faults import FaultyStore
+from tests.support.upkeep import whole_history
 
 PRODUCTION = Ref(RefKind.PRODUCTION, "production")
 
@@ -72,19 +73,17 @@ class Registry:
         """Who a serving container is told is production."""
         return await self.services["versions"].get(model, PRODUCTION, caller())
 
+    async def head(self, model: str) -> Head | None:
+        """The head as it is kept."""
+        return await Heads(self._table).find(model)
+
     async def stages(self, model: str) -> dict[int, Stage]:
         """The stage that each version's item has, whatever the head says."""
         return {version.number: version.stage async for version in Versions(self._table).walk(model)}
 
     async def history(self, model: str) -> list[Event]:
         """All events."""
-        events: list[Event] = []
-        cursor: str | None = None
-        while True:
-            page = await Events(self._table).list(model, after=0, cursor=cursor, limit=100)
-            events += page.items
-            if (cursor := page.next_cursor) is None:
-                return events
+        return await whole_history(self._table, model)
 
     async def faults(self) -> list[str]:
         """What `model-registry check` finds."""

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 from app.domain.artifacts import KEY_PREFIX
+from app.domain.events import Event
 from app.lifespan import open_storage, policy_of
 from app.repositories.events import Events
 from app.repositories.heads import Heads
@@ -49,6 +50,10 @@ class Storage:
     async def check(self) -> list[str]:
         return [fault async for fault in self.inspector().inspect()]
 
+    async def history(self, model: str) -> list[Event]:
+        """All events of a model."""
+        return await whole_history(self.table, model)
+
     async def keys(self) -> set[str]:
         return {found.key async for found in self.store.list_objects(KEY_PREFIX)}
 
@@ -78,6 +83,17 @@ class Storage:
 
     async def remove(self, key: Key) -> None:
         await self.table.transact([Delete(key, Present())], token=str(uuid4()))
+
+
+async def whole_history(table: Table, model: str) -> list[Event]:
+    """All events of a model, over all pages."""
+    events: list[Event] = []
+    cursor: str | None = None
+    while True:
+        page = await Events(table).list(model, after=0, cursor=cursor, limit=100)
+        events += page.items
+        if (cursor := page.next_cursor) is None:
+            return events
 
 
 @asynccontextmanager
