@@ -1,63 +1,105 @@
-"""The service on one machine, killed while it works: what it acknowledged is there, and nothing is half."""
+"""The service killed at any instant, and `sweep` with it: what was acknowledged is there once, and nothing is half."""
 
 import asyncio
-import os
 import random
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+import signal
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import cycle
 from pathlib import Path
 
 import httpx
 import pytest
 
+from app.domain.events import Event, EventType
+from app.domain.models import Head
+from app.repositories.heads import Heads
+from app.repositories.versions import Versions
 from tests.support.api import Api
+from tests.support.backends import aws_environment, environment, local_environment, prepare
+from tests.support.callers import Caller, Shelf
+from tests.support.forks import Forked, Forks, forking
 from tests.support.servers import free_port
+from tests.support.told import aliased, check, effects_of, productions
+from tests.support.upkeep import Storage, looking_into
 
-KILLS, QUICK_KILLS = 20, 10
-"""How many there are if there is time, and if not."""
+MODELS = ("fraud-detector", "churn", "ranking")
+CALLERS = 2
+"""Of each model."""
 
-REGISTRARS = 2
-MODELS = ["fraud-detector", "churn"]
+PHASES = ("working", "starting", "working", "working", "stopping")
+"""In which kills come, in turn."""
+
+LATER = timedelta(hours=2, minutes=30)
+"""When uploads and trash of these lives are due, and their bytes, but no Idempotency-Key."""
+
+LIVES = {"REGISTRY_UPLOAD_TTL": "60", "REGISTRY_TRASH_TTL": "3600"}
+
+
+@pytest.fixture(scope="module")
+def forks() -> Iterator[Forks]:
+    with forking() as forks:
+        yield forks
 
 
 @dataclass
-class Acknowledged:
-    """What the callers were told of one model."""
+class Registry:
+    """A service of the program's own that is started and killed again and again, and the commands beside it."""
 
-    versions: dict[int, bytes] = field(default_factory=dict)
-    generation: int = 0
-    promoted: list[int | None] = field(default_factory=lambda: [None])
-    """Which version may be production: the last that was acknowledged, if any, and what came unanswered after."""
+    forks: Forks
+    variables: Mapping[str, str]
+    port: int
+    folder: Path
+    dice: random.Random
+    counted: Counter[str] = field(default_factory=Counter)
+    phases: Iterator[str] = field(default_factory=lambda: cycle(PHASES))
+
+    def start(self) -> Forked:
+        arguments = ["serve", "--host", "127.0.0.1", "--port", str(self.port)]
+        return self.forks.start(self.variables, *arguments, log=self.folder / "service.log")
+
+    async def live_and_die(self, http: httpx.AsyncClient) -> None:
+        """Start, and be killed: while starting, at work, or while stopping."""
+        service = self.start()
+        phase = next(self.phases)
+        if phase == "starting":
+            await asyncio.sleep(self.dice.uniform(0, 0.4))
+        else:
+            await ready(http)
+            await asyncio.sleep(self.dice.uniform(0.02, 0.6))
+        if phase == "stopping":
+            service.send(signal.SIGTERM)
+            await asyncio.sleep(self.dice.uniform(0, 0.1))
+        service.kill()
+        self.counted[phase] += 1
+
+    async def sweep(self, *, kills: int) -> None:
+        """Sweep as if some hours had passed, kill that so many times, and then let it come to its end."""
+        for _ in range(kills):
+            sweep = self.forks.start(
+                self.variables, "sweep", log=self.folder / "sweep.log", later=LATER.total_seconds()
+            )
+            await asyncio.sleep(self.dice.uniform(0, 0.3))
+            sweep.kill()
+            self.counted["sweeping"] += 1
+        await self.run("sweep", later=LATER)
+
+    async def check(self) -> None:
+        assert await self.run("check") == ["clean"]
+        self.counted["checks"] += 1
+
+    async def run(self, command: str, *, later: timedelta = timedelta()) -> list[str]:
+        log, seconds = self.folder / f"{command}.log", later.total_seconds()
+        return await asyncio.to_thread(self.forks.run, self.variables, command, log=log, later=seconds)
 
 
-def content_of(model: str, attempt: int) -> bytes:
-    return f"{model} {attempt}".encode() * 100
-
-
-@contextmanager
-def service(port: int, folder: Path) -> "Iterator[subprocess.Popen[bytes]]":
-    command = [sys.executable, "-m", "app", "dev", "--port", str(port), "--data-dir", str(folder)]
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("REGISTRY_")}
-    with (folder.parent / "service.log").open("ab") as log:
-        process = subprocess.Popen(command, env=kept | {"REGISTRY_LOG_LEVEL": "ERROR"}, stdout=log, stderr=log)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
-@asynccontextmanager
-async def connected(port: int) -> AsyncIterator[Api]:
-    """A client of the service, once it is ready."""
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=10) as http:
-        async with asyncio.timeout(30):
-            while not await is_ready(http):  # noqa: ASYNC110 -- the service has no way to call
-                await asyncio.sleep(0.02)
-        yield Api(http)
+async def ready(http: httpx.AsyncClient) -> None:
+    async with asyncio.timeout(30):
+        while not await is_ready(http):  # noqa: ASYNC110 -- the service has no way to call
+            await asyncio.sleep(0.01)
 
 
 async def is_ready(http: httpx.AsyncClient) -> bool:
@@ -67,89 +109,129 @@ async def is_ready(http: httpx.AsyncClient) -> bool:
         return False
 
 
-async def register_for_ever(api: Api, model: str, told: Acknowledged) -> None:
-    """Register versions until the service is gone."""
-    try:
-        for attempt in range(10_000):
-            content = content_of(model, attempt)
-            number = await api.register(model, {"model.pt": content})
-            told.versions[number] = content
-    except httpx.TransportError:
-        return
+@asynccontextmanager
+async def working(http: httpx.AsyncClient, shelves: Sequence[Shelf]) -> AsyncIterator[list[Caller]]:
+    """Callers at work until the block ends, where they come to the end of what they have begun."""
+    callers = [Caller(http, shelf, seed=seed) for seed, shelf in enumerate(list(shelves) * CALLERS)]
+    async with asyncio.TaskGroup() as tasks:
+        for caller in callers:
+            tasks.create_task(caller.work())
+        yield callers
+        for caller in callers:
+            caller.stopping = True
 
 
-async def promote_for_ever(api: Api, model: str, told: Acknowledged) -> None:
-    """Promote versions until the service is gone."""
-    try:
-        while True:
-            await asyncio.sleep(0.005)
-            if not told.versions:
-                await api.http.get("/healthz")
-            else:
-                number = random.choice(list(told.versions))
-                told.promoted.append(number)
-                await api.promote(model, number)
-                told.promoted = [number]
-    except httpx.TransportError:
-        return
+async def hold_to_account(callers: Sequence[Caller], storage: Storage) -> None:
+    """What each was told is what the histories say."""
+    histories = {model: await storage.history(model) for model in MODELS}
+    mutations = [mutation for caller in callers for mutation in caller.mutations]
+    effects = effects_of(mutations, histories)
+    for mutation in mutations:
+        found, history = effects[mutation.request_ids[0]], histories[mutation.model]
+        if mutation.kind is EventType.UPLOAD_BEGUN and mutation.told == "refused" and found:
+            assert any(was_swept(event, found[0].version) for event in history)
+        else:
+            check(mutation, found, history)
 
 
-async def check(api: Api, model: str, told: Acknowledged) -> None:
-    """Read everything back."""
-    found = await versions_of(api, model)
-    assert set(told.versions) <= set(found)
-    production = [number for number, stage in found.items() if stage == "production"]
-    assert len(production) == bool(production)
-    holder = production[0] if production else None
-    assert holder in told.promoted
-    told.promoted = [holder]
-    head = await api.ask("GET", f"/{model}")
-    assert head["production_version"] == holder
-    assert head["generation"] >= told.generation
-    told.generation = head["generation"]
-    for number in [*production, *random.sample(list(told.versions), min(3, len(told.versions)))]:
-        assert await api.fetch(model, str(number)) == {"model.pt": told.versions[number]}
+def was_swept(event: Event, number: int | None) -> bool:
+    return event.type is EventType.UPLOAD_EXPIRED and event.version == number
 
 
-async def versions_of(api: Api, model: str) -> dict[int, str]:
-    found: dict[int, str] = {}
-    cursor = ""
-    while cursor is not None:
-        page = await api.ask("GET", f"/{model}/versions?limit=100{cursor and f'&cursor={cursor}'}")
-        found |= {version["version"]: version["stage"] for version in page["items"]}
-        cursor = page["next_cursor"]
-    return found
+async def hold_to_history(shelf: Shelf, storage: Storage, api: Api) -> set[str]:
+    """Production, aliases, versions and bytes are what history makes them; the keys of the bytes."""
+    history = await storage.history(shelf.model)
+    head, versions = await Heads(storage.table).find(shelf.model), Versions(storage.table)
+    assert isinstance(head, Head)
+    assert head.production_version == productions(history)[-1]
+    named = {alias: aliased(history, alias)[-1] for alias in {event.alias for event in history if event.alias}}
+    assert head.aliases == {alias: number for alias, number in named.items() if number is not None}
+    live = {version.number: version async for version in versions.walk(shelf.model)}
+    assert set(live) == live_by(history)
+    assert [upload async for upload in versions.walk_uploads(shelf.model)] == []
+    assert [trashed async for trashed in versions.walk_trash(shelf.model)] == []
+    for number in live:
+        assert await api.fetch(shelf.model, str(number)) == shelf.files[number]
+    return {artifact.key for version in live.values() for artifact in version.artifacts}
 
 
-def run_check(folder: Path) -> str:
-    """What `model-registry check` says."""
-    environment = {"REGISTRY_BACKEND": "local", "REGISTRY_DATA_DIR": str(folder)}
-    command = [sys.executable, "-m", "app", "check"]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, env=os.environ | environment)
-    return done.stdout + done.stderr
+def live_by(history: Sequence[Event]) -> set[int | None]:
+    live: set[int | None] = set()
+    for event in history:
+        if event.type in {EventType.VERSION_COMPLETED, EventType.VERSION_RESTORED}:
+            live.add(event.version)
+        elif event.type is EventType.VERSION_DELETED:
+            live.remove(event.version)
+    return live
+
+
+@pytest.fixture(params=["local", "ministack"])
+def variables(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
+    if request.param == "local":
+        return local_environment(tmp_path / "data") | LIVES
+    return aws_environment(request.getfixturevalue("ministack")) | LIVES
+
+
+async def be_killed(registry: Registry, kills: int, *, sweep_after: int, check_after: int) -> list[Caller]:
+    shelves = [Shelf(model) for model in MODELS]
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{registry.port}", trust_env=False, timeout=30) as http:
+        async with working(http, shelves) as callers:
+            for kill in range(1, kills + 1):
+                await registry.live_and_die(http)
+                if kill % sweep_after == 0:
+                    await registry.sweep(kills=2)
+                if kill % check_after == 0:
+                    await registry.check()
+            service = registry.start()
+        with environment(registry.variables) as settings:
+            async with looking_into(settings) as storage:
+                await hold_to_account(callers, storage)
+                await registry.sweep(kills=0)
+                kept = [await hold_to_history(shelf, storage, Api(http)) for shelf in shelves]
+                assert await storage.keys() == set().union(*kept)
+                assert await storage.open_multiparts() == set()
+        service.kill()
+    await registry.check()
+    assert await registry.run("sweep", later=LATER) == ["0 thing(s) swept"]
+    return callers
+
+
+def counts(registry: Registry, callers: Sequence[Caller]) -> str:
+    mutations = [mutation for caller in callers for mutation in caller.mutations]
+    told = Counter(mutation.told for mutation in mutations)
+    unanswered = sum(mutation.was_unknown for mutation in mutations)
+    killed = {phase: registry.counted[phase] for phase in ("starting", "working", "stopping", "sweeping")}
+    assert told["ok"]
+    assert unanswered
+    return (
+        f"{killed}; {len(mutations)} changes, {told['ok']} ok, {told['refused']} refused;"
+        f" {unanswered} were unanswered, and settled; {registry.counted['checks']} checks clean"
+    )
+
+
+@pytest.fixture
+async def registry(forks: Forks, variables: dict[str, str], tmp_path: Path) -> Registry:
+    port = free_port()
+    variables = variables | {"REGISTRY_PUBLIC_URL": f"http://127.0.0.1:{port}"}
+    with environment(variables) as settings:
+        await prepare(settings)
+    return Registry(forks, variables, port, tmp_path, random.Random())
 
 
 @pytest.mark.timeout(180)
-async def test_a_killed_service_keeps_what_it_acknowledged(tmp_path: Path, *, thorough: bool) -> None:
-    kills = KILLS if thorough else QUICK_KILLS
-    folder, port = tmp_path / "data", free_port()
-    told = {model: Acknowledged() for model in MODELS}
-    for kill in range(kills):
-        with service(port, folder) as process:
-            async with connected(port) as api:
-                if kill:
-                    await asyncio.gather(*(check(api, model, told[model]) for model in MODELS))
-                callers = [
-                    asyncio.create_task(work(api, model, told[model]))
-                    for model in MODELS
-                    for work in [register_for_ever] * REGISTRARS + [promote_for_ever]
-                ]
-                await asyncio.sleep(random.uniform(0.05, 0.4))
-                process.kill()
-                await asyncio.gather(*callers)
-        if kill % 5 == 4:
-            assert await asyncio.to_thread(run_check, folder) == "clean\n"
-    with service(port, folder):
-        async with connected(port) as api:
-            await asyncio.gather(*(check(api, model, told[model]) for model in MODELS))
-    assert sum(len(acknowledged.versions) for acknowledged in told.values()) > kills
+async def test_a_killed_service_keeps_what_it_acknowledged(
+    registry: Registry, record_property: Callable[[str, object], None]
+) -> None:
+    kills = 12 if registry.variables["REGISTRY_BACKEND"] == "local" else 6
+    callers = await be_killed(registry, kills, sweep_after=kills // 2, check_after=kills)
+    record_property("killed", counts(registry, callers))
+
+
+@pytest.mark.thorough
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("fifty", range(1, 11))
+async def test_five_hundred_kills_lose_nothing_and_double_nothing(
+    registry: Registry, fifty: int, record_property: Callable[[str, object], None]
+) -> None:
+    callers = await be_killed(registry, 50, sweep_after=5, check_after=3)
+    record_property(f"killed, {fifty}. fifty", counts(registry, callers))
