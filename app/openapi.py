@@ -45,6 +45,12 @@ def header(name: str) -> Document:
     return {name: {"$ref": f"#/components/headers/{name}"}}
 
 
+def links(*operations: str, **fields: str) -> Document:
+    """What an answer leads to, as an entry of it: operations, and the field of the body that each parameter is."""
+    parameters = {parameter: f"$response.body#/{field}" for parameter, field in fields.items()}
+    return {"links": {name: {"operationId": name, "parameters": parameters} for name in operations}}
+
+
 def needs(*actions: str) -> Document:
     """What a route says of who may use it: any of these actions, as the request goes; with none, to be known is enough.
 
@@ -71,6 +77,9 @@ def _completed(document: Document) -> Document:
     components = document["components"]
     components["schemas"] = dict(sorted({**components["schemas"], "Problem": Problem.model_json_schema()}.items()))
     components |= {"headers": _HEADERS, "parameters": _PARAMETERS, "securitySchemes": _SCHEMES}
+    for schema in _nested(components["schemas"]):
+        if "patternProperties" in schema:
+            schema["additionalProperties"] = False
     for operation in _operations(document):
         parameters = operation.setdefault("parameters", [])
         for parameter in parameters:
@@ -85,6 +94,14 @@ def _completed(document: Document) -> Document:
 def _operations(document: Document) -> Iterator[Document]:
     for path in document["paths"].values():
         yield from path.values()
+
+
+def _nested(node: Any) -> Iterator[Document]:
+    """Every object of a document. A rule for names comes out as one for the names that fit: the others are refused."""
+    if isinstance(node, dict):
+        yield node
+    for each in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from _nested(each)
 
 
 def _plain(schema: Document) -> Document:

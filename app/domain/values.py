@@ -18,7 +18,8 @@ MAX_VERSION: Final = 2**32 - 1
 """The largest version number: a commit keeps it in 8 hex digits."""
 
 MODEL_NAME_PATTERN: Final = r"^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?$"
-ARTIFACT_PATH_PATTERN: Final = r"^[A-Za-z0-9._+=@ -]+(?:/[A-Za-z0-9._+=@ -]+)*$"
+_SEGMENT_PATTERN: Final = r"(?:[A-Za-z0-9._+=@-][A-Za-z0-9._+=@ -]{0,253})?[A-Za-z0-9_+=@-]"
+ARTIFACT_PATH_PATTERN: Final = rf"^{_SEGMENT_PATTERN}(?:/{_SEGMENT_PATTERN}){{0,31}}$"
 ALIAS_PATTERN: Final = r"^[a-z][a-z0-9._-]{0,63}$"
 SHA256_PATTERN: Final = r"^[0-9a-f]{64}$"
 
@@ -35,8 +36,8 @@ _WINDOWS_DEVICES = frozenset(
 )
 _MAX_PATH_BYTES: Final = 512
 _MAX_PATH_SEGMENTS: Final = 32
-_SMALLEST_METRIC: Final = 1e-130
-_LARGEST_METRIC: Final = 9.99e125
+SMALLEST_METRIC: Final = 1e-130
+LARGEST_METRIC: Final = 9.99e125
 
 
 class Unset(Enum):
@@ -196,7 +197,7 @@ def check_distinct_paths(paths: Iterable[str]) -> None:
 
 def check_metric(value: float) -> float:
     """Return `value` if the table can hold it exactly as written; raise `ValueError` if not."""
-    if not math.isfinite(value) or (value and not _SMALLEST_METRIC <= abs(value) <= _LARGEST_METRIC):
+    if not math.isfinite(value) or (value and not SMALLEST_METRIC <= abs(value) <= LARGEST_METRIC):
         raise ValueError("a metric is finite, and 0 or between 1e-130 and 9.99e125 in size")
     return value
 

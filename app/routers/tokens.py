@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path
 from app.dependencies import Cursor, Limit, Reader, Tokens
 from app.domain.access.actions import Action
 from app.domain.errors import ContentionError, InvalidCursorError, OutcomeUnknownError, TokenNotFoundError
-from app.openapi import needs
+from app.openapi import links, needs
 from app.problems import OF_BODIES, answers
 from app.schemas.tokens import CreateToken, ExchangedTokenResponse, NewTokenResponse, TokenPage, TokenResponse
 
@@ -20,7 +20,7 @@ TokenId = Annotated[str, Path(pattern=r"^[0-9A-Za-z]{1,32}$", description="The t
     "/tokens",
     status_code=201,
     response_description="The token, with its secret: it is told this once.",
-    responses=answers(OutcomeUnknownError, *OF_BODIES),
+    responses={**answers(OutcomeUnknownError, *OF_BODIES), 201: links("revoke_token", token="id")},  # noqa: S106 -- a field
     openapi_extra=needs(Action.TOKEN_ADMIN),
 )
 async def create_token(body: CreateToken, caller: Reader, tokens: Tokens) -> NewTokenResponse:

@@ -18,7 +18,7 @@ from app.domain.errors import (
     UploadIncompleteError,
     UploadNotFoundError,
 )
-from app.openapi import needs
+from app.openapi import links, needs
 from app.problems import OF_BODIES, OF_WRITES, answers
 from app.schemas.uploads import CreateUpload, PartsResponse, SignParts, UploadResponse
 from app.schemas.versions import VersionResponse
@@ -30,15 +30,18 @@ router = APIRouter(prefix="/v1/models", tags=["uploads"])
     "/{model}/versions",
     status_code=201,
     response_description="The upload, with a presigned URL or a plan of parts for each artifact.",
-    responses=answers(
-        UploadNotFoundError,
-        ModelBeingDeletedError,
-        ArtifactTooLargeError,
-        TooManyArtifactsError,
-        MetadataTooLargeError,
-        *OF_BODIES,
-        *OF_WRITES,
-    ),
+    responses={
+        **answers(
+            UploadNotFoundError,
+            ModelBeingDeletedError,
+            ArtifactTooLargeError,
+            TooManyArtifactsError,
+            MetadataTooLargeError,
+            *OF_BODIES,
+            *OF_WRITES,
+        ),
+        201: links("get_upload", "complete_upload", "abandon_upload", model="model", version="version"),
+    },
     openapi_extra=needs(Action.VERSION_UPLOAD),
 )
 async def begin_upload(model: Model, body: CreateUpload, caller: Caller, uploads: Uploads) -> UploadResponse:

@@ -6,9 +6,19 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic.config import JsonDict
 
-from app.domain.access.grants import ALL_MODELS, Grant
+from app.domain.access.actions import WORDS
+from app.domain.access.grants import ALL_MODELS, MODELS_PATTERN, Grant
 from app.domain.access.trust import ALGORITHMS, Issuer, IssuerKind, Trust, TrustRule
 from app.domain.values import is_loopback
 from app.schemas.base import Request
@@ -58,14 +68,23 @@ def _as_text(values: Any) -> Any:
 
 Name = Annotated[str, AfterValidator(_check_name)]
 Url = Annotated[str, AfterValidator(_check_url), Field(max_length=2048)]
-Words = Annotated[list[str], Field(max_length=64, description="Roles and actions; `stage.set:*`, or `*` for all.")]
+Word = Annotated[str, WithJsonSchema({"type": "string", "enum": list(WORDS)})]
+Words = Annotated[list[Word], Field(max_length=64, description="Roles and actions; `stage.set:*`, or `*` for all.")]
+Pattern = Annotated[str, WithJsonSchema({"type": "string", "pattern": MODELS_PATTERN, "examples": ["*", "fraud-*"]})]
 Patterns = Annotated[
-    list[str], Field(min_length=1, max_length=64, description="Model names; * stands for any characters.")
+    list[Pattern], Field(min_length=1, max_length=64, description="Model names; * stands for any characters.")
 ]
+_SAYS_SOMETHING: Final[JsonDict] = {
+    "anyOf": [
+        {"properties": {what: {"type": "array", "minItems": 1}}, "required": [what]} for what in ("allow", "deny")
+    ]
+}
 
 
 class Grants(Request):
     """What is allowed and what is denied, and on which models. What is not allowed is denied."""
+
+    model_config = ConfigDict(json_schema_extra=_SAYS_SOMETHING)
 
     allow: Words = Field(default=[])
     deny: Words = Field(default=[])

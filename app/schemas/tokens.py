@@ -14,7 +14,13 @@ from app.schemas.base import Answer, Name, PageResponse
 class CreateToken(Grants):
     """A token to be made: in whose name it acts, what it may do, and when it ends."""
 
-    principal: Annotated[Name, Field(description="In whose name it acts. Tokens that replace each other share it.")]
+    principal: Annotated[
+        Name,
+        Field(
+            description="In whose name it acts. Tokens that replace each other share it.",
+            json_schema_extra={"pattern": r"^[^:\u0000-\u001f\u007f]*$"},
+        ),
+    ]
     expires_at: Annotated[AwareDatetime, Field(strict=False, description="At most a year from now.")]
 
 

@@ -11,6 +11,7 @@ from app.domain.uploads import (
     MAX_ARTIFACTS,
     MAX_PARTS,
     MAX_TAGS,
+    MAX_VERSION_SIZE,
     ArtifactStatus,
     Declared,
     Registration,
@@ -26,7 +27,7 @@ class DeclaredArtifact(Request):
     """A file to come: where it lies in the version, its bytes, and the SHA-256 of them."""
 
     path: ArtifactPath
-    size: Annotated[int, Field(ge=0)]
+    size: Annotated[int, Field(ge=0, json_schema_extra={"maximum": MAX_VERSION_SIZE})]
     sha256: Sha256
 
 

@@ -3,17 +3,29 @@
 from datetime import datetime
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from app.domain.artifacts import Artifact
 from app.domain.changes import Edit
 from app.domain.models import Version
 from app.domain.uploads import MAX_METRICS
-from app.domain.values import UNSET, Stage, check_metric, metric_to_decimal
+from app.domain.values import LARGEST_METRIC, SMALLEST_METRIC, UNSET, Stage, check_metric, metric_to_decimal
 from app.schemas.base import Answer, Description, Name, PageResponse, Request
 from app.schemas.models import TagsEdit
 
-Metric = Annotated[float, AfterValidator(check_metric)]
+Metric = Annotated[
+    float,
+    AfterValidator(check_metric),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "const": 0},
+                {"type": "number", "minimum": SMALLEST_METRIC, "maximum": LARGEST_METRIC},
+                {"type": "number", "minimum": -LARGEST_METRIC, "maximum": -SMALLEST_METRIC},
+            ]
+        }
+    ),
+]
 Metrics = Annotated[dict[Name, Metric], Field(max_length=MAX_METRICS)]
 MetricsEdit = Annotated[dict[Name, Metric | None], Field(max_length=MAX_METRICS)]
 

@@ -42,19 +42,20 @@ ROLES: Final[Mapping[str, frozenset[Action]]] = {
 }
 """Shorthands: who uploads does not promote, unless given both."""
 
-_WORDS: Final[Mapping[str, frozenset[Action]]] = {
+WORDS: Final[Mapping[str, frozenset[Action]]] = {
     **{action.value: frozenset({action}) for action in Action},
     **ROLES,
     f"{STAGE_SET}:{EVERYTHING}": frozenset(STAGE_SETS),
     EVERYTHING: frozenset(Action),
 }
+"""All that a grant may name, and what it stands for."""
 
 
 def parse_actions(words: Iterable[str]) -> frozenset[Action]:
     """What roles, actions, `stage.set:*` and `*` stand for. Raises `ValueError` with a sentence for any other word."""
     actions: set[Action] = set()
     for word in words:
-        if word not in _WORDS:
-            raise ValueError(f"'{word}' is neither an action nor a role; there are {', '.join(_WORDS)}")
-        actions |= _WORDS[word]
+        if word not in WORDS:
+            raise ValueError(f"'{word}' is neither an action nor a role; there are {', '.join(WORDS)}")
+        actions |= WORDS[word]
     return frozenset(actions)

@@ -10,7 +10,8 @@ from typing import Final, NamedTuple
 from app.domain.access.actions import Action, parse_actions
 
 ALL_MODELS: Final = "*"
-_PATTERN: Final = re.compile(r"[A-Za-z0-9._*-]{1,96}\Z")
+MODELS_PATTERN: Final = r"^[A-Za-z0-9._*-]{1,96}$"
+_PATTERN: Final = re.compile(MODELS_PATTERN.replace("$", r"\Z"))
 
 
 class Verdict(NamedTuple):
