@@ -35,6 +35,7 @@ from app.storage.table import (
 )
 from tests.support.aws_faults import Fault, always, at_random, in_turn, no_faults
 from tests.support.dynamodb_proxy import DynamoDbProxy, before_dynamodb
+from tests.support.proxies import Reply, Request
 from tests.support.servers import AwsServer, free_port
 
 ONLY_TRANSACTIONS = ["TransactWriteItems"]
@@ -218,6 +219,25 @@ async def test_what_is_late_comes_after_the_caller_has_given_up(
     proxy.plan = always(Fault.LATE)
     with pytest.raises(OutcomeUnknown):
         await table.transact([first], token=str(uuid4()))
+    assert await behind.get(first.key) is None
+    await proxy.quiesce()
+    assert await behind.get(first.key) == first.item
+
+
+async def test_an_effect_that_its_caller_has_not_waited_for_is_waited_for(
+    proxy: DynamoDbProxy, table: Table, behind: Table, first: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward, has_come = proxy._forward, asyncio.Event()
+
+    async def forward_slowly(request: Request) -> Reply:
+        has_come.set()
+        await asyncio.sleep(0.3)
+        return await forward(request)
+
+    monkeypatch.setattr(proxy, "_forward", forward_slowly)
+    caller = asyncio.create_task(table.transact([first], token=str(uuid4())))
+    await has_come.wait()
+    caller.cancel()
     assert await behind.get(first.key) is None
     await proxy.quiesce()
     assert await behind.get(first.key) == first.item

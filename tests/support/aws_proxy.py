@@ -51,11 +51,13 @@ class AwsProxy(ABC):
         self._behind = behind
         self._http = http
         self._late: set[asyncio.Task[None]] = set()
+        self._under_way: set[asyncio.Future[Reply]] = set()
 
     async def quiesce(self) -> None:
-        """Return once every late effect has happened."""
-        while self._late:
+        """Return once every effect has happened: what is late, and what its caller did not wait for."""
+        while self._late or self._under_way:
             await asyncio.gather(*self._late)
+            await asyncio.gather(*self._under_way, return_exceptions=True)
 
     def met(self, operation: str) -> list[Fault]:
         """What befell the requests to an operation, in order."""
@@ -112,7 +114,9 @@ class AwsProxy(ABC):
                 self._later(self._effect(call))
                 raise LostError
             case _ if fault.has_effect:
-                await self._reply(fault, call, await self._effect(call), line)
+                self._under_way.add(effect := asyncio.ensure_future(self._effect(call)))
+                effect.add_done_callback(self._under_way.discard)
+                await self._reply(fault, call, await effect, line)
             case _:
                 line.send(self._refusal(fault, call))
 
