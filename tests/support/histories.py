@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from math import inf
@@ -36,6 +37,11 @@ ATTEMPTS: Final = 12
 LONGEST_PAUSE: Final = 0.01
 STALE: Final = "x-registry-stale"
 FILES: Final = {"model.pt": b"weights"}
+ARRIVED: Final = {httpx.codes.OK, httpx.codes.PRECONDITION_FAILED}
+"""What storage says of bytes that it has, be it by an attempt whose answer was lost."""
+
+NOT_TAKEN: Final = {httpx.codes.CONFLICT, httpx.codes.INTERNAL_SERVER_ERROR, httpx.codes.SERVICE_UNAVAILABLE}
+"""What S3 says to a request that is to be sent again."""
 
 
 class NoEffectError(Exception):
@@ -48,12 +54,13 @@ class UnknownError(Exception):
 
 @dataclass(slots=True)
 class Record:
-    """What clients wrote down. `stale` answers say so themselves, and are held to nothing."""
+    """What clients wrote down. `stale` answers say so themselves, and are held to nothing; lists may lack a model."""
 
     operations: list[Operation] = field(default_factory=list)
     requests: int = 0
     stale: int = 0
     without_effect: int = 0
+    unlisted: int = 0
     abandoned: set["asyncio.Task[httpx.Response]"] = field(default_factory=set)
     moments: "count[int]" = field(default_factory=lambda: count(1))
 
@@ -112,21 +119,29 @@ class Client:
         return body if told and not told["code"] else None
 
     async def deliver(self, upload: Mapping[str, Any]) -> None:
-        """Do what the upload's URLs say, unless that was done."""
+        """Do what the upload's URLs say until storage has the bytes, unless that was done."""
         for artifact in upload["artifacts"]:
             if artifact["state"] == "missing":
-                answer = await self.chance.choice(self._apis).send(artifact["upload"], FILES[artifact["path"]])
-                assert answer.status_code == httpx.codes.OK, answer.text
+                await self._send(artifact["upload"], FILES[artifact["path"]])
+
+    async def _send(self, signed: Mapping[str, Any], content: bytes) -> None:
+        for _ in range(ATTEMPTS):
+            with suppress(httpx.TransportError):
+                answer = await self.chance.choice(self._apis).send(signed, content)
+                if answer.status_code in ARRIVED:
+                    return
+                assert answer.status_code in NOT_TAKEN, answer.text
+        raise AssertionError("storage does not take the bytes")
 
     async def _attempt(self, model: str, asked: Request, key: str | None, request: str) -> tuple[Told, Any]:
         self._record.requests += 1
-        method, path, body = wire(asked)
+        method, path, body = wire(model, asked)
         headers = {"x-request-id": request}
         if key:
             headers["idempotency-key"] = key
         if isinstance(asked, Resolve) and asked.known:
             headers["if-none-match"] = f'"{asked.known}"'
-        sending = self.chance.choice(self._apis).request(method, f"/models/{model}{path}", json=body, headers=headers)
+        sending = self.chance.choice(self._apis).request(method, path, json=body, headers=headers)
         answer = await self._answered(asyncio.create_task(sending), asked)
         if STALE in answer.headers:
             self._record.stale += 1
@@ -139,8 +154,17 @@ class Client:
             self._record.without_effect += 1
             raise NoEffectError
         assert answer.status_code < 500, answer.text
+        if "items" in found:
+            found = self._listed(found["items"])
         assert found.get("model", model) == model
         return told_by(asked, answer.status_code, answer.headers, found, keyed=key is not None), found
+
+    def _listed(self, found: Sequence[Any]) -> Any:
+        if not found:
+            self._record.unlisted += 1
+            raise NoEffectError
+        (only,) = found
+        return only
 
     async def _answered(self, sending: "asyncio.Task[httpx.Response]", asked: Request) -> httpx.Response:
         if self.chance.random() >= self._abandons:
@@ -152,8 +176,15 @@ class Client:
         raise NoEffectError if asked.is_read else UnknownError
 
 
-def wire(asked: Request) -> tuple[str, str, Any]:
-    """Method, path below the model, and body."""
+def wire(model: str, asked: Request) -> tuple[str, str, Any]:
+    """Method, path, and body."""
+    if isinstance(asked, Read) and asked.in_list:
+        return "GET", f"/models?prefix={model}", None
+    method, path, body = _about_a_model(asked)
+    return method, f"/models/{model}{path}", body
+
+
+def _about_a_model(asked: Request) -> tuple[str, str, Any]:
     route: tuple[str, str, Any]
     match asked:
         case Resolve(ref=ref):

@@ -231,9 +231,10 @@ class Resolve(Request):
 
 @dataclass(frozen=True)
 class Read(Request):
-    """Read the model."""
+    """Read the model, by itself or, where it is found, in the list of all."""
 
     is_read: ClassVar[bool] = True
+    in_list: bool = field(default=False, compare=False)
 
     def _at(self, state: State) -> Outcome:
         return _done(

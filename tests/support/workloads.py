@@ -99,7 +99,7 @@ class Worker:
 
     async def _look(self, model: str) -> None:
         if self._chance.random() < 0.2:
-            await self._client.ask(model, Read())
+            await self._client.ask(model, Read(in_list=self._chance.random() < 0.5))
         else:
             await self._resolve(model, self._ref())
 
