@@ -12,13 +12,19 @@ import pytest
 
 from app.domain.values import Ref
 from app.services.resolver import Resolved, Resolver
-from tests.support.backends import aws_environment, environment, local_environment, prepare
+from app.storage.aws import dynamodb
+from app.storage.aws.dynamodb_failures import read_failure
+from tests.support.aws_faults import Fault
+from tests.support.backends import environment, local_environment, prepare
 from tests.support.deployments import Deployment, Profile, deployed
+from tests.support.networks import NETWORK, WRITE, Network, deployed_on_aws
 from tests.support.servers import AwsServer
 from tests.support.workloads import CLIENTS, OPERATIONS, Story, live_through
 
 QUICK = {Profile.NONE: 3, Profile.SLOW_READS: 2, Profile.EVERYTHING: 2}
 """How many histories a quick run sees of each kind of day, if not one."""
+
+OnAws = tuple[Deployment, Network]
 
 
 @pytest.fixture(scope="module")
@@ -30,11 +36,16 @@ async def local(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Deplo
 
 
 @pytest.fixture(scope="module")
-async def aws(ministack: AwsServer) -> AsyncIterator[Deployment]:
-    with environment(aws_environment(ministack)) as settings:
-        await prepare(settings)
-        async with deployed(settings) as deployment:
-            yield deployment
+async def aws(ministack: AwsServer) -> AsyncIterator[OnAws]:
+    async with deployed_on_aws(ministack, ministack) as deployment:
+        yield deployment
+
+
+@pytest.fixture(scope="module", params=["ministack", "dynamodb_local"])
+async def any_aws(request: pytest.FixtureRequest, ministack: AwsServer) -> AsyncIterator[OnAws]:
+    """The table on either engine, and the objects on ministack."""
+    async with deployed_on_aws(ministack, request.getfixturevalue(request.param)) as deployment:
+        yield deployment
 
 
 @pytest.fixture
@@ -87,8 +98,19 @@ async def test_answers_that_are_50_ms_old_are_noticed(
 
 
 @pytest.mark.timeout(300)
-async def test_what_is_told_on_aws_s_protocols_could_have_been_told_by_one(aws: Deployment, seed: int) -> None:
-    await judged(aws, Profile.NONE, seed, 2)
+async def test_what_is_told_over_a_bad_network_to_aws_could_have_been_told_by_one(aws: OnAws, seed: int) -> None:
+    deployment, network = aws
+    await judged(deployment, Profile.EVERYTHING, seed, 2)
+    faults = {fault for operation, fault in network.met() if operation == WRITE} - {Fault.NONE}
+    assert len(faults) >= len(NETWORK[Profile.EVERYTHING].writes) - 3, "that was no bad day"
+
+
+async def test_replies_that_are_lost_and_taken_for_failures_are_noticed(
+    aws: OnAws, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dynamodb, "write_failure", read_failure)
+    story = await live_through(aws[0], Profile.REPLIES_LOST, seed)
+    assert any("operations can be put in order" in fault for fault in story.faults)
 
 
 @pytest.mark.thorough
@@ -96,3 +118,10 @@ async def test_what_is_told_on_aws_s_protocols_could_have_been_told_by_one(aws: 
 @pytest.mark.parametrize("profile", Profile)
 async def test_two_hundred_such_days(local: Deployment, profile: Profile, seed: int) -> None:
     await judged(local, profile, seed, 200)
+
+
+@pytest.mark.thorough
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("profile", Profile)
+async def test_ten_such_days_on_each_engine_of_aws_s_protocols(any_aws: OnAws, profile: Profile, seed: int) -> None:
+    await judged(any_aws[0], profile, seed, 10)

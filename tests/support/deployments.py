@@ -1,7 +1,7 @@
 """Several processes' worth of the service over one table, and the bad days that they meet.
 
-A profile is a name. What it means at the seam, for any driver, is in `SEAM`; what it means on the wire to a server of
-DynamoDB is for whoever implements `Weather` with proxies between.
+A profile is a name. What it means at the seam, for any driver, is in `SEAM`; what it means on the wire to AWS is in
+`networks`.
 """
 
 import asyncio
@@ -82,6 +82,11 @@ SEAM: Final = {
 class Weather(Protocol):
     """What makes the day bad."""
 
+    @property
+    def patience(self) -> float:
+        """For how many seconds a change is worth waiting for, where waiting would only take long."""
+        ...
+
     def turn(self, profile: Profile, seed: int) -> None:
         """From now on be so."""
 
@@ -106,6 +111,11 @@ class DistantTable(FaultyTable):
         await self._travel(self._longest)
         return found
 
+    async def get_many(self, keys: Sequence[Key]) -> Sequence[Item | None]:
+        found = await super().get_many(keys)
+        await self._travel(self._longest)
+        return found
+
     async def query(
         self, partition: str, *, after: int | None = None, descending: bool = False, limit: int
     ) -> Page[Item]:
@@ -124,6 +134,8 @@ class DistantTable(FaultyTable):
 
 class Seam:
     """Weather between the service and its table."""
+
+    patience = 0.15
 
     def __init__(self, tables: Sequence[DistantTable]) -> None:
         self._tables = tables
@@ -167,12 +179,17 @@ async def deployed(settings: Settings) -> AsyncIterator[Deployment]:
             tables.append(DistantTable(table))
             yield tables[-1], store
 
+    with mock.patch.object(main, "open_storage", open_distant):
+        async with instances(settings) as apis, open_storage(settings) as (table, _):
+            yield Deployment(apis, Seam(tables), table)
+
+
+@asynccontextmanager
+async def instances(settings: Settings) -> AsyncIterator[Sequence[Api]]:
+    """Serve from several instances."""
     quiet = settings.model_copy(update={"log_level": "ERROR", "rate_limit": 10**9})
     async with AsyncExitStack() as stack:
-        stack.enter_context(mock.patch.object(main, "open_storage", open_distant))
-        apis = [await stack.enter_async_context(_instance(quiet)) for _ in range(INSTANCES)]
-        table, _ = await stack.enter_async_context(open_storage(quiet))
-        yield Deployment(apis, Seam(tables), table)
+        yield [await stack.enter_async_context(_instance(quiet)) for _ in range(INSTANCES)]
 
 
 @asynccontextmanager
@@ -184,9 +201,9 @@ async def _instance(settings: Settings) -> AsyncIterator[Api]:
 
 
 @contextmanager
-def patience(profile: Profile) -> Iterator[None]:
+def patience(profile: Profile, weather: Weather) -> Iterator[None]:
     """Have the patience that fits the day: little, where waiting would only take long."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         if SEAM[profile].is_impatient:
-            lose_patience(monkeypatch)
+            lose_patience(monkeypatch, weather.patience)
         yield

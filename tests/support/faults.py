@@ -57,10 +57,10 @@ def at_random(seed: int, rate: float, faults: Sequence[Fault]) -> Iterator[Fault
         yield chance.choice(faults) if chance.random() < rate else Fault.NONE
 
 
-def lose_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+def lose_patience(monkeypatch: pytest.MonkeyPatch, deadline: float = 0.15) -> None:
     """Have so little of it that some outcomes stay unknown."""
     monkeypatch.setattr(commits, "LONGEST_PAUSE", 0.02)
-    monkeypatch.setattr(commits, "DEADLINE_SECONDS", 0.15)
+    monkeypatch.setattr(commits, "DEADLINE_SECONDS", deadline)
 
 
 class FaultyTable:

@@ -164,7 +164,7 @@ async def live_through(deployment: Deployment, profile: Profile, seed: int) -> S
     abandons = 0 if profile is Profile.NONE else ABANDONED
     clients = [Client(deployment.apis, record, n, seed=seed, abandons=abandons) for n in range(1, CLIENTS + 1)]
     workers = [Worker(client, models, known) for client in clients]
-    with patience(profile):
+    with patience(profile, deployment.weather):
         deployment.weather.turn(profile, seed)
         async with asyncio.TaskGroup() as at_work:
             for number, worker in enumerate(workers):
