@@ -53,20 +53,22 @@ NETWORK: Final = {
     Profile.NONE: NetworkFaults(),
     Profile.REQUESTS_LOST: NetworkFaults(rate=0.4, writes=[*_LOST, Fault.HANGING], other_rate=0.2, others=_LOST),
     Profile.REPLIES_LOST: NetworkFaults(rate=0.6, writes=_UNHEARD, other_rate=0.2, others=_UNHEARD),
-    Profile.LATE_EFFECTS: NetworkFaults(rate=0.6, writes=[Fault.LATE], other_rate=0.2, others=[Fault.LATE]),
+    Profile.LATE_EFFECTS: NetworkFaults(
+        rate=0.8, writes=[Fault.LATE, Fault.THROTTLED], other_rate=0.2, others=[Fault.LATE], delay=0.15
+    ),
     Profile.CONTENTION: NetworkFaults(rate=0.6, writes=_CONTENTION, other_rate=0.2, others=_CONTENTION),
     Profile.UNAVAILABLE: NetworkFaults(
         rate=0.5, writes=[Fault.ERROR_500, Fault.THROTTLED], other_rate=0.3, others=[Fault.ERROR_500, Fault.THROTTLED]
     ),
     Profile.SLOW_READS: NetworkFaults(
-        rate=0.3, writes=[Fault.DELAYED], other_rate=0.3, others=[Fault.DELAYED], delay=0.03, lag=1
+        rate=0.3, writes=[Fault.DELAYED], other_rate=0.3, others=[Fault.DELAYED], delay=0.03, lag=5
     ),
     Profile.EVERYTHING: NetworkFaults(
         rate=0.5,
         writes=[*_LOST, *_UNHEARD, *_CONTENTION, Fault.LATE, Fault.DELAYED, Fault.ERROR_500, Fault.HANGING],
         other_rate=0.2,
         others=[*_LOST, *_UNHEARD, *_CONTENTION, Fault.LATE, Fault.DELAYED, Fault.ERROR_500],
-        lag=1,
+        lag=5,
     ),
 }
 
