@@ -32,7 +32,7 @@ UNSPEAKABLE: Final = {
 """Codes by which a request that fits the document may be refused, why, and where."""
 
 UNSPEAKABLE_RULES: Final = (
-    # what is reserved or too large for a number; patterns here do without lookahead, which not every reader of a document knows
+    # reserved, or too large for a number; patterns do without lookahead, which not every reader of a document knows
     "a model name has no '..' and no '--', and does not end in '.git'",
     "is a device name on Windows",
     "a ref is a version number",
