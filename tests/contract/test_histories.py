@@ -105,6 +105,18 @@ async def test_what_is_told_over_a_bad_network_to_aws_could_have_been_told_by_on
     assert len(faults) >= len(NETWORK[Profile.EVERYTHING].writes) - 3, "that was no bad day"
 
 
+async def test_a_list_on_such_a_network_lacks_what_began_a_moment_ago(aws: OnAws, seed: int) -> None:
+    (api, *_), network = aws[0].apis, aws[1]
+    network.turn(Profile.SLOW_READS, seed)
+    network.dynamodb.lag = 60
+    assert (await api.ask("GET", "?prefix=new"))["items"] == []
+    await api.begin("newcomer", {"model.pt": b"weights"})
+    assert (await api.ask("GET", "?prefix=new"))["items"] == []
+    await network.settle()
+    assert [each["model"] for each in (await api.ask("GET", "?prefix=new"))["items"]] == ["newcomer"]
+
+
+@pytest.mark.timeout(300)
 async def test_replies_that_are_lost_and_taken_for_failures_are_noticed(
     aws: OnAws, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
