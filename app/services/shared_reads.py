@@ -122,6 +122,10 @@ class _Line(Generic[K, V]):
     async def _serve(self, waiting: list[asyncio.Future[V]]) -> None:
         try:
             value = await self._read(self._key)
+        except asyncio.CancelledError:
+            for future in _undone(waiting):
+                future.cancel()
+            raise
         except Exception as error:  # noqa: BLE001 -- it is raised where it is waited for
             for future in _undone(waiting):
                 future.set_exception(error)
