@@ -24,6 +24,8 @@ class HeadWatch:
 
     async def moved(self, model: str, generation: int, *, until: float) -> bool:
         """Return true once the head is of a later generation, or false at `until`, a time of the event loop."""
+        if asyncio.get_running_loop().time() >= until:
+            return False
         watched = self._watched.get(model)
         if watched is None:
             watched = self._watched[model] = _Watched(generation)

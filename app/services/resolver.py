@@ -13,7 +13,7 @@ from app.domain.values import Ref, RefKind
 from app.repositories.heads import Heads
 from app.repositories.ledger import Ledger
 from app.repositories.versions import Versions
-from app.services.head_watch import HeadWatch
+from app.services.head_watch import LOOK_SECONDS, HeadWatch
 from app.services.models import existing
 from app.services.shared_reads import SharedReads
 
@@ -102,13 +102,16 @@ class Resolver:
     async def another(
         self, model: str, ref: Ref, resolved: Resolved, *, known: Container[str], seconds: float
     ) -> Resolved:
-        """Wait until a version whose commit is not `known` answers to the ref; at the end, return what does.
+        """Wait until a version whose commit is not `known` answers to the ref; at the end, return what did last.
 
+        Where the head was seen to move and an answer comes from memory yet, it is asked for again a second later.
         Raises what `locate` raises.
         """
         until = asyncio.get_running_loop().time() + seconds
         while resolved.version.commit in known and await self._watch.moved(model, resolved.generation, until=until):
             resolved = await self.locate(model, ref)
+            if resolved.stale_seconds is not None:
+                await asyncio.sleep(min(LOOK_SECONDS, max(0, until - asyncio.get_running_loop().time())))
         return resolved
 
     async def resolve(self, model: str, ref: Ref) -> tuple[Head, Version]:
