@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from cachetools import LRUCache
 
-from app.domain.errors import ContentionError, UnavailableError, VersionNotFoundError
+from app.domain.errors import ContentionError, ModelNotFoundError, UnavailableError, VersionNotFoundError
 from app.domain.models import Head, Version
 from app.domain.values import Ref, RefKind
 from app.repositories.heads import Heads
@@ -90,6 +90,9 @@ class Resolver:
         """
         try:
             resolved = await self._locate(model, ref)
+        except (ModelNotFoundError, VersionNotFoundError) as error:
+            self._forget(model, None if isinstance(error, ModelNotFoundError) else ref.text)
+            raise
         except UnavailableError:
             answered = self._recall(model, ref.text)
             if answered is None:
@@ -197,6 +200,15 @@ class Resolver:
             answered = _Answered(time.monotonic(), resolved)
             for key in (text, resolved.version.commit, _ANY_REF):
                 self._answers[model, key] = answered
+
+    def _forget(self, model: str, text: str | None) -> None:
+        """Give no answer again that is known to be none any more: to one ref, or to every ref of a model."""
+        if text is None and (model, _ANY_REF) in self._answers:
+            texts = [key[1] for key in self._answers if key[0] == model]
+        else:
+            texts = [text or _ANY_REF]
+        for each in texts:
+            self._answers.pop((model, each), None)
 
     def _recall(self, model: str, text: str) -> _Answered | None:
         """What was answered last, unless that is too long ago."""

@@ -10,7 +10,8 @@ from typing import Final
 
 import pytest
 
-from app.domain.errors import UnavailableError
+from app.domain.changes import StageRequest
+from app.domain.errors import ModelNotFoundError, UnavailableError, VersionNotFoundError
 from app.domain.models import Version
 from app.domain.values import Stage, parse_ref
 from app.repositories.heads import Heads
@@ -27,6 +28,7 @@ from tests.support.registries import PRODUCTION, Registry, caller
 
 MODEL: Final = "fraud-detector"
 CHAMPION: Final = parse_ref("champion")
+LATEST: Final = parse_ref("latest")
 AWAY: Final = repeat(Fault.UNAVAILABLE)
 
 
@@ -248,6 +250,27 @@ async def test_nothing_is_remembered_if_nothing_may_be_stale(table: Table, other
     strict.table.meet(reads=AWAY)
     with pytest.raises(UnavailableError):
         await strict.production()
+
+
+async def test_what_is_known_to_be_gone_is_not_given_from_memory(process: Process, other: Registry) -> None:
+    await process.resolver.locate(MODEL, CHAMPION)
+    await process.production()
+    await other.services["aliases"].remove(MODEL, "champion", caller())
+    with pytest.raises(VersionNotFoundError):
+        await process.resolver.locate(MODEL, CHAMPION)
+    process.table.meet(reads=AWAY)
+    with pytest.raises(UnavailableError):
+        await process.resolver.locate(MODEL, CHAMPION)
+    assert await process.production() == 1
+
+    process.table.meet()
+    await other.services["stages"].move(MODEL, 1, StageRequest(stage=Stage.ARCHIVED), caller())
+    await other.services["models"].delete(MODEL, caller())
+    with pytest.raises(ModelNotFoundError):
+        await process.resolver.locate(MODEL, LATEST)
+    process.table.meet(reads=AWAY)
+    with pytest.raises(UnavailableError):
+        await process.production()
 
 
 async def test_a_table_that_hangs_is_not_waited_for_where_there_is_an_answer(
