@@ -20,6 +20,7 @@ from app.domain.errors import (
     NoTrustRuleError,
     TemporaryError,
     TokenExpiredError,
+    UnauthenticatedError,
 )
 from app.identity.verifier import Verifier
 from app.repositories.keys import to_text
@@ -78,7 +79,11 @@ class Authenticator:
         if not text:
             raise CredentialsRequiredError
         credential = parse_credential(text)
-        principal = await (self._by_token(credential) if credential else self._by_issuer(text))
+        try:
+            principal = await (self._by_token(credential) if credential else self._by_issuer(text))
+        except (UnauthenticatedError, NoTrustRuleError):
+            self._known.pop(_digest(text), None)
+            raise
         self._remember(text, principal, began)
         return principal
 
