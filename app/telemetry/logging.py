@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -81,8 +81,8 @@ class _Lines(logging.StreamHandler[TextIO]):
     """Where all lines go."""
 
     def write(self, line: str) -> None:
-        """Put out a line that is complete."""
-        with self.lock or nullcontext():
+        """Put out a line that is complete. If it cannot be written, nobody who is served hears of that."""
+        with self.lock or nullcontext(), suppress(OSError, ValueError):
             self.stream.write(line + self.terminator)
 
 

@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+import httpx
 import pytest
 
 from app.services.models import ModelService
 from app.settings import Settings
 from app.telemetry.logging import configure
 from tests.support.access import token_for
-from tests.support.api import Api, serving
+from tests.support.api import BASE, Api, serving
 
 PART = 5 * 1024 * 1024
 
@@ -124,3 +125,24 @@ async def test_other_libraries_keep_silent(talkative: tuple[Api, io.StringIO], m
     speakers = {json.loads(line)["logger"] for line in said.getvalue().splitlines()}
     assert speakers
     assert all(name.startswith("app.") for name in speakers), speakers
+
+
+class Broken(io.StringIO):
+    """Where lines go is gone."""
+
+    def write(self, line: str) -> int:
+        raise BrokenPipeError
+
+
+async def test_a_line_that_cannot_be_written_is_nobody_s_loss(talkative: tuple[Api, io.StringIO], model: str) -> None:
+    api, said = talkative
+    handler = logging.getLogger().handlers[0]
+    assert isinstance(handler, logging.StreamHandler)
+    await api.register(model)
+    handler.setStream(Broken())
+    transport = api.http._transport_for_url(httpx.URL(BASE))
+    assert isinstance(transport, httpx.ASGITransport)
+    transport.raise_app_exceptions = True
+    answer = await api.request("GET", f"/models/{model}/versions/1/download")
+    assert answer.status_code == 200
+    handler.setStream(said)
