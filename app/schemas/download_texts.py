@@ -1,9 +1,13 @@
 """Downloads for those who have a shell, curl and coreutils, and nothing to read JSON with."""
 
 import shlex
+from typing import Final
 
 from app.domain.downloads import Download, Located, LocatedArtifact
 from app.domain.errors import DigestUnknownError
+
+_IN_CHECK_FILES: Final = str.maketrans({"\\": r"\\", "\n": r"\n", "\r": r"\r"})
+_IN_CURL_CONFIGS: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": r"\r"})
 
 
 def curl_config(located: Located) -> str:
@@ -14,11 +18,11 @@ def curl_config(located: Located) -> str:
 
 def check_file(download: Download, located: Located) -> str:
     """What `sha256sum --check` reads. Raises `DigestUnknownError`."""
-    return "".join(f"{_digest(download, each)}  {_below(each)}\n" for each in located.artifacts)
+    return "".join(_check_line(_digest(download, each), _below(each)) for each in located.artifacts)
 
 
 def shell_variables(download: Download) -> str:
-    """Assignments that a shell, or an env file, takes."""
+    """Assignments that a shell takes; a value may have line breaks, which other readers of such files do not take."""
     version = download.version
     variables = {
         "MODEL_NAME": version.model,
@@ -49,7 +53,12 @@ def _digest(download: Download, located: LocatedArtifact) -> str:
     return digest.hex
 
 
+def _check_line(digest: str, path: str) -> str:
+    """A line whose path is escaped if need be, and then begins with a backslash: the public recipe allows any path."""
+    escaped = path.translate(_IN_CHECK_FILES)
+    return f"{'' if escaped == path else chr(92)}{digest}  {escaped}\n"
+
+
 def _quoted(text: str) -> str:
     """A value as curl reads it in a config (https://curl.se/docs/manpage.html#-K)."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+    return f'"{text.translate(_IN_CURL_CONFIGS)}"'
