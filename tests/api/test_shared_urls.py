@@ -1,0 +1,149 @@
+"""URLs of a version are signed once for all who ask while half their life is left."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from app.lifespan import open_storage, policy_of
+from app.repositories.version_items import version_to_item
+from app.repositories.versions import Versions
+from app.services import signed_urls
+from app.services.signed_urls import SignedUrls
+from app.settings import Settings
+from app.storage.table import Present, Put
+from tests.support.api import Api, serving, signed_until, when
+from tests.support.builders import operation
+
+FILES = {"a": b"1", "b": b"2"}
+
+
+class Ahead:
+    """The time, some seconds ahead, in place of `time`."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def time(self) -> float:
+        return time.time() + self.seconds
+
+
+@pytest.fixture
+def ahead(monkeypatch: pytest.MonkeyPatch) -> Ahead:
+    ahead = Ahead()
+    monkeypatch.setattr(signed_urls, "time", ahead)
+    return ahead
+
+
+@pytest.fixture
+async def own(settings: Settings) -> AsyncIterator[Api]:
+    """A service that has signed nothing yet."""
+    async with serving(settings) as own:
+        yield own
+
+
+async def urls(api: Api, model: str, ref: str) -> list[str]:
+    return [artifact["url"] for artifact in (await api.download(model, ref))["artifacts"]]
+
+
+async def next_second() -> None:
+    """Wait until what is signed again cannot be the same by chance."""
+    await asyncio.sleep(1.05 - time.time() % 1)
+
+
+async def test_they_are_shared_for_half_their_life(own: Api, settings: Settings, model: str, ahead: Ahead) -> None:
+    await own.register(model, FILES)
+    first = await urls(own, model, "1")
+    half = settings.download_url_ttl / 2
+    await next_second()
+    for seconds in (0, 60, half - 5):
+        ahead.seconds = seconds
+        assert await urls(own, model, "1") == first
+    ahead.seconds = half + 1
+    second = await urls(own, model, "1")
+    assert not {*first} & {*second}
+
+
+async def test_what_they_say_of_their_end_is_true(own: Api, settings: Settings, model: str, ahead: Ahead) -> None:
+    await own.register(model, FILES)
+    life = timedelta(seconds=settings.download_url_ttl)
+    began = datetime.now(UTC).replace(microsecond=0)
+    first = await own.download(model, "1")
+    ended = datetime.now(UTC)
+    ahead.seconds = settings.download_url_ttl / 2 - 5
+    for found in (first, await own.download(model, "1")):
+        for artifact in found["artifacts"]:
+            until = when(artifact["expires_at"])
+            assert began + life <= until <= ended + life
+            assert until <= signed_until(artifact["url"]) <= until + timedelta(seconds=1)
+
+
+async def test_each_version_has_its_own(own: Api, model: str) -> None:
+    for content in (b"1", b"2"):
+        await own.register(model, {"model.pt": content})
+    await own.promote(model, 1)
+    (first,) = await urls(own, model, "production")
+    await own.promote(model, 2)
+    (second,) = await urls(own, model, "production")
+    assert (await own.http.get(first)).content == b"1"
+    assert (await own.http.get(second)).content == b"2"
+    assert await urls(own, model, "1") == [first]
+    assert await urls(own, model, "latest") == [second]
+
+
+async def test_what_is_said_of_the_version_beside_them_is_of_this_moment(own: Api, model: str) -> None:
+    """The bytes of an answer are shared too, but not those of another generation or stage."""
+    for _ in range(2):
+        await own.register(model, FILES)
+    seen = []
+    for change in (None, ("PUT", "/versions/1/stage", {"stage": "production"}), ("PATCH", "", {"description": "x"})):
+        if change:
+            await own.ask(change[0], f"/{model}{change[1]}", change[2])
+        found = await own.download(model, "1")
+        assert found["generation"] == await own.generation(model)
+        seen.append((found["stage"], tuple(artifact["url"] for artifact in found["artifacts"])))
+    await own.promote(model, 2)
+    seen.append(((await own.download(model, "1"))["stage"], seen[0][1]))
+    assert [stage for stage, _ in seen] == ["staging", "production", "production", "archived"]
+    assert len({urls for _, urls in seen}) == 1
+
+
+async def test_what_was_adopted_and_not_verified_is_signed_anew(own: Api, settings: Settings, model: str) -> None:
+    """Its size is what the object has now; and it is not kept when it is verified."""
+    await own.register(model, FILES)
+    async with open_storage(settings) as (table, store):
+        version = await Versions(table).find(model, 1)
+        assert version
+        known, unknown = version.artifacts
+        adopted = replace(
+            version, artifacts=(known, replace(unknown, size=None, sha256=None)), s3_path=store.uri(unknown.key)
+        )
+        await table.transact([Put(version_to_item(adopted), Present())], token=operation().id)
+        first = await urls(own, model, "1")
+        await next_second()
+        assert not {*first} & {*await urls(own, model, "1")}
+        await table.transact([Put(version_to_item(version), Present())], token=operation().id)
+    found: list[Any] = (await own.download(model, "1"))["artifacts"]
+    assert [artifact["size"] for artifact in found] == [1, 1]
+    assert all(artifact["sha256"] for artifact in found)
+
+
+async def test_memory_is_bounded(settings: Settings, api: Api, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signed_urls, "KEPT_BYTES", 8_000)
+    for _ in range(6):
+        await api.register(model, FILES)
+    async with open_storage(settings) as (table, store):
+        shared = SignedUrls(store, policy_of(settings))
+        for number in range(1, 7):
+            version = await Versions(table).find(model, number)
+            assert version
+            located = await shared.of(version)
+            weight = 512 + sum(1024 + 2 * len(each.url.url) for each in located.artifacts)
+            assert located.weight == weight
+            assert shared._kept.currsize <= 8_000
+            assert await shared.of(version) is located
+        assert 1 <= len(shared._kept) < 6
