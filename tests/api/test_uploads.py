@@ -12,8 +12,11 @@ from app.domain.artifacts import object_key
 from app.domain.uploads import GIB, MIB
 from app.domain.values import Digest
 from app.lifespan import open_storage
+from app.repositories.version_items import version_to_item
 from app.settings import Settings
+from app.storage.table import Absent, Put
 from tests.support.api import Api, declare, sha256, signed_until, when
+from tests.support.builders import operation, version
 
 FIELDS = {"model", "version", "expires_at", "artifacts"}
 ARTIFACT_FIELDS = {"path", "size", "sha256", "state", "upload", "multipart"}
@@ -316,6 +319,18 @@ async def test_parts_that_make_other_bytes_do_not_pass_where_the_store_knows_the
     else:
         await api.complete(model, 1)
         assert await api.fetch(model, "1") == {"weights.bin": content}
+
+
+async def test_completing_never_writes_over_what_another_program_put_there(
+    api: Api, settings: Settings, model: str
+) -> None:
+    files = {"model.pt": b"weights"}
+    await api.upload(await api.begin(model, files), files)
+    theirs = version_to_item(version(1, model=model, description="theirs"))
+    async with open_storage(settings) as (table, _):
+        await table.transact([Put(theirs, Absent())], token=operation().id)
+        await api.problem("POST", f"/{model}/versions/1/complete", status=409, code="number_taken")
+        assert (await api.ask("GET", f"/{model}/versions/1"))["description"] == "theirs"
 
 
 async def test_completing_again_answers_the_same(api: Api, model: str) -> None:

@@ -323,6 +323,16 @@ class TestBesideOthers:
         assert await begun.begin(operation(), move_once) == 3
         assert [head.generation for head in begun.asked if head] == [1, 2]
 
+    async def test_an_edit_of_a_head_that_moved_is_decided_again(self, table: Table, begun: Client) -> None:
+        """Where the change adds nothing, so that head and event alone are in its way."""
+
+        async def move_once() -> None:
+            if len(begun.asked) == 1:
+                await Client(table).describe("theirs", operation())
+
+        assert await begun.describe("mine", operation(), move_once) == "mine"
+        assert len(await history(table)) == 3
+
     async def test_a_refusal_on_a_head_that_moved_is_decided_again(self, table: Table, begun: Client) -> None:
         """What was refused may rest on two moments: the head of one, a version of the next."""
         asked = operation()

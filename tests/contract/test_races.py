@@ -28,7 +28,7 @@ from app.services.resolver import MAX_LOOKS
 from app.storage.local.files import FileStore
 from app.storage.table import Present, Put, Table
 from tests.support.builders import operation
-from tests.support.faults import FaultyTable
+from tests.support.faults import Fault, FaultyTable
 from tests.support.registries import Registry, caller
 
 MODEL = "fraud-detector"
@@ -141,6 +141,13 @@ async def test_every_registration_gets_a_number_of_its_own(registries: list[Regi
     assert await registries[0].faults() == []
     begun = [event.version for event in await registries[0].history(MODEL) if event.type == "upload_begun"]
     assert begun == list(range(1, len(begun) + 1))
+
+
+async def test_a_registration_that_is_decided_again_spends_one_number(table: Table, store: FileStore) -> None:
+    faulty = FaultyTable(table, writes=[Fault.NONE, Fault.CONTENDED])
+    registry = Registry(faulty, store)
+    assert [await registry.begin(MODEL) for _ in range(4)] == [1, 2, 3, 4]
+    assert len(faulty.sent) == 5
 
 
 async def test_whatever_races_leaves_no_pointer_to_nothing(registries: list[Registry]) -> None:
