@@ -242,6 +242,21 @@ async def test_who_was_known_lately_may_download_and_nothing_else(
     assert STALE not in (await get(reader, one)).headers
 
 
+async def test_who_was_known_too_long_ago_is_not_known_though_the_answer_is_newer(
+    service: Secured, one: str, outage: Outage, clock: Clock
+) -> None:
+    early, late = await service.who("reader"), await service.who("reader")
+    await get(early, one)
+    clock.now += 500
+    await get(late, one)
+    outage.begin()
+    clock.now += 399
+    assert (await get(early, one)).headers[STALE] == "399"
+    clock.now += 1
+    check_problem(await get(early, one), 503, "unavailable")
+    assert (await get(late, one)).headers[STALE] == "400"
+
+
 async def test_a_token_is_good_for_its_own_life_only(
     settings: Settings, service: Secured, one: str, outage: Outage, clock: Clock
 ) -> None:
