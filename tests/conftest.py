@@ -36,8 +36,8 @@ def pytest_configure() -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores, since much of the time passes in waiting for processes and for limits."""
-    return (os.cpu_count() or 1) + 1
+    """Twice as many as there are cores, since much of the time passes in waiting for processes and for limits."""
+    return 2 * (os.cpu_count() or 1)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -12,6 +12,34 @@ from tests.support.api import Api, Shelf, serving
 from tests.support.backends import aws_environment, environment, local_environment, prepare
 from tests.support.shelves import all_of, fill
 
+HERE = Path(__file__).parent
+
+SURROUNDINGS = frozenset(
+    {
+        "test_access",
+        "test_access_decisions",
+        "test_access_lists",
+        "test_access_matrix",
+        "test_docs",
+        "test_exchange",
+        "test_headers",
+        "test_hostile_requests",
+        "test_logging",
+        "test_rate_limits",
+        "test_shortcut",
+        "test_tracing",
+        "test_waiting",
+    }
+)
+"""What these are about stands before the services, whatever they keep their things in: quickly, they run on one."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent == HERE and item.path.stem in SURROUNDINGS and "ministack" in item.name:
+            item.add_marker(pytest.mark.thorough)
+
 
 @pytest.fixture(scope="session", params=["local", "ministack"])
 def settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:

@@ -100,8 +100,11 @@ async def test_a_version_whose_parts_s3_does_not_confirm_is_not_complete(
 
 @pytest.mark.parametrize(
     ("fault", "told"),
-    [(Fault.REQUEST_LOST, "outcome_unknown"), (Fault.CONFLICT, "contention"), (Fault.ERROR_500_AFTER, "done")],
-    ids=["lost", "conflict", "500 after the effect"],
+    [
+        pytest.param(Fault.REQUEST_LOST, "outcome_unknown", id="lost"),
+        pytest.param(Fault.CONFLICT, "contention", id="conflict", marks=pytest.mark.thorough),
+        pytest.param(Fault.ERROR_500_AFTER, "done", id="500 after the effect"),
+    ],
 )
 async def test_a_change_that_meets_it_until_patience_ends_is_settled_by_its_key(
     served: Site, calm: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch, fault: Fault, told: str

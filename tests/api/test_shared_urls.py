@@ -40,8 +40,8 @@ def ahead(monkeypatch: pytest.MonkeyPatch) -> Ahead:
 
 
 @pytest.fixture
-async def own(settings: Settings) -> AsyncIterator[Api]:
-    """A service that has signed nothing yet."""
+async def own(api: Api, settings: Settings) -> AsyncIterator[Api]:
+    """A service that has signed nothing yet, over the storage that others use."""
     async with serving(settings) as own:
         yield own
 

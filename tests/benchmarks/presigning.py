@@ -69,6 +69,7 @@ async def cost(sign: Callable[[], Awaitable[None]]) -> float:
 
 
 async def compare(rounds: int) -> tuple[float, float]:
+    """Seconds of processor time a URL, ours and botocore's: medians over the rounds."""
     session = aioboto3.Session("AKIDEXAMPLE", "secret", TOKEN, region_name="eu-central-1")
     async with S3Store.open(session, BUCKET, public_url=None, endpoint_url=ENDPOINT) as store:
         cases = (partial(sign_ours, store), partial(sign_by_botocore, store._client))
@@ -81,17 +82,12 @@ async def compare(rounds: int) -> tuple[float, float]:
     return statistics.median(costs[0]), statistics.median(costs[1])
 
 
-def measure(rounds: int) -> tuple[float, float]:
-    """Seconds of processor time a URL, ours and botocore's: medians over the rounds."""
-    return asyncio.run(compare(rounds))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=9)
     given = parser.parse_args()
     print(f"{platform.platform()}, {os.cpu_count()} CPUs, Python {platform.python_version()}")
-    ours, botocore = measure(given.rounds)
+    ours, botocore = asyncio.run(compare(given.rounds))
     print(f"ours {ours * 1e6:.1f} us a URL, botocore {botocore * 1e6:.0f} us: {botocore / ours:.1f} times as fast")
 
 

@@ -14,7 +14,7 @@ from app.client.storage import BLOCK
 from tests.support.children import Call, warm_up
 from tests.support.observed import Observed
 
-KILLS, QUICK_KILLS = 20, 8
+KILLS, QUICK_KILLS = 20, 3
 """How many there are if there is time, and if not; in either case they are spread over the whole call."""
 
 MIB = 1024 * 1024

@@ -21,7 +21,7 @@ from app.storage.table import Table
 from tests.contract.conftest import TABLES, Clients
 from tests.support import faults
 from tests.support.clocks import LeapingLoop, run_leaping
-from tests.support.faults import FaultyTable, at_random
+from tests.support.faults import Fault, FaultyTable, at_random
 from tests.support.mutations import KINDS, Client, Shelf
 from tests.support.registries import Registry
 from tests.support.resending import ANSWER_SECONDS, resending
@@ -50,9 +50,17 @@ class Story:
 
 
 def bad_network(table: Table, seed: int, *, patient: bool) -> FaultyTable:
-    """A process's way to the table. Where no SDK reads again, readers are spared, or few would come to writing."""
+    """A process's way to the table.
+
+    Where no SDK reads again, readers are spared, or few would come to writing; and none waits for ever, for only the
+    driver ends the wait of a read outside the ledger.
+    """
     writes = at_random(seed, RATE, faults.ALL)
-    reads = at_random(seed + PROCESSES, RATE if patient else RATE / 10, faults.ALL)
+    reads = (
+        at_random(seed + PROCESSES, RATE, faults.ALL)
+        if patient
+        else at_random(seed + PROCESSES, RATE / 10, [Fault.UNAVAILABLE, Fault.SLOW])
+    )
     return FaultyTable(table, writes=writes, reads=reads, slow=SLOW_SECONDS, late=LATE_SECONDS)
 
 

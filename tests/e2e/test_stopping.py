@@ -34,7 +34,7 @@ HURRIED = [
 LARGE = bytes(range(256)) * (256 * 1024)
 """64 MiB: more than the sockets between server and client hold."""
 
-WORKERS = pytest.mark.parametrize("workers", [1, 2])
+WORKERS = pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.thorough), 2])
 
 
 @contextmanager
