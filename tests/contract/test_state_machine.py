@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from typing import Any, Final
@@ -480,7 +481,8 @@ class Conversation(RuleBasedStateMachine):
         request = (method, path, key) if key else None
         headers = {"idempotency-key": key} if key else {}
         options: dict[str, Any] = {"headers": headers} | ({} if body is None else {"json": body})
-        self._expect(method, path, lambda: self._reference.once(request, body, act, again), status=status, **options)
+        said = json.dumps(body)
+        self._expect(method, path, lambda: self._reference.once(request, said, act, again), status=status, **options)
 
     def _expect(
         self, method: str, path: str, expected: Callable[[], Told], *, status: int = 200, **options: Any

@@ -113,18 +113,19 @@ class ReferenceRegistry:
 
     def __init__(self) -> None:
         self._models: dict[str, Model] = {}
-        self._settled: dict[tuple[str, str, str], tuple[Any, int | None]] = {}
+        self._settled: dict[tuple[str, str, str], tuple[str, int | None]] = {}
 
     def once(
         self,
         request: tuple[str, str, str] | None,
-        body: Any,
+        body: str,
         act: Callable[[], Settled],
         again: Callable[[int | None], Told],
     ) -> Told:
         """Do what a request asks; one that was settled before, under method, path and key, is only answered `again`.
 
-        A refusal settles nothing. The same key with another body is refused.
+        A refusal settles nothing. The same key with another body is refused; with its fields in another order, it is
+        another.
         """
         if request is not None and request in self._settled:
             said, number = self._settled[request]
