@@ -9,7 +9,7 @@ from app.__main__ import program
 from app.surface import connections, middleware
 
 HEAD_SECONDS = 1.0
-BODY_SECONDS = 1.5
+BODY_SECONDS = 2.5
 SILENCE_SECONDS = 1.0
 DRAIN_SECONDS = 1.0
 
