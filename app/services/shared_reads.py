@@ -22,6 +22,9 @@ LONGEST_SECONDS: Final = 0.02
 COMPANY: Final = 4
 """When fewer came although a reading was held back, those after it in the same second are not."""
 
+LATE_SECONDS: Final = 0.002
+"""Unless that was seen so much too late: then the event loop was busy, and those who came are not heard yet."""
+
 _PRUNED_AT: Final = 4_096
 
 
@@ -110,7 +113,7 @@ class _Line(Generic[K, V]):
         if now < due:
             self._start = self._loop.call_at(due, self._look_for_more)
             return
-        self._nobody_comes = len(self._waiting) < COMPANY
+        self._nobody_comes = len(self._waiting) < COMPANY and now - due < LATE_SECONDS
         self._begin()
 
     def _begin(self) -> None:

@@ -30,6 +30,16 @@ class _VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._jumping.now
 
+    def pass_by(self, seconds: float) -> None:
+        self._jumping.now += seconds
+
+
+def be_busy(seconds: float) -> None:
+    """Let time pass in which the event loop of this call does nothing else."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, _VirtualLoop)
+    loop.pass_by(seconds)
+
 
 def in_virtual_time(main: Coroutine[Any, Any, T]) -> T:
     """Run what has no thread and no connection, by a clock of its own that begins at a whole second.

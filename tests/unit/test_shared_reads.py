@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import pytest
 
 from app.services import shared_reads
-from app.services.shared_reads import AT_ONCE, COMPANY, CROWD, GAP_SECONDS, LONGEST_SECONDS, SharedReads
-from tests.support.virtual_time import in_virtual_time
+from app.services.shared_reads import AT_ONCE, COMPANY, CROWD, GAP_SECONDS, LATE_SECONDS, LONGEST_SECONDS, SharedReads
+from tests.support.virtual_time import be_busy, in_virtual_time
 
 
 class Store:
@@ -223,6 +223,22 @@ def test_who_asks_again_and_again_is_held_back_once_a_second_at_most() -> None:
                 slow.append((int(asked), round(now() - asked, 6)))
         assert slow == [(int(start) + second, GAP_SECONDS + 0.001) for second in range(3)]
         assert len(store.began) > 2_900
+
+    in_virtual_time(ask())
+
+
+def test_a_look_that_comes_too_late_is_no_sign_that_nobody_comes() -> None:
+    async def ask() -> None:
+        store = Store(0)
+        reads = SharedReads(store.read)
+        await busy(reads, store)
+        alone = asyncio.create_task(reads.get("a"))
+        await asyncio.sleep(0)
+        be_busy(GAP_SECONDS + 2 * LATE_SECONDS)
+        await alone
+        asked = now()
+        await reads.get("a")
+        assert now() - asked == pytest.approx(GAP_SECONDS)
 
     in_virtual_time(ask())
 
