@@ -26,7 +26,10 @@ SURROUNDINGS = frozenset(
         "test_hostile_requests",
         "test_logging",
         "test_rate_limits",
+        "test_metrics",
+        "test_problems",
         "test_shortcut",
+        "test_tokens",
         "test_tracing",
         "test_waiting",
     }

@@ -478,7 +478,13 @@ GOOD = [
 ]
 
 
-@pytest.fixture(scope="module", params=list(IssuerKind))
+QUICK = frozenset({IssuerKind.GITHUB, IssuerKind.KUBERNETES})
+"""Verified like all kinds; the others have their vectors in a thorough run."""
+
+KINDS = [pytest.param(kind, marks=[] if kind in QUICK else [pytest.mark.thorough]) for kind in IssuerKind]
+
+
+@pytest.fixture(scope="module", params=KINDS)
 def server(request: pytest.FixtureRequest) -> Iterator[IssuerServer]:
     with issuer_server(request.param) as server:
         server.keys += [second(server).jwk(), UNUSUAL.jwk(), BOUND.jwk(alg="RS512"), ENCRYPTING.jwk(use="enc")]
@@ -492,7 +498,7 @@ def verifier(server: IssuerServer) -> Verifier:
     return Verifier()
 
 
-@pytest.fixture(params=list(IssuerKind))
+@pytest.fixture(params=KINDS)
 def changing(request: pytest.FixtureRequest) -> Iterator[IssuerServer]:
     """An issuer for one test, that may do with it what it likes."""
     with issuer_server(request.param) as server:

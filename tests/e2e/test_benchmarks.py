@@ -105,6 +105,7 @@ async def test_a_herd_is_there_all_at_once() -> None:
         assert (await herd(port, request(port, "/"), 20)).statuses == {200: 20}
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(300)
 def test_every_figure_of_speed_can_be_measured(ministack: AwsServer) -> None:
     """Quickly, so none of them means anything."""

@@ -354,7 +354,7 @@ def writes_in_one(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("writes_in_one")
-@pytest.mark.parametrize("reached", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("reached", [False, pytest.param(True, marks=pytest.mark.thorough)], ids=["before", "after"])
 async def test_a_move_that_ends_at_any_write_goes_on_and_nobody_sees_half(
     destination: Settings, small: Path, *, reached: bool
 ) -> None:

@@ -120,6 +120,7 @@ def ask_until_cut_off(server: Server) -> float:
                 return time.monotonic()
 
 
+@pytest.mark.thorough
 @WORKERS
 def test_a_slow_download_is_not_cut(tmp_path: Path, workers: int) -> None:
     with service(tmp_path, workers=workers, notice=0) as server, downloading(server) as client:
