@@ -9,6 +9,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import pytest
+import structlog
+from structlog.testing import capture_logs
 
 from app.services.models import ModelService
 from app.settings import Settings
@@ -146,3 +148,13 @@ async def test_a_line_that_cannot_be_written_is_nobody_s_loss(talkative: tuple[A
     answer = await api.request("GET", f"/models/{model}/versions/1/download")
     assert answer.status_code == 200
     handler.setStream(said)
+
+
+def test_a_logger_in_use_follows_what_is_configured_later() -> None:
+    configure("WARNING")
+    logger = structlog.get_logger("app.in_use")
+    logger.warning("before")
+    configure("WARNING")
+    with capture_logs() as lines:
+        logger.warning("after")
+    assert [line["event"] for line in lines] == ["after"]
