@@ -76,7 +76,6 @@ class Resolver:
         self._stale_for = stale_for
         self._on_stale = on_stale
         self._reads = SharedReads(self._see)
-        self._version_reads = SharedReads[tuple[str, int], Version | None](lambda key: versions.find(*key))
         self._watch = HeadWatch(self._head, is_ending)
         self._kept: LRUCache[tuple[str, int], Version] = LRUCache(KEPT_BYTES, _weight)
         self._answers: LRUCache[tuple[str, str], _Answered] = LRUCache(
@@ -157,7 +156,7 @@ class Resolver:
         number = _number(head, ref)
         if number is None:
             raise VersionNotFoundError(head.model, ref.text)
-        return await self._version_reads.get((head.model, number))
+        return await self._versions.find(head.model, number)
 
     async def _existing(self, model: str) -> Head:
         return existing(await self._head(model), model)
