@@ -6,7 +6,7 @@ ENV UV_COMPILE_BYTECODE=1 \
     UV_LINK_MODE=copy \
     UV_NO_CACHE=1 \
     UV_PYTHON_DOWNLOADS=never \
-    UV_PROJECT_ENVIRONMENT=/opt/model-registry
+    UV_PROJECT_ENVIRONMENT=/opt/modelkeep
 
 RUN pip install --no-cache-dir uv==0.13.9
 
@@ -25,11 +25,11 @@ RUN groupadd --gid 10001 registry \
     && useradd --uid 10001 --gid registry --no-create-home --home-dir /data --shell /usr/sbin/nologin registry \
     && install --directory --owner=registry --group=registry --mode=0750 /data
 
-COPY --from=build /opt/model-registry /opt/model-registry
+COPY --from=build /opt/modelkeep /opt/modelkeep
 
-ENV PATH=/opt/model-registry/bin:$PATH \
+ENV PATH=/opt/modelkeep/bin:$PATH \
     PYTHONUNBUFFERED=1 \
-    REGISTRY_DATA_DIR=/data
+    MODELKEEP_DATA_DIR=/data
 
 USER 10001:10001
 WORKDIR /data
@@ -43,5 +43,5 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
     CMD ["python", "-c", "from urllib.request import ProxyHandler, build_opener; build_opener(ProxyHandler({})).open('http://127.0.0.1:8000/healthz', timeout=4)"]
 
-ENTRYPOINT ["model-registry"]
+ENTRYPOINT ["modelkeep"]
 CMD ["serve", "--host", "0.0.0.0", "--port", "8000"]

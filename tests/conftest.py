@@ -12,7 +12,7 @@ import httpx
 import pytest
 from botocore.loaders import JSONFileLoader
 
-from app.telemetry.tracing import ENDPOINT
+from modelkeep.telemetry.tracing import ENDPOINT
 from tests.support import servers
 from tests.support.collectors import Collector, collecting
 from tests.support.servers import AwsServer

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from app.settings import Settings
+from modelkeep.settings import Settings
 from tests.support.api import Api, Shelf, serving
 from tests.support.backends import aws_environment, environment, local_environment, prepare
 from tests.support.shelves import all_of, fill

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from app.settings import Settings
+from modelkeep.settings import Settings
 from tests.support.access import Secured, secured, token_for
 from tests.support.api import Api, check_problem
 
@@ -35,7 +35,7 @@ async def test_a_version_goes_from_a_pipeline_to_a_container(service: Secured, m
 async def test_who_shows_nothing_is_asked_who_he_is(service: Secured, model: str) -> None:
     answer = await service.nobody.http.get(f"/v1/models/{model}")
     check_problem(answer, 401, "credentials_required")
-    assert answer.headers["www-authenticate"] == 'Bearer realm="model-registry"'
+    assert answer.headers["www-authenticate"] == 'Bearer realm="modelkeep"'
 
 
 async def test_where_nobody_is_asked_only_a_registry_token_is_looked_at(

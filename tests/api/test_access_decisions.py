@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.settings import Settings
+from modelkeep.settings import Settings
 from tests.support.access import Secured, secured, token_for
 from tests.support.api import Api, check_problem, declare
 

@@ -7,12 +7,12 @@ from uuid import uuid4
 
 import pytest
 
-from app.domain.models import Head
-from app.lifespan import open_storage
-from app.repositories.heads import Heads
-from app.repositories.items import head_to_item
-from app.settings import Settings
-from app.storage.table import Absent, Put, Table
+from modelkeep.domain.models import Head
+from modelkeep.lifespan import open_storage
+from modelkeep.repositories.heads import Heads
+from modelkeep.repositories.items import head_to_item
+from modelkeep.settings import Settings
+from modelkeep.storage.table import Absent, Put, Table
 from tests.support.access import Secured, secured
 from tests.support.api import Api
 from tests.support.backends import prepare

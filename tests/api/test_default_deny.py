@@ -12,12 +12,12 @@ from fastapi import Request
 from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.responses import StreamingResponse
 
-from app.dependencies import Reader
-from app.domain.access.actions import Action
-from app.domain.errors import ActionForbiddenError
-from app.main import create_app
-from app.openapi import OPEN, needs
-from app.settings import Settings
+from modelkeep.dependencies import Reader
+from modelkeep.domain.access.actions import Action
+from modelkeep.domain.errors import ActionForbiddenError
+from modelkeep.main import create_app
+from modelkeep.openapi import OPEN, needs
+from modelkeep.settings import Settings
 from tests.support.access import token_for
 from tests.support.api import BASE, COMMON, check_problem, serving
 from tests.support.backends import environment, local_environment, prepare
@@ -163,7 +163,7 @@ async def test_who_is_not_known_is_asked_who_he_is(stranger: httpx.AsyncClient, 
         assert answer.status_code == 401
     else:
         check_problem(answer, 401, "credentials_required")
-        assert answer.headers["www-authenticate"] == 'Bearer realm="model-registry"'
+        assert answer.headers["www-authenticate"] == 'Bearer realm="modelkeep"'
 
 
 UNKNOWN = ["/", "/v1", "/v1/", "/v1/nowhere", "/v2/models", "/nowhere", "/docs2", "/healthz/", "/metrics/x"]

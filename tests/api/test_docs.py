@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from app.main import create_app
-from app.settings import Settings
+from modelkeep.main import create_app
+from modelkeep.settings import Settings
 from tests.support.api import BASE, Api, check_problem
 
 TYPES = {"png": "image/png", "js": "text/javascript", "css": "text/css"}

@@ -10,12 +10,12 @@ from typing import Final
 import httpx
 import pytest
 
-from app.lifespan import open_storage
-from app.main import create_app
-from app.repositories.version_items import version_to_item
-from app.repositories.versions import Versions
-from app.settings import Settings
-from app.storage.table import Present, Put
+from modelkeep.lifespan import open_storage
+from modelkeep.main import create_app
+from modelkeep.repositories.version_items import version_to_item
+from modelkeep.repositories.versions import Versions
+from modelkeep.settings import Settings
+from modelkeep.storage.table import Present, Put
 from tests.support.api import Api, check_problem, sha256
 from tests.support.builders import operation
 from tests.support.servers import free_port

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from app.settings import Settings
+from modelkeep.settings import Settings
 from tests.support.api import Api, Shelf, sha256, signed_until, when
 
 FIELDS = {"model", "version", "stage", "commit", "generation", "framework", "s3_path", "artifacts"}
@@ -45,7 +45,7 @@ async def test_a_download_has_all_that_a_container_needs(api: Api, settings: Set
     }
     assert found["generation"] == await api.generation(model)
     assert [artifact["path"] for artifact in found["artifacts"]] == sorted(files)
-    life = timedelta(seconds=settings.download_url_ttl)
+    life = timedelta(seconds=settings.download_url_ttl_seconds)
     for artifact in found["artifacts"]:
         assert artifact.keys() == ARTIFACT_FIELDS
         assert (artifact["size"], artifact["sha256"]) == (

@@ -12,15 +12,15 @@ from uuid import uuid4
 import pytest
 from structlog.testing import CapturingLogger
 
-from app.domain.access.tokens import parse_credential
-from app.domain.access.trust import IssuerKind
-from app.domain.values import UNSET
-from app.lifespan import open_storage
-from app.operate import access
-from app.repositories.tokens import Tokens
-from app.repositories.trust import TrustDocuments
-from app.services import authenticator, trust
-from app.settings import Settings
+from modelkeep.domain.access.tokens import parse_credential
+from modelkeep.domain.access.trust import IssuerKind
+from modelkeep.domain.values import UNSET
+from modelkeep.lifespan import open_storage
+from modelkeep.operate import access
+from modelkeep.repositories.tokens import Tokens
+from modelkeep.repositories.trust import TrustDocuments
+from modelkeep.services import authenticator, trust
+from modelkeep.settings import Settings
 from tests.support.access import Clock, Secured, secured, token_for
 from tests.support.api import Api, check_problem
 from tests.support.backends import prepare
@@ -43,8 +43,8 @@ def github() -> Iterator[IssuerServer]:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The time of both caches."""
     clock = Clock()
-    monkeypatch.setattr("app.services.authenticator.time", clock)
-    monkeypatch.setattr("app.services.trust.time", clock)
+    monkeypatch.setattr("modelkeep.services.authenticator.time", clock)
+    monkeypatch.setattr("modelkeep.services.trust.time", clock)
     return clock
 
 
@@ -76,7 +76,7 @@ class Services:
     async def serve(self, **file: Any) -> Secured:
         """A service; with a document, one that has it as its file."""
         path = self.write(**file) if file else None
-        own = self.settings.model_copy(update={"access_file": path, "failed_logins": 10**6})
+        own = self.settings.model_copy(update={"access_file": path, "failed_logins_per_minute": 10**6})
         return await self._stack.enter_async_context(secured(own))
 
     def write(self, **document: Any) -> Path:
@@ -85,7 +85,7 @@ class Services:
         return path
 
     async def set_rules(self, **document: Any) -> None:
-        """What `model-registry access set` does."""
+        """What `modelkeep access set` does."""
         await access.set_rules(self.settings, self.write(**document))
 
     async def put_text(self, text: str) -> None:

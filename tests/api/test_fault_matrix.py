@@ -7,10 +7,10 @@ import pytest
 from aiobotocore.config import AioConfig
 from botocore.retries.standard import ExponentialBackoff
 
-from app.domain import uploads
-from app.repositories import commit as commits
-from app.storage.aws import dynamodb, s3_clients
-from app.storage.aws.client import CONFIG
+from modelkeep.domain import uploads
+from modelkeep.repositories import commit as commits
+from modelkeep.storage.aws import dynamodb, s3_clients
+from modelkeep.storage.aws.client import CONFIG
 from tests.support.aws_faults import Fault
 from tests.support.servers import AwsServer
 from tests.support.storms import PART, Site, Walk, site

@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.services.models import ModelService
+from modelkeep.services.models import ModelService
 from tests.support.api import PRODUCTION, Api, Shelf
 
 FOREIGN = {"origin": "https://elsewhere.example", "access-control-request-method": "PUT"}

@@ -4,7 +4,7 @@ import sqlite3
 from contextlib import closing
 from typing import Any
 
-from app.settings import Settings
+from modelkeep.settings import Settings
 from tests.support.api import Api, Shelf, check_problem
 
 

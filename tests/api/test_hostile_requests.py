@@ -39,8 +39,8 @@ class Target:
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     folder, port = tmp_path_factory.mktemp("paths"), free_port()
     url = f"http://127.0.0.1:{port}"
-    environment = {"REGISTRY_PUBLIC_URL": url, "REGISTRY_LOG_LEVEL": "WARNING"}
-    command = [sys.executable, "-m", "app", "dev", "--port", str(port), "--data-dir", str(folder / "data")]
+    environment = {"MODELKEEP_PUBLIC_URL": url, "MODELKEEP_LOG_LEVEL": "WARNING"}
+    command = [sys.executable, "-m", "modelkeep", "dev", "--port", str(port), "--data-dir", str(folder / "data")]
     with (
         running(command, environment=environment, log=folder / "log", ready=f"{url}/healthz", status=200),
         httpx.Client(base_url=url, trust_env=False) as http,

@@ -12,9 +12,9 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from app.services.models import ModelService
-from app.settings import Settings
-from app.telemetry.logging import configure
+from modelkeep.services.models import ModelService
+from modelkeep.settings import Settings
+from modelkeep.telemetry.logging import configure
 from tests.support.access import token_for
 from tests.support.api import BASE, Api, serving
 
@@ -51,7 +51,7 @@ async def test_no_line_of_a_whole_walk_holds_a_secret(
     talkative: tuple[Api, io.StringIO], model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api, said = talkative
-    monkeypatch.setattr("app.domain.uploads.MIN_PART_SIZE", PART)
+    monkeypatch.setattr("modelkeep.domain.uploads.MIN_PART_SIZE", PART)
     files = {"model.pt": b"weights", "weights.bin": b"x" * (PART + 1)}
     answers = [await api.begin(model, files, multipart=True, key="run-1")]
     await api.upload(answers[0], files)
@@ -126,7 +126,7 @@ async def test_other_libraries_keep_silent(talkative: tuple[Api, io.StringIO], m
     await api.fetch(model, "1")
     speakers = {json.loads(line)["logger"] for line in said.getvalue().splitlines()}
     assert speakers
-    assert all(name.startswith("app.") for name in speakers), speakers
+    assert all(name.startswith("modelkeep.") for name in speakers), speakers
 
 
 class Broken(io.StringIO):
@@ -152,7 +152,7 @@ async def test_a_line_that_cannot_be_written_is_nobody_s_loss(talkative: tuple[A
 
 def test_a_logger_in_use_follows_what_is_configured_later() -> None:
     configure("WARNING")
-    logger = structlog.get_logger("app.in_use")
+    logger = structlog.get_logger("modelkeep.in_use")
     logger.warning("before")
     configure("WARNING")
     with capture_logs() as lines:

@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.domain.errors import UnavailableError
-from app.domain.events import EventType
-from app.services import health
-from app.settings import Settings
-from app.storage.aws.dynamodb import DynamoDbTable
-from app.storage.local.sqlite import SqliteTable
-from app.storage.table import Contended, OutcomeUnknown
+from modelkeep.domain.errors import UnavailableError
+from modelkeep.domain.events import EventType
+from modelkeep.services import health
+from modelkeep.settings import Settings
+from modelkeep.storage.aws.dynamodb import DynamoDbTable
+from modelkeep.storage.local.sqlite import SqliteTable
+from modelkeep.storage.table import Contended, OutcomeUnknown
 from tests.support.access import secured
 from tests.support.api import Api, serving
 from tests.support.backends import aws_environment, environment, prepare

@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
-from app.main import create_app
-from app.settings import Settings
+from modelkeep.main import create_app
+from modelkeep.settings import Settings
 from tests.support.api import BASE
 
 SNAPSHOT = Path(__file__).with_name("openapi.json")

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from app.domain.errors import ContentionError, OutcomeUnknownError, RegistryError, UnavailableError
-from app.domain.uploads import GIB
-from app.services.models import ModelService
+from modelkeep.domain.errors import ContentionError, OutcomeUnknownError, RegistryError, UnavailableError
+from modelkeep.domain.uploads import GIB
+from modelkeep.services.models import ModelService
 from tests.support.api import ARCHIVED, COMMON, OPEN, PRODUCTION, STAGING, TRASHED, Api, Shelf, check_problem
 
 JSON = {"content-type": "application/json"}

@@ -9,10 +9,10 @@ import httpx
 import pytest
 from asgi_lifespan import LifespanManager
 
-from app.main import create_app
-from app.services import authenticator
-from app.settings import Settings
-from app.surface import rate_limits
+from modelkeep.main import create_app
+from modelkeep.services import authenticator
+from modelkeep.settings import Settings
+from modelkeep.surface import rate_limits
 from tests.support.access import token_for
 from tests.support.api import BASE, Api, check_problem
 from tests.support.builders import credential
@@ -66,7 +66,7 @@ async def check_too_many(api: Api, what: str, longest: int) -> None:
 
 
 async def test_a_principal_asks_so_often_and_others_do_not_notice(opened: Open, settings: Settings) -> None:
-    at = await opened(rate_limit=3)
+    at = await opened(requests_per_10_seconds=3)
     tokens = [await token_for(settings, allow=["reader"], principal=name) for name in ("busy", "busy", "quiet")]
     busy, also_busy, quiet = (at(HERE, token=token) for token in tokens)
     assert [await status(busy), await status(also_busy), await status(busy)] == [200, 200, 200]
@@ -77,7 +77,7 @@ async def test_a_principal_asks_so_often_and_others_do_not_notice(opened: Open, 
 
 
 async def test_refused_requests_count_too(opened: Open, settings: Settings) -> None:
-    at = await opened(rate_limit=2)
+    at = await opened(requests_per_10_seconds=2)
     reader = at(HERE, token=await token_for(settings, allow=["reader"], principal="denied"))
     for _ in range(2):
         check_problem(await reader.request("GET", "/tokens"), 403, "action_forbidden")
@@ -85,7 +85,7 @@ async def test_refused_requests_count_too(opened: Open, settings: Settings) -> N
 
 
 async def test_a_window_passes(opened: Open, settings: Settings, short: None) -> None:
-    at = await opened(rate_limit=1, failed_logins=1)
+    at = await opened(requests_per_10_seconds=1, failed_logins_per_minute=1)
     known = at(HERE, token=await token_for(settings, allow=["reader"], principal="patient"))
     assert await status(known) == 200
     await check_too_many(known, "requests", SECONDS)
@@ -110,7 +110,7 @@ async def test_a_window_passes(opened: Open, settings: Settings, short: None) ->
     ],
 )
 async def test_an_address_fails_so_often(opened: Open, settings: Settings, guilty: str, same: str, other: str) -> None:
-    at = await opened(failed_logins=3)
+    at = await opened(failed_logins_per_minute=3)
     good, bad = await token_for(settings, allow=["reader"], principal="honest"), credential().text
     await fail(at(guilty, token=bad), 3)
     for address, token in [(guilty, bad), (same, bad), (same, good)]:
@@ -120,7 +120,7 @@ async def test_an_address_fails_so_often(opened: Open, settings: Settings, guilt
 
 
 async def test_who_is_known_already_is_not_blocked_by_others_at_its_address(opened: Open, settings: Settings) -> None:
-    at = await opened(failed_logins=1)
+    at = await opened(failed_logins_per_minute=1)
     known = at(HERE, token=await token_for(settings, allow=["reader"], principal="known"))
     assert await status(known) == 200
     await fail(at(HERE, token=credential().text), 1)
@@ -129,7 +129,7 @@ async def test_who_is_known_already_is_not_blocked_by_others_at_its_address(open
 
 @pytest.mark.parametrize("header", ["Basic dXNlcjpwYXNz", "Bearer mr_", "Bearer a.b.c"])
 async def test_every_kind_of_failure_counts_but_showing_nothing_does_not(opened: Open, header: str) -> None:
-    at = await opened(failed_logins=2)
+    at = await opened(failed_logins_per_minute=2)
     nobody = at(HERE)
     for _ in range(5):
         assert await status(nobody) == 401
@@ -139,18 +139,18 @@ async def test_every_kind_of_failure_counts_but_showing_nothing_does_not(opened:
 
 async def test_good_credentials_are_no_failures(opened: Open, settings: Settings, monkeypatch: Any) -> None:
     monkeypatch.setattr(authenticator, "FRESH_SECONDS", 0)
-    at = await opened(failed_logins=1)
+    at = await opened(failed_logins_per_minute=1)
     known = at(HERE, token=await token_for(settings, allow=["reader"], principal="known"))
     assert [await status(known) for _ in range(5)] == [200] * 5
 
 
 async def test_nobody_is_limited_where_nobody_is_asked(opened: Open) -> None:
-    at = await opened(auth="none", rate_limit=1, failed_logins=1)
+    at = await opened(auth="none", requests_per_10_seconds=1, failed_logins_per_minute=1)
     assert [await status(at(HERE)) for _ in range(5)] == [200] * 5
 
 
 async def test_what_is_open_to_all_is_open_to_who_failed(opened: Open) -> None:
-    at = await opened(failed_logins=1)
+    at = await opened(failed_logins_per_minute=1)
     await fail(at(HERE, token=credential().text), 1)
     answer = await at(HERE, token=credential().text).http.get("/healthz", headers={"authorization": "Bearer x"})
     assert answer.status_code == 200

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from app.lifespan import open_storage, policy_of
-from app.repositories.version_items import version_to_item
-from app.repositories.versions import Versions
-from app.services import signed_urls
-from app.services.signed_urls import SignedUrls
-from app.settings import Settings
-from app.storage.table import Present, Put
+from modelkeep.lifespan import open_storage, policy_of
+from modelkeep.repositories.version_items import version_to_item
+from modelkeep.repositories.versions import Versions
+from modelkeep.services import signed_urls
+from modelkeep.services.signed_urls import SignedUrls
+from modelkeep.settings import Settings
+from modelkeep.storage.table import Present, Put
 from tests.support.api import Api, serving, signed_until, when
 from tests.support.builders import operation
 
@@ -58,7 +58,7 @@ async def next_second() -> None:
 async def test_they_are_shared_for_half_their_life(own: Api, settings: Settings, model: str, ahead: Ahead) -> None:
     await own.register(model, FILES)
     first = await urls(own, model, "1")
-    half = settings.download_url_ttl / 2
+    half = settings.download_url_ttl_seconds / 2
     await next_second()
     for seconds in (0, 60, half - 5):
         ahead.seconds = seconds
@@ -70,11 +70,11 @@ async def test_they_are_shared_for_half_their_life(own: Api, settings: Settings,
 
 async def test_what_they_say_of_their_end_is_true(own: Api, settings: Settings, model: str, ahead: Ahead) -> None:
     await own.register(model, FILES)
-    life = timedelta(seconds=settings.download_url_ttl)
+    life = timedelta(seconds=settings.download_url_ttl_seconds)
     began = datetime.now(UTC).replace(microsecond=0)
     first = await own.download(model, "1")
     ended = datetime.now(UTC)
-    ahead.seconds = settings.download_url_ttl / 2 - 5
+    ahead.seconds = settings.download_url_ttl_seconds / 2 - 5
     for found in (first, await own.download(model, "1")):
         for artifact in found["artifacts"]:
             until = when(artifact["expires_at"])

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.settings import Settings
+from modelkeep.settings import Settings
 from tests.support.access import Clock, Secured, secured, token_for
 from tests.support.api import Api, check_problem, serving, signed_until, when
 from tests.support.aws_faults import Fault, always, no_faults
@@ -32,8 +32,8 @@ def outage() -> Iterator[Outage]:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The time, for what remembers answers and callers."""
     clock = Clock()
-    monkeypatch.setattr("app.services.resolver.time", clock)
-    monkeypatch.setattr("app.services.authenticator.time", clock)
+    monkeypatch.setattr("modelkeep.services.resolver.time", clock)
+    monkeypatch.setattr("modelkeep.services.authenticator.time", clock)
     return clock
 
 
@@ -177,7 +177,7 @@ async def test_urls_are_new_when_the_old_ones_are_half_way(
     class Later:
         time = staticmethod(lambda now=time.time: now() + ahead)
 
-    monkeypatch.setattr("app.services.signed_urls.time", Later)
+    monkeypatch.setattr("modelkeep.services.signed_urls.time", Later)
     await asyncio.sleep(1.1)
     second = (await get(own, one)).json()["artifacts"][0]
     assert second["url"] != first["url"]
@@ -187,7 +187,7 @@ async def test_urls_are_new_when_the_old_ones_are_half_way(
 
 
 async def test_zero_seconds_are_none(settings: Settings, one: str, outage: Outage) -> None:
-    async with serving(settings.model_copy(update={"stale_seconds": 0})) as strict:
+    async with serving(settings.model_copy(update={"stale_ttl_seconds": 0})) as strict:
         await get(strict, one)
         outage.begin()
         check_problem(await get(strict, one), 503, "unavailable")

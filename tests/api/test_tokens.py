@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from app.domain.access.tokens import Credential, parse_credential
-from app.domain.errors import OutcomeUnknownError, UnavailableError
-from app.lifespan import open_storage
-from app.repositories.tokens import Tokens
-from app.services import authenticator, trust
-from app.settings import Settings
-from app.storage.table import PARTITION, SORT, Key
+from modelkeep.domain.access.tokens import Credential, parse_credential
+from modelkeep.domain.errors import OutcomeUnknownError, UnavailableError
+from modelkeep.lifespan import open_storage
+from modelkeep.repositories.tokens import Tokens
+from modelkeep.services import authenticator, trust
+from modelkeep.settings import Settings
+from modelkeep.storage.table import PARTITION, SORT, Key
 from tests.support.access import Clock, Secured, secured, token_for
 from tests.support.api import Api, check_problem, when
 from tests.support.builders import credential
@@ -25,7 +25,7 @@ YEAR = timedelta(days=366)
 
 @pytest.fixture(scope="module")
 async def service(api: Api, settings: Settings) -> AsyncIterator[Secured]:
-    async with secured(settings.model_copy(update={"failed_logins": 10**6})) as service:
+    async with secured(settings.model_copy(update={"failed_logins_per_minute": 10**6})) as service:
         yield service
 
 
@@ -37,7 +37,7 @@ async def admin(service: Secured) -> Api:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("app.services.authenticator.time", clock)
+    monkeypatch.setattr("modelkeep.services.authenticator.time", clock)
     return clock
 
 
@@ -249,7 +249,7 @@ def test_what_is_known_of_tokens_and_rules_is_together_at_most_30_seconds_old() 
 async def test_a_revoked_token_stops_in_every_service(service: Secured, settings: Settings, admin: Api) -> None:
     with pytest.MonkeyPatch.context() as patched:
         clock = Clock()
-        patched.setattr("app.services.authenticator.time", clock)
+        patched.setattr("modelkeep.services.authenticator.time", clock)
         async with secured(settings) as second:
             text = (await make(admin))["token"]
             clients = [service.bearer(text), second.bearer(text)]
@@ -315,7 +315,7 @@ async def test_a_token_that_is_none_is_refused_in_one_way(service: Secured, admi
     problems = [check_problem(answer, 401, "invalid_token") for answer in answers]
     assert len({problem["detail"] for problem in problems}) == 1
     assert {answer.headers["www-authenticate"] for answer in answers} == {
-        'Bearer realm="model-registry", error="invalid_token"'
+        'Bearer realm="modelkeep", error="invalid_token"'
     }
     assert len(reads) >= len(bad)
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from app.domain.errors import UnavailableError
-from app.settings import Settings
-from app.storage.aws.dynamodb import DynamoDbTable
-from app.storage.local.sqlite import SqliteTable
-from app.telemetry.tracing import ENDPOINT, FLUSH_SECONDS, NOT_INSTALLED, Traced, Tracing
+from modelkeep.domain.errors import UnavailableError
+from modelkeep.settings import Settings
+from modelkeep.storage.aws.dynamodb import DynamoDbTable
+from modelkeep.storage.local.sqlite import SqliteTable
+from modelkeep.telemetry.tracing import ENDPOINT, FLUSH_SECONDS, NOT_INSTALLED, Traced, Tracing
 from tests.support.access import secured
 from tests.support.api import Api, serving
 from tests.support.backends import local_environment
@@ -55,7 +55,7 @@ async def test_a_request_is_a_span_of_its_route_and_what_was_decided(
     assert span.kind == SERVER
     assert span.status.code == 0
     assert 0 < span.end_time_unix_nano - span.start_time_unix_nano < 60e9
-    assert collector.services() == {"model-registry"}
+    assert collector.services() == {"modelkeep"}
     assert set(collector.paths) == {"/v1/traces"}
     assert "canary-query" not in collector.text()
 
@@ -127,7 +127,7 @@ async def test_what_nobody_expected_is_an_error_without_its_text(
     async def fail(*_: object) -> None:
         raise RuntimeError("canary-of-an-exception")
 
-    monkeypatch.setattr("app.services.models.ModelService.get", fail)
+    monkeypatch.setattr("modelkeep.services.models.ModelService.get", fail)
     async with serving(prepared) as api:
         assert (await api.request("GET", "/models/m")).status_code == 500
     (span,) = [span for span in collector.spans() if span.name == GET_MODEL]
@@ -195,7 +195,7 @@ async def test_a_collector_that_is_away_costs_no_request_and_a_moment_at_the_end
 
 def test_the_extra_that_is_missing_is_said_in_a_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
-    with pytest.raises(ValueError, match=r"model-registry\[otel\]"):
+    with pytest.raises(ValueError, match=r"modelkeep\[otel\]"):
         Tracing()
     said = operate({**local_environment(tmp_path), ENDPOINT: "http://127.0.0.1:9"}, "serve", "--host", "127.0.0.1")
     assert (said.status, said.err) == (2, [NOT_INSTALLED])
@@ -203,7 +203,7 @@ def test_the_extra_that_is_missing_is_said_in_a_sentence(monkeypatch: pytest.Mon
 
 def test_without_a_collector_the_sdk_is_not_even_imported() -> None:
     script = (
-        "import sys; from app.main import create_app; from app.settings import Settings;"
+        "import sys; from modelkeep.main import create_app; from modelkeep.settings import Settings;"
         " create_app(Settings(backend='local', auth='none'));"
         " print([name for name in sys.modules if name.startswith(('opentelemetry.sdk', 'opentelemetry.exporter'))])"
     )

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from app.domain import uploads
-from app.domain.artifacts import object_key
-from app.domain.uploads import GIB, MIB
-from app.domain.values import Digest
-from app.lifespan import open_storage
-from app.repositories.version_items import version_to_item
-from app.settings import Settings
-from app.storage.table import Absent, Put
+from modelkeep.domain import uploads
+from modelkeep.domain.artifacts import object_key
+from modelkeep.domain.uploads import GIB, MIB
+from modelkeep.domain.values import Digest
+from modelkeep.lifespan import open_storage
+from modelkeep.repositories.version_items import version_to_item
+from modelkeep.settings import Settings
+from modelkeep.storage.table import Absent, Put
 from tests.support.api import Api, declare, sha256, signed_until, when
 from tests.support.builders import operation, version
 
@@ -58,7 +58,7 @@ async def test_what_expires_says_when(api: Api, settings: Settings, model: str) 
     began = datetime.now(UTC).replace(microsecond=0)
     begun = await api.begin(model, {"model.pt": b"weights"})
     ended = datetime.now(UTC)
-    life, url_life = timedelta(seconds=settings.upload_ttl), timedelta(seconds=settings.upload_url_ttl)
+    life, url_life = timedelta(seconds=settings.upload_ttl_seconds), timedelta(seconds=settings.upload_url_ttl_seconds)
     assert began + life <= when(begun["expires_at"]) <= ended + life
     upload = begun["artifacts"][0]["upload"]
     assert began + url_life <= when(upload["expires_at"]) <= ended + url_life
@@ -68,7 +68,11 @@ async def test_what_expires_says_when(api: Api, settings: Settings, model: str) 
 
 
 async def test_large_artifacts_go_up_in_parts(api: Api, settings: Settings, model: str) -> None:
-    sizes = {"small": settings.multipart_threshold, "large": settings.multipart_threshold + 1, "huge": 1000 * GIB}
+    sizes = {
+        "small": settings.multipart_threshold_bytes,
+        "large": settings.multipart_threshold_bytes + 1,
+        "huge": 1000 * GIB,
+    }
     artifacts = [{"path": path, "size": size, "sha256": ZEROS} for path, size in sizes.items()]
     begun = await api.ask("POST", f"/{model}/versions", {"artifacts": artifacts}, status=201)
     small, large, huge = begun["artifacts"]

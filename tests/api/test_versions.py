@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.settings import Settings
+from modelkeep.settings import Settings
 from tests.support.api import ARCHIVED, OPEN, PRODUCTION, STAGING, TRASHED, Api, Shelf, check_problem, sha256
 
 FIELDS = {

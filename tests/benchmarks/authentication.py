@@ -2,7 +2,7 @@
 
     uv run python -m tests.benchmarks.authentication --rounds 7 --seconds 4
 
-One `model-registry serve` on the local store, in a process of its own, with REGISTRY_AUTH=none: it asks nobody, and who
+One `modelkeep serve` on the local store, in a process of its own, with MODELKEEP_AUTH=none: it asks nobody, and who
 shows a token all the same is authenticated and held to it. So the same process is asked for production in turn without
 a token and with one, the other first every other round, over 32 connections that are kept alive. Printed: medians over
 the rounds of requests a second, of the server's own processor time a request, and of what the token costs of each.
@@ -21,9 +21,9 @@ from pathlib import Path
 
 import uvloop
 
-from app.operate.access import create_token
-from app.schemas.access import Grants
-from app.settings import Settings
+from modelkeep.operate.access import create_token
+from modelkeep.schemas.access import Grants
+from modelkeep.settings import Settings
 from tests.benchmarks.load import closed_loop, request, watched
 from tests.support.api import serving as in_process
 from tests.support.backends import environment, local_environment
@@ -32,7 +32,7 @@ from tests.support.servers import free_port
 
 MODEL = "fraud-detector"
 CONNECTIONS = 32
-UNLIMITED = {"REGISTRY_RATE_LIMIT": "1000000000", "REGISTRY_LOG_LEVEL": "WARNING"}
+UNLIMITED = {"MODELKEEP_REQUESTS_PER_10_SECONDS": "1000000000", "MODELKEEP_LOG_LEVEL": "WARNING"}
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
     uv run python -m tests.benchmarks.half_open --connections 5000 --seconds 60
 
-The service is `model-registry dev` in a process of its own, and so are attack and client. The attack holds that many
+The service is `modelkeep dev` in a process of its own, and so are attack and client. The attack holds that many
 connections, and opens each anew as soon as it is closed; of three, one says nothing, two say a piece of a head, and a
 byte more now and then. The client lists models at a steady rate, every other time on a fresh connection; time
 counts from when a request was due, so waiting for another one counts too. Printed: its p50 and p99 before and under
@@ -24,7 +24,7 @@ from contextlib import contextmanager, suppress
 from http.client import HTTPConnection
 from pathlib import Path
 
-from app.surface.connections import allow_many_connections
+from modelkeep.surface.connections import allow_many_connections
 from tests.support.programs import EXECUTABLE, serving
 from tests.support.servers import free_port
 
@@ -174,7 +174,7 @@ def main() -> None:
     processes = ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn"))
     with tempfile.TemporaryDirectory() as temporary, processes:
         folder = Path(temporary)
-        quiet_log = {"REGISTRY_LOG_LEVEL": "ERROR"}
+        quiet_log = {"MODELKEEP_LOG_LEVEL": "ERROR"}
         with serving(
             [*command, "--data-dir", str(folder / "data")], quiet_log, port=port, log=folder / "log"
         ) as server:

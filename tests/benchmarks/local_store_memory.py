@@ -20,8 +20,8 @@ from pathlib import Path
 import httpx
 import uvicorn
 
-from app.domain.values import Digest, PresignedUrl
-from app.storage.local.files import FileStore
+from modelkeep.domain.values import Digest, PresignedUrl
+from modelkeep.storage.local.files import FileStore
 from tests.support.servers import free_port
 from tests.support.stores import local_app
 

@@ -20,9 +20,9 @@ from typing import Any
 
 import aioboto3
 
-from app.domain.values import Digest
-from app.storage.aws.s3 import S3Store
-from app.storage.objects import attachment
+from modelkeep.domain.values import Digest
+from modelkeep.storage.aws.s3 import S3Store
+from modelkeep.storage.objects import attachment
 
 ENDPOINT = "https://s3.eu-central-1.amazonaws.com"
 BUCKET = "models"

@@ -5,7 +5,7 @@
 Each round, in turn, the other first every other time, on fresh storage: the whole of `register` and of `download`, and
 the whole of what a script would do instead. That is: `sha256sum`, begin, one curl process for all presigned URLs
 (`--parallel` for many files), complete; and locate, one curl process, `sha256sum --check`. Printed: medians, the ratio
-(curl's time over ours), and how much memory our process took at most. The service is `model-registry dev` on the same
+(curl's time over ours), and how much memory our process took at most. The service is `modelkeep dev` on the same
 machine: it, too, hashes every byte, and waits for the disk. Our downloads wait for the disk as well, curl's do not.
 """
 
@@ -25,7 +25,7 @@ from typing import Any
 
 import httpx
 
-from app.client.local_files import HashedFile, find_files, hash_file
+from modelkeep.client.local_files import HashedFile, find_files, hash_file
 from tests.support.programs import EXECUTABLE, Server, clean_environment, serving
 from tests.support.servers import free_port
 
@@ -80,7 +80,7 @@ def timed(call: Callable[[], Any], scratch: Path, size: int) -> float:
 
 def ours(case: Case, server: Server, state: Path, *arguments: str) -> None:
     """Run the command line in a process of its own, and note its memory."""
-    variables = clean_environment({"REGISTRY_URL": server.url, "XDG_STATE_HOME": str(state)})
+    variables = clean_environment({"MODELKEEP_URL": server.url, "XDG_STATE_HOME": str(state)})
     process = subprocess.Popen([EXECUTABLE, "--quiet", *arguments], env=variables, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     assert status == 0, status
@@ -160,7 +160,7 @@ def parallel(files: Sequence[Any]) -> list[str]:
 def measure(case: Case, folder: Path, workers: int, *, curl_first: bool) -> None:
     port = free_port()
     command = [EXECUTABLE, "dev", "--port", str(port), "--workers", str(workers), "--data-dir", str(folder / "data")]
-    with serving(command, {"REGISTRY_LOG_LEVEL": "WARNING"}, port=port, log=folder / "log", folder=folder) as server:
+    with serving(command, {"MODELKEEP_LOG_LEVEL": "WARNING"}, port=port, log=folder / "log", folder=folder) as server:
         server.wait()
         by_curl = ByCurl(server, folder)
         with ThreadPoolExecutor(1) as beside:

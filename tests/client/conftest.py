@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import pytest
 
-from app.client import Registry, RegistryClient
+from modelkeep.client import Registry, RegistryClient
 from tests.support.backends import aws_environment
 from tests.support.observed import Observed, observed_service
 from tests.support.programs import EXECUTABLE, Server, operate, serving
@@ -35,7 +35,7 @@ def _running(folder: Path, variables: Mapping[str, str], *arguments: str) -> Ite
 
 @pytest.fixture(scope="session")
 def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """`model-registry dev`."""
+    """`modelkeep dev`."""
     with _running(tmp_path_factory.mktemp("dev"), {}, "dev") as server:
         yield server
 
@@ -47,9 +47,9 @@ def dev_url(dev: Server) -> str:
 
 @pytest.fixture(scope="session")
 def dev_behind_proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Proxy, Server]]:
-    """`model-registry dev` behind a proxy, which also the URLs of its storage point at."""
+    """`modelkeep dev` behind a proxy, which also the URLs of its storage point at."""
     with Proxy().running() as proxy:
-        variables = {"REGISTRY_PUBLIC_URL": proxy.url, "REGISTRY_MULTIPART_THRESHOLD": str(25 * 1024 * 1024)}
+        variables = {"MODELKEEP_PUBLIC_URL": proxy.url, "MODELKEEP_MULTIPART_THRESHOLD_BYTES": str(25 * 1024 * 1024)}
         with _running(tmp_path_factory.mktemp("behind"), variables, "dev") as server:
             proxy.behind = int(server.url.rpartition(":")[2])
             yield proxy, server
@@ -67,7 +67,7 @@ def proxy(dev_behind_proxy: tuple[Proxy, Server]) -> Iterator[Proxy]:
 @pytest.fixture
 def token(dev_behind_proxy: tuple[Proxy, Server]) -> str:
     """The token that the registry behind the proxy has printed."""
-    (printed,) = re.findall(r"export REGISTRY_TOKEN=(\S+)", dev_behind_proxy[1].said())
+    (printed,) = re.findall(r"export MODELKEEP_TOKEN=(\S+)", dev_behind_proxy[1].said())
     return str(printed)
 
 
@@ -101,7 +101,7 @@ def everything_logged(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCa
 
 @pytest.fixture(scope="session")
 def aws(ministack: AwsServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """`model-registry serve` over AWS's protocols."""
+    """`modelkeep serve` over AWS's protocols."""
     variables = aws_environment(ministack)
     assert operate(variables, "init").status == 0
     with _running(tmp_path_factory.mktemp("aws"), variables, "serve", "--host", "127.0.0.1") as server:
@@ -113,7 +113,7 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
     """The service in this process, so that its storage tells what it took in and gave out."""
     folder = tmp_path_factory.mktemp("observed")
     try:
-        with observed_service(folder, {"REGISTRY_MULTIPART_THRESHOLD": str(32 * 1024 * 1024)}) as observed:
+        with observed_service(folder, {"MODELKEEP_MULTIPART_THRESHOLD_BYTES": str(32 * 1024 * 1024)}) as observed:
             yield observed
     finally:
         shutil.rmtree(folder)
@@ -165,10 +165,10 @@ def model() -> str:
 def state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What the client remembers between calls, and nothing of the environment's."""
     for name in os.environ:
-        if name.startswith(("REGISTRY_", "ACTIONS_")):
+        if name.startswith(("MODELKEEP_", "ACTIONS_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    return tmp_path / "state" / "model-registry"
+    return tmp_path / "state" / "modelkeep"
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from uuid import uuid4
 
 import pytest
 
-from app.client import Registry
-from app.client import cache as cache_module
-from app.client.errors import LocalFileError
+from modelkeep.client import Registry
+from modelkeep.client import cache as cache_module
+from modelkeep.client.errors import LocalFileError
 from tests.client.conftest import digest
 from tests.support.children import Call
 from tests.support.observed import Observed
@@ -64,7 +64,7 @@ def elsewhere(tmp_path: Path) -> Iterator[Path]:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    files = (path for path in folder.rglob("*") if path.is_file() and path.name != ".model-registry.json")
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != ".modelkeep.json")
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
@@ -107,7 +107,7 @@ def test_a_file_that_came_while_its_absence_was_noticed_is_not_fetched_again(
 def test_the_environment_names_the_cache(
     observed: Observed, model: str, file: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("REGISTRY_CACHE_DIR", str(cache))
+    monkeypatch.setenv("MODELKEEP_CACHE_DIR", str(cache))
     mark = observed.mark()
     with Registry(observed.url) as registry:
         for number in range(3):
@@ -144,10 +144,10 @@ def test_a_damaged_file_is_fetched_again(
 @pytest.mark.parametrize(
     "step",
     [
-        "app.client.partial_file.PartialFile.write",
-        "app.client.partial_file.PartialFile.finish",
-        "app.client.cache._share",
-        "app.client.cache.os.unlink",
+        "modelkeep.client.partial_file.PartialFile.write",
+        "modelkeep.client.partial_file.PartialFile.finish",
+        "modelkeep.client.cache._share",
+        "modelkeep.client.cache.os.unlink",
     ],
 )
 def test_a_process_that_dies_over_the_cache_hurts_nobody(
@@ -186,7 +186,7 @@ def test_a_copy_that_was_cut_short_is_no_file_of_the_version(
         raise OSError(5, "Input/output error")
 
     with monkeypatch.context() as patched, Registry(observed.url, cache_dir=elsewhere) as registry:
-        patched.setattr("app.client.cache.shutil.copyfile", cut_short)
+        patched.setattr("modelkeep.client.cache.shutil.copyfile", cut_short)
         with pytest.raises(LocalFileError, match="Input/output error"):
             registry.download(model, 1, dest=tmp_path / "serving")
     assert client.download(model, 1, dest=tmp_path / "serving").read_bytes() == file.read_bytes()

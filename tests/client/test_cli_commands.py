@@ -302,7 +302,7 @@ def test_the_registry_is_named_by_an_option_or_the_environment(dev_url: str, reg
 
 def test_the_version_is_printed() -> None:
     (line,) = Cli("")("--version").out
-    assert re.fullmatch(r"model-registry \d+\.\d+\.\d+", line)
+    assert re.fullmatch(r"modelkeep \d+\.\d+\.\d+", line)
 
 
 def test_documents_are_never_coloured(dev_url: str, registered: str) -> None:

@@ -9,7 +9,7 @@ from unittest import mock
 
 import pytest
 
-from app.cli import reading
+from modelkeep.cli import reading
 from tests.support.cli import Cli
 from tests.support.network_faults import answers, problem
 from tests.support.proxies import Proxy
@@ -70,7 +70,7 @@ def test_what_production_forbids(cli: Cli, registered: str, write: Write) -> Non
 
 def test_a_wrong_token(other: Proxy) -> None:
     other.when(".*", ".*", problem(401, "unauthenticated", detail="The token is not known.", request_id="r-1"))
-    cli = Cli(other.url, {"REGISTRY_TOKEN": "secret-token"})
+    cli = Cli(other.url, {"MODELKEEP_TOKEN": "secret-token"})
     said = cli("list")
     assert (said.status, said.out) == (1, [])
     assert said.err == ["Error: The token is not known.", "code: unauthenticated", "request_id: r-1"]
@@ -177,7 +177,7 @@ def test_metrics_that_are_no_text(cli: Cli, model: str, write: Write) -> None:
 
 def test_a_usage_error_says_where_to_look(cli: Cli, model: str) -> None:
     assert cli("register", model).err == [
-        "Error: Missing argument 'PATH'. Try 'model-registry register --help'.",
+        "Error: Missing argument 'PATH'. Try 'modelkeep register --help'.",
         "code: usage",
     ]
 
@@ -217,7 +217,7 @@ def test_a_value_outside_its_rules(cli: Cli, command: list[str], location: str) 
 
 
 def test_an_address_that_is_none(model: str) -> None:
-    sentence = "Invalid value for '--url' or REGISTRY_URL: 'nowhere' is not an address like http://registry:8000."
+    sentence = "Invalid value for '--url' or MODELKEEP_URL: 'nowhere' is not an address like http://registry:8000."
     assert Cli("nowhere").refusal("show", model, status=2) == ("usage", sentence)
 
 
@@ -237,7 +237,7 @@ def test_a_server_that_is_no_registry(other: Proxy, model: str) -> None:
     code, sentence = Cli(other.url).refusal("show", model, status=3)
     assert code == "not_a_registry"
     reason = "status 404 with text/html"
-    assert sentence == f"{other.url} does not answer like a model registry: {reason}. Check --url or REGISTRY_URL."
+    assert sentence == f"{other.url} does not answer like a model registry: {reason}. Check --url or MODELKEEP_URL."
 
 
 # 4: integrity
@@ -259,7 +259,7 @@ def test_a_defect_is_a_sentence_too(cli: Cli) -> None:
     with mock.patch.object(reading, "connected", side_effect=KeyError("x")):
         assert cli.refusal("list") == (
             "internal_error",
-            "Unexpected KeyError: 'x'. REGISTRY_LOG_LEVEL=DEBUG shows where.",
+            "Unexpected KeyError: 'x'. MODELKEEP_LOG_LEVEL=DEBUG shows where.",
         )
         with pytest.raises(KeyError):
-            Cli(cli.url, {"REGISTRY_LOG_LEVEL": "DEBUG"})("list")
+            Cli(cli.url, {"MODELKEEP_LOG_LEVEL": "DEBUG"})("list")

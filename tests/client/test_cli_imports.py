@@ -16,24 +16,33 @@ class Absent:
             raise ModuleNotFoundError(name)
 
 sys.meta_path.insert(0, Absent())
-import app.cli, app.client
-for package in (app.client, app.cli):
+import modelkeep.cli, modelkeep.client
+for package in (modelkeep.client, modelkeep.cli):
     for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
         importlib.import_module(module.name)
 """
 
 RUN = """
 import runpy
-sys.argv = ["model-registry", *sys.argv[1:]]
+sys.argv = ["modelkeep", *sys.argv[1:]]
 try:
-    runpy.run_module("app", run_name="__main__")
+    runpy.run_module("modelkeep", run_name="__main__")
 except SystemExit as ended:
     assert not ended.code, ended.code
 """
 
 LOADED = f"import sys{RUN}\nprint(*sorted(sys.modules))"
 
-SERVERS = {"fastapi", "starlette", "aioboto3", "botocore", "uvicorn", "app.main", "app.lifespan", "app.services"}
+SERVERS = {
+    "fastapi",
+    "starlette",
+    "aioboto3",
+    "botocore",
+    "uvicorn",
+    "modelkeep.main",
+    "modelkeep.lifespan",
+    "modelkeep.services",
+}
 
 
 def _python(script: str, *arguments: str) -> str:
@@ -42,21 +51,28 @@ def _python(script: str, *arguments: str) -> str:
 
 
 def test_client_and_commands_work_where_no_server_could() -> None:
-    loaded = "\nprint(*sorted(name for name in sys.modules if name.startswith('app.')))"
+    loaded = "\nprint(*sorted(name for name in sys.modules if name.startswith('modelkeep.')))"
     names = _python(WITHOUT_A_SERVER + loaded).split()
-    servers = ("app.main", "app.lifespan", "app.settings", "app.routers", "app.services", "app.repositories")
-    assert {"app.client.client", "app.cli.commands", "app.cli.progress"} <= set(names)
-    assert not [name for name in names if name.startswith((*servers, "app.storage", "app.operate"))]
-    assert _python(WITHOUT_A_SERVER + RUN, "--version").startswith("model-registry ")
+    servers = (
+        "modelkeep.main",
+        "modelkeep.lifespan",
+        "modelkeep.settings",
+        "modelkeep.routers",
+        "modelkeep.services",
+        "modelkeep.repositories",
+    )
+    assert {"modelkeep.client.client", "modelkeep.cli.commands", "modelkeep.cli.progress"} <= set(names)
+    assert not [name for name in names if name.startswith((*servers, "modelkeep.storage", "modelkeep.operate"))]
+    assert _python(WITHOUT_A_SERVER + RUN, "--version").startswith("modelkeep ")
 
 
 def test_the_version_is_said_without_waiting_for_the_client() -> None:
     version, modules = _python(LOADED, "--version").splitlines()
-    assert version.startswith("model-registry ")
-    assert not {"httpx", "app.client", *SERVERS} & set(modules.split())
+    assert version.startswith("modelkeep ")
+    assert not {"httpx", "modelkeep.client", *SERVERS} & set(modules.split())
 
 
 def test_the_client_does_not_wait_for_what_serves(dev_url: str) -> None:
     modules = _python(LOADED, "--url", dev_url, "--output", "json", "list").splitlines()[-1]
-    assert "app.client" in modules.split()
+    assert "modelkeep.client" in modules.split()
     assert not SERVERS & set(modules.split())

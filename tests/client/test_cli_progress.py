@@ -9,10 +9,10 @@ from unittest import mock
 
 import pytest
 
-from app.cli import progress
-from app.cli.options import Options
-from app.cli.progress import Bars, Display, Lines, display
-from app.client import Step
+from modelkeep.cli import progress
+from modelkeep.cli.options import Options
+from modelkeep.cli.progress import Bars, Display, Lines, display
+from modelkeep.client import Step
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB

@@ -10,18 +10,18 @@ from typing import Any
 
 import pytest
 
-from app.client import Registry, RegistryClient
-from app.client.errors import NoTokenError
-from app.domain.access.trust import IssuerKind
-from app.domain.errors import (
+from modelkeep.client import Registry, RegistryClient
+from modelkeep.client.errors import NoTokenError
+from modelkeep.domain.access.trust import IssuerKind
+from modelkeep.domain.errors import (
     ActionForbiddenError,
     CredentialsRequiredError,
     InvalidTokenError,
     TokenExpiredError,
     TooManyRequestsError,
 )
-from app.operate import access
-from app.schemas.access import Grants
+from modelkeep.operate import access
+from modelkeep.schemas.access import Grants
 from tests.support.cli import Cli
 from tests.support.identities import ANYWHERE, AskingRegistry, GitHub, asking_registry, github
 from tests.support.issuers import IssuerServer, issuer_server
@@ -71,7 +71,7 @@ def asking(service: AskingRegistry, monkeypatch: pytest.MonkeyPatch) -> AskingRe
     """The registry, and an environment that names it."""
     service.proxy.reset()
     service.storage.reset()
-    monkeypatch.setenv("REGISTRY_URL", f"{service.url}/")
+    monkeypatch.setenv("MODELKEEP_URL", f"{service.url}/")
     return service
 
 
@@ -88,7 +88,7 @@ def job(forge: IssuerServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHub
 def token_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What the variable names; there is nothing yet."""
     path = tmp_path / "token"
-    monkeypatch.setenv("REGISTRY_TOKEN_FILE", str(path))
+    monkeypatch.setenv("MODELKEEP_TOKEN_FILE", str(path))
     return path
 
 
@@ -124,7 +124,7 @@ def test_a_job_registers_and_promotes_with_nothing_stored(
 
 
 def test_the_audience_can_be_another(asking: AskingRegistry, job: GitHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("REGISTRY_AUDIENCE", "models")
+    monkeypatch.setenv("MODELKEEP_AUDIENCE", "models")
     with Registry() as registry:
         registry.models()
     assert job.audiences == ["models"]
@@ -181,7 +181,7 @@ def test_what_passes_at_github_is_waited_for(
         pauses.append(attempt)
         return 0
 
-    monkeypatch.setattr("app.client.github.pause", note)
+    monkeypatch.setattr("modelkeep.client.github.pause", note)
     job.meets(answers(503), drops)
     with Registry() as registry:
         registry.models()
@@ -281,9 +281,9 @@ def test_a_file_holds_no_token(
     asking: AskingRegistry, token_file: Path, make: Callable[[Path], Any], reason: str
 ) -> None:
     make(token_file)
-    code, sentence = Cli(asking.url, {"REGISTRY_TOKEN_FILE": str(token_file)}).refusal("list")
+    code, sentence = Cli(asking.url, {"MODELKEEP_TOKEN_FILE": str(token_file)}).refusal("list")
     assert code == "no_token"
-    assert sentence.startswith(f"No token from REGISTRY_TOKEN_FILE '{token_file}': {reason}")
+    assert sentence.startswith(f"No token from MODELKEEP_TOKEN_FILE '{token_file}': {reason}")
     assert asking.proxy.seen == []
 
 
@@ -295,11 +295,11 @@ def test_what_is_said_outright_goes_first(
 ) -> None:
     given, said, filed = (token_for(asking, "reader") for _ in range(3))
     token_file.write_text(filed)
-    monkeypatch.setenv("REGISTRY_TOKEN", said)
+    monkeypatch.setenv("MODELKEEP_TOKEN", said)
     for argument, variables, expected in (
         (given, {}, given),
         (None, {}, said),
-        ("", {"REGISTRY_TOKEN": ""}, filed),
+        ("", {"MODELKEEP_TOKEN": ""}, filed),
     ):
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
@@ -307,7 +307,7 @@ def test_what_is_said_outright_goes_first(
             registry.models()
         assert asking.tokens_shown()[-1] == expected
     assert job.proxy.seen == []
-    monkeypatch.setenv("REGISTRY_TOKEN_FILE", "")
+    monkeypatch.setenv("MODELKEEP_TOKEN_FILE", "")
     with Registry() as registry:
         registry.models()
     assert len(job.audiences) == 1
@@ -406,13 +406,13 @@ def test_commands_say_what_was_refused_and_end_with_1(asking: AskingRegistry, fo
     assert Cli(asking.url).refusal("list")[0] == CredentialsRequiredError.code()
     expired = token_for(asking, "reader", seconds=0.1)
     time.sleep(0.2)
-    code, sentence = Cli(asking.url, {"REGISTRY_TOKEN": expired}).refusal("list")
+    code, sentence = Cli(asking.url, {"MODELKEEP_TOKEN": expired}).refusal("list")
     assert code == TokenExpiredError.code()
     assert sentence.endswith("Get a new one.")
     stranger = forge.token(aud=asking.url, repository_id="1")
-    code, sentence = Cli(asking.url, {"REGISTRY_TOKEN": stranger}).refusal("list")
+    code, sentence = Cli(asking.url, {"MODELKEEP_TOKEN": stranger}).refusal("list")
     assert code == "no_trust_rule"
-    assert "`model-registry access explain` says" in sentence
+    assert "`modelkeep access explain` says" in sentence
 
 
 def test_a_token_goes_nowhere_but_to_the_registry(

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from app.client import RegistryClient
-from app.client.errors import (
+from modelkeep.client import RegistryClient
+from modelkeep.client.errors import (
     DamagedDownloadError,
     NotARegistryError,
     TransferRefusedError,
     UnknownProblemError,
     UnreachableError,
 )
-from app.domain.errors import InvalidRequestError, RegistryError
+from modelkeep.domain.errors import InvalidRequestError, RegistryError
 from tests.support.network_faults import answers, never_ends, rewrites
 from tests.support.proxies import Fault, Proxy
 
@@ -81,7 +81,7 @@ ANSWERS: dict[str, tuple[Fault, str]] = {
 async def test_what_does_not_answer_like_a_registry_is_one_clear_error(
     proxy: Proxy, registry: RegistryClient, fault: Fault, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.client.service._LARGEST_ANSWER", MIB)
+    monkeypatch.setattr("modelkeep.client.service._LARGEST_ANSWER", MIB)
     proxy.when("GET", API, fault)
     with pytest.raises(NotARegistryError) as other:
         await registry.models()
@@ -270,7 +270,7 @@ async def test_a_refusal_of_storage_that_unpacks_to_a_gigabyte_is_not_unpacked(
 
 @pytest.mark.parametrize("url", ["", "registry:8000", "ftp://registry", "http://", "http://h:99999", "http://[::1"])
 def test_what_is_no_address_is_refused_at_once(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("REGISTRY_URL", url or "x")
+    monkeypatch.setenv("MODELKEEP_URL", url or "x")
     with pytest.raises(ValueError, match="is not an address like http://registry:8000"):
         RegistryClient(url)
 

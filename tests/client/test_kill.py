@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.client import Registry
-from app.client.storage import BLOCK
+from modelkeep.client import Registry
+from modelkeep.client.storage import BLOCK
 from tests.support.children import Call, warm_up
 from tests.support.observed import Observed
 
@@ -35,7 +35,7 @@ def source(write: Write) -> Path:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    files = (path for path in folder.rglob("*") if path.is_file() and path.name != ".model-registry.json")
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != ".modelkeep.json")
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
@@ -101,11 +101,11 @@ def test_a_registration_that_is_killed_at_any_instant_sends_nothing_twice(
 @pytest.mark.parametrize(
     "step",
     [
-        "after app.client.archives._write",
-        "after app.client.unfinished.Unfinished._keep",
-        "before app.client.storage.Storage.put",
-        "after app.client.storage.Storage.put",
-        "before app.client.unfinished.Unfinished.forget",
+        "after modelkeep.client.archives._write",
+        "after modelkeep.client.unfinished.Unfinished._keep",
+        "before modelkeep.client.storage.Storage.put",
+        "after modelkeep.client.storage.Storage.put",
+        "before modelkeep.client.unfinished.Unfinished.forget",
     ],
     ids=["zipped", "remembered", "before_sending", "sent", "complete"],
 )
@@ -164,10 +164,10 @@ def test_a_download_that_is_killed_at_any_instant_fetches_nothing_twice(
 @pytest.mark.parametrize(
     "step",
     [
-        "before app.client.place.Place.put",
-        "before app.client.place._sync",
-        "after app.client.place._swap",
-        "before app.client.place.Place.clear",
+        "before modelkeep.client.place.Place.put",
+        "before modelkeep.client.place._sync",
+        "after modelkeep.client.place._swap",
+        "before modelkeep.client.place.Place.clear",
     ],
     ids=["put", "sync", "swapped", "clear"],
 )
@@ -190,7 +190,7 @@ def test_a_download_that_dies_after_the_last_byte_fetches_none_again(
     options = {"dest": dest, "if_changed": if_changed}
     call = partial(Call, url=observed.url, method="download", arguments=(model, 2), options=options)
     if "_swap" in step and source.is_file():
-        step = "before app.client.place.Place.clear"
+        step = "before modelkeep.client.place.Place.clear"
     call(dies=step).be_killed()
     mark = observed.mark()
     call().finish()

@@ -10,14 +10,14 @@ from threading import Timer
 
 import pytest
 
-from app.client import Registry
-from app.client.errors import LocalFileError
-from app.domain.errors import ArtifactNotFoundError, ModelNotFoundError, VersionNotFoundError
+from modelkeep.client import Registry
+from modelkeep.client.errors import LocalFileError
+from modelkeep.domain.errors import ArtifactNotFoundError, ModelNotFoundError, VersionNotFoundError
 from tests.support.children import Call
 from tests.support.observed import Observed
 
 MIB = 1024 * 1024
-MARK = ".model-registry.json"
+MARK = ".modelkeep.json"
 Write = Callable[..., Path]
 
 
@@ -315,7 +315,7 @@ def test_a_full_disk_is_told_and_left_as_it_was(
     client.register(model, write(**{"a.bin": 3 * MIB, "b.bin": 3 * MIB, "c.bin": 3 * MIB}))
     reason = "9437184 bytes are needed and 83.* are free" if is_seen_before else "No space left on device"
     if not is_seen_before:
-        monkeypatch.setattr("app.client.fetching._check_room", lambda *_: None)
+        monkeypatch.setattr("modelkeep.client.fetching._check_room", lambda *_: None)
     with pytest.raises(LocalFileError, match=reason):
         client.download(model, 1, dest=small_disk)
     assert names(small_disk) == []
@@ -327,7 +327,7 @@ def test_what_has_arrived_needs_no_room_again(
     source = write(**{"a.bin": 3 * MIB, "b.bin": 3 * MIB})
     client.register(model, source)
     call = partial(Call, url=observed.url, method="download", arguments=(model, 1), options={"dest": small_disk})
-    call(dies="before app.client.partial_file.PartialFile.finish", client={"jobs": 1}).be_killed()
+    call(dies="before modelkeep.client.partial_file.PartialFile.finish", client={"jobs": 1}).be_killed()
     call().finish()
     assert contents(small_disk / model) == contents(source)
     assert names(small_disk) == [model]

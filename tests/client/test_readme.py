@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from app.client import Registry
+from modelkeep.client import Registry
 from tests.support.pages import ADDRESS, blocks
 from tests.support.programs import EXECUTABLE, REPOSITORY, clean_environment
 
@@ -26,7 +26,7 @@ def run(command: list[str], folder: Path, fresh: tuple[str, str], variables: Map
     """Run with the program on the path, the README's address and model replaced; return what it printed."""
     url, model = fresh
     program = f"{Path(EXECUTABLE).parent}:{Path(sys.executable).parent}:{os.environ['PATH']}"
-    own = {"PATH": program, "REGISTRY_URL": url, "PYTHONPATH": str(REPOSITORY), **variables}
+    own = {"PATH": program, "MODELKEEP_URL": url, "PYTHONPATH": str(REPOSITORY), **variables}
     replaced = [word.replace(ADDRESS, url).replace("fraud-detector", model) for word in command]
     ended = subprocess.run(
         replaced, cwd=folder, env=clean_environment(own), capture_output=True, text=True, check=False, timeout=100

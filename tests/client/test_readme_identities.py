@@ -17,12 +17,12 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from app.client import Registry
-from app.domain.access.actions import ROLES, Action
-from app.domain.access.trust import IssuerKind
-from app.domain.errors import ActionForbiddenError
-from app.domain.values import UNSET
-from app.schemas.downloads import DownloadResponse
+from modelkeep.client import Registry
+from modelkeep.domain.access.actions import ROLES, Action
+from modelkeep.domain.access.trust import IssuerKind
+from modelkeep.domain.errors import ActionForbiddenError
+from modelkeep.domain.values import UNSET
+from modelkeep.schemas.downloads import DownloadResponse
 from tests.support.backends import local_environment
 from tests.support.identities import ANYWHERE, AskingRegistry, asking_registry, github
 from tests.support.issuers import IssuerServer, issuer_server, signing_key
@@ -132,7 +132,7 @@ def test_the_rules_can_be_used_as_they_stand_and_nothing_is_to_be_warned_of(
     commands = [line for block in blocks("console") for line in block.splitlines() if " access.toml" in line]
     assert len(commands) == 2
     for command in commands:
-        words = command.removeprefix("uv run model-registry ").replace("access.toml", str(tmp_path / "access.toml"))
+        words = command.removeprefix("uv run modelkeep ").replace("access.toml", str(tmp_path / "access.toml"))
         said = operate(variables, *words.split())
         assert (said.status, said.err) == (0, [])
     assert set(json.loads(operate(variables, "access", "show").out[0])["issuers"]) == set(
@@ -163,9 +163,9 @@ def test_each_rule_speaks_of_its_own_and_of_nobody_else(
     token = tmp_path / "token"
     token.write_text(token_of(issuers, issuer, registry, **claims))
     (line,) = (line for block in blocks("console") for line in block.splitlines() if "access explain" in line)
-    words = line.removeprefix("uv run model-registry ").replace("--token-file token", f"--token-file {token}").split()
+    words = line.removeprefix("uv run modelkeep ").replace("--token-file token", f"--token-file {token}").split()
     variables = local_environment(registry.settings.data_dir) | {
-        "REGISTRY_ACCESS_FILE": str(registry.settings.access_file)
+        "MODELKEEP_ACCESS_FILE": str(registry.settings.access_file)
     }
     said = operate(variables, *words)
     (allow,) = (each["allow"] for each in rules["rules"] if each["id"] == rule)
@@ -175,10 +175,10 @@ def test_each_rule_speaks_of_its_own_and_of_nobody_else(
 
 def test_tokens_are_made_listed_and_revoked(tmp_path: Path) -> None:
     lines = [
-        line.removeprefix("uv run model-registry ").replace("'", "").split()
+        line.removeprefix("uv run modelkeep ").replace("'", "").split()
         for block in blocks("console")
         for line in block.splitlines()
-        if line.startswith("uv run model-registry token ") and "operator" not in line
+        if line.startswith("uv run modelkeep token ") and "operator" not in line
     ]
     create, listing, revoke = lines
     variables = local_environment(tmp_path)
@@ -317,10 +317,10 @@ def test_an_init_container_fetches_production_by_its_projected_token(
     assert mounts["models"] == pod["containers"][0]["volumeMounts"][0]["mountPath"] == "/models"
     assert not pod["automountServiceAccountToken"], "the token for the API server is nothing for it"
     variables = {each["name"]: each["value"] for each in container["env"]}
-    variables["REGISTRY_TOKEN_FILE"] = f"{tmp_path}{variables['REGISTRY_TOKEN_FILE']}"
+    variables["MODELKEEP_TOKEN_FILE"] = f"{tmp_path}{variables['MODELKEEP_TOKEN_FILE']}"
     arguments = [word.replace("/models", f"{tmp_path}/models") for word in container["args"]]
     for _ in range(2):
-        ended = run(["model-registry", *arguments], tmp_path, registry, variables)
+        ended = run(["modelkeep", *arguments], tmp_path, registry, variables)
         assert (ended.returncode, ended.stdout) == (0, f"{tmp_path}/models/{MODEL}\n"), ended.stderr
     assert (tmp_path / "models" / MODEL / "weights.bin").read_bytes() == WEIGHTS
 
@@ -330,22 +330,22 @@ def test_curl_alone_does_it_with_the_same_file_and_tells_storage_nothing(
     registry: AskingRegistry, pod: dict[str, Any], tmp_path: Path
 ) -> None:
     (script,) = (script for script in blocks("sh entrypoint") if "curl" in script)
-    (variable,) = (each for each in pod["initContainers"][0]["env"] if each["name"] == "REGISTRY_TOKEN_FILE")
+    (variable,) = (each for each in pod["initContainers"][0]["env"] if each["name"] == "MODELKEEP_TOKEN_FILE")
     variables = {
-        "REGISTRY_URL": registry.url,
+        "MODELKEEP_URL": registry.url,
         "MODEL_DIR": str(tmp_path / "models"),
-        "REGISTRY_TOKEN_FILE": f"{tmp_path}{variable['value']}",
+        "MODELKEEP_TOKEN_FILE": f"{tmp_path}{variable['value']}",
     }
     registry.storage.reset()
     ended = run(["sh", "-c", script, "sh", "true"], tmp_path, registry, variables)
     assert ended.returncode == 0, ended.stderr
     assert (tmp_path / "models" / "weights.bin").read_bytes() == WEIGHTS
-    token = Path(variables["REGISTRY_TOKEN_FILE"]).read_text()
+    token = Path(variables["MODELKEEP_TOKEN_FILE"]).read_text()
     assert set(registry.tokens_shown()[-3:]) == {token}
     assert len(registry.storage.seen) == 2
     for request in registry.storage.seen:
         assert token not in f"{request.target} {request.headers}"
-    Path(variables["REGISTRY_TOKEN_FILE"]).write_text("mr_wrong")
+    Path(variables["MODELKEEP_TOKEN_FILE"]).write_text("mr_wrong")
     refused = run(["sh", "-c", script, "sh", "echo", "serving"], tmp_path, registry, variables)
     assert "error: 401" in refused.stderr
     assert (refused.returncode != 0, refused.stdout) == (True, "")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from app.client import RegistryClient
-from app.client.errors import NotARegistryError, NoTokenError, TransferRefusedError, UnreachableError
+from modelkeep.client import RegistryClient
+from modelkeep.client.errors import NotARegistryError, NoTokenError, TransferRefusedError, UnreachableError
 from tests.support.network_faults import answers, cuts, drops, flips_a_byte_on_its_way_up
 from tests.support.proxies import Proxy
 
@@ -56,7 +56,7 @@ async def test_the_token_goes_to_the_registry_and_never_to_storage(
 async def test_the_token_of_the_environment_is_treated_alike(
     proxy: Proxy, model: str, write: Write, monkeypatch: pytest.MonkeyPatch, token: str
 ) -> None:
-    monkeypatch.setenv("REGISTRY_TOKEN", token)
+    monkeypatch.setenv("MODELKEEP_TOKEN", token)
     async with RegistryClient(proxy.url) as registry:
         await registry.register(model, write(10))
     assert proxy.asked("POST", API)[0].headers["authorization"] == f"Bearer {token}"

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from app.client import Progress, Registry, Step
-from app.client.errors import ChangedFileError, LocalFileError
-from app.domain.errors import ModelNotFoundError, RegistryError, TooManyArtifactsError
+from modelkeep.client import Progress, Registry, Step
+from modelkeep.client.errors import ChangedFileError, LocalFileError
+from modelkeep.domain.errors import ModelNotFoundError, RegistryError, TooManyArtifactsError
 from tests.support.observed import Observed
 
 Write = Callable[..., Path]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from app.client import Registry, RegistryClient
-from app.domain.errors import (
+from modelkeep.client import Registry, RegistryClient
+from modelkeep.domain.errors import (
     InvalidRequestError,
     ModelNotFoundError,
     NotNewerError,
@@ -131,7 +131,7 @@ def test_the_blocking_client_does_the_same(url: str, model: str, write: Write, t
 
 
 def test_the_blocking_client_keeps_no_program_from_ending(dev_url: str) -> None:
-    script = "import sys; from app.client import Registry; print(Registry(sys.argv[1]).models(prefix='none'))"
+    script = "import sys; from modelkeep.client import Registry; print(Registry(sys.argv[1]).models(prefix='none'))"
     ended = subprocess.run(
         [sys.executable, "-c", script, dev_url], cwd=REPOSITORY, capture_output=True, text=True, check=True, timeout=30
     )
@@ -150,5 +150,5 @@ async def test_the_blocking_client_works_beside_a_running_loop(dev_url: str, mod
 
 
 def _contents(folder: Path) -> dict[str, bytes]:
-    files = (path for path in folder.rglob("*") if path.is_file() and path.name != ".model-registry.json")
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != ".modelkeep.json")
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}

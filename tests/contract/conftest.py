@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from app.storage.aws import dynamodb_setup
-from app.storage.aws.dynamodb import DynamoDbTable, open_client
-from app.storage.local.sqlite import SqliteTable
-from app.storage.table import Table
+from modelkeep.storage.aws import dynamodb_setup
+from modelkeep.storage.aws.dynamodb import DynamoDbTable, open_client
+from modelkeep.storage.local.sqlite import SqliteTable
+from modelkeep.storage.table import Table
 from tests.support.servers import AwsServer
 
 if TYPE_CHECKING:

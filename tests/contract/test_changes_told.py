@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 import pytest
 
-from app.domain import changes
-from app.domain.changes import Change, Decision, Edit
-from app.domain.errors import ModelNotFoundError, UnavailableError
-from app.domain.events import EventType, Operation
-from app.domain.models import Head
-from app.domain.uploads import Upload
-from app.repositories.ledger import Ledger
-from app.storage.table import Table
+from modelkeep.domain import changes
+from modelkeep.domain.changes import Change, Decision, Edit
+from modelkeep.domain.errors import ModelNotFoundError, UnavailableError
+from modelkeep.domain.events import EventType, Operation
+from modelkeep.domain.models import Head
+from modelkeep.domain.uploads import Upload
+from modelkeep.repositories.ledger import Ledger
+from modelkeep.storage.table import Table
 from tests.support.builders import MODEL, operation, upload
 from tests.support.faults import Fault, FaultyTable
 

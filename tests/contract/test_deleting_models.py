@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from app.domain.changes import MAX_MOVES
-from app.domain.errors import ModelBeingDeletedError, ModelNotFoundError, OutcomeUnknownError
-from app.domain.events import EventType
-from app.storage.local.files import FileStore
-from app.storage.table import Table, Write
+from modelkeep.domain.changes import MAX_MOVES
+from modelkeep.domain.errors import ModelBeingDeletedError, ModelNotFoundError, OutcomeUnknownError
+from modelkeep.domain.events import EventType
+from modelkeep.storage.local.files import FileStore
+from modelkeep.storage.table import Table, Write
 from tests.support.faults import FaultyTable
 from tests.support.registries import Registry, caller
 

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 import pytest
 from botocore.retries.standard import ExponentialBackoff
 
-from app.storage.aws.dynamodb import DynamoDbTable
-from app.storage.table import Absent, Key, OutcomeUnknown, Put, Unavailable
+from modelkeep.storage.aws.dynamodb import DynamoDbTable
+from modelkeep.storage.table import Absent, Key, OutcomeUnknown, Put, Unavailable
 from tests.support.servers import AwsServer, free_port
 
 WRITE = Put({"model_name": "model", "version": 1}, Absent())
@@ -73,7 +73,7 @@ async def test_a_transaction_that_was_sent_again_is_unknown(answers: list[bytes]
 
 async def test_a_transaction_that_was_refused_at_once_has_no_effect() -> None:
     async with answering(answer(400, "ResourceNotFoundException")) as table:
-        with pytest.raises(Unavailable, match="run `model-registry init`"):
+        with pytest.raises(Unavailable, match="run `modelkeep init`"):
             await table.transact([WRITE], token="token")
 
 

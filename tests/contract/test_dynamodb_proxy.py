@@ -12,11 +12,11 @@ from aiobotocore.config import AioConfig
 from botocore.exceptions import ClientError
 from botocore.retries.standard import ExponentialBackoff
 
-from app.storage.aws import dynamodb as driver
-from app.storage.aws import dynamodb_setup
-from app.storage.aws.client import CONFIG
-from app.storage.aws.dynamodb import DynamoDbTable
-from app.storage.table import (
+from modelkeep.storage.aws import dynamodb as driver
+from modelkeep.storage.aws import dynamodb_setup
+from modelkeep.storage.aws.client import CONFIG
+from modelkeep.storage.aws.dynamodb import DynamoDbTable
+from modelkeep.storage.table import (
     CATALOG_INDEX,
     STAGE_INDEX,
     Absent,

@@ -1,13 +1,13 @@
-"""What `model-registry init` does to a table, on every DynamoDB engine."""
+"""What `modelkeep init` does to a table, on every DynamoDB engine."""
 
 import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from app.storage.aws.dynamodb import DynamoDbTable
-from app.storage.aws.dynamodb_setup import set_up_table
-from app.storage.table import CATALOG_INDEX, Key, Present, Put, Unavailable
+from modelkeep.storage.aws.dynamodb import DynamoDbTable
+from modelkeep.storage.aws.dynamodb_setup import set_up_table
+from modelkeep.storage.table import CATALOG_INDEX, Key, Present, Put, Unavailable
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
@@ -133,19 +133,19 @@ async def test_a_table_with_other_keys_is_refused(dynamodb: "DynamoDBClient", na
         "BillingMode": "PAY_PER_REQUEST",
     }
     await dynamodb.create_table(TableName=name, **other)  # type: ignore[arg-type]
-    with pytest.raises(Unavailable, match="REGISTRY_TABLE"):
+    with pytest.raises(Unavailable, match="MODELKEEP_TABLE"):
         await set_up(dynamodb, name)
 
 
 async def test_a_missing_table_is_explained(dynamodb: "DynamoDBClient", name: str) -> None:
     table = DynamoDbTable(dynamodb, name)
-    with pytest.raises(Unavailable, match=f"table '{name}' does not exist in us-east-1: run `model-registry init`"):
+    with pytest.raises(Unavailable, match=f"table '{name}' does not exist in us-east-1: run `modelkeep init`"):
         await table.get(Key("model", 1))
-    with pytest.raises(Unavailable, match="run `model-registry init`"):
+    with pytest.raises(Unavailable, match="run `modelkeep init`"):
         await table.transact([Put({"model_name": "model", "version": 1}, Present())], token=str(uuid.uuid4()))
 
 
 async def test_a_missing_index_is_explained(dynamodb: "DynamoDBClient", name: str) -> None:
     await dynamodb.create_table(TableName=name, **RECIPE)
-    with pytest.raises(Unavailable, match="run `model-registry init`"):
+    with pytest.raises(Unavailable, match="run `modelkeep init`"):
         await DynamoDbTable(dynamodb, name).query_index(CATALOG_INDEX, "models", limit=5)

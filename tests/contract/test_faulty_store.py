@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from app.domain.errors import UnavailableError
-from app.storage.local.files import FileStore
-from app.storage.local.sqlite import SqliteTable
-from app.storage.objects import StoreUnavailable
+from modelkeep.domain.errors import UnavailableError
+from modelkeep.storage.local.files import FileStore
+from modelkeep.storage.local.sqlite import SqliteTable
+from modelkeep.storage.objects import StoreUnavailable
 from tests.support.faults import OF_STORES, Fault, FaultyStore
 from tests.support.registries import Registry, caller
 

@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from app.domain.values import Ref
-from app.services.resolver import Resolved, Resolver
-from app.storage.aws import dynamodb
-from app.storage.aws.dynamodb_failures import read_failure
+from modelkeep.domain.values import Ref
+from modelkeep.services.resolver import Resolved, Resolver
+from modelkeep.storage.aws import dynamodb
+from modelkeep.storage.aws.dynamodb_failures import read_failure
 from tests.support.aws_faults import Fault
 from tests.support.backends import environment, local_environment, prepare
 from tests.support.deployments import Deployment, Profile, deployed

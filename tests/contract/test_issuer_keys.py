@@ -22,12 +22,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 from structlog.testing import capture_logs
 
-from app.domain.access.trust import Issuer, IssuerKind
-from app.domain.errors import InvalidTokenError, IssuerUnavailableError
-from app.domain.values import UNSET
-from app.identity import fetching
-from app.identity.jwks import MAX_KEYS, read_keys
-from app.identity.verifier import Verifier
+from modelkeep.domain.access.trust import Issuer, IssuerKind
+from modelkeep.domain.errors import InvalidTokenError, IssuerUnavailableError
+from modelkeep.domain.values import UNSET
+from modelkeep.identity import fetching
+from modelkeep.identity.jwks import MAX_KEYS, read_keys
+from modelkeep.identity.verifier import Verifier
 from tests.support.issuers import DISCOVERY, JWKS, IssuerServer, issuer_server, signing_key
 from tests.support.network_faults import answers, drops, never_ends, rewrites, sleeps, trickles
 from tests.support.proxies import Fault, Forward, Reply, Request

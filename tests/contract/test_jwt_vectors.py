@@ -15,12 +15,12 @@ from typing import Any, Final
 
 import pytest
 
-from app.domain.access.grants import Grant
-from app.domain.access.trust import ALGORITHMS, IssuerKind, Trust, TrustRule
-from app.domain.errors import InvalidTokenError, IssuerUnavailableError, TokenExpiredError
-from app.domain.values import UNSET
-from app.identity import fetching
-from app.identity.verifier import Verifier
+from modelkeep.domain.access.grants import Grant
+from modelkeep.domain.access.trust import ALGORITHMS, IssuerKind, Trust, TrustRule
+from modelkeep.domain.errors import InvalidTokenError, IssuerUnavailableError, TokenExpiredError
+from modelkeep.domain.values import UNSET
+from modelkeep.identity import fetching
+from modelkeep.identity.verifier import Verifier
 from tests.support.issuers import (
     AUDIENCE,
     JWKS,

@@ -8,9 +8,9 @@ from itertools import chain, repeat
 
 import pytest
 
-from app.domain import changes
-from app.domain.changes import Decision, Edit, StageRequest
-from app.domain.errors import (
+from modelkeep.domain import changes
+from modelkeep.domain.changes import Decision, Edit, StageRequest
+from modelkeep.domain.errors import (
     AliasNotFoundError,
     ContentionError,
     IdempotencyKeyReusedError,
@@ -18,20 +18,20 @@ from app.domain.errors import (
     OutcomeUnknownError,
     UnavailableError,
 )
-from app.domain.events import IDEMPOTENCY_LIFE_SECONDS, Event, EventType, Operation
-from app.domain.models import Head
-from app.domain.uploads import Upload
-from app.domain.values import Stage
-from app.repositories import commit as commits
-from app.repositories import ledger as ledgers
-from app.repositories.commit import MAX_ATTEMPTS
-from app.repositories.events import Events
-from app.repositories.items import event_to_item, upload_to_item
-from app.repositories.keys import head_key
-from app.repositories.ledger import Ledger
-from app.repositories.version_items import version_to_item
-from app.repositories.versions import Versions
-from app.storage.table import Absent, Item, Key, Put, Table, Write
+from modelkeep.domain.events import IDEMPOTENCY_LIFE_SECONDS, Event, EventType, Operation
+from modelkeep.domain.models import Head
+from modelkeep.domain.uploads import Upload
+from modelkeep.domain.values import Stage
+from modelkeep.repositories import commit as commits
+from modelkeep.repositories import ledger as ledgers
+from modelkeep.repositories.commit import MAX_ATTEMPTS
+from modelkeep.repositories.events import Events
+from modelkeep.repositories.items import event_to_item, upload_to_item
+from modelkeep.repositories.keys import head_key
+from modelkeep.repositories.ledger import Ledger
+from modelkeep.repositories.version_items import version_to_item
+from modelkeep.repositories.versions import Versions
+from modelkeep.storage.table import Absent, Item, Key, Put, Table, Write
 from tests.support.builders import LATER, MODEL, NOW, operation, upload, version
 from tests.support.faults import Fault, FaultyTable
 

@@ -10,8 +10,8 @@ from urllib.parse import unquote
 import httpx
 import pytest
 
-from app.storage.aws.s3 import S3Store
-from app.storage.objects import MultipartGone, MultipartRefused, ObjectGone, ObjectStore, StoredPart
+from modelkeep.storage.aws.s3 import S3Store
+from modelkeep.storage.objects import MultipartGone, MultipartRefused, ObjectGone, ObjectStore, StoredPart
 from tests.support.stores import MINUTE, digest_of, presign, presign_part, read_all, send, store_bytes
 
 pytest_plugins = ["tests.support.store_fixtures"]

@@ -19,14 +19,14 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from app.domain.errors import ObjectExistsError
-from app.domain.values import PresignedUrl
-from app.storage.local import disk
-from app.storage.local.file_uploads import Delivery
-from app.storage.local.files import FileStore
-from app.storage.local.folder import Folder, check_key
-from app.storage.local.signing import load_secret
-from app.storage.objects import MultipartGone, StoreUnavailable
+from modelkeep.domain.errors import ObjectExistsError
+from modelkeep.domain.values import PresignedUrl
+from modelkeep.storage.local import disk
+from modelkeep.storage.local.file_uploads import Delivery
+from modelkeep.storage.local.files import FileStore
+from modelkeep.storage.local.folder import Folder, check_key
+from modelkeep.storage.local.signing import load_secret
+from modelkeep.storage.objects import MultipartGone, StoreUnavailable
 from tests.support.stores import (
     MINUTE,
     digest_of,
@@ -429,7 +429,7 @@ async def test_a_full_disk_is_told_to_the_operator(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("app.storage.local.disk.Draft.write", full)
+    monkeypatch.setattr("modelkeep.storage.local.disk.Draft.write", full)
     with pytest.raises(StoreUnavailable, match="No space left on device"):
         await take(empty, "models/m/v1/x", CONTENT)
     assert await empty.head("models/m/v1/x") is None
@@ -441,9 +441,9 @@ async def test_a_full_disk_is_told_to_the_operator(
 WRITER = """
 import asyncio, hashlib, sys
 from pathlib import Path
-from app.storage.local.files import FileStore
-from app.storage.local.file_uploads import Delivery
-from app.domain.values import Digest
+from modelkeep.storage.local.files import FileStore
+from modelkeep.storage.local.file_uploads import Delivery
+from modelkeep.domain.values import Digest
 
 async def chunks(content):
     yield content

@@ -13,13 +13,13 @@ import pytest
 from aiobotocore.credentials import AioRefreshableCredentials
 from botocore.exceptions import ClientError, MetadataRetrievalError
 
-from app.domain.values import PresignedUrl
-from app.storage.aws.s3 import S3Store
-from app.storage.aws.s3_answers import read_checksum
-from app.storage.aws.s3_clients import addressing_style
-from app.storage.aws.s3_probe import probe_bucket
-from app.storage.aws.s3_setup import _RULES, set_up_bucket
-from app.storage.objects import StoreUnavailable
+from modelkeep.domain.values import PresignedUrl
+from modelkeep.storage.aws.s3 import S3Store
+from modelkeep.storage.aws.s3_answers import read_checksum
+from modelkeep.storage.aws.s3_clients import addressing_style
+from modelkeep.storage.aws.s3_probe import probe_bucket
+from modelkeep.storage.aws.s3_setup import _RULES, set_up_bucket
+from modelkeep.storage.objects import StoreUnavailable
 from tests.support.servers import AwsServer
 from tests.support.stores import MINUTE, digest_of, presign, presign_part, send, store_bytes
 
@@ -248,7 +248,7 @@ async def test_parts_are_listed_over_all_pages(s3: S3Store, http: httpx.AsyncCli
 
 @pytest.mark.parametrize(
     ("endpoint", "bucket", "sentence"),
-    [(None, "no-such-bucket", "run `model-registry init`"), ("http://127.0.0.1:9", "b", "No answer")],
+    [(None, "no-such-bucket", "run `modelkeep init`"), ("http://127.0.0.1:9", "b", "No answer")],
 )
 async def test_a_store_that_cannot_be_used_says_why(
     ministack: AwsServer, endpoint: str | None, bucket: str, sentence: str

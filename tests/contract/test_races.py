@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from app.domain.changes import StageRequest
-from app.domain.errors import (
+from modelkeep.domain.changes import StageRequest
+from modelkeep.domain.errors import (
     AliasNotFoundError,
     ContentionError,
     ModelNotFoundError,
@@ -22,12 +22,12 @@ from app.domain.errors import (
     VersionInUseError,
     VersionNotFoundError,
 )
-from app.domain.values import Stage, parse_ref
-from app.repositories import versions as repository
-from app.repositories.version_items import version_to_item
-from app.services.resolver import MAX_LOOKS
-from app.storage.local.files import FileStore
-from app.storage.table import Present, Put, Table
+from modelkeep.domain.values import Stage, parse_ref
+from modelkeep.repositories import versions as repository
+from modelkeep.repositories.version_items import version_to_item
+from modelkeep.services.resolver import MAX_LOOKS
+from modelkeep.storage.local.files import FileStore
+from modelkeep.storage.table import Present, Put, Table
 from tests.support.builders import operation
 from tests.support.faults import Fault, FaultyTable
 from tests.support.registries import Registry, caller

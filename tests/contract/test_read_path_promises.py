@@ -11,19 +11,19 @@ from typing import cast
 
 import pytest
 
-from app.domain.downloads import Download
-from app.domain.errors import UnavailableError
-from app.domain.values import PresignedUrl, Ref, parse_ref
-from app.openapi import STALE
-from app.routers.downloads import answer
-from app.services import resolver, signed_urls
-from app.services.policy import Policy
-from app.services.shared_reads import SharedReads
-from app.services.signed_urls import SignedUrls
-from app.storage.local.files import FileStore
-from app.storage.local.sqlite import SqliteTable
-from app.storage.objects import ObjectStore
-from app.storage.table import Index, Key, Page, Table
+from modelkeep.domain.downloads import Download
+from modelkeep.domain.errors import UnavailableError
+from modelkeep.domain.values import PresignedUrl, Ref, parse_ref
+from modelkeep.openapi import STALE
+from modelkeep.routers.downloads import answer
+from modelkeep.services import resolver, signed_urls
+from modelkeep.services.policy import Policy
+from modelkeep.services.shared_reads import SharedReads
+from modelkeep.services.signed_urls import SignedUrls
+from modelkeep.storage.local.files import FileStore
+from modelkeep.storage.local.sqlite import SqliteTable
+from modelkeep.storage.objects import ObjectStore
+from modelkeep.storage.table import Index, Key, Page, Table
 from tests.support import builders
 from tests.support.faults import Fault, FaultyTable
 from tests.support.registries import PRODUCTION, Registry, caller

@@ -10,11 +10,11 @@ import pytest
 from aiobotocore.config import AioConfig
 from botocore.retries.standard import ExponentialBackoff
 
-from app.domain.errors import ObjectExistsError
-from app.storage.aws import s3_clients
-from app.storage.aws.s3 import S3Store
-from app.storage.aws.s3_setup import set_up_bucket
-from app.storage.objects import (
+from modelkeep.domain.errors import ObjectExistsError
+from modelkeep.storage.aws import s3_clients
+from modelkeep.storage.aws.s3 import S3Store
+from modelkeep.storage.aws.s3_setup import set_up_bucket
+from modelkeep.storage.objects import (
     MultipartGone,
     MultipartRefused,
     ObjectStore,

@@ -11,10 +11,10 @@ import httpx
 import pytest
 from botocore.exceptions import ClientError
 
-from app.domain.values import PresignedUrl
-from app.storage.aws.s3 import S3Store
-from app.storage.aws.s3_setup import set_up_bucket
-from app.storage.objects import MultipartRefused, StoredPart
+from modelkeep.domain.values import PresignedUrl
+from modelkeep.storage.aws.s3 import S3Store
+from modelkeep.storage.aws.s3_setup import set_up_bucket
+from modelkeep.storage.objects import MultipartRefused, StoredPart
 from tests.support import sigv4
 from tests.support.proxies import Request
 from tests.support.s3_proxy import S3Proxy, before_s3

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from app.storage.local import sqlite, sqlite_file
-from app.storage.local.sqlite import SqliteTable
-from app.storage.table import Absent, Contended, Item, Key, OutcomeUnknown, Present, Put, Refused, Unavailable
+from modelkeep.storage.local import sqlite, sqlite_file
+from modelkeep.storage.local.sqlite import SqliteTable
+from modelkeep.storage.table import Absent, Contended, Item, Key, OutcomeUnknown, Present, Put, Refused, Unavailable
 
 ROOT = Path(__file__).parents[2]
 HERE = Key("model", 1)
@@ -22,8 +22,8 @@ WRITE = Put({"model_name": "model", "version": 1}, Absent())
 WRITER = """
 import asyncio, sys
 from pathlib import Path
-from app.storage.local.sqlite import SqliteTable
-from app.storage.table import Absent, Contended, Put
+from modelkeep.storage.local.sqlite import SqliteTable
+from modelkeep.storage.table import Absent, Contended, Put
 
 async def main(path, writer):
     async with SqliteTable.open(Path(path)) as table:

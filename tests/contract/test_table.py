@@ -1,4 +1,4 @@
-"""What `app.storage.table` promises of reads and transactions, on every driver."""
+"""What `modelkeep.storage.table` promises of reads and transactions, on every driver."""
 
 import asyncio
 import time
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from app.storage.table import (
+from modelkeep.storage.table import (
     CATALOG_INDEX,
     STAGE_INDEX,
     Absent,

@@ -1,10 +1,22 @@
-"""What `app.storage.table` promises of many callers at once, on every driver."""
+"""What `modelkeep.storage.table` promises of many callers at once, on every driver."""
 
 import asyncio
 import uuid
 from collections.abc import Sequence
 
-from app.storage.table import Absent, Contended, Equals, Item, Key, OutcomeUnknown, Present, Put, Refused, Table, Write
+from modelkeep.storage.table import (
+    Absent,
+    Contended,
+    Equals,
+    Item,
+    Key,
+    OutcomeUnknown,
+    Present,
+    Put,
+    Refused,
+    Table,
+    Write,
+)
 
 COUNTER = Key("counter", 0)
 CALLERS = 32

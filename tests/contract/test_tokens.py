@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.domain.access.tokens import Token
-from app.domain.errors import ContentionError, InvalidCursorError, OutcomeUnknownError, UnavailableError
-from app.repositories import single
-from app.repositories.tokens import Tokens
-from app.repositories.trust import TrustDocuments
-from app.services.tokens import TokenService
-from app.storage.table import Table, Write
+from modelkeep.domain.access.tokens import Token
+from modelkeep.domain.errors import ContentionError, InvalidCursorError, OutcomeUnknownError, UnavailableError
+from modelkeep.repositories import single
+from modelkeep.repositories.tokens import Tokens
+from modelkeep.repositories.trust import TrustDocuments
+from modelkeep.services.tokens import TokenService
+from modelkeep.storage.table import Table, Write
 from tests.support.builders import LATER, NOW, credential, operation, token
 from tests.support.faults import LOSSES, Fault, FaultyTable, at_random
 from tests.support.registries import caller

@@ -14,10 +14,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from app.domain.events import Event
-from app.repositories import commit as commits
-from app.storage.local.files import FileStore
-from app.storage.table import Table
+from modelkeep.domain.events import Event
+from modelkeep.repositories import commit as commits
+from modelkeep.storage.local.files import FileStore
+from modelkeep.storage.table import Table
 from tests.contract.conftest import TABLES, Clients
 from tests.support import faults
 from tests.support.clocks import LeapingLoop, run_leaping

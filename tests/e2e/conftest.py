@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.settings import Settings
+from modelkeep.settings import Settings
 from tests.support.api import Api, serving
 from tests.support.backends import aws_environment, environment, local_environment, prepare_now
 from tests.support.upkeep import Storage, looking_into

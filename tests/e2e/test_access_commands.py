@@ -12,13 +12,13 @@ from unittest import mock
 import httpx
 import pytest
 
-from app.domain.access.tokens import parse_credential
-from app.domain.access.trust import IssuerKind
-from app.operate import access
-from app.operate.access import NO_WAY_IN, OPEN_TO_ALL
-from app.repositories.pages import Listed
-from app.repositories.tokens import Tokens
-from app.settings import Settings
+from modelkeep.domain.access.tokens import parse_credential
+from modelkeep.domain.access.trust import IssuerKind
+from modelkeep.operate import access
+from modelkeep.operate.access import NO_WAY_IN, OPEN_TO_ALL
+from modelkeep.repositories.pages import Listed
+from modelkeep.repositories.tokens import Tokens
+from modelkeep.settings import Settings
 from tests.support.access import token_for
 from tests.support.backends import local_environment
 from tests.support.builders import credential
@@ -35,7 +35,7 @@ Variables = dict[str, str]
 @pytest.fixture
 def secure(variables: Variables, settings: Settings) -> Variables:
     """The environment of a registry that asks for credentials, initialised and without a token."""
-    return {name: value for name, value in variables.items() if name != "REGISTRY_AUTH"}
+    return {name: value for name, value in variables.items() if name != "MODELKEEP_AUTH"}
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_a_token_is_made_listed_and_revoked(secure: Variables) -> None:
 
 def test_all_tokens_are_listed_by_id(secure: Variables) -> None:
     assert operate(secure, "token", "list") == Said(0, [], [])
-    with mock.patch("app.operate.access._PAGE", 2):
+    with mock.patch("modelkeep.operate.access._PAGE", 2):
         made = [id_of(create(secure)) for _ in range(5)]
         assert [line.split()[0] for line in operate(secure, "token", "list").out] == sorted(made)
 
@@ -144,7 +144,7 @@ def test_what_is_not_there_cannot_be_revoked(secure: Variables) -> None:
 def test_a_token_made_here_opens_the_service_and_its_use_is_shown(secure: Variables, tmp_path: Path) -> None:
     text, port = create(secure, "--allow", "admin"), free_port()
     command = [EXECUTABLE, "serve", "--host", "127.0.0.1", "--port", str(port)]
-    more = {"REGISTRY_TRUSTED_PROXIES": "127.0.0.1", "REGISTRY_FAILED_LOGINS": "2"}
+    more = {"MODELKEEP_TRUSTED_PROXIES": "127.0.0.1", "MODELKEEP_FAILED_LOGINS_PER_MINUTE": "2"}
     with serving(command, secure | more, port=port, log=tmp_path / "log") as server:
         server.wait()
 
@@ -278,7 +278,7 @@ def test_an_issuers_token_that_is_not_good_is_explained(
     secure: Variables, tmp_path: Path, github: IssuerServer, claims: dict[str, Any], sentence: str
 ) -> None:
     path = written(tmp_path, rules(github, rule("ci", {"repository_id": 740216803}, "publisher")))
-    said = explain(secure | {"REGISTRY_ACCESS_FILE": path}, tmp_path, github.token(**claims))
+    said = explain(secure | {"MODELKEEP_ACCESS_FILE": path}, tmp_path, github.token(**claims))
     assert (said.status, len(said.out)) == (1, 1)
     assert said.out[0].startswith(sentence)
 
@@ -286,12 +286,12 @@ def test_an_issuers_token_that_is_not_good_is_explained(
 def test_an_issuer_without_rules_and_one_that_is_away_are_explained(
     secure: Variables, tmp_path: Path, github: IssuerServer
 ) -> None:
-    away = secure | {"REGISTRY_ACCESS_FILE": written(tmp_path, rules(github))}
+    away = secure | {"MODELKEEP_ACCESS_FILE": written(tmp_path, rules(github))}
     said = explain(away, tmp_path, github.token())
     assert (said.status, said.out[1]) == (1, "No rule names the issuer 'github'.")
     with issuer_server(IssuerKind.GITHUB) as server:
         token, path = server.token(), written(tmp_path, rules(server))
-    said = explain(secure | {"REGISTRY_ACCESS_FILE": path}, tmp_path, token)
+    said = explain(secure | {"MODELKEEP_ACCESS_FILE": path}, tmp_path, token)
     assert said.status == 1
     assert "The keys of the issuer 'github' cannot be read now" in said.out[0]
 
@@ -350,19 +350,19 @@ def test_rules_in_a_file_or_in_the_table_are_a_way_in(
     secure: Variables, tmp_path: Path, github: IssuerServer, impatient: None
 ) -> None:
     path = written(tmp_path, rules(github, rule("ci", {"repository_id": 740216803}, "publisher")))
-    assert serve(secure | {"REGISTRY_ACCESS_FILE": path}) == (Said(0, [], []), True)
+    assert serve(secure | {"MODELKEEP_ACCESS_FILE": path}) == (Said(0, [], []), True)
     empty = written(tmp_path, rules(github), "empty.json")
-    assert serve(secure | {"REGISTRY_ACCESS_FILE": empty}) == (Said(2, [], [NO_WAY_IN]), False)
+    assert serve(secure | {"MODELKEEP_ACCESS_FILE": empty}) == (Said(2, [], [NO_WAY_IN]), False)
     assert operate(secure, "access", "set", path).status == 0
     assert serve(secure) == (Said(0, [], []), True)
 
 
-@pytest.mark.parametrize("auth", [{}, {"REGISTRY_AUTH": "none"}], ids=["asking", "open"])
+@pytest.mark.parametrize("auth", [{}, {"MODELKEEP_AUTH": "none"}], ids=["asking", "open"])
 def test_a_file_that_cannot_be_used_is_said_before_anything_starts(
     secure: Variables, tmp_path: Path, auth: Variables
 ) -> None:
     create(secure)
-    faulty = secure | auth | {"REGISTRY_ACCESS_FILE": written(tmp_path, "{")}
+    faulty = secure | auth | {"MODELKEEP_ACCESS_FILE": written(tmp_path, "{")}
     said, started = serve(faulty, "--host", "127.0.0.1")
     assert refused(said, status=2).startswith(f"{tmp_path / 'access.json'}: document: Invalid JSON")
     assert not started
@@ -370,16 +370,16 @@ def test_a_file_that_cannot_be_used_is_said_before_anything_starts(
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
 def test_nobody_is_asked_on_this_machine_alone(secure: Variables, host: str) -> None:
-    assert serve(secure | {"REGISTRY_AUTH": "none"}, "--host", host) == (Said(0, [], []), True)
+    assert serve(secure | {"MODELKEEP_AUTH": "none"}, "--host", host) == (Said(0, [], []), True)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "", "localhost.example", "0x7f.1", "::ffff:1.2.3.4"])
 def test_nobody_is_asked_elsewhere_only_on_demand(secure: Variables, host: str) -> None:
-    open_to_all = secure | {"REGISTRY_AUTH": "none"}
+    open_to_all = secure | {"MODELKEEP_AUTH": "none"}
     refusal = Said(2, [], [OPEN_TO_ALL.format(host=host)])
     assert serve(open_to_all, "--host", host) == (refusal, False)
-    assert serve(open_to_all | {"REGISTRY_INSECURE": "0"}, "--host", host) == (refusal, False)
-    assert serve(open_to_all | {"REGISTRY_INSECURE": "1"}, "--host", host) == (Said(0, [], []), True)
+    assert serve(open_to_all | {"MODELKEEP_INSECURE": "0"}, "--host", host) == (refusal, False)
+    assert serve(open_to_all | {"MODELKEEP_INSECURE": "1"}, "--host", host) == (Said(0, [], []), True)
 
 
 # dev
@@ -392,7 +392,7 @@ def test_dev_prints_a_token_and_asks_for_it_where_others_reach_it(tmp_path: Path
     with serving(command, {}, port=port, log=tmp_path / "log") as server:
         server.wait()
         found = re.search(
-            rf"Clients {need} say who they are; for 30 days:  export REGISTRY_TOKEN=(mr_\w+)", server.said()
+            rf"Clients {need} say who they are; for 30 days:  export MODELKEEP_TOKEN=(mr_\w+)", server.said()
         )
         assert found
         headers = {"authorization": f"Bearer {found[1]}"}
@@ -404,8 +404,8 @@ def test_dev_prints_a_token_and_asks_for_it_where_others_reach_it(tmp_path: Path
 
 
 def test_dev_is_not_moved_by_the_settings_of_a_service(tmp_path: Path) -> None:
-    variables = local_environment(tmp_path) | {"REGISTRY_AUTH": "none", "REGISTRY_INSECURE": "1"}
-    with mock.patch("uvicorn.run") as run, mock.patch("app.operate.serving.check_way_in") as check:
+    variables = local_environment(tmp_path) | {"MODELKEEP_AUTH": "none", "MODELKEEP_INSECURE": "1"}
+    with mock.patch("uvicorn.run") as run, mock.patch("modelkeep.operate.serving.check_way_in") as check:
         said = operate(variables, "dev", "--host", "0.0.0.0", "--data-dir", str(tmp_path / "data"))
     assert said.status == 0, said
     assert run.called

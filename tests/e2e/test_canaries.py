@@ -11,14 +11,14 @@ from typing import Any
 import httpx
 import pytest
 
-from app.domain.access.trust import IssuerKind
-from app.services.models import ModelService
-from app.settings import Settings
-from app.storage.aws.dynamodb import DynamoDbTable
-from app.storage.local.sqlite import SqliteTable
-from app.storage.table import Unavailable
-from app.telemetry.logging import configure
-from app.telemetry.tracing import ENDPOINT
+from modelkeep.domain.access.trust import IssuerKind
+from modelkeep.services.models import ModelService
+from modelkeep.settings import Settings
+from modelkeep.storage.aws.dynamodb import DynamoDbTable
+from modelkeep.storage.local.sqlite import SqliteTable
+from modelkeep.storage.table import Unavailable
+from modelkeep.telemetry.logging import configure
+from modelkeep.telemetry.tracing import ENDPOINT
 from tests.support.access import secured
 from tests.support.canaries import forms, leaks
 from tests.support.canary_walks import MODEL, PASSWORD, CanaryWalk, Shown, identities, tokens
@@ -108,7 +108,7 @@ async def test_no_canary_leaves_a_service_however_it_fails(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    own = settings.model_copy(update={"log_level": "DEBUG", "access_file": access_file, "failed_logins": 60})
+    own = settings.model_copy(update={"log_level": "DEBUG", "access_file": access_file, "failed_logins_per_minute": 60})
     async with secured(own) as service:
         said = _listen()
         walk = CanaryWalk(service.nobody.http, shown)
@@ -151,11 +151,11 @@ async def test_no_canary_leaves_the_program(
 ) -> None:
     port = free_port()
     own = {
-        "REGISTRY_AUTH": "",
-        "REGISTRY_LOG_LEVEL": "DEBUG",
-        "REGISTRY_ACCESS_FILE": str(access_file),
-        "REGISTRY_FAILED_LOGINS": "60",
-        "REGISTRY_PUBLIC_URL": f"http://127.0.0.1:{port}",
+        "MODELKEEP_AUTH": "",
+        "MODELKEEP_LOG_LEVEL": "DEBUG",
+        "MODELKEEP_ACCESS_FILE": str(access_file),
+        "MODELKEEP_FAILED_LOGINS_PER_MINUTE": "60",
+        "MODELKEEP_PUBLIC_URL": f"http://127.0.0.1:{port}",
         "PYTHONASYNCIODEBUG": "1",
         "FASTAPI_OTEL_AUTO_CONFIGURE": "true",
         ENDPOINT: os.environ[ENDPOINT],
@@ -178,7 +178,7 @@ async def test_no_canary_leaves_the_program(
     }
     assert leaks(walk.secrets, sinks) == []
     assert set(collector.paths) == {"/v1/traces"}
-    assert collector.services() == {"model-registry"}
+    assert collector.services() == {"modelkeep"}
     assert sum('"event": "request"' in line for line in server.said().splitlines()) > 300
     assert len(collector.spans()) > 300
 

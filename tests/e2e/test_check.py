@@ -7,9 +7,9 @@ from uuid import uuid4
 
 import pytest
 
-from app.domain.artifacts import object_key
-from app.repositories.keys import event_key, head_key, trash_key, upload_key, version_key
-from app.settings import Settings
+from modelkeep.domain.artifacts import object_key
+from modelkeep.repositories.keys import event_key, head_key, trash_key, upload_key, version_key
+from modelkeep.settings import Settings
 from tests.support.api import Api, serving
 from tests.support.backends import aws_environment, environment, local_environment, prepare_now
 from tests.support.programs import operating
@@ -74,7 +74,7 @@ async def test_an_item_that_would_vanish_is_found(model: str, storage: Storage) 
 
 async def test_a_missing_head_is_found(model: str, storage: Storage) -> None:
     await storage.remove(head_key(model))
-    assert await faults(storage, model) == ["has no head; run `model-registry init --adopt`"]
+    assert await faults(storage, model) == ["has no head; run `modelkeep init --adopt`"]
 
 
 async def test_a_deleted_model_with_versions_is_found(model: str, storage: Storage) -> None:

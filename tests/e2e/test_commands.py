@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.operate.access import NO_WAY_IN
+from modelkeep.operate.access import NO_WAY_IN
 from tests.support import api
 from tests.support.backends import aws_environment, environment, local_environment
 from tests.support.programs import EXECUTABLE, Said, operate, serving
@@ -40,20 +40,29 @@ def sentence_of(said: Said, *, status: int = 1) -> str:
 
 
 def test_serve_needs_a_way_in(tmp_path: Path) -> None:
-    local = without(local_environment(tmp_path), "REGISTRY_AUTH")
+    local = without(local_environment(tmp_path), "MODELKEEP_AUTH")
     assert sentence_of(operate(local, "serve"), status=2) == NO_WAY_IN
 
 
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"REGISTRY_BUCKET": ""}, "REGISTRY_BUCKET is not set: name the S3 bucket, or set REGISTRY_BACKEND=local"),
-        ({"REGISTRY_AUTH": "all"}, "REGISTRY_AUTH: Input should be 'none'"),
-        ({"REGISTRY_BACKEND": "gcp"}, "REGISTRY_BACKEND: Input should be 'aws' or 'local'"),
-        ({"REGISTRY_UPLOAD_URL_TTL": "5"}, "REGISTRY_UPLOAD_URL_TTL: Input should be greater than or equal to 60"),
-        ({"REGISTRY_DOWNLOAD_URL_TTL": "604801"}, "REGISTRY_DOWNLOAD_URL_TTL: Input should be less than or equal to"),
-        ({"REGISTRY_MULTIPART_THRESHOLD": "-1"}, "REGISTRY_MULTIPART_THRESHOLD: Input should be greater than"),
-        ({"REGISTRY_LOG_LEVEL": "loud"}, "REGISTRY_LOG_LEVEL: Input should be 'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
+        ({"MODELKEEP_BUCKET": ""}, "MODELKEEP_BUCKET is not set: name the S3 bucket, or set MODELKEEP_BACKEND=local"),
+        ({"MODELKEEP_AUTH": "all"}, "MODELKEEP_AUTH: Input should be 'none'"),
+        ({"MODELKEEP_BACKEND": "gcp"}, "MODELKEEP_BACKEND: Input should be 'aws' or 'local'"),
+        (
+            {"MODELKEEP_UPLOAD_URL_TTL_SECONDS": "5"},
+            "MODELKEEP_UPLOAD_URL_TTL_SECONDS: Input should be greater than or equal to 60",
+        ),
+        (
+            {"MODELKEEP_DOWNLOAD_URL_TTL_SECONDS": "604801"},
+            "MODELKEEP_DOWNLOAD_URL_TTL_SECONDS: Input should be less than or equal to",
+        ),
+        (
+            {"MODELKEEP_MULTIPART_THRESHOLD_BYTES": "-1"},
+            "MODELKEEP_MULTIPART_THRESHOLD_BYTES: Input should be greater than",
+        ),
+        ({"MODELKEEP_LOG_LEVEL": "loud"}, "MODELKEEP_LOG_LEVEL: Input should be 'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
     ],
     ids=lambda value: next(iter(value), "") if isinstance(value, dict) else "",
 )
@@ -62,9 +71,9 @@ def test_serve_names_a_wrong_setting(aws: dict[str, str], changes: dict[str, str
 
 
 def test_several_wrong_settings_are_all_named(aws: dict[str, str]) -> None:
-    said = operate(aws | {"REGISTRY_TRASH_TTL": "1", "REGISTRY_DOCS": "perhaps"}, "serve")
+    said = operate(aws | {"MODELKEEP_TRASH_TTL_SECONDS": "1", "MODELKEEP_DOCS": "perhaps"}, "serve")
     assert said.status == 2
-    assert [line.partition(":")[0] for line in said.err] == ["REGISTRY_TRASH_TTL", "REGISTRY_DOCS"]
+    assert [line.partition(":")[0] for line in said.err] == ["MODELKEEP_TRASH_TTL_SECONDS", "MODELKEEP_DOCS"]
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -103,7 +112,7 @@ def test_the_command_alone_shows_what_there_is() -> None:
 def test_init_makes_what_is_missing_and_a_second_time_finds_it(aws: dict[str, str]) -> None:
     first, second = operate(aws, "init"), operate(aws, "init")
     assert (first.status, second.status) == (0, 0)
-    name = aws["REGISTRY_TABLE"]
+    name = aws["MODELKEEP_TABLE"]
     assert first.out[0] == f"Table '{name}' is created, billed by request."
     assert f"Bucket '{name}' was created in us-east-1." in first.out
     assert "Versioning was switched on." in first.out
@@ -114,7 +123,7 @@ def test_init_makes_what_is_missing_and_a_second_time_finds_it(aws: dict[str, st
 
 
 def test_init_readies_the_folder_of_the_embedded_store(tmp_path: Path) -> None:
-    local = {"REGISTRY_BACKEND": "local", "REGISTRY_DATA_DIR": str(tmp_path / "data")}
+    local = {"MODELKEEP_BACKEND": "local", "MODELKEEP_DATA_DIR": str(tmp_path / "data")}
     for _ in range(2):
         assert operate(local, "init") == Said(0, [f"Folder '{tmp_path / 'data'}' is ready."], [])
 
@@ -175,7 +184,7 @@ def _dynamodb_error(code: str) -> bytes:
     [
         ("init", "AccessDeniedException", "The role lacks dynamodb:CreateTable on table '{name}'."),
         ("check", "AccessDeniedException", "The role lacks dynamodb:Scan on table '{name}'."),
-        ("sweep", "ResourceNotFoundException", "The table '{name}' does not exist in us-east-1: run `model-registry"),
+        ("sweep", "ResourceNotFoundException", "The table '{name}' does not exist in us-east-1: run `modelkeep"),
         ("check", "ExpiredTokenException", "The AWS credentials have expired."),
         ("check", "InvalidSignatureException", "AWS does not accept the credentials."),
     ],
@@ -183,21 +192,21 @@ def _dynamodb_error(code: str) -> bytes:
 def test_a_refusal_of_the_table_says_what_to_do(aws: dict[str, str], command: str, code: str, sentence: str) -> None:
     with refusing(400, _dynamodb_error(code)) as url:
         said = operate(aws | {"AWS_ENDPOINT_URL_DYNAMODB": url}, command)
-    assert sentence_of(said).startswith(sentence.format(name=aws["REGISTRY_TABLE"]))
+    assert sentence_of(said).startswith(sentence.format(name=aws["MODELKEEP_TABLE"]))
 
 
 def test_a_refusal_of_the_bucket_names_the_action_and_what_was_done_before_it(aws: dict[str, str]) -> None:
     with refusing(403, b"<Error><Code>AccessDenied</Code></Error>") as url:
         said = operate(aws | {"AWS_ENDPOINT_URL_S3": url}, "init")
-    assert sentence_of(said).startswith(f"The role lacks s3:ListBucket on bucket '{aws['REGISTRY_BUCKET']}'.")
+    assert sentence_of(said).startswith(f"The role lacks s3:ListBucket on bucket '{aws['MODELKEEP_BUCKET']}'.")
     assert "iam-policy" in said.err[0]
     assert said.out[0].startswith("Table ")
 
 
 @pytest.mark.parametrize("command", ["sweep", "check"])
 def test_a_missing_table_or_bucket_is_said(aws: dict[str, str], command: str) -> None:
-    missing = "does not exist in us-east-1: run `model-registry init`."
-    assert sentence_of(operate(aws, command)) == f"The table '{aws['REGISTRY_TABLE']}' {missing}"
+    missing = "does not exist in us-east-1: run `modelkeep init`."
+    assert sentence_of(operate(aws, command)) == f"The table '{aws['MODELKEEP_TABLE']}' {missing}"
 
 
 # what a service without its table answers
@@ -210,7 +219,7 @@ async def test_a_service_without_its_table_names_the_command_and_the_region(aws:
                 answer = await service.http.request(method, path)
                 problem = answer.json()
                 assert (answer.status_code, problem["code"]) == (503, "unavailable")
-                assert "model-registry init" in problem["detail"]
+                assert "modelkeep init" in problem["detail"]
                 assert "us-east-1" in problem["detail"]
                 assert answer.headers["retry-after"].isdigit()
             assert (await service.http.get("/healthz")).status_code == 200
@@ -229,8 +238,8 @@ def test_iam_policy_prints_a_document_for_each_role(aws: dict[str, str], role: s
         assert statement["Effect"] == "Allow"
         assert all(action.startswith(("dynamodb:", "s3:")) and "*" not in action for action in statement["Action"])
         for resource in statement["Resource"]:
-            table = f"arn:aws:dynamodb:eu-west-1:123456789012:table/{aws['REGISTRY_TABLE']}"
-            assert resource.startswith((table, f"arn:aws:s3:::{aws['REGISTRY_BUCKET']}"))
+            table = f"arn:aws:dynamodb:eu-west-1:123456789012:table/{aws['MODELKEEP_TABLE']}"
+            assert resource.startswith((table, f"arn:aws:s3:::{aws['MODELKEEP_BUCKET']}"))
 
 
 def test_iam_policy_is_for_the_service_unless_told_otherwise(aws: dict[str, str]) -> None:
@@ -238,5 +247,5 @@ def test_iam_policy_is_for_the_service_unless_told_otherwise(aws: dict[str, str]
 
 
 def test_iam_policy_needs_the_bucket(aws: dict[str, str]) -> None:
-    local = {"REGISTRY_BACKEND": "local"}
-    assert sentence_of(operate(local, "iam-policy"), status=2).startswith("REGISTRY_BUCKET is not set")
+    local = {"MODELKEEP_BACKEND": "local"}
+    assert sentence_of(operate(local, "iam-policy"), status=2).startswith("MODELKEEP_BUCKET is not set")

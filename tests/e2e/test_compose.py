@@ -33,7 +33,7 @@ ENVIRONMENT: dict[str, str] = SERVICES["registry"]["environment"]
 def arguments_of(service: str) -> list[str]:
     """What the image's entry point is given."""
     command = SERVICES[service].get("command") or yaml.safe_load(IMAGE.last("CMD").text)
-    assert yaml.safe_load(IMAGE.last("ENTRYPOINT").text) == ["model-registry"]
+    assert yaml.safe_load(IMAGE.last("ENTRYPOINT").text) == ["modelkeep"]
     return list(command)
 
 
@@ -67,7 +67,7 @@ def test_volumes_are_named_and_all_are_used() -> None:
 
 def test_both_services_have_one_environment_which_the_servers_accept() -> None:
     assert SERVICES["init"]["environment"] == ENVIRONMENT
-    open_to_all = {"REGISTRY_AUTH": "none", "REGISTRY_INSECURE": "true"}
+    open_to_all = {"MODELKEEP_AUTH": "none", "MODELKEEP_INSECURE": "true"}
     assert ENVIRONMENT.items() >= open_to_all.items(), "that anybody may call is said, not assumed"
     assert ENVIRONMENT["AWS_ACCESS_KEY_ID"].isalnum(), "DynamoDB Local takes letters and digits only"
     store = SERVICES["s3"]["environment"]
@@ -78,7 +78,7 @@ def test_both_services_have_one_environment_which_the_servers_accept() -> None:
 def test_endpoints_name_services_and_the_public_one_a_published_port() -> None:
     for variable, service in (("AWS_ENDPOINT_URL_S3", "s3"), ("AWS_ENDPOINT_URL_DYNAMODB", "dynamodb")):
         assert urlsplit(ENVIRONMENT[variable]).hostname == service
-    public = urlsplit(ENVIRONMENT["REGISTRY_S3_PUBLIC_URL"])
+    public = urlsplit(ENVIRONMENT["MODELKEEP_S3_PUBLIC_URL"])
     assert public.hostname == "localhost"
     assert f"127.0.0.1:{public.port}:9000" in SERVICES["s3"]["ports"]
 
@@ -123,7 +123,7 @@ def variables(s3: AwsServer, dynamodb: AwsServer) -> dict[str, str]:
     return ENVIRONMENT | {
         "AWS_ENDPOINT_URL_S3": s3.endpoint,
         "AWS_ENDPOINT_URL_DYNAMODB": dynamodb.endpoint,
-        "REGISTRY_S3_PUBLIC_URL": f"http://localhost:{port}",
+        "MODELKEEP_S3_PUBLIC_URL": f"http://localhost:{port}",
     }
 
 
@@ -149,15 +149,15 @@ def test_init_makes_what_is_missing_and_a_second_time_finds_it(
     assert any("is created" in line for line in initialised)
     again = operate(variables, *arguments_of("init"))
     assert again.status == 0, again.err
-    assert "Table 'model-registry' was there." in again.out
-    assert "Bucket 'model-registry' is there already." in again.out
+    assert "Table 'modelkeep' was there." in again.out
+    assert "Bucket 'modelkeep' is there already." in again.out
 
 
 def test_a_model_is_registered_promoted_and_downloaded_by_the_public_address(
     registry: Server, variables: dict[str, str]
 ) -> None:
     files = {"model.pt": b"w" * 100_000, "tokenizer/vocab.txt": b"a b c"}
-    public = variables["REGISTRY_S3_PUBLIC_URL"]
+    public = variables["MODELKEEP_S3_PUBLIC_URL"]
     with Walk(registry.url) as walk:
         number, uploads = walk.register("fraud-detector", files, metrics={"f1": 0.94})
         walk.promote("fraud-detector", number)

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.surface import connections, middleware
+from modelkeep.surface import connections, middleware
 from tests.support import impatient
 from tests.support.backends import local_environment
 from tests.support.programs import EXECUTABLE, Server, serving
@@ -122,7 +122,7 @@ async def connect() -> AsyncIterator[Connect]:
 def start(tmp_path: Path, command: list[str | Path], *, workers: int = 1) -> AbstractContextManager[Server]:
     port = free_port()
     options = ["serve", "--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)]
-    variables = local_environment(tmp_path / "data") | {"REGISTRY_PUBLIC_URL": f"http://127.0.0.1:{port}"}
+    variables = local_environment(tmp_path / "data") | {"MODELKEEP_PUBLIC_URL": f"http://127.0.0.1:{port}"}
     return serving([*command, *options], variables, port=port, log=tmp_path / "log")
 
 
@@ -141,7 +141,11 @@ async def client(server: Server, connect: Connect) -> Client:
 
 def test_the_program_waits_ten_seconds_for_a_head() -> None:
     """How it waits is seen below, where it has less patience."""
-    assert (connections.HEAD_SECONDS, connections.SPREAD_SECONDS, connections.DRAIN_SECONDS) == (10, 2, 3)
+    assert (connections.HEAD_SECONDS, connections.SPREAD_SECONDS, connections.DRAIN_SECONDS) == (
+        10,
+        2,
+        3,
+    )
     assert (middleware.BODY_SECONDS, middleware.SILENCE_SECONDS) == (30, 60)
 
 

@@ -132,10 +132,10 @@ async def _token(variables: dict[str, str]) -> str:
 def target(tmp_path: Path) -> Iterator[Target]:
     """The program itself, which asks for credentials, over prepared models."""
     port = free_port()
-    limits = {"REGISTRY_RATE_LIMIT": "1000000000", "REGISTRY_FAILED_LOGINS": "1000000000"}
-    url = {"REGISTRY_PUBLIC_URL": f"http://127.0.0.1:{port}"}
+    limits = {"MODELKEEP_REQUESTS_PER_10_SECONDS": "1000000000", "MODELKEEP_FAILED_LOGINS_PER_MINUTE": "1000000000"}
+    url = {"MODELKEEP_PUBLIC_URL": f"http://127.0.0.1:{port}"}
     variables = local_environment(tmp_path / "data") | limits | url
-    del variables["REGISTRY_AUTH"]
+    del variables["MODELKEEP_AUTH"]
     token = asyncio.run(_token(variables))
     with serving([EXECUTABLE, "serve", "--port", str(port)], variables, port=port, log=tmp_path / "log") as server:
         server.wait()
@@ -149,7 +149,7 @@ def target(tmp_path: Path) -> Iterator[Target]:
 def fuzz(target: Target, folder: Path, *options: str) -> Report:
     """Run Schemathesis over all that the document says; all it leaves behind lies in this folder."""
     variables = {
-        "REGISTRY_TOKEN": target.token,
+        "MODELKEEP_TOKEN": target.token,
         "FUZZING_HOOKS": str(SUPPORT / "fuzzing.py"),
         "NO_COLOR": "1",
         "NO_PROXY": "*",

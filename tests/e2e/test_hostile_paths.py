@@ -15,12 +15,12 @@ from urllib.parse import unquote
 
 import pytest
 
-from app.domain.values import check_alias, check_artifact_path, check_model_name, parse_ref
-from app.lifespan import open_storage
-from app.main import create_app
-from app.storage.objects import ObjectStore
-from app.storage.table import Table
-from app.surface.connections import GuardedConnection
+from modelkeep.domain.values import check_alias, check_artifact_path, check_model_name, parse_ref
+from modelkeep.lifespan import open_storage
+from modelkeep.main import create_app
+from modelkeep.storage.objects import ObjectStore
+from modelkeep.storage.table import Table
+from modelkeep.surface.connections import GuardedConnection
 from tests.support.backends import environment, local_environment, prepare_now
 from tests.support.servers import free_port
 from tests.support.stores import serving
@@ -265,8 +265,8 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
                 counting(each, calls)
             yield storage
 
-    variables = local_environment(tmp_path_factory.mktemp("data")) | {"REGISTRY_DOCS": "true"}
-    with environment(variables) as settings, mock.patch("app.main.open_storage", open_counted):
+    variables = local_environment(tmp_path_factory.mktemp("data")) | {"MODELKEEP_DOCS": "true"}
+    with environment(variables) as settings, mock.patch("modelkeep.main.open_storage", open_counted):
         prepare_now(settings)
         app = create_app(settings)
         with serving(app, port := free_port(), http=GuardedConnection, server_header=False, loop="uvloop"):

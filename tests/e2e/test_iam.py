@@ -12,9 +12,9 @@ from typing import Any, Final
 import pytest
 from botocore.exceptions import ClientError
 
-from app.domain.errors import UnavailableError
-from app.main import create_app
-from app.operate.policies import Role
+from modelkeep.domain.errors import UnavailableError
+from modelkeep.main import create_app
+from modelkeep.operate.policies import Role
 from tests.support import iam_operations as does
 from tests.support import servers
 from tests.support.iam import Grant, grants
@@ -153,7 +153,7 @@ def at(aws: Gate, registries: Mapping[Role, Registry], tmp_path: Path) -> Callab
 
 @pytest.mark.parametrize("role", Role)
 def test_every_action_of_a_policy_has_an_operation_that_needs_it(role: Role) -> None:
-    document = policy_of(role, {"REGISTRY_TABLE": "t", "REGISTRY_BUCKET": "b", "AWS_REGION": "eu-west-1"})
+    document = policy_of(role, {"MODELKEEP_TABLE": "t", "MODELKEEP_BUCKET": "b", "AWS_REGION": "eu-west-1"})
     assert {str(grant) for grant in grants(document)} == set(NEEDS[role])
 
 
@@ -216,7 +216,7 @@ async def test_the_service_reads_by_key_and_writes_in_transactions_or_not_at_all
     here = at(Role.SERVE)
     async with aws.guarded.session().client("dynamodb", endpoint_url=aws.guarded.endpoint) as client:
         with here.tested(), pytest.raises(ClientError, match=r"\(AccessDeniedException\)"):
-            await getattr(client, operation)(**request_of(here.variables["REGISTRY_TABLE"]))
+            await getattr(client, operation)(**request_of(here.variables["MODELKEEP_TABLE"]))
 
 
 @pytest.mark.parametrize(
@@ -240,7 +240,7 @@ async def test_the_service_can_only_add_and_read_artifacts(
     here = at(Role.SERVE)
     async with aws.guarded.session().client("s3", endpoint_url=aws.guarded.endpoint) as client:
         with here.tested(), pytest.raises(ClientError, match=r"\((AccessDenied|403)\)"):
-            await getattr(client, operation)(Bucket=here.variables["REGISTRY_BUCKET"], **parameters)
+            await getattr(client, operation)(Bucket=here.variables["MODELKEEP_BUCKET"], **parameters)
 
 
 async def test_a_presigned_url_has_the_rights_of_its_signer(at: Callable[..., Site]) -> None:

@@ -14,10 +14,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.domain.events import Event, EventType
-from app.domain.models import Head
-from app.repositories.heads import Heads
-from app.repositories.versions import Versions
+from modelkeep.domain.events import Event, EventType
+from modelkeep.domain.models import Head
+from modelkeep.repositories.heads import Heads
+from modelkeep.repositories.versions import Versions
 from tests.support.api import Api
 from tests.support.backends import aws_environment, environment, local_environment, prepare
 from tests.support.callers import Caller, Shelf
@@ -36,7 +36,7 @@ PHASES = ("working", "starting", "working", "working", "stopping")
 LATER = timedelta(hours=2, minutes=30)
 """When uploads and trash of these lives are due, and their bytes, but no Idempotency-Key."""
 
-LIVES = {"REGISTRY_UPLOAD_TTL": "60", "REGISTRY_TRASH_TTL": "3600"}
+LIVES = {"MODELKEEP_UPLOAD_TTL_SECONDS": "60", "MODELKEEP_TRASH_TTL_SECONDS": "3600"}
 
 
 @pytest.fixture(scope="module")
@@ -212,7 +212,7 @@ def counts(registry: Registry, callers: Sequence[Caller]) -> str:
 @pytest.fixture
 async def registry(forks: Forks, variables: dict[str, str], tmp_path: Path) -> Registry:
     port = free_port()
-    variables = variables | {"REGISTRY_PUBLIC_URL": f"http://127.0.0.1:{port}"}
+    variables = variables | {"MODELKEEP_PUBLIC_URL": f"http://127.0.0.1:{port}"}
     with environment(variables) as settings:
         await prepare(settings)
     return Registry(forks, variables, port, tmp_path, random.Random())
@@ -222,7 +222,7 @@ async def registry(forks: Forks, variables: dict[str, str], tmp_path: Path) -> R
 async def test_a_killed_service_keeps_what_it_acknowledged(
     registry: Registry, record_property: Callable[[str, object], None]
 ) -> None:
-    kills = 12 if registry.variables["REGISTRY_BACKEND"] == "local" else 6
+    kills = 12 if registry.variables["MODELKEEP_BACKEND"] == "local" else 6
     callers = await be_killed(registry, kills, sweep_after=kills // 2, check_after=kills)
     record_property("killed", counts(registry, callers))
 

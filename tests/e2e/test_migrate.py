@@ -15,17 +15,17 @@ from unittest import mock
 
 import pytest
 
-from app.domain.artifacts import object_key
-from app.domain.errors import BodyMismatchError, ObjectExistsError
-from app.repositories import commit, copies
-from app.repositories.events import Events
-from app.repositories.keys import EVENT, head_key, version_key
-from app.services import migrator_models
-from app.services.migrator import IncompleteMigrationError
-from app.settings import Settings
-from app.storage.aws import s3_writes
-from app.storage.objects import StoreUnavailable
-from app.storage.table import Key
+from modelkeep.domain.artifacts import object_key
+from modelkeep.domain.errors import BodyMismatchError, ObjectExistsError
+from modelkeep.repositories import commit, copies
+from modelkeep.repositories.events import Events
+from modelkeep.repositories.keys import EVENT, head_key, version_key
+from modelkeep.services import migrator_models
+from modelkeep.services.migrator import IncompleteMigrationError
+from modelkeep.settings import Settings
+from modelkeep.storage.aws import s3_writes
+from modelkeep.storage.objects import StoreUnavailable
+from modelkeep.storage.table import Key
 from tests.support.api import Api, serving
 from tests.support.backends import aws_environment, environment, prepare
 from tests.support.builders import version
@@ -405,7 +405,7 @@ async def test_a_killed_program_goes_on_where_it_was(
     folder: Path, aws: Settings, variables: dict[str, str], tmp_path: Path, *, thorough: bool
 ) -> None:
     command = [EXECUTABLE, "migrate", "--from", f"local:{folder}", "--to", "aws"]
-    other = variables | {name: f"{variables[name]}-b" for name in ("REGISTRY_TABLE", "REGISTRY_BUCKET")}
+    other = variables | {name: f"{variables[name]}-b" for name in ("MODELKEEP_TABLE", "MODELKEEP_BUCKET")}
     assert (await operating(other, "init")).status == 0
     started = time.monotonic()
     process = await asyncio.create_subprocess_exec(*command, env=clean_environment(other))
@@ -589,7 +589,8 @@ async def test_every_transaction_holds_only_while_the_head_is_the_one_that_was_s
         with pytest.raises(copies.OvertakenError):
             await there.add_events([replace(event, generation=9)], seen)
         for most in (1, 90):
-            with mock.patch.object(copies, "_MOST_WRITES", most), pytest.raises(copies.OvertakenError):
+            overtaken = pytest.raises(copies.OvertakenError)
+            with mock.patch.object(copies, "_MOST_WRITES", most), overtaken:
                 await there.bring_forward(step)
         assert await everything(storage.table) == before
 
@@ -620,7 +621,7 @@ async def test_nobody_else_changes_a_model_that_is_half_moved(aws: Settings, sma
 async def test_versions_of_the_public_recipe_move_with_what_others_wrote_into_them(
     ministack: AwsServer, variables: dict[str, str], empty: Path
 ) -> None:
-    recipe = Recipe(ministack, variables["REGISTRY_TABLE"], variables["REGISTRY_BUCKET"])
+    recipe = Recipe(ministack, variables["MODELKEEP_TABLE"], variables["MODELKEEP_BUCKET"])
     recipe.create()
     for number in (1, 2, 3):
         recipe.register("fraud", f"fraud {number}".encode(), {"f1": 0.941}, owner="risk", trained_on="2025-01")
@@ -761,11 +762,11 @@ async def test_what_cannot_begin_says_why(folder: Path, empty: Path, variables: 
     assert (await moving(variables, "aws", "aws")).err == [same]
 
     said = await moving(variables, folder, "aws")
-    missing = f"The table '{variables['REGISTRY_TABLE']}' does not exist in us-east-1: run `model-registry init`."
+    missing = f"The table '{variables['MODELKEEP_TABLE']}' does not exist in us-east-1: run `modelkeep init`."
     assert (said.status, said.err) == (1, [missing])
-    said = await moving(variables | {"REGISTRY_BUCKET": "", "REGISTRY_BACKEND": "local"}, folder, "aws")
+    said = await moving(variables | {"MODELKEEP_BUCKET": "", "MODELKEEP_BACKEND": "local"}, folder, "aws")
     assert said.status == 2
-    assert said.err[0].startswith("REGISTRY_BUCKET is not set")
+    assert said.err[0].startswith("MODELKEEP_BUCKET is not set")
     for place in ("gcp", "local:", "local"):
         assert (await moving(variables, folder, place)).status == 2
 
@@ -773,8 +774,8 @@ async def test_what_cannot_begin_says_why(folder: Path, empty: Path, variables: 
 async def test_a_missing_bucket_is_said_before_anything_is_written(
     folder: Path, aws: Settings, variables: dict[str, str]
 ) -> None:
-    said = await moving(variables | {"REGISTRY_BUCKET": "not-there"}, folder, "aws")
-    assert said.err == ["The bucket 'not-there' does not exist in us-east-1: run `model-registry init`."]
+    said = await moving(variables | {"MODELKEEP_BUCKET": "not-there"}, folder, "aws")
+    assert said.err == ["The bucket 'not-there' does not exist in us-east-1: run `modelkeep init`."]
     async with looking_into(aws) as storage:
         assert await everything(storage.table) == {}
 

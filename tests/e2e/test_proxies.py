@@ -29,7 +29,7 @@ async def tell_client(scope: Scope, _: Receive, send: Send) -> None:
 def served(folder: Path, trusted: str) -> Iterator[int]:
     """That app, on a port, in the way in which `serve` would run the service."""
     with mock.patch("uvicorn.run") as run:
-        operate(local_environment(folder) | {"REGISTRY_TRUSTED_PROXIES": trusted}, "serve", "--host", "127.0.0.1")
+        operate(local_environment(folder) | {"MODELKEEP_TRUSTED_PROXIES": trusted}, "serve", "--host", "127.0.0.1")
     options = dict(run.call_args.kwargs)
     chosen = {name: options[name] for name in ("http", "loop", "proxy_headers", "forwarded_allow_ips")}
     with serving(tell_client, port := free_port(), lifespan="off", **chosen):
@@ -86,9 +86,9 @@ def test_of_several_hops_the_last_that_is_no_proxy_is_the_client(
 
 @pytest.mark.parametrize("proxies", ["localhost", "10.0.0.1/8", "10.0.0.0/33", "*", "127.0.0.1;10.0.0.1", "1,,2"])
 def test_a_word_that_is_no_address_is_a_sentence(tmp_path: Path, proxies: str) -> None:
-    said = operate(local_environment(tmp_path) | {"REGISTRY_TRUSTED_PROXIES": proxies}, "serve", "--host", "127.0.0.1")
+    said = operate(local_environment(tmp_path) | {"MODELKEEP_TRUSTED_PROXIES": proxies}, "serve", "--host", "127.0.0.1")
     assert said.status == 2
-    assert all(line.startswith("REGISTRY_TRUSTED_PROXIES") for line in said.err)
+    assert all(line.startswith("MODELKEEP_TRUSTED_PROXIES") for line in said.err)
     assert "is not a valid IPv4 or IPv6 network" in said.err[0]
 
 

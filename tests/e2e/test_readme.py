@@ -21,15 +21,15 @@ from botocore.exceptions import (
     ProfileNotFound,
 )
 
-from app.__main__ import program
-from app.cli.failures import Status
-from app.domain import errors
-from app.domain.errors import RegistryError
-from app.main import create_app
-from app.operate import serving as operate_serving
-from app.problems import STATUS
-from app.settings import Settings
-from app.storage.aws.client import Resource, explain
+from modelkeep.__main__ import program
+from modelkeep.cli.failures import Status
+from modelkeep.domain import errors
+from modelkeep.domain.errors import RegistryError
+from modelkeep.main import create_app
+from modelkeep.operate import serving as operate_serving
+from modelkeep.problems import STATUS
+from modelkeep.settings import Settings
+from modelkeep.storage.aws.client import Resource, explain
 from tests.support.backends import aws_environment
 from tests.support.dockerfiles import read_stages
 from tests.support.pages import ADDRESS, README, blocks, table
@@ -53,12 +53,12 @@ def walked(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Walked]:
     """`dev` as the README starts it, and `serve` over AWS's protocols, which asks who comes; the port is another."""
     port, token = free_port(), ""
     if request.param == "dev":
-        assert "uv run model-registry dev " in blocks("console")[0]
+        assert "uv run modelkeep dev " in blocks("console")[0]
         arguments, variables = ["dev"], {}
     else:
         ministack: AwsServer = request.getfixturevalue("ministack")
         arguments = ["serve", "--host", "127.0.0.1"]
-        variables = aws_environment(ministack) | {"REGISTRY_AUTH": "", "REGISTRY_LOG_LEVEL": "INFO"}
+        variables = aws_environment(ministack) | {"MODELKEEP_AUTH": "", "MODELKEEP_LOG_LEVEL": "INFO"}
         assert operate(variables, "init").status == 0
         (token,) = operate(variables, "token", "create", "operator", "--allow", "admin", "--days", "30").out
     command = [EXECUTABLE, *arguments, "--port", str(port)]
@@ -73,7 +73,7 @@ def run_the_walk(walked: Walked, folder: Path) -> None:
     assert script.count(url) == 1, "the address is said once"
     (folder / "walk.sh").write_text(script)
     command = ["bash", "-euo", "pipefail", "-x", "walk.sh"]
-    variables = clean_environment({"REGISTRY_TOKEN": walked.token})
+    variables = clean_environment({"MODELKEEP_TOKEN": walked.token})
     ended = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr[-3000:]
 
@@ -114,14 +114,14 @@ def test_the_walk_goes_from_a_registration_to_a_rollback(walked: Walked, tmp_pat
 def test_the_two_commands_stand_at_the_top() -> None:
     first, second = blocks("console")[0].splitlines()
     assert README.index(first) < 100
-    assert first.startswith("pip install uv && uv run model-registry dev ")
+    assert first.startswith("pip install uv && uv run modelkeep dev ")
     assert second.startswith("pip install uv && uv run pytest ")
 
 
 def test_settings_are_those_of_the_program() -> None:
     documented = {variable: default for variable, default, _ in table("variable")}
     assert documented == {
-        f"REGISTRY_{name.upper()}": _default(field.default) for name, field in Settings.model_fields.items()
+        f"MODELKEEP_{name.upper()}": _default(field.default) for name, field in Settings.model_fields.items()
     }
 
 
@@ -202,9 +202,13 @@ def test_exit_statuses_are_those_of_the_program() -> None:
 
 
 def test_variables_of_the_client_are_those_that_it_reads() -> None:
-    sources = [path.read_text() for part in ("client", "cli") for path in (REPOSITORY / "app" / part).glob("*.py")]
-    read = {name for source in sources for name in re.findall(r'"(REGISTRY_[A-Z_]+)"', source)}
-    assert {name for name, _, _ in table("client variable")} == read - {"REGISTRY_LOG_LEVEL"}
+    sources = [
+        path.read_text()
+        for part in ("client", "cli")
+        for path in (REPOSITORY / "app" / "modelkeep" / part).glob("*.py")
+    ]
+    read = {name for source in sources for name in re.findall(r'"(MODELKEEP_[A-Z_]+)"', source)}
+    assert {name for name, _, _ in table("client variable")} == read - {"MODELKEEP_LOG_LEVEL"}
 
 
 def _refusal(code: str, operation: str) -> ClientError:
@@ -213,7 +217,7 @@ def _refusal(code: str, operation: str) -> ClientError:
 
 
 def test_what_aws_refuses_reads_as_the_service_says_it() -> None:
-    kept = Resource("table", "model-registry", "eu-west-1")
+    kept = Resource("table", "modelkeep", "eu-west-1")
     bucket = Resource("bucket", "example-models", "eu-west-1")
     said = [
         explain(_refusal("ResourceNotFoundException", "GetItem"), kept),
@@ -245,7 +249,7 @@ def test_what_a_load_balancer_is_told_is_what_the_service_does() -> None:
 
 
 def test_the_deployment_fits_the_image() -> None:
-    (deployment,) = (each for each in map(yaml.safe_load, blocks("yaml")) if _name(each) == "model-registry")
+    (deployment,) = (each for each in map(yaml.safe_load, blocks("yaml")) if _name(each) == "modelkeep")
     pod = deployment["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     image = read_stages(REPOSITORY / "Dockerfile")[-1]
@@ -257,7 +261,7 @@ def test_the_deployment_fits_the_image() -> None:
     assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
     assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
     set_here = {variable["name"]: variable["value"] for variable in container["env"]}
-    assert set(set_here) == {"REGISTRY_BUCKET", "AWS_REGION"}
+    assert set(set_here) == {"MODELKEEP_BUCKET", "AWS_REGION"}
 
 
 def _name(document: Any) -> Any:
@@ -266,10 +270,10 @@ def _name(document: Any) -> Any:
 
 @pytest.mark.parametrize("role", ["serve", "sweep", "init"])
 def test_commands_of_the_page_can_be_typed(ministack: AwsServer, role: str) -> None:
-    """Each `uv run model-registry …` line is taken as it stands; the ones that need AWS have tests of their own."""
+    """Each `uv run modelkeep …` line is taken as it stands; the ones that need AWS have tests of their own."""
     lines = [line for block in blocks("console") for line in block.splitlines() if f"iam-policy {role} " in line]
     (line,) = lines
-    arguments = line.removeprefix("uv run model-registry ").partition(" >")[0].split()
+    arguments = line.removeprefix("uv run modelkeep ").partition(" >")[0].split()
     said = operate(aws_environment(ministack), *arguments)
     assert said.status == 0
     assert json.loads("\n".join(said.out))["Statement"]

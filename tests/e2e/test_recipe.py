@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.settings import Settings
+from modelkeep.settings import Settings
 from tests.support.api import Api, serving
 from tests.support.backends import aws_environment, environment
 from tests.support.programs import operate, operating
@@ -24,7 +24,7 @@ def variables(ministack: AwsServer) -> dict[str, str]:
 @pytest.fixture
 def recipe(ministack: AwsServer, variables: dict[str, str]) -> Iterator[Recipe]:
     """`fraud` is in order: 2 is production, 1 was before. Of `churn` two versions are production: a crash did that."""
-    recipe = Recipe(ministack, variables["REGISTRY_TABLE"], variables["REGISTRY_BUCKET"])
+    recipe = Recipe(ministack, variables["MODELKEEP_TABLE"], variables["MODELKEEP_BUCKET"])
     recipe.create()
     for number in (1, 2, 3):
         recipe.register("fraud", f"fraud {number}".encode(), {"accuracy": 0.9 + number / 1000, "f1": 0.941})
@@ -63,9 +63,9 @@ def test_adoption_adds_what_is_missing_and_rewrites_nothing_but_strays(
     before = recipe.raw()
     said = operate(variables, "init", "--adopt")
     assert said.status == 0, said.err
-    assert f"Table '{variables['REGISTRY_TABLE']}' was there." in said.out
+    assert f"Table '{variables['MODELKEEP_TABLE']}' was there." in said.out
     assert [line for line in said.out if line.endswith("is added.")] == ["Index 'catalog-index' is added."]
-    assert f"Bucket '{variables['REGISTRY_BUCKET']}' is there already." in said.out
+    assert f"Bucket '{variables['MODELKEEP_BUCKET']}' is there already." in said.out
     assert said.out[-3:] == [
         "churn: version(s) 1, 2 claimed production; 2 has it, 1 archived",
         "churn: 3 version(s), production is 2",

@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from app.operate.serving import GRACE_SECONDS
-from app.settings import Settings
+from modelkeep.operate.serving import GRACE_SECONDS
+from modelkeep.settings import Settings
 from tests.support.backends import local_environment
 from tests.support.programs import EXECUTABLE, Server, serving
 from tests.support.servers import free_port
@@ -28,7 +28,10 @@ GRACE = 5
 HURRIED = [
     sys.executable,
     "-c",
-    f"from app.operate import serving; serving.GRACE_SECONDS = {GRACE}; from app.__main__ import program; program()",
+    (
+        f"from modelkeep.operate import serving; serving.GRACE_SECONDS = {GRACE};"
+        " from modelkeep.__main__ import program; program()"
+    ),
 ]
 """The program, but for the time that it gives to what is under way."""
 LARGE = bytes(range(256)) * (256 * 1024)
@@ -43,8 +46,8 @@ def service(
 ) -> Iterator[Server]:
     port = free_port()
     variables = local_environment(folder / "data") | {
-        "REGISTRY_PUBLIC_URL": f"http://127.0.0.1:{port}",
-        "REGISTRY_STOP_NOTICE": str(notice),
+        "MODELKEEP_PUBLIC_URL": f"http://127.0.0.1:{port}",
+        "MODELKEEP_SHUTDOWN_DELAY_SECONDS": str(notice),
     }
     command = [*program, "serve", "--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)]
     with serving(command, variables, port=port, log=folder / "log") as server:
@@ -166,7 +169,7 @@ def put_slowly(signed: Any) -> int:
 def test_what_never_ends_is_cut_within_30_seconds() -> None:
     """That it is cut by then is seen below, where it is given less time."""
     assert GRACE_SECONDS == 25
-    assert GRACE_SECONDS + Settings.model_fields["stop_notice"].default < 30
+    assert GRACE_SECONDS + Settings.model_fields["shutdown_delay_seconds"].default < 30
 
 
 def test_what_never_ends_is_cut_when_its_time_is_over(tmp_path: Path) -> None:

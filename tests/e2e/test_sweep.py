@@ -6,18 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from app.domain.access.grants import Grant
-from app.domain.artifacts import object_key
-from app.lifespan import policy_of
-from app.repositories.heads import Heads
-from app.repositories.keys import event_key, head_key, upload_key, version_key
-from app.repositories.ledger import Ledger
-from app.repositories.tokens import Tokens
-from app.repositories.versions import Versions
-from app.services.caller import operator
-from app.services.models import ModelService
-from app.services.sweeper import CALLER
-from app.services.tokens import TokenService
+from modelkeep.domain.access.grants import Grant
+from modelkeep.domain.artifacts import object_key
+from modelkeep.lifespan import policy_of
+from modelkeep.repositories.heads import Heads
+from modelkeep.repositories.keys import event_key, head_key, upload_key, version_key
+from modelkeep.repositories.ledger import Ledger
+from modelkeep.repositories.tokens import Tokens
+from modelkeep.repositories.versions import Versions
+from modelkeep.services.caller import operator
+from modelkeep.services.models import ModelService
+from modelkeep.services.sweeper import CALLER
+from modelkeep.services.tokens import TokenService
 from tests.support.api import Api
 from tests.support.programs import operating
 from tests.support.stores import store_bytes
@@ -166,7 +166,7 @@ async def test_a_purge_touches_no_object_of_another_store(api: Api, storage: Sto
     await api.ask("DELETE", "/m/versions/1", status=204)
 
     before = await storage.keys()
-    orphans_are_far_off = storage.settings.model_copy(update={"upload_ttl": 3650 * 24 * 3600})
+    orphans_are_far_off = storage.settings.model_copy(update={"upload_ttl_seconds": 3650 * 24 * 3600})
     said = await replace(storage, settings=orphans_are_far_off).sweep(after=8 * DAY)
     assert said == ["m 1: purged, 0 bytes"]
     assert await storage.keys() == before

@@ -53,7 +53,7 @@ def test_a_worker_that_says_nothing_for_a_while_is_not_replaced(tmp_path: Path) 
     """So does one that starts on a busy machine. After 5 s of it, uvicorn would kill it and begin again, for ever."""
     port = free_port()
     command: list[str | Path] = [EXECUTABLE, "serve", "--host", "127.0.0.1", "--port", str(port), "--workers", "2"]
-    variables = local_environment(tmp_path) | {"REGISTRY_LOG_LEVEL": "INFO"}
+    variables = local_environment(tmp_path) | {"MODELKEEP_LOG_LEVEL": "INFO"}
     with serving(command, variables, port=port, log=tmp_path / "log") as server:
         while server.said().count("Application startup complete") < 2:
             time.sleep(0.1)

@@ -4,13 +4,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
-from app.domain.access.grants import Grant
-from app.lifespan import open_storage
-from app.operate import access
-from app.repositories.tokens import Tokens
-from app.schemas.access import Grants
-from app.services.tokens import TokenService
-from app.settings import Settings
+from modelkeep.domain.access.grants import Grant
+from modelkeep.lifespan import open_storage
+from modelkeep.operate import access
+from modelkeep.repositories.tokens import Tokens
+from modelkeep.schemas.access import Grants
+from modelkeep.services.tokens import TokenService
+from modelkeep.settings import Settings
 from tests.support.api import Api, serving
 
 

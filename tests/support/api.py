@@ -13,8 +13,8 @@ import httpx
 from asgi_lifespan import LifespanManager
 from fastapi import FastAPI
 
-from app.main import create_app
-from app.settings import Settings
+from modelkeep.main import create_app
+from modelkeep.settings import Settings
 
 BASE = "http://registry"
 

@@ -5,13 +5,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from app.domain.access.grants import Grant
-from app.domain.access.tokens import Credential, Token, new_credential
-from app.domain.artifacts import Artifact, commit_of, object_key
-from app.domain.events import IdempotencyKey, Operation
-from app.domain.models import Head, TrashedVersion, Version
-from app.domain.uploads import PendingArtifact, Upload
-from app.domain.values import Digest, Stage
+from modelkeep.domain.access.grants import Grant
+from modelkeep.domain.access.tokens import Credential, Token, new_credential
+from modelkeep.domain.artifacts import Artifact, commit_of, object_key
+from modelkeep.domain.events import IdempotencyKey, Operation
+from modelkeep.domain.models import Head, TrashedVersion, Version
+from modelkeep.domain.uploads import PendingArtifact, Upload
+from modelkeep.domain.values import Digest, Stage
 
 MODEL = "fraud-detector"
 BEFORE = datetime(2026, 1, 30, 8, 30, tzinfo=UTC)

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import httpx
 
-from app.domain.events import EventType
+from modelkeep.domain.events import EventType
 from tests.support.api import Api, declare, sha256
 from tests.support.told import Mutation
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import httpx
 
-from app.domain.access.tokens import Credential, parse_credential
-from app.lifespan import open_storage
-from app.operate import access
-from app.repositories.tokens import Tokens
-from app.settings import Settings
+from modelkeep.domain.access.tokens import Credential, parse_credential
+from modelkeep.lifespan import open_storage
+from modelkeep.operate import access
+from modelkeep.repositories.tokens import Tokens
+from modelkeep.settings import Settings
 from tests.support import builders
 from tests.support.access import token_for
 from tests.support.api import Api

@@ -13,8 +13,8 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 from unittest import mock
 
-from app.client import Registry
-from app.domain.errors import RegistryError
+from modelkeep.client import Registry
+from modelkeep.domain.errors import RegistryError
 
 _PROCESSES = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload(["__main__", __name__])
@@ -33,7 +33,7 @@ class Call:
     options: Mapping[str, Any] = field(default_factory=dict)
     client: Mapping[str, Any] = field(default_factory=dict)
     dies: str = ""
-    """The step in which the process is killed: `before app.client.place._swap`, or `after` it."""
+    """The step in which the process is killed: `before modelkeep.client.place._swap`, or `after` it."""
     times: int = 1
 
     def start(self) -> BaseProcess:

@@ -28,7 +28,7 @@ class Cli:
     @property
     def environment(self) -> dict[str, str]:
         nothing = dict.fromkeys([*PIPELINES, "GITHUB_ACTIONS"], "")
-        return nothing | {"REGISTRY_URL": self.url, "NO_COLOR": ""} | dict(self.variables)
+        return nothing | {"MODELKEEP_URL": self.url, "NO_COLOR": ""} | dict(self.variables)
 
     def __call__(self, *arguments: object) -> Said:
         """Run a command in this process, without a terminal."""

@@ -7,7 +7,7 @@ from concurrent.futures import Executor
 from contextlib import contextmanager
 from typing import Any, TypeVar, TypeVarTuple, Unpack, cast
 
-from app.storage.table import Table
+from modelkeep.storage.table import Table
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")

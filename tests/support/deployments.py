@@ -17,12 +17,12 @@ import httpx
 import pytest
 from asgi_lifespan import LifespanManager
 
-from app import main
-from app.lifespan import open_storage
-from app.main import create_app
-from app.settings import Settings
-from app.storage.objects import ObjectStore
-from app.storage.table import Item, Key, Page, Table, Write
+from modelkeep import main
+from modelkeep.lifespan import open_storage
+from modelkeep.main import create_app
+from modelkeep.settings import Settings
+from modelkeep.storage.objects import ObjectStore
+from modelkeep.storage.table import Item, Key, Page, Table, Write
 from tests.support.api import BASE, Api
 from tests.support.faults import LOSSES, Fault, FaultyTable, at_random, lose_patience
 
@@ -187,7 +187,7 @@ async def deployed(settings: Settings) -> AsyncIterator[Deployment]:
 @asynccontextmanager
 async def instances(settings: Settings) -> AsyncIterator[Sequence[Api]]:
     """Serve from several instances."""
-    quiet = settings.model_copy(update={"log_level": "ERROR", "rate_limit": 10**9})
+    quiet = settings.model_copy(update={"log_level": "ERROR", "requests_per_10_seconds": 10**9})
     async with AsyncExitStack() as stack:
         yield [await stack.enter_async_context(_instance(quiet)) for _ in range(INSTANCES)]
 

@@ -10,9 +10,9 @@ from typing import Any, Final, Self, TypeVar
 
 import pytest
 
-from app.repositories import commit as commits
-from app.storage.objects import ObjectStore, ObjectStoreError, StoreUnavailable
-from app.storage.table import (
+from modelkeep.repositories import commit as commits
+from modelkeep.storage.objects import ObjectStore, ObjectStoreError, StoreUnavailable
+from modelkeep.storage.table import (
     Contended,
     Index,
     Item,

@@ -1,4 +1,4 @@
-"""The program `model-registry`, forked from a process that has imported it: there in a moment instead of a second.
+"""The program `modelkeep`, forked from a process that has imported it: there in a moment instead of a second.
 
 python -m tests.support.forks: read one order a line, and answer each in a line.
 """
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Self
 from unittest import mock
 
+from modelkeep.operate import upkeep
 from tests.support.programs import REPOSITORY, clean_environment
 
 
@@ -110,11 +111,11 @@ def _import_all() -> None:
     from botocore.loaders import JSONFileLoader
     from botocore.session import get_session
 
-    import app.main
-    import app.operate.serving
-    import app.operate.upkeep
-    import app.storage.aws.dynamodb
-    import app.storage.aws.s3  # noqa: F401
+    import modelkeep.main
+    import modelkeep.operate.serving
+    import modelkeep.operate.upkeep
+    import modelkeep.storage.aws.dynamodb
+    import modelkeep.storage.aws.s3  # noqa: F401
 
     read = JSONFileLoader.load_file
     models: dict[str, Any] = {}
@@ -149,8 +150,7 @@ def _fork(arguments: list[str], environment: dict[str, str], log: str, later: ti
 def _run(arguments: list[str], later: timedelta) -> int:
     import typer.main
 
-    from app.__main__ import program
-    from app.operate import upkeep
+    from modelkeep.__main__ import program
 
     class Later(datetime):
         @classmethod
@@ -159,7 +159,7 @@ def _run(arguments: list[str], later: timedelta) -> int:
 
     with mock.patch.object(upkeep, "datetime", Later):
         try:
-            typer.main.get_command(program).main(arguments, prog_name="model-registry")
+            typer.main.get_command(program).main(arguments, prog_name="modelkeep")
         except SystemExit as ended:
             return ended.code if isinstance(ended.code, int) else int(bool(ended.code))
     return 0

@@ -7,8 +7,8 @@ from typing import Any, Final
 import schemathesis
 from schemathesis import Case, CheckContext, HookContext, Response
 
-from app.domain.uploads import MAX_PARTS
-from app.domain.values import ARTIFACT_PATH_PATTERN
+from modelkeep.domain.uploads import MAX_PARTS
+from modelkeep.domain.values import ARTIFACT_PATH_PATTERN
 
 PATH: Final = re.compile(ARTIFACT_PATH_PATTERN)
 DATE: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)\Z")

@@ -3,9 +3,9 @@
 from datetime import timedelta
 from unittest import mock
 
-from app.domain.artifacts import object_key
-from app.operate.policies import Role
-from app.storage.aws import s3_writes
+from modelkeep.domain.artifacts import object_key
+from modelkeep.operate.policies import Role
+from modelkeep.storage.aws import s3_writes
 from tests.support.api import serving
 from tests.support.iam_site import Site
 from tests.support.migrations import local_settings

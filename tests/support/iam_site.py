@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import uuid4
 
-from app.operate.policies import Role, policy
+from modelkeep.operate.policies import Role, policy
 from tests.support.api import Api, serving
 from tests.support.backends import aws_environment, environment, prepare
 from tests.support.iam import Document, Grant, without
@@ -42,8 +42,8 @@ def policy_of(role: Role, variables: Mapping[str, str]) -> Document:
     """What `iam-policy` prints for a registry."""
     return policy(
         role,
-        table=variables["REGISTRY_TABLE"],
-        bucket=variables["REGISTRY_BUCKET"],
+        table=variables["MODELKEEP_TABLE"],
+        bucket=variables["MODELKEEP_BUCKET"],
         account=ACCOUNT,
         region=variables["AWS_REGION"],
     )
@@ -116,7 +116,7 @@ class Site:
     @contextmanager
     def recipe(self) -> Iterator[Recipe]:
         """The public recipe on this site's table and bucket, with rights of its own."""
-        recipe = Recipe(self.gate.server, self.variables["REGISTRY_TABLE"], self.variables["REGISTRY_BUCKET"])
+        recipe = Recipe(self.gate.server, self.variables["MODELKEEP_TABLE"], self.variables["MODELKEEP_BUCKET"])
         try:
             yield recipe
         finally:

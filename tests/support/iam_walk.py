@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from app.domain.access.trust import IssuerKind
+from modelkeep.domain.access.trust import IssuerKind
 from tests.support.access import secured
 from tests.support.api import Api
 from tests.support.backends import environment

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs
 
-from app.settings import Settings
+from modelkeep.settings import Settings
 from tests.support.backends import environment, local_environment
 from tests.support.observed import observed_service
 from tests.support.proxies import Fault, Proxy, Reply, Request
@@ -43,9 +43,9 @@ def asking_registry(folder: Path, rules: Mapping[str, Any]) -> Iterator[AskingRe
     with Proxy().running() as proxy, Proxy().running() as storage:
         file.write_text(json.dumps(rules).replace(ANYWHERE, proxy.url))
         variables = {
-            "REGISTRY_AUTH": "",
-            "REGISTRY_ACCESS_FILE": str(file),
-            "REGISTRY_PUBLIC_URL": f"http://localhost:{storage.port}",
+            "MODELKEEP_AUTH": "",
+            "MODELKEEP_ACCESS_FILE": str(file),
+            "MODELKEEP_PUBLIC_URL": f"http://localhost:{storage.port}",
         }
         with (
             observed_service(folder, variables) as observed,

@@ -1,12 +1,12 @@
-"""The program `model-registry` with less patience, so that tests of what it waits for need not wait as long.
+"""The program `modelkeep` with less patience, so that tests of what it waits for need not wait as long.
 
 python -m tests.support.impatient serve …
 """
 
 from unittest import mock
 
-from app.__main__ import program
-from app.surface import connections, middleware
+from modelkeep.__main__ import program
+from modelkeep.surface import connections, middleware
 
 HEAD_SECONDS = 1.0
 BODY_SECONDS = 2.5

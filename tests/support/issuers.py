@@ -22,13 +22,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import AllowedPrivateKeys, get_default_algorithms
 
-from app.domain.access.trust import Issuer, IssuerKind
-from app.domain.values import UNSET
+from modelkeep.domain.access.trust import Issuer, IssuerKind
+from modelkeep.domain.values import UNSET
 from tests.support.network_faults import passes
 from tests.support.proxies import Fault, Proxy, Reply, Request
 
 AUDIENCE: Final = "https://models.example"
-SECOND_AUDIENCE: Final = "model-registry"
+SECOND_AUDIENCE: Final = "modelkeep"
 DISCOVERY: Final = "/.well-known/openid-configuration"
 JWKS: Final = "/keys/jwks"
 

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from app.lifespan import open_storage
-from app.repositories.versions import Versions
-from app.services.migrator import Migrator
-from app.services.migrator_models import Side
-from app.settings import Settings
-from app.storage.objects import ObjectStore
-from app.storage.table import Item, Key, Table
+from modelkeep.lifespan import open_storage
+from modelkeep.repositories.versions import Versions
+from modelkeep.services.migrator import Migrator
+from modelkeep.services.migrator_models import Side
+from modelkeep.settings import Settings
+from modelkeep.storage.objects import ObjectStore
+from modelkeep.storage.table import Item, Key, Table
 from tests.support.api import BASE, Api
 from tests.support.programs import Said, operating
 

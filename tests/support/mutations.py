@@ -7,11 +7,11 @@ from functools import partial
 from typing import Any, Final
 from uuid import uuid4
 
-from app.domain.changes import Edit, StageRequest
-from app.domain.errors import ContentionError, OutcomeUnknownError, RegistryError, UnavailableError
-from app.domain.events import EventType
-from app.domain.uploads import Declared, Registration
-from app.domain.values import UNSET, Digest, Stage, Unset
+from modelkeep.domain.changes import Edit, StageRequest
+from modelkeep.domain.errors import ContentionError, OutcomeUnknownError, RegistryError, UnavailableError
+from modelkeep.domain.events import EventType
+from modelkeep.domain.uploads import Declared, Registration
+from modelkeep.domain.values import UNSET, Digest, Stage, Unset
 from tests.support.registries import Registry, caller
 from tests.support.told import Answer, Mutation
 

@@ -8,7 +8,7 @@ from unittest import mock
 
 from botocore.retries.standard import ExponentialBackoff
 
-from app.lifespan import open_storage
+from modelkeep.lifespan import open_storage
 from tests.support.aws_faults import Fault, Plan, at_random, no_faults
 from tests.support.backends import aws_environment, environment, prepare
 from tests.support.deployments import Deployment, Profile, instances
@@ -115,7 +115,7 @@ async def deployed_on_aws(server: AwsServer, tables: AwsServer) -> AsyncIterator
             before_s3(server) as s3,
         ):
             between = {"AWS_ENDPOINT_URL_DYNAMODB": dynamodb.endpoint, "AWS_ENDPOINT_URL_S3": s3.endpoint}
-            with environment(variables | between | {"REGISTRY_S3_PUBLIC_URL": s3.endpoint}) as changed:
+            with environment(variables | between | {"MODELKEEP_S3_PUBLIC_URL": s3.endpoint}) as changed:
                 async with instances(changed) as apis:
                     network = Network(dynamodb, s3)
                     yield Deployment(apis, network, table), network

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.main import create_app
+from modelkeep.main import create_app
 from tests.support.backends import environment, local_environment, prepare_now
 from tests.support.servers import free_port
 from tests.support.stores import serving
@@ -106,7 +106,7 @@ def observed_service(folder: Path, variables: Mapping[str, str]) -> Iterator[Obs
     """Serve what is kept in a folder until the block ends."""
     port = free_port()
     observed = Observed(f"http://127.0.0.1:{port}", folder)
-    with environment({**local_environment(folder), "REGISTRY_PUBLIC_URL": observed.url, **variables}) as settings:
+    with environment({**local_environment(folder), "MODELKEEP_PUBLIC_URL": observed.url, **variables}) as settings:
         prepare_now(settings)
         app = create_app(settings)
     app.add_middleware(_Observing, observed=observed)

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from typing import Any, Final
 from unittest import mock
 
-from app.storage.aws.dynamodb import DynamoDbTable
-from app.storage.local.sqlite import SqliteTable
-from app.storage.table import OutcomeUnknown, Unavailable
+from modelkeep.storage.aws.dynamodb import DynamoDbTable
+from modelkeep.storage.local.sqlite import SqliteTable
+from modelkeep.storage.table import OutcomeUnknown, Unavailable
 
 _CALLS: Final = ("get", "get_many", "query", "query_index", "scan", "transact")
 

@@ -1,4 +1,4 @@
-"""The program `model-registry`, as an operator runs it: commands that end, and servers that are stopped."""
+"""The program `modelkeep`, as an operator runs it: commands that end, and servers that are stopped."""
 
 import asyncio
 import os
@@ -14,10 +14,10 @@ from pathlib import Path
 import httpx
 from typer.testing import CliRunner
 
-from app.__main__ import program
+from modelkeep.__main__ import program
 
 REPOSITORY = Path(__file__).parents[2]
-EXECUTABLE = str(Path(sys.executable).with_name("model-registry"))
+EXECUTABLE = str(Path(sys.executable).with_name("modelkeep"))
 
 NOTHING_CONFIGURED = {
     "AWS_CONFIG_FILE": "/nowhere",
@@ -38,7 +38,7 @@ class Said:
 
 def clean_environment(variables: Mapping[str, str]) -> dict[str, str]:
     """These variables, beside what has nothing to do with AWS, the registry, and whoever runs the tests."""
-    own = ("AWS_", "REGISTRY_", "ACTIONS_")
+    own = ("AWS_", "MODELKEEP_", "ACTIONS_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(own)}
     return kept | NOTHING_CONFIGURED | dict(variables)
 

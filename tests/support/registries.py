@@ -5,23 +5,23 @@ from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from app.domain.access.principals import unrestricted
-from app.domain.changes import StageRequest
-from app.domain.events import Event, IdempotencyKey
-from app.domain.models import Head, Version
-from app.domain.uploads import Declared, Registration
-from app.domain.values import UNSET, Digest, Ref, RefKind, Stage, Unset
-from app.lifespan import build
-from app.repositories.events import Events
-from app.repositories.heads import Heads
-from app.repositories.survey import Survey
-from app.repositories.versions import Versions
-from app.services.caller import Caller
-from app.services.inspector import Inspector
-from app.settings import Settings
-from app.storage.local.file_uploads import Delivery
-from app.storage.local.files import FileStore
-from app.storage.table import Table
+from modelkeep.domain.access.principals import unrestricted
+from modelkeep.domain.changes import StageRequest
+from modelkeep.domain.events import Event, IdempotencyKey
+from modelkeep.domain.models import Head, Version
+from modelkeep.domain.uploads import Declared, Registration
+from modelkeep.domain.values import UNSET, Digest, Ref, RefKind, Stage, Unset
+from modelkeep.lifespan import build
+from modelkeep.repositories.events import Events
+from modelkeep.repositories.heads import Heads
+from modelkeep.repositories.survey import Survey
+from modelkeep.repositories.versions import Versions
+from modelkeep.services.caller import Caller
+from modelkeep.services.inspector import Inspector
+from modelkeep.settings import Settings
+from modelkeep.storage.local.file_uploads import Delivery
+from modelkeep.storage.local.files import FileStore
+from modelkeep.storage.table import Table
 from tests.support.faults import FaultyStore
 from tests.support.upkeep import whole_history
 
@@ -86,7 +86,7 @@ class Registry:
         return await whole_history(self._table, model)
 
     async def faults(self) -> list[str]:
-        """What `model-registry check` finds."""
+        """What `modelkeep check` finds."""
         table = self._table
         inspector = Inspector(Heads(table), Versions(table), Events(table), Survey(table), self._store)
         return [fault async for fault in inspector.inspect()]

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar, cast
 
-from app.storage.aws.client import CONFIG
-from app.storage.table import Contended, OutcomeUnknown, Table, Unavailable, Write
+from modelkeep.storage.aws.client import CONFIG
+from modelkeep.storage.table import Contended, OutcomeUnknown, Table, Unavailable, Write
 
 T = TypeVar("T")
 
@@ -21,7 +21,7 @@ def resending(table: Table) -> Table:
 
     A call without an answer is given up after the read timeout that is configured there, and what was lost, given up or
     turned away is sent again as often, after the pauses of botocore's standard mode. What an answer then means follows
-    `app.storage.aws.dynamodb_failures`: after a resend only success and a refused condition are certain.
+    `modelkeep.storage.aws.dynamodb_failures`: after a resend only success and a refused condition are certain.
     """
     return cast("Table", _Resending(table))
 

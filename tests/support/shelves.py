@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from app.domain.uploads import MIB
+from modelkeep.domain.uploads import MIB
 from tests.support.api import ABANDONED, ARCHIVED, PRODUCTION, TRASHED, Api, declare
 
 

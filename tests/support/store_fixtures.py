@@ -10,10 +10,10 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from app.storage.aws.s3 import S3Store
-from app.storage.aws.s3_setup import set_up_bucket
-from app.storage.local.files import FileStore
-from app.storage.objects import ObjectStore
+from modelkeep.storage.aws.s3 import S3Store
+from modelkeep.storage.aws.s3_setup import set_up_bucket
+from modelkeep.storage.local.files import FileStore
+from modelkeep.storage.objects import ObjectStore
 from tests.support.servers import AwsServer, free_port
 from tests.support.stores import local_app, serving
 

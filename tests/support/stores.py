@@ -14,11 +14,11 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from app import problems
-from app.domain.values import Digest, PresignedUrl
-from app.storage.local import file_routes
-from app.storage.local.files import FileStore
-from app.storage.objects import ObjectStore
+from modelkeep import problems
+from modelkeep.domain.values import Digest, PresignedUrl
+from modelkeep.storage.local import file_routes
+from modelkeep.storage.local.files import FileStore
+from modelkeep.storage.objects import ObjectStore
 
 MINUTE = timedelta(minutes=1)
 

@@ -86,7 +86,7 @@ async def site(server: AwsServer) -> AsyncIterator[Site]:
         ):
             s3.referee.smallest_part = PART
             between = {"AWS_ENDPOINT_URL_DYNAMODB": dynamodb.endpoint, "AWS_ENDPOINT_URL_S3": s3.endpoint}
-            with environment(variables | between | {"REGISTRY_S3_PUBLIC_URL": s3.endpoint}) as changed:
+            with environment(variables | between | {"MODELKEEP_S3_PUBLIC_URL": s3.endpoint}) as changed:
                 async with serving(changed) as api:
                     yield Site(api, storage, dynamodb, s3, storm)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from app.domain.events import Event, EventType
+from modelkeep.domain.events import Event, EventType
 
 Answer = Literal["ok", "refused", "failed", "unknown"]
 """Done; not done for what the model is; not done for what the table is; nobody knows."""

@@ -7,19 +7,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from app.domain.artifacts import KEY_PREFIX
-from app.domain.events import Event
-from app.lifespan import open_storage, policy_of
-from app.repositories.events import Events
-from app.repositories.heads import Heads
-from app.repositories.ledger import Ledger
-from app.repositories.survey import Survey
-from app.repositories.versions import Versions
-from app.services.inspector import Inspector
-from app.services.sweeper import Sweeper
-from app.settings import Settings
-from app.storage.objects import ObjectStore
-from app.storage.table import AbsentOrExpired, Delete, Item, Key, Present, Put, Table
+from modelkeep.domain.artifacts import KEY_PREFIX
+from modelkeep.domain.events import Event
+from modelkeep.lifespan import open_storage, policy_of
+from modelkeep.repositories.events import Events
+from modelkeep.repositories.heads import Heads
+from modelkeep.repositories.ledger import Ledger
+from modelkeep.repositories.survey import Survey
+from modelkeep.repositories.versions import Versions
+from modelkeep.services.inspector import Inspector
+from modelkeep.services.sweeper import Sweeper
+from modelkeep.settings import Settings
+from modelkeep.storage.objects import ObjectStore
+from modelkeep.storage.table import AbsentOrExpired, Delete, Item, Key, Present, Put, Table
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from uuid import uuid4
 
-from app.repositories.versions import Versions
+from modelkeep.repositories.versions import Versions
 from tests.support.deployments import Deployment, Profile, patience
 from tests.support.histories import Client, Record
 from tests.support.linearizability import UndecidedError, Verdict, check

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from app.domain.access.actions import ROLES, Action, parse_actions, stage_set
-from app.domain.access.grants import Grant, Verdict, decide, passed_on
-from app.domain.access.principals import Principal, unrestricted
-from app.domain.access.tokens import Credential, new_credential, parse_credential
-from app.domain.values import Stage
+from modelkeep.domain.access.actions import ROLES, Action, parse_actions, stage_set
+from modelkeep.domain.access.grants import Grant, Verdict, decide, passed_on
+from modelkeep.domain.access.principals import Principal, unrestricted
+from modelkeep.domain.access.tokens import Credential, new_credential, parse_credential
+from modelkeep.domain.values import Stage
 
 WORDS = ["reader", "publisher", "promoter", "admin", "*", "stage.set:*", *Action]
 PATTERNS = st.text("ab*-", min_size=1, max_size=4)

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app import access_file
-from app.domain.access.actions import Action
-from app.domain.access.grants import decide
-from app.domain.access.trust import IssuerKind, Trust
+from modelkeep import access_file
+from modelkeep.domain.access.actions import Action
+from modelkeep.domain.access.grants import decide
+from modelkeep.domain.access.trust import IssuerKind, Trust
 
 TOML = """
 [issuers.github]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.storage.attributes import decode, encode, from_text, item_size, to_text
+from modelkeep.storage.attributes import decode, encode, from_text, item_size, to_text
 
 NUMBERS = st.decimals(
     allow_nan=False, allow_infinity=False, min_value=-(10**30), max_value=10**30, places=8

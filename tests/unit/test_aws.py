@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from botocore import exceptions as boto
 
-from app.storage.aws.client import CONFIG, Resource, explain, new_session
-from app.storage.aws.dynamodb import DynamoDbTable
-from app.storage.table import Unavailable
+from modelkeep.storage.aws.client import CONFIG, Resource, explain, new_session
+from modelkeep.storage.aws.dynamodb import DynamoDbTable
+from modelkeep.storage.table import Unavailable
 
 TABLE = Resource("table", "registry", "eu-west-1", "http://dynamodb.example")
 BUCKET = Resource("bucket", "models", "eu-west-1")

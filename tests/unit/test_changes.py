@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from app.domain import changes
-from app.domain.changes import Added, Change, Decision, Edit, Removed, Replaced, StageRequest, Unchanged
-from app.domain.errors import (
+from modelkeep.domain import changes
+from modelkeep.domain.changes import Added, Change, Decision, Edit, Removed, Replaced, StageRequest, Unchanged
+from modelkeep.domain.errors import (
     AliasNotFoundError,
     AliasReservedError,
     MetadataTooLargeError,
@@ -19,9 +19,9 @@ from app.domain.errors import (
     ProductionChangedError,
     VersionInUseError,
 )
-from app.domain.events import EventType
-from app.domain.models import PRODUCTION_HISTORY_LENGTH, Head, Version
-from app.domain.values import UNSET, Stage, Unset
+from modelkeep.domain.events import EventType
+from modelkeep.domain.models import PRODUCTION_HISTORY_LENGTH, Head, Version
+from modelkeep.domain.values import UNSET, Stage, Unset
 from tests.support.builders import BEFORE, LATER, MODEL, NOW, head, operation, trashed, upload, version
 
 PROMOTE = StageRequest(stage=Stage.PRODUCTION)

@@ -6,13 +6,13 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.domain import changes
-from app.domain.changes import Added, Decision, Edit, Removed, StageRequest, Unchanged
-from app.domain.errors import RegistryError
-from app.domain.events import Event
-from app.domain.models import Head, TrashedVersion, Version
-from app.domain.uploads import Upload
-from app.domain.values import Stage
+from modelkeep.domain import changes
+from modelkeep.domain.changes import Added, Decision, Edit, Removed, StageRequest, Unchanged
+from modelkeep.domain.errors import RegistryError
+from modelkeep.domain.events import Event
+from modelkeep.domain.models import Head, TrashedVersion, Version
+from modelkeep.domain.uploads import Upload
+from modelkeep.domain.values import Stage
 from tests.support.builders import LATER, operation, upload, version
 
 MODEL = "fraud-detector"

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.errors import InvalidCursorError
-from app.repositories import cursor as cursors
+from modelkeep.domain.errors import InvalidCursorError
+from modelkeep.repositories import cursor as cursors
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=100)
 

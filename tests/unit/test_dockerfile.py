@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.operate import serving
+from modelkeep.operate import serving
 from tests.support.dockerfiles import Instruction, Stage, read_stages
 
 ROOT = Path(__file__).parents[2]
@@ -62,8 +62,8 @@ def test_every_source_is_there_and_reaches_the_builder(stages: list[Stage]) -> N
     for source in local:
         assert (ROOT / source).exists()
         assert not excluded(ROOT / source)
-    assert not excluded(ROOT / "app" / "main.py")
-    assert excluded(ROOT / "app" / "__pycache__" / "main.pyc")
+    assert not excluded(ROOT / "app" / "modelkeep" / "main.py")
+    assert excluded(ROOT / "app" / "modelkeep" / "__pycache__" / "main.pyc")
     assert excluded(ROOT / "tests" / "conftest.py")
     assert excluded(ROOT / "uv.lock")
 
@@ -85,7 +85,7 @@ def test_nobody_is_root_and_the_user_has_a_fixed_number(image: Stage) -> None:
 
 def test_the_volume_belongs_to_that_user(image: Stage) -> None:
     assert image.last("VOLUME").text == "/data"
-    assert image.variables()["REGISTRY_DATA_DIR"] == "/data"
+    assert image.variables()["MODELKEEP_DATA_DIR"] == "/data"
     assert re.search(
         r"install --directory --owner=registry --group=registry --mode=0750 /data$", image.all("RUN")[0].text
     )
@@ -94,7 +94,7 @@ def test_the_volume_belongs_to_that_user(image: Stage) -> None:
 
 
 def test_the_program_is_process_1_and_gets_the_signal(image: Stage) -> None:
-    assert json.loads(image.last("ENTRYPOINT").text) == ["model-registry"]
+    assert json.loads(image.last("ENTRYPOINT").text) == ["modelkeep"]
     assert json.loads(image.last("CMD").text) == ["serve", "--host", "0.0.0.0", "--port", "8000"]
     assert image.last("STOPSIGNAL").text == "SIGTERM"
     assert image.last("EXPOSE").text == "8000"

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from app.domain.artifacts import Artifact
-from app.domain.downloads import Download, Located, LocatedArtifact
-from app.domain.values import Digest, PresignedUrl
-from app.schemas.download_texts import check_file, curl_config
+from modelkeep.domain.artifacts import Artifact
+from modelkeep.domain.downloads import Download, Located, LocatedArtifact
+from modelkeep.domain.values import Digest, PresignedUrl
+from modelkeep.schemas.download_texts import check_file, curl_config
 from tests.support.api import sha256
 from tests.support.builders import NOW, version
 

@@ -9,9 +9,9 @@ import aiohttp
 import pytest
 from botocore import exceptions as boto
 
-from app.storage.aws.dynamodb import DynamoDbTable
-from app.storage.aws.dynamodb_failures import UnexpectedAnswerError
-from app.storage.table import CATALOG_INDEX, Absent, Contended, Key, OutcomeUnknown, Put, Refused, Unavailable
+from modelkeep.storage.aws.dynamodb import DynamoDbTable
+from modelkeep.storage.aws.dynamodb_failures import UnexpectedAnswerError
+from modelkeep.storage.table import CATALOG_INDEX, Absent, Contended, Key, OutcomeUnknown, Put, Refused, Unavailable
 
 HERE = Key("model", 1)
 WRITE = Put({"model_name": "model", "version": 1}, Absent())
@@ -94,7 +94,7 @@ UNKNOWN = [
 ]
 UNAVAILABLE = [
     (refusal("AccessDeniedException"), "dynamodb:PutItem"),
-    (refusal("ResourceNotFoundException"), "table 'registry' does not exist in eu-west-1: run `model-registry init`"),
+    (refusal("ResourceNotFoundException"), "table 'registry' does not exist in eu-west-1: run `modelkeep init`"),
     (refusal("UnrecognizedClientException"), "does not accept the credentials"),
     (refusal("InvalidSignatureException"), "clock"),
     (refusal("ExpiredTokenException"), "expired"),
@@ -192,7 +192,7 @@ async def test_a_read_that_was_not_understood_is_a_fault_of_the_code() -> None:
     ],
 )
 async def test_an_index_that_is_missing_or_not_yet_built_is_explained(message: str) -> None:
-    with pytest.raises(Unavailable, match=r"index of table 'registry'.*run `model-registry init`"):
+    with pytest.raises(Unavailable, match=r"index of table 'registry'.*run `modelkeep init`"):
         await table(refusal("ValidationException", message=message)).query_index(CATALOG_INDEX, "models", limit=1)
 
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from app.storage.aws import dynamodb_setup
-from app.storage.aws.dynamodb_setup import set_up_table
-from app.storage.table import Unavailable
+from modelkeep.storage.aws import dynamodb_setup
+from modelkeep.storage.aws.dynamodb_setup import set_up_table
+from modelkeep.storage.table import Unavailable
 
 
 class ResourceInUseError(ClientError):

@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
-from app.domain.errors import UnavailableError
-from app.domain.models import Head
-from app.services.head_watch import LOOK_SECONDS, HeadWatch
+from modelkeep.domain.errors import UnavailableError
+from modelkeep.domain.models import Head
+from modelkeep.services.head_watch import LOOK_SECONDS, HeadWatch
 from tests.support.builders import MODEL, head
 from tests.support.virtual_time import in_virtual_time
 

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.artifacts import Artifact, close, commit_of, object_key
-from app.domain.events import Event, EventType
-from app.domain.models import Head, TrashedVersion, Version
-from app.domain.uploads import Multipart, PendingArtifact, Upload
-from app.domain.values import Digest, Stage
-from app.repositories import items, keys, version_items
-from app.repositories.version_items import EPOCH
-from app.storage import attributes
+from modelkeep.domain.artifacts import Artifact, close, commit_of, object_key
+from modelkeep.domain.events import Event, EventType
+from modelkeep.domain.models import Head, TrashedVersion, Version
+from modelkeep.domain.uploads import Multipart, PendingArtifact, Upload
+from modelkeep.domain.values import Digest, Stage
+from modelkeep.repositories import items, keys, version_items
+from modelkeep.repositories.version_items import EPOCH
+from modelkeep.storage import attributes
 from tests.support.builders import MODEL, NOW, head, operation, version
 
 NUMBERS = st.integers(1, 2**32 - 1)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.client.errors import ChangedFileError, LocalFileError
-from app.client.local_files import HashedFile, LocalFile, digest_of, find_files, hash_file, is_unchanged
-from app.domain.uploads import plan_parts
+from modelkeep.client.errors import ChangedFileError, LocalFileError
+from modelkeep.client.local_files import HashedFile, LocalFile, digest_of, find_files, hash_file, is_unchanged
+from modelkeep.domain.uploads import plan_parts
 
 MIB = 1024 * 1024
 
@@ -30,9 +30,9 @@ def hashed(file: LocalFile, part_size: int | None = None) -> tuple[HashedFile, i
 
 
 def test_files_are_found_by_artifact_path_in_order(tmp_path: Path) -> None:
-    make(tmp_path, "b.bin", "a/c.bin", "a/b/d.bin", "a.bin", ".model-registry.json", "a/.model-registry.json")
+    make(tmp_path, "b.bin", "a/c.bin", "a/b/d.bin", "a.bin", ".modelkeep.json", "a/.modelkeep.json")
     assert [file.path for file in find_files(tmp_path)] == sorted(
-        ["b.bin", "a/c.bin", "a/b/d.bin", "a.bin", "a/.model-registry.json"]
+        ["b.bin", "a/c.bin", "a/b/d.bin", "a.bin", "a/.modelkeep.json"]
     )
 
 

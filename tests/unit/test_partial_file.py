@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.client import partial_file
-from app.client.partial_file import PartialFile
+from modelkeep.client import partial_file
+from modelkeep.client.partial_file import PartialFile
 
 BLOCK = 1000
 

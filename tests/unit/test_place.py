@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from app.client import place as place_module
-from app.client.local_files import MARK, digest_of
-from app.client.place import Place
-from app.domain.values import Stage
-from app.schemas.downloads import DownloadArtifactResponse, DownloadResponse
+from modelkeep.client import place as place_module
+from modelkeep.client.local_files import MARK, digest_of
+from modelkeep.client.place import Place
+from modelkeep.domain.values import Stage
+from modelkeep.schemas.downloads import DownloadArtifactResponse, DownloadResponse
 
 
 def version_of(files: Mapping[str, bytes], folder: Path, *, number: int = 1) -> DownloadResponse:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from app.operate.policies import Role, Statement, policy
-from app.storage.aws.client import _ACTIONS
+from modelkeep.operate.policies import Role, Statement, policy
+from modelkeep.storage.aws.client import _ACTIONS
 from tests.support.iam_reference import condition_keys, resource_types
 
-STORAGE = Path(__file__).parents[2] / "app" / "storage" / "aws"
+STORAGE = Path(__file__).parents[2] / "app" / "modelkeep" / "storage" / "aws"
 
 TRANSACTION = {"PutItem", "DeleteItem", "ConditionCheckItem"}
 OF_A_VERSION = {"GetObject": "GetObjectVersion", "DeleteObject": "DeleteObjectVersion"}

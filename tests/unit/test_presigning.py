@@ -16,12 +16,12 @@ from botocore.credentials import Credentials
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from app.domain.values import Digest, PresignedUrl
-from app.storage.aws import s3
-from app.storage.aws.presigning import FrozenCredentials, Place, Presigner
-from app.storage.aws.s3 import S3Store
-from app.storage.aws.s3_clients import S3_CONFIG, _client
-from app.storage.objects import StoreUnavailable
+from modelkeep.domain.values import Digest, PresignedUrl
+from modelkeep.storage.aws import s3
+from modelkeep.storage.aws.presigning import FrozenCredentials, Place, Presigner
+from modelkeep.storage.aws.s3 import S3Store
+from modelkeep.storage.aws.s3_clients import S3_CONFIG, _client
+from modelkeep.storage.objects import StoreUnavailable
 
 DIGEST = Digest("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -222,7 +222,7 @@ def test_what_was_signed_before_makes_no_difference() -> None:
 
 def test_the_signing_key_is_derived_once_a_day() -> None:
     presigner = Presigner(Place("https://s3.example.com/b/", "eu-west-1"))
-    with mock.patch("app.storage.aws.presigning._hmac", wraps=lambda *_: b"key") as spy:
+    with mock.patch("modelkeep.storage.aws.presigning._hmac", wraps=lambda *_: b"key") as spy:
         for now, count in [(NOON, 5), (NOON, 6), (NOON + timedelta(hours=11), 7), (NOON + timedelta(days=1), 12)]:
             sign(presigner, FrozenCredentials("AKID", "secret"), now)
             assert spy.call_count == count

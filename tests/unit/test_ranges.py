@@ -1,7 +1,7 @@
 import pytest
 
-from app.domain.errors import RangeNotSatisfiableError
-from app.storage.local.ranges import parse_range
+from modelkeep.domain.errors import RangeNotSatisfiableError
+from modelkeep.storage.local.ranges import parse_range
 
 
 @pytest.mark.parametrize(

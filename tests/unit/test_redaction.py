@@ -2,8 +2,8 @@
 
 import pytest
 
-from app.domain.access.tokens import ID_BYTES, SECRET_BYTES, new_credential
-from app.telemetry.redaction import redacted, without_credentials
+from modelkeep.domain.access.tokens import ID_BYTES, SECRET_BYTES, new_credential
+from modelkeep.telemetry.redaction import redacted, without_credentials
 
 TOKEN = new_credential(bytes(range(ID_BYTES + SECRET_BYTES)))
 JWT = "eyJhbGciOiJSUzI1NiIsImtpZCI6ImEifQ.eyJpc3MiOiJodHRwczovL2NpLmV4YW1wbGUifQ.c2lnbmF0dXJl"

@@ -6,7 +6,7 @@ from email.utils import format_datetime
 import httpx
 import pytest
 
-from app.client import retries, service, storage
+from modelkeep.client import retries, service, storage
 
 
 def _asked_for(value: str) -> float | None:

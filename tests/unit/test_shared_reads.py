@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from app.services import shared_reads
-from app.services.shared_reads import (
+from modelkeep.services import shared_reads
+from modelkeep.services.shared_reads import (
     ALONE_SECONDS,
     AT_ONCE,
     COMPANY,

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.access.actions import ROLES, Action
-from app.domain.access.grants import Grant, decide, passed_on
-from app.domain.access.tokens import Credential, Token, check_principal, new_credential, parse_credential
-from app.repositories.tokens import from_item, to_item
-from app.storage import attributes
+from modelkeep.domain.access.actions import ROLES, Action
+from modelkeep.domain.access.grants import Grant, decide, passed_on
+from modelkeep.domain.access.tokens import Credential, Token, check_principal, new_credential, parse_credential
+from modelkeep.repositories.tokens import from_item, to_item
+from modelkeep.storage import attributes
 from tests.support.builders import LATER, credential, token
 
 WORDS = st.sampled_from([*ROLES, *(action.value for action in Action), "stage.set:*", "*"])

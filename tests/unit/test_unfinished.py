@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.client.unfinished import Unfinished, state_folder
+from modelkeep.client.unfinished import Unfinished, state_folder
 
 WHAT = ("http://registry", "fraud-detector", "{}")
 
@@ -15,7 +15,7 @@ WHAT = ("http://registry", "fraud-detector", "{}")
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    return tmp_path / "model-registry" / "uploads"
+    return tmp_path / "modelkeep" / "uploads"
 
 
 def test_the_key_stays_until_it_is_forgotten(folder: Path) -> None:
@@ -59,7 +59,7 @@ def test_what_nobody_came_back_for_is_removed_after_a_week(folder: Path) -> None
 
 
 def test_the_state_folder_is_where_programs_keep_theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert state_folder() == tmp_path / "model-registry"
+    assert state_folder() == tmp_path / "modelkeep"
     monkeypatch.delenv("XDG_STATE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert state_folder() == tmp_path / ".local" / "state" / "model-registry"
+    assert state_folder() == tmp_path / ".local" / "state" / "modelkeep"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.values import (
+from modelkeep.domain.values import (
     MAX_VERSION,
     Digest,
     Ref,

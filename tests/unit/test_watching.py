@@ -8,12 +8,12 @@ from typing import get_args
 
 import pytest
 
-from app.domain.errors import BodyMismatchError, ObjectExistsError
-from app.storage.local.files import FileStore
-from app.storage.local.sqlite import SqliteTable
-from app.storage.objects import MultipartGone, MultipartRefused, ObjectGone, StoreUnavailable
-from app.storage.table import Contended, Key, OutcomeUnknown, Refused, Unavailable
-from app.storage.watching import Call, Result, watch_store, watch_table
+from modelkeep.domain.errors import BodyMismatchError, ObjectExistsError
+from modelkeep.storage.local.files import FileStore
+from modelkeep.storage.local.sqlite import SqliteTable
+from modelkeep.storage.objects import MultipartGone, MultipartRefused, ObjectGone, StoreUnavailable
+from modelkeep.storage.table import Contended, Key, OutcomeUnknown, Refused, Unavailable
+from modelkeep.storage.watching import Call, Result, watch_store, watch_table
 from tests.support.stores import digest_of, presign
 
 KEY = Key("m", 1)

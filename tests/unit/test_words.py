@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.cli import words
-from app.cli.tables import Folded
+from modelkeep.cli import words
+from modelkeep.cli.tables import Folded
 
 GIB = 1024**3
 

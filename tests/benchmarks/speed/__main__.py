@@ -3,7 +3,7 @@
     uv run python -m tests.benchmarks.speed
     uv run python -m tests.benchmarks.speed resolve mlflow --rounds 7 --backends local
 
-Rows, by name: see `ROWS`. The service is `model-registry serve` in processes of its own, so are the others, and this
+Rows, by name: see `ROWS`. The service is `modelkeep serve` in processes of its own, so are the others, and this
 one asks; all share the processors of one machine, so only ratios mean anything. Medians over the rounds are printed,
 the figure that was wanted beside the one that was reached, and what both are made of.
 """
@@ -20,7 +20,7 @@ from pathlib import Path
 
 import uvloop
 
-from app.surface.connections import allow_many_connections
+from modelkeep.surface.connections import allow_many_connections
 from tests.benchmarks.speed import changing, mlflow, resolving, signing, standing
 from tests.benchmarks.speed.lines import HEADING, Line, machine, show
 from tests.benchmarks.speed.site import SETTINGS, Backend, Scale, Site

@@ -37,7 +37,7 @@ async def promote(site: Site, backend: Backend) -> AsyncIterator[Line]:
     await backend.beside(twin).prepare()
     with environment(ours.variables):
         async with aioboto3.Session().client("dynamodb") as client:
-            await _copy(client, ours.variables["REGISTRY_TABLE"], twin)
+            await _copy(client, ours.variables["MODELKEEP_TABLE"], twin)
             count = (site.scale.rounds + 1) * site.scale.calls
             recorded = await _record(ours, count)
             connection = await Connection.open(ours.service().port)
@@ -133,7 +133,7 @@ async def _record(backend: Backend, count: int) -> list[Transaction]:
     endpoint = variables.get("AWS_ENDPOINT_URL_DYNAMODB", variables["AWS_ENDPOINT_URL"])
     with Proxy().running() as proxy:
         proxy.behind = urlsplit(endpoint).port or 80
-        quiet = {"AWS_ENDPOINT_URL_DYNAMODB": proxy.url, "REGISTRY_LOG_LEVEL": "WARNING"}
+        quiet = {"AWS_ENDPOINT_URL_DYNAMODB": proxy.url, "MODELKEEP_LOG_LEVEL": "WARNING"}
         with environment(variables | quiet) as settings:
             async with in_process(settings) as api:
                 proxy.reset()

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Self
 from uuid import uuid4
 
-from app.domain.artifacts import Artifact, commit_of, object_key
-from app.domain.models import Version
-from app.lifespan import open_storage
-from app.repositories.items import head_to_item
-from app.repositories.version_items import version_to_item
-from app.storage.table import Absent, Put
+from modelkeep.domain.artifacts import Artifact, commit_of, object_key
+from modelkeep.domain.models import Version
+from modelkeep.lifespan import open_storage
+from modelkeep.repositories.items import head_to_item
+from modelkeep.repositories.version_items import version_to_item
+from modelkeep.storage.table import Absent, Put
 from tests.benchmarks.load import Tally, once, request
 from tests.benchmarks.speed import bare
 from tests.support import builders, servers
@@ -23,11 +23,13 @@ from tests.support.programs import EXECUTABLE, Server, serving
 from tests.support.servers import AwsServer, free_port
 
 MODEL = "fraud-detector"
-SETTINGS = "REGISTRY_AUTH=none, REGISTRY_RATE_LIMIT=1000000000, else the defaults; its log goes to a file"
+SETTINGS = (
+    "MODELKEEP_AUTH=none, MODELKEEP_REQUESTS_PER_10_SECONDS=1000000000, else the defaults; its log goes to a file"
+)
 PATIENCE = 120
 """Seconds for a server to start, on a machine that may be busy with others."""
 
-UNLIMITED = {"REGISTRY_RATE_LIMIT": "1000000000", "REGISTRY_LOG_LEVEL": ""}
+UNLIMITED = {"MODELKEEP_REQUESTS_PER_10_SECONDS": "1000000000", "MODELKEEP_LOG_LEVEL": ""}
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ class Backend:
 
     def beside(self, table: str) -> "Backend":
         """The same servers with another table, and services of its own."""
-        variables = self.variables | {"REGISTRY_TABLE": table}
+        variables = self.variables | {"MODELKEEP_TABLE": table}
         return Backend(self.name, variables, self._folder, self._stack)
 
     async def prepare(self) -> Self:
@@ -134,7 +136,7 @@ class Backend:
         if model in self._filled:
             return
         self._filled.add(model)
-        with environment(self.variables | {"REGISTRY_LOG_LEVEL": "WARNING"}) as settings:
+        with environment(self.variables | {"MODELKEEP_LOG_LEVEL": "WARNING"}) as settings:
             async with open_storage(settings) as (table, _):
                 for first in range(1, versions + 1, 100):
                     numbers = range(first, min(first + 100, versions + 1))

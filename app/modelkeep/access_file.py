@@ -1,0 +1,50 @@
+"""Reads issuers and trust rules as an operator wrote them."""
+
+import json
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from modelkeep.domain.access.trust import Trust
+from modelkeep.schemas.access import AccessDocument, faults
+
+
+def read(path: Path) -> Trust:
+    """Read a file, as TOML if it is called so and else as JSON. Raises `ValueError` with a sentence for each fault."""
+    return load(path).to_trust()
+
+
+def load(path: Path) -> AccessDocument:
+    """The file as a document. Raises `ValueError` with a sentence for each fault."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        return _document(json.dumps(tomllib.loads(text), default=str) if path.suffix == ".toml" else text)
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def parse(text: str) -> Trust:
+    """Read JSON. Raises `ValueError` with a sentence for each fault."""
+    return _document(text).to_trust()
+
+
+def _document(text: str) -> AccessDocument:
+    try:
+        document = AccessDocument.model_validate_json(text)
+    except ValidationError as error:
+        raise ValueError("; ".join(faults(error))) from None
+    json.loads(text, object_pairs_hook=_check_once)
+    return document
+
+
+def _check_once(members: Sequence[tuple[str, Any]]) -> None:
+    """JSON lets a member come twice, and readers then drop one of the two: not where it may be the one that denies."""
+    names = [name for name, _ in members]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"'{name}' is there twice in one object; write it once")

@@ -1,0 +1,1 @@
+"""The registry from a command line: arguments in, calls of `modelkeep.client`, output out."""

@@ -1,0 +1,132 @@
+"""The commands that change what is registered."""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from modelkeep.cli import tables
+from modelkeep.cli.arguments import Comment, Expect, MaybeNumber, Model, Number, fence, metrics_of, pairs
+from modelkeep.cli.output import answer
+from modelkeep.cli.session import connected
+from modelkeep.domain.values import Stage
+
+changing = typer.Typer()
+alias = typer.Typer(help="Movable names for versions.")
+changing.add_typer(alias, name="alias")
+
+Alias = Annotated[str, typer.Argument(metavar="ALIAS", help="The alias.")]
+
+
+@changing.command()
+def promote(
+    context: typer.Context,
+    model: Model,
+    version: Number,
+    stage: Annotated[Stage, typer.Argument(help="Where to.")] = Stage.PRODUCTION,
+    expect: Expect = None,
+    comment: Comment = None,
+    *,
+    only_newer: Annotated[
+        bool, typer.Option("--only-newer", help="Refuse to replace a newer version in production.")
+    ] = False,
+) -> None:
+    """Move a version to a stage. What was in production before is archived in the same step."""
+    with connected(context) as registry:
+        moved = registry.promote(model, version, stage, only_newer=only_newer, comment=comment, **fence(expect))
+        answer(context, moved, lambda it: f"{it.model} v{it.version} is in stage {it.stage}")
+
+
+@changing.command()
+def rollback(context: typer.Context, model: Model, expect: Expect = None, comment: Comment = None) -> None:
+    """Give production back to the version that held it before."""
+    with connected(context) as registry:
+        back = registry.rollback(model, comment=comment, **fence(expect))
+        answer(context, back, lambda it: f"{it.model} v{it.version} is in stage {it.stage} again")
+
+
+@alias.command(name="set")
+def set_alias(context: typer.Context, model: Model, alias: Alias, version: Number, comment: Comment = None) -> None:
+    """Point an alias at a version."""
+    with connected(context) as registry:
+        pointed = registry.set_alias(model, alias, version, comment=comment)
+        answer(context, pointed, lambda it: f"{it.model}@{it.alias} is v{it.version}")
+
+
+@alias.command(name="rm")
+def remove_alias(context: typer.Context, model: Model, alias: Alias) -> None:
+    """Remove an alias."""
+    with connected(context) as registry:
+        registry.remove_alias(model, alias)
+        answer(context, {"model": model, "alias": alias}, lambda _: f"{model}@{alias} is removed")
+
+
+@changing.command()
+def edit(
+    context: typer.Context,
+    model: Model,
+    version: MaybeNumber = None,
+    description: Annotated[str | None, typer.Option(metavar="TEXT", help="The description from now on.")] = None,
+    metrics: Annotated[str | None, typer.Option(metavar="JSON|@FILE", help="Metrics to add or change.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="A tag to set; repeat for more.")] = None,
+    remove_tag: Annotated[list[str] | None, typer.Option(metavar="KEY", help="A tag to remove.")] = None,
+    remove_metric: Annotated[list[str] | None, typer.Option(metavar="KEY", help="A metric to remove.")] = None,
+) -> None:
+    """Change what lies beside a version's bytes; without VERSION, a model's own description and tags."""
+    given = {
+        "description": description,
+        "metrics": _merged(metrics_of(metrics), remove_metric) if metrics or remove_metric else None,
+        "tags": _merged(pairs(tag or []), remove_tag) if tag or remove_tag else None,
+    }
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if not changes:
+        raise typer.BadParameter("say what to change.", param_hint="options")
+    if version is None and "metrics" in changes:
+        raise typer.BadParameter("metrics are of a version. Give its number.", param_hint="'VERSION'")
+    with connected(context) as registry:
+        if version is None:
+            answer(context, registry.edit_model(model, **changes), tables.model)
+        else:
+            answer(context, registry.edit_version(model, version, **changes), tables.version)
+
+
+def _merged(changed: dict[str, Any], removed: list[str] | None) -> dict[str, Any]:
+    return changed | dict.fromkeys(removed or [])
+
+
+@changing.command()
+def delete(
+    context: typer.Context,
+    model: Model,
+    version: MaybeNumber = None,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Delete a version, or a model with all its versions. Neither may be in production or have an alias."""
+    subject = model if version is None else f"{model} v{version}"
+    if not yes:
+        _confirm(subject)
+    with connected(context) as registry:
+        if version is None:
+            registry.delete_model(model)
+        else:
+            registry.delete_version(model, version)
+        deleted = {"model": model} if version is None else {"model": model, "version": version}
+        answer(context, deleted, lambda _: f"{subject} is deleted")
+
+
+def _confirm(subject: str) -> None:
+    """Go on only if the name is typed once more."""
+    if not sys.stdin.isatty():
+        raise typer.BadParameter("there is no terminal to ask on. Add --yes.", param_hint="'--yes'")
+    if typer.prompt(f"Type '{subject}' to delete it", err=True) != subject:
+        typer.echo("Nothing was deleted.", err=True)
+        raise typer.Exit(1)
+
+
+@changing.command()
+def restore(context: typer.Context, model: Model, version: Number) -> None:
+    """Take a deleted version out of the trash."""
+    with connected(context) as registry:
+        restored = registry.restore(model, version)
+        answer(context, restored, lambda it: f"{it.model} v{it.version} is in stage {it.stage} again")

@@ -1,0 +1,17 @@
+"""The program's root: what its options mean and how its failures are told, for every command below it."""
+
+from typing import Any
+
+from typer.core import TyperGroup
+
+from modelkeep.cli.failures import told
+from modelkeep.cli.options import Output
+
+
+class Program(TyperGroup):
+    """A group of commands whose failures end in a sentence and a status."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was named."""
+        with told(as_json=ctx.params.get("output") is Output.JSON):
+            return super().invoke(ctx)

@@ -1,0 +1,56 @@
+"""The commands that look."""
+
+from typing import Annotated
+
+import typer
+
+from modelkeep.cli import tables
+from modelkeep.cli.arguments import Model
+from modelkeep.cli.output import answer, listed
+from modelkeep.cli.session import connected
+from modelkeep.domain.values import Stage
+
+reading = typer.Typer()
+
+
+@reading.command(name="list")
+def list_(
+    context: typer.Context,
+    model: Annotated[str | None, typer.Argument(metavar="[NAME]", help="The model; without it, all models.")] = None,
+    stage: Annotated[Stage | None, typer.Option(help="Only versions in this stage.")] = None,
+) -> None:
+    """List the versions of a model, newest first; or the models."""
+    if model is None and stage is not None:
+        raise typer.BadParameter("a stage is of versions. Name their model.", param_hint="'--stage'")
+    with connected(context) as registry:
+        if model is None:
+            listed(context, registry.models(), tables.models, "There are no models yet.")
+        else:
+            listed(context, registry.versions(model, stage=stage), tables.versions, "There are no such versions.")
+
+
+@reading.command()
+def show(
+    context: typer.Context,
+    model: Model,
+    ref: Annotated[
+        str | None, typer.Argument(metavar="[REF]", help="A number, production, staging, latest, an alias, a commit.")
+    ] = None,
+) -> None:
+    """Show a model, or one of its versions."""
+    with connected(context) as registry:
+        if ref is None:
+            answer(context, registry.model(model), tables.model)
+        else:
+            answer(context, registry.version(model, ref), tables.version)
+
+
+@reading.command()
+def history(
+    context: typer.Context,
+    model: Model,
+    after: Annotated[int | None, typer.Option(min=0, metavar="N", help="Only what came after this generation.")] = None,
+) -> None:
+    """Show who changed what, oldest first."""
+    with connected(context) as registry:
+        listed(context, registry.history(model, after=after), tables.events, "Nothing happened since.")

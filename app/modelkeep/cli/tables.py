@@ -1,0 +1,224 @@
+"""What people see of models, versions and events: narrow enough for 80 columns, whole where no terminal cuts it."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+from rich.console import Group, JustifyMethod, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from modelkeep.cli import words
+from modelkeep.cli.output import console, is_terminal
+
+if TYPE_CHECKING:
+    from modelkeep.schemas.events import EventResponse
+    from modelkeep.schemas.models import ModelResponse
+    from modelkeep.schemas.versions import VersionResponse
+
+_STAGE_STYLES: Final = {"production": "bold green", "archived": "dim"}
+_JUSTIFIED: Final[dict[str, JustifyMethod]] = {"size": "right", "generation": "right"}
+_FREE_TEXT: Final = frozenset({"change", "comment", "description"})
+_GAP: Final = 2
+_LONG_WORD: Final = 16
+_DIGEST_START: Final = 12
+"""As much of a digest as a terminal has room for."""
+
+
+class Folded:
+    """Words side by side: as many as there is room for, and a sign if some are left out or cut."""
+
+    def __init__(self, words_: Iterable[str]) -> None:
+        self._words = list(words_)
+
+    def __str__(self) -> str:
+        return " ".join(self._words)
+
+    @property
+    def least(self) -> int:
+        """The width for one word, if it is not a long one."""
+        return min(_LONG_WORD, len(str(self)), max(map(len, self._words), default=0) + len(" …"))
+
+    def fitting(self, width: int) -> str:
+        """What to show in this width."""
+        for count in range(len(self._words), 0, -1):
+            line = " ".join([*self._words[:count], *(["…"] if count < len(self._words) else [])])
+            if len(line) <= width:
+                return line
+        return _cut(self._words[0], width) if self._words else ""
+
+
+def _cut(word: str, width: int) -> str:
+    """A word that is cut if it is wider; of `name=value` the value stays whole."""
+    if len(word) <= width:
+        return word
+    name, equals, value = word.rpartition("=")
+    room = width - len(value) - len("…=")
+    return f"{name[:room]}…={value}" if equals and room > 0 else f"{word[: width - 1]}…"
+
+
+Cells = Sequence[str | Text | Folded]
+
+
+def models(found: Sequence["ModelResponse"]) -> RenderableType:
+    """A line for each model."""
+    return _table(
+        model=[_text(model.model) for model in found],
+        production=[_version(model.production_version) for model in found],
+        latest=[_version(model.latest_version) for model in found],
+        aliases=[Folded(_aliases(model.aliases)) for model in found],
+        updated=[_when(model.updated_at) for model in found],
+        description=[_text(model.description) for model in found],
+    )
+
+
+def versions(found: Sequence["VersionResponse"]) -> RenderableType:
+    """A line for each version."""
+    return _table(
+        version=[f"v{version.version}" for version in found],
+        stage=[Text(version.stage, _STAGE_STYLES.get(version.stage, "")) for version in found],
+        aliases=[Folded(version.aliases) for version in found],
+        size=[words.size(version.size) for version in found],
+        framework=[_text(version.framework) for version in found],
+        metrics=[Folded(_metrics(version.metrics)) for version in found],
+        created=[_when(version.created_at) for version in found],
+    )
+
+
+def events(found: Sequence["EventResponse"]) -> RenderableType:
+    """A line for each event."""
+    return _table(
+        generation=[str(event.generation) for event in found],
+        when=[_when(event.at) for event in found],
+        event=[event.type.removeprefix("version_").replace("_", " ") for event in found],
+        version=[_version(event.version) for event in found],
+        change=[_text(_change(event)) for event in found],
+        by=[_text(event.actor) for event in found],
+        comment=[_text(event.comment or "") for event in found],
+    )
+
+
+def model(found: "ModelResponse") -> RenderableType:
+    """All of one model."""
+    return _card(
+        [
+            ("model", found.model),
+            ("production", _version(found.production_version)),
+            ("latest", _version(found.latest_version)),
+            ("aliases", " ".join(_aliases(found.aliases))),
+            ("description", found.description),
+            *_tags(found.tags),
+            ("created", words.moment(found.created_at)),
+            ("updated", words.moment(found.updated_at)),
+            ("generation", str(found.generation)),
+        ]
+    )
+
+
+def version(found: "VersionResponse") -> RenderableType:
+    """All of one version, and its files."""
+    card = _card(
+        [
+            ("model", found.model),
+            ("version", f"v{found.version}"),
+            ("stage", f"{found.stage}, since {words.moment(found.stage_changed_at)}{_by(found.stage_changed_by)}"),
+            ("aliases", " ".join(found.aliases)),
+            ("framework", found.framework),
+            ("metrics", " ".join(_metrics(found.metrics))),
+            ("description", found.description),
+            *_tags(found.tags),
+            ("commit", found.commit),
+            ("created", f"{words.moment(found.created_at)}{_by(found.created_by)}"),
+            ("s3_path", found.s3_path),
+            ("size", f"{words.size(found.size)} in {words.files(len(found.artifacts))}"),
+        ]
+    )
+    files = _table(
+        file=[_text(artifact.path) for artifact in found.artifacts],
+        size=[words.size(artifact.size) for artifact in found.artifacts],
+        sha256=[_digest(artifact.sha256 or "?") for artifact in found.artifacts],
+    )
+    return Group(card, "", files)
+
+
+def _table(**columns: Cells) -> Table:
+    """A table of these columns, without those that are empty. Folded ones and free text give way to the others."""
+    shown = {name: cells for name, cells in columns.items() if any(map(str, cells))}
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
+    widths = _folded_widths(shown)
+    for name in shown:
+        justify = _JUSTIFIED.get(name, "left")
+        table.add_column(
+            name, width=widths.get(name), no_wrap=name not in _FREE_TEXT, overflow="ellipsis", justify=justify
+        )
+    for row in zip(*shown.values(), strict=True):
+        cells = zip(shown, row, strict=True)
+        table.add_row(*(cell.fitting(widths[name]) if isinstance(cell, Folded) else cell for name, cell in cells))
+    return table
+
+
+def _folded_widths(columns: Mapping[str, Cells]) -> dict[str, int]:
+    """Room for the columns that fold: the least for each, and more of what the others leave, to the last one first."""
+    folded = {name: [cell for cell in cells if isinstance(cell, Folded)] for name, cells in columns.items()}
+    widths = {name: max(len(name), *(cell.least for cell in cells)) for name, cells in folded.items() if cells}
+    others = [(name, cells) for name, cells in columns.items() if name not in widths | dict.fromkeys(_FREE_TEXT)]
+    taken = sum(max(len(name), *(len(str(cell)) for cell in cells)) for name, cells in others)
+    spare = console().width - _GAP * (len(columns) - 1) - taken - sum(widths.values())
+    for name in reversed(widths):
+        most = max(len(str(cell)) for cell in folded[name])
+        width = max(len(name), min(most, widths[name] + spare))
+        spare -= width - widths[name]
+        widths[name] = width
+    return widths
+
+
+def _card(lines: Iterable[tuple[str, str]]) -> RenderableType:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in lines:
+        if value:
+            table.add_row(name, words.one_line(value))
+    return table
+
+
+def _tags(tags: dict[str, str]) -> Iterator[tuple[str, str]]:
+    for index, (name, value) in enumerate(tags.items()):
+        yield "" if index else "tags", f"{name}={value}"
+
+
+def _aliases(aliases: dict[str, int]) -> list[str]:
+    return [f"{alias}=v{number}" for alias, number in aliases.items()]
+
+
+def _metrics(metrics: dict[str, float]) -> list[str]:
+    return [f"{words.one_line(name)}={value:.6g}" for name, value in metrics.items()]
+
+
+def _change(event: "EventResponse") -> str:
+    version = "v" if event.alias else ""
+    before = f"{version}{event.origin} " if event.origin else ""
+    after = f"→ {version}{event.target}" if event.target else "→ none"
+    if event.alias:
+        return f"{event.alias} {before}{after}"
+    return f"{before}{after}" if event.origin else ""
+
+
+def _version(number: int | None) -> str:
+    return f"v{number}" if number else "-"
+
+
+def _by(actor: str | None) -> str:
+    return f" by {actor}" if actor else ""
+
+
+def _digest(sha256: str) -> str:
+    return sha256[:_DIGEST_START] if is_terminal() else sha256
+
+
+def _when(at: datetime) -> str:
+    return words.age(at) if is_terminal() else words.moment(at)
+
+
+def _text(text: str) -> Text:
+    return Text(words.one_line(text), no_wrap=True, overflow="ellipsis")

@@ -1,0 +1,154 @@
+"""What the client raises: the registry's own errors, rebuilt from its problems, and what goes wrong on this side.
+
+RegistryError
+├── every class of `modelkeep.domain.errors`: by the problem's code, with the problem's fields
+├── UnknownProblemError      the registry refused with a code that this client does not know
+├── UnreachableError         no answer of a registry, or of its storage
+│   └── NotARegistryError    something else answers at this address
+├── TransferRefusedError     storage refused bytes or a URL for good
+├── NoTokenError             nobody gives the client a token
+├── LocalFileError           a file or folder on this machine cannot be used
+├── ChangedFileError         a file changed while it was being registered
+└── DamagedDownloadError     the bytes that came are not those of the version
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from modelkeep.domain import errors
+from modelkeep.domain.errors import IntegrityError, RegistryError
+
+
+@dataclass(eq=False)
+class UnknownProblemError(RegistryError):
+    """A refusal of a newer registry, or of something in front of it. `problem` is the whole body."""
+
+    status: int
+    problem: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        return str(self.problem.get("detail") or f"The registry refused with status {self.status}.")
+
+
+@dataclass(eq=False)
+class UnreachableError(RegistryError):
+    """Nobody answers, whatever was tried. `reason` is what the last attempt met."""
+
+    url: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"No answer from {self.url}: {self.reason}. Check the address, and that the service runs."
+
+
+@dataclass(eq=False)
+class NotARegistryError(UnreachableError):
+    """Something answers, and it is not a model registry."""
+
+    @classmethod
+    def code(cls) -> str:
+        """Two capitals in a row are two words."""
+        return "not_a_registry"
+
+    def __str__(self) -> str:
+        return f"{self.url} does not answer like a model registry: {self.reason}. Check --url or MODELKEEP_URL."
+
+
+@dataclass(eq=False)
+class TransferRefusedError(RegistryError):
+    """Storage does not take or give these bytes; `reason` holds its own code, and no URL."""
+
+    path: str
+    status: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"Storage refused '{self.path}' with status {self.status} ({self.reason})."
+
+
+@dataclass(eq=False)
+class NoTokenError(RegistryError):
+    """The source of the client's token has none to give, so nothing was asked of the registry."""
+
+    source: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"No token from {self.source}: {self.reason}."
+
+
+@dataclass(eq=False)
+class LocalFileError(RegistryError):
+    """A file or folder on this machine cannot be used; `reason` says why and what to do."""
+
+    path: Path
+    reason: str
+
+    def __str__(self) -> str:
+        return f"'{self.path}' {self.reason}"
+
+
+@dataclass(eq=False)
+class ChangedFileError(IntegrityError):
+    """A file is not what it was when its digest was taken."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return f"'{self.path}' changed while it was being registered. Let its writer finish, and register again."
+
+
+@dataclass(eq=False)
+class DamagedDownloadError(IntegrityError):
+    """Other bytes came than the version holds; they were removed. `received` is empty if their number tells."""
+
+    path: str
+    expected: str
+    received: str
+
+    def __str__(self) -> str:
+        found = f"have SHA-256 {self.received}, not {self.expected} as" if self.received else "are not those"
+        return (
+            f"The bytes that came for '{self.path}' {found} registered."
+            " They were removed; something between storage and this machine alters them, or storage is damaged."
+        )
+
+
+def _leaves(base: type[RegistryError]) -> Iterator[type[RegistryError]]:
+    for each in base.__subclasses__():
+        yield from _leaves(each)
+        yield each
+
+
+_BY_CODE = {each.code(): each for each in _leaves(RegistryError) if each.__name__ in errors.__all__}
+
+
+def from_problem(status: int, problem: Mapping[str, Any]) -> RegistryError:
+    """The error that the registry raised, with its fields; its request id is added as a note."""
+    error = _rebuilt(problem) or UnknownProblemError(status, problem)
+    if problem.get("request_id"):
+        error.add_note(f"request_id {problem['request_id']}")
+    return error
+
+
+def code_of(error: RegistryError) -> str:
+    """The stable code of an error: the registry's own word where it said one that this client does not know."""
+    if isinstance(error, UnknownProblemError):
+        return str(error.problem.get("code") or error.code())
+    return error.code()
+
+
+def _rebuilt(problem: Mapping[str, Any]) -> RegistryError | None:
+    """The error, if the problem has its fields, and they make a sentence."""
+    known = _BY_CODE.get(str(problem.get("code")))
+    if known is None:
+        return None
+    try:
+        error = TypeAdapter(known).validate_python({"reason": problem.get("detail"), **problem})
+        return error if str(error) else None
+    except (ValidationError, LookupError):
+        return None

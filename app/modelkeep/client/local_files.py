@@ -1,0 +1,166 @@
+"""The files that are to be registered: which they are, and their digests."""
+
+import errno
+import hashlib
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from io import FileIO
+from pathlib import Path
+from typing import Final
+
+from modelkeep.client.errors import ChangedFileError, LocalFileError
+from modelkeep.domain.uploads import plan_parts
+from modelkeep.domain.values import check_artifact_path, check_distinct_paths
+
+MARK: Final = ".modelkeep.json"
+"""Lies in a downloaded folder and says whose files these are; it is never registered itself."""
+
+NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""What a full disk says."""
+
+_BLOCK: Final = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalFile:
+    """A file that is to become the artifact `path`."""
+
+    path: str
+    source: Path
+    size: int
+    changed_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HashedFile:
+    """A file and the SHA-256 of its bytes; `parts` are those of its parts of `part_size` bytes, in order."""
+
+    file: LocalFile
+    sha256: str
+    part_size: int
+    parts: Sequence[str]
+
+
+def find_files(source: Path, *, include: Sequence[str] = (), exclude: Sequence[str] = ()) -> list[LocalFile]:
+    """List a file, or every file below a folder that the patterns let through, by artifact path.
+
+    A pattern with a slash is held against the path within the folder, one without against the name; `*` matches
+    slashes too. Raises `LocalFileError` for what is missing, empty, or neither file nor folder; symbolic links inside
+    a folder are refused.
+    """
+    if not _is_folder(source):
+        return [_file(source.name, source.resolve())]
+
+    def wanted(path: str) -> bool:
+        return path != MARK and (not include or _matches(path, include)) and not _matches(path, exclude)
+
+    found = [_file(path, entry) for path, entry in _walk(source, source) if wanted(path)]
+    if not found:
+        left_out = " that the patterns let through" if include or exclude else ""
+        raise LocalFileError(source, f"has no files{left_out}; a version has at least one.")
+    try:
+        check_distinct_paths(file.path for file in found)
+    except ValueError as error:
+        raise LocalFileError(source, f"cannot be registered: {error}.") from None
+    return sorted(found, key=lambda file: file.path)
+
+
+def hash_file(
+    file: LocalFile, beside: Executor, report: Callable[[int], None], *, part_size: int | None = None
+) -> HashedFile:
+    """Read a file once for its digest and those of its parts, which `beside` computes meanwhile.
+
+    Without `part_size` the parts are those that a registry plans for a file of this size.
+
+    Raises `LocalFileError`, and `ChangedFileError` if the file is not what it was when it was found.
+    """
+    part_size = part_size or plan_parts("", max(1, file.size)).part_size
+    try:
+        with file.source.open("rb", buffering=0) as opened:
+            sha256, parts = _digests(opened, part_size, beside if file.size > part_size else None, report)
+    except OSError as error:
+        raise LocalFileError(file.source, f"cannot be read: {error.strerror}.") from error
+    if not is_unchanged(file):
+        raise ChangedFileError(file.path)
+    return HashedFile(file=file, sha256=sha256, part_size=part_size, parts=parts or [sha256])
+
+
+def _digests(
+    opened: FileIO, part_size: int, beside: Executor | None, report: Callable[[int], None]
+) -> tuple[str, list[str]]:
+    """The digest of a file; and those of its parts, `beside` it, if it has several."""
+    whole, part = hashlib.sha256(), hashlib.sha256()
+    parts: list[str] = []
+    left = part_size
+    while block := opened.read(min(_BLOCK, left)):
+        other = beside.submit(part.update, block) if beside else None
+        whole.update(block)
+        left -= len(block)
+        if other:
+            other.result()
+        if beside and left == 0:
+            parts.append(part.hexdigest())
+            part, left = hashlib.sha256(), part_size
+        report(len(block))
+    if beside and left < part_size:
+        parts.append(part.hexdigest())
+    return whole.hexdigest(), parts
+
+
+def is_unchanged(file: LocalFile) -> bool:
+    """Whether the file still has the size and the time of change with which it was found."""
+    try:
+        status = file.source.stat()
+    except OSError:
+        return False
+    return (status.st_size, status.st_mtime_ns) == (file.size, file.changed_ns)
+
+
+def _is_folder(source: Path) -> bool:
+    try:
+        return stat.S_ISDIR(source.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        raise LocalFileError(source, "does not exist. Give the path of a file or a folder.") from None
+    except OSError as error:
+        raise LocalFileError(source, f"cannot be read: {error.strerror}.") from error
+
+
+def _walk(folder: Path, root: Path) -> Iterator[tuple[str, Path]]:
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise LocalFileError(folder, f"cannot be read: {error.strerror}.") from error
+    for entry in entries:
+        if entry.is_dir() and not entry.is_symlink():
+            yield from _walk(entry, root)
+        else:
+            yield entry.relative_to(root).as_posix(), entry
+
+
+def _file(path: str, source: Path) -> LocalFile:
+    if source.is_symlink():
+        raise LocalFileError(source, "is a symbolic link. Put the file itself there, or --exclude it.")
+    try:
+        check_artifact_path(path)
+        status = source.stat()
+    except ValueError as error:
+        raise LocalFileError(source, f"cannot be registered: {error}. Rename or --exclude it.") from None
+    except OSError as error:
+        raise LocalFileError(source, f"cannot be read: {error.strerror}.") from error
+    if not stat.S_ISREG(status.st_mode):
+        raise LocalFileError(source, "is no regular file. Only files with bytes of their own can be registered.")
+    return LocalFile(path=path, source=source, size=status.st_size, changed_ns=status.st_mtime_ns)
+
+
+def _matches(path: str, patterns: Sequence[str]) -> bool:
+    name = path.rpartition("/")[2]
+    return any(fnmatchcase(path if "/" in pattern else name, pattern) for pattern in patterns)
+
+
+def digest_of(path: Path) -> str:
+    """The SHA-256 of a file. May raise `OSError`."""
+    with path.open("rb", buffering=0) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,65 @@
+"""The files of a version: the manifest, and the commit that names it for good."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from modelkeep.domain.values import Digest
+
+KEY_PREFIX: Final = "models/"
+_DIGEST_DIGITS: Final = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """One file of a version.
+
+    `key` is where its bytes lie, `version_id` names these very bytes in a versioned bucket. Size and digest are unknown
+    (`None`) only for what was adopted from a table of the public recipe and not verified yet.
+    """
+
+    path: str
+    size: int | None
+    sha256: Digest | None
+    key: str
+    version_id: str | None = None
+
+
+Manifest = tuple[Artifact, ...]
+"""The closed list of a version's artifacts, sorted by path."""
+
+
+def object_key(model: str, number: int, path: str) -> str:
+    """Where the bytes of a new version's artifact lie: `models/<model>/v<n>/<path>`, as in the public recipe."""
+    return f"{version_prefix(model, number)}{path}"
+
+
+def version_prefix(model: str, number: int) -> str:
+    """What the keys of all artifacts of a new version start with."""
+    return f"{KEY_PREFIX}{model}/v{number}/"
+
+
+def close(artifacts: Iterable[Artifact]) -> Manifest:
+    """Sort artifacts by path into a manifest."""
+    return tuple(sorted(artifacts, key=lambda artifact: artifact.path))
+
+
+def commit_of(model: str, number: int, manifest: Sequence[Artifact]) -> str:
+    """40 hex digits that name this version for good: 32 of a digest over the manifest, then the number in 8.
+
+    So a commit is resolved without a reverse index: read the number from its tail, check the rest.
+    """
+    lines = [model, str(number), *(f"{item.path} {_known(item.size)} {_known(item.sha256)}" for item in manifest)]
+    digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    return f"{digest[:_DIGEST_DIGITS]}{number:08x}"
+
+
+def _known(value: object) -> str:
+    return "-" if value is None else str(value)
+
+
+def adopted(s3_path: str) -> Artifact:
+    """The one artifact of a version written by the public recipe, which keeps nothing but the object's address."""
+    key = s3_path.partition("://")[2].partition("/")[2]
+    return Artifact(path=key.rpartition("/")[2], size=None, sha256=None, key=key)

@@ -1,0 +1,48 @@
+"""The decisions: what a request does to a model, as pure functions of its head. Here the rules live.
+
+Each takes the head as it is, the subjects it touches and the operation, and returns a `Change` (the head as it will be,
+what moves, and the events), or `Unchanged`, or raises a domain error. The ledger writes a change whole or not at all.
+"""
+
+from modelkeep.domain.changes.adoption import adopt, archive_strays, catch_up, strays_of, verify
+from modelkeep.domain.changes.aliases import MAX_ALIASES, remove_alias, set_alias
+from modelkeep.domain.changes.edits import Edit
+from modelkeep.domain.changes.models import delete_model, edit_model
+from modelkeep.domain.changes.stages import StageRequest, move, roll_back, roll_back_target
+from modelkeep.domain.changes.steps import MAX_MOVES, Added, Change, Decision, Move, Removed, Replaced, Unchanged
+from modelkeep.domain.changes.uploads import begin, complete, drop_upload, next_version
+from modelkeep.domain.changes.versions import delete_version, edit_version, purge, restore
+
+__all__ = [
+    "MAX_ALIASES",
+    "MAX_MOVES",
+    "Added",
+    "Change",
+    "Decision",
+    "Edit",
+    "Move",
+    "Removed",
+    "Replaced",
+    "StageRequest",
+    "Unchanged",
+    "adopt",
+    "archive_strays",
+    "begin",
+    "catch_up",
+    "complete",
+    "delete_model",
+    "delete_version",
+    "drop_upload",
+    "edit_model",
+    "edit_version",
+    "move",
+    "next_version",
+    "purge",
+    "remove_alias",
+    "restore",
+    "roll_back",
+    "roll_back_target",
+    "set_alias",
+    "strays_of",
+    "verify",
+]

@@ -1,0 +1,78 @@
+"""Taking over what programs of the public recipe wrote."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from modelkeep.domain.changes.steps import (
+    MAX_MOVES,
+    Change,
+    Decision,
+    Replaced,
+    Unchanged,
+    event_of,
+    staged,
+    step,
+    text_of,
+)
+from modelkeep.domain.events import EventType, Operation
+from modelkeep.domain.models import Head, Version, newest_production
+from modelkeep.domain.values import Stage
+
+
+def adopt(model: str, versions: Sequence[Version], operation: Operation) -> Change[Head]:
+    """Build the head of a model whose versions the public recipe wrote (at least one).
+
+    The highest number that claims production keeps it; up to 30 others that claim it are archived in the same step.
+    """
+    holder = newest_production(versions)
+    latest = max(version.number for version in versions)
+    created = min(version.created_at for version in versions)
+    blank = Head(model=model, generation=0, next_version=latest + 1, created_at=created, updated_at=operation.at)
+    after = step(replace(blank, latest_version=latest, production_version=holder), operation)
+    event = event_of(after, operation, EventType.MODEL_ADOPTED, version=holder, target=text_of(holder and "production"))
+    strays = [Replaced(staged(stray, Stage.ARCHIVED, operation)) for stray in strays_of(after, versions)[:MAX_MOVES]]
+    return Change(head=after, events=(event,), moves=tuple(strays), result=after)
+
+
+def catch_up(head: Head, versions: Sequence[Version], operation: Operation) -> Decision[Head]:
+    """Let the head know of versions that a program of the public recipe wrote behind its back."""
+    latest = max((version.number for version in versions), default=None)
+    if latest is None or latest < head.next_version:
+        return Unchanged(result=head)
+    after = step(replace(head, next_version=latest + 1, latest_version=latest), operation)
+    event = event_of(after, operation, EventType.MODEL_ADOPTED, version=latest)
+    return Change(head=after, events=(event,), result=after)
+
+
+def archive_strays(head: Head, strays: Sequence[Version], operation: Operation) -> Change[bool]:
+    """Archive versions (at most 30) that claim production although the head names another. The result is `True`."""
+    after = step(head, operation, events=len(strays))
+    events = tuple(
+        event_of(
+            after,
+            operation,
+            EventType.STAGE_CHANGED,
+            generation=head.generation + position,
+            version=stray.number,
+            origin=Stage.PRODUCTION,
+            target=Stage.ARCHIVED,
+        )
+        for position, stray in enumerate(strays, 1)
+    )
+    moves = tuple(Replaced(staged(stray, Stage.ARCHIVED, operation)) for stray in strays)
+    return Change(head=after, events=events, moves=moves, result=True)
+
+
+def strays_of(head: Head, versions: Sequence[Version]) -> list[Version]:
+    """The versions that claim production although the head names another."""
+    return [v for v in versions if v.stage is Stage.PRODUCTION and v.number != head.production_version]
+
+
+def verify(head: Head, before: Version, verified: Version, operation: Operation) -> Decision[Version]:
+    """Note the size and digest that were read from an adopted version's object."""
+    if before == verified:
+        return Unchanged(result=verified, version=verified.number)
+    after = step(head, operation)
+    event = event_of(after, operation, EventType.VERSION_VERIFIED, version=verified.number)
+    moves = (Replaced(verified),)
+    return Change(head=after, events=(event,), moves=moves, result=verified, version=verified.number)

@@ -1,0 +1,48 @@
+"""Movable names."""
+
+from dataclasses import replace
+from typing import Final
+
+from modelkeep.domain.changes.steps import Change, Decision, Unchanged, event_of, step, text_of
+from modelkeep.domain.errors import AliasNotFoundError, AliasReservedError, MetadataTooLargeError
+from modelkeep.domain.events import EventType, Operation
+from modelkeep.domain.models import Head, Version
+from modelkeep.domain.values import is_reserved_alias
+
+MAX_ALIASES: Final = 100
+
+
+def set_alias(
+    head: Head, version: Version, alias: str, operation: Operation, *, comment: str | None = None
+) -> Decision[Version]:
+    """Point an alias at a version."""
+    if is_reserved_alias(alias):
+        raise AliasReservedError(alias)
+    if head.aliases.get(alias) == version.number:
+        return Unchanged(result=version.seen_from(head), version=version.number)
+    aliases = {**head.aliases, alias: version.number}
+    if len(aliases) > MAX_ALIASES:
+        raise MetadataTooLargeError("aliases", size=len(aliases), limit=MAX_ALIASES)
+    after = step(replace(head, aliases=aliases), operation)
+    event = event_of(
+        after,
+        operation,
+        EventType.ALIAS_SET,
+        version=version.number,
+        alias=alias,
+        origin=text_of(head.aliases.get(alias)),
+        target=str(version.number),
+        comment=comment,
+    )
+    return Change(head=after, events=(event,), result=version.seen_from(after), version=version.number)
+
+
+def remove_alias(head: Head, alias: str, operation: Operation) -> Change[None]:
+    """Take an alias away."""
+    if alias not in head.aliases:
+        raise AliasNotFoundError(head.model, alias)
+    aliases = {name: number for name, number in head.aliases.items() if name != alias}
+    after = step(replace(head, aliases=aliases), operation)
+    number = head.aliases[alias]
+    event = event_of(after, operation, EventType.ALIAS_REMOVED, version=number, alias=alias, origin=str(number))
+    return Change(head=after, events=(event,), result=None, version=number)

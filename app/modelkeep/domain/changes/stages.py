@@ -1,0 +1,95 @@
+"""Which version is production: promotion, demotion, rollback."""
+
+from dataclasses import dataclass
+
+from modelkeep.domain.changes.steps import Change, Decision, Replaced, Unchanged, event_of, staged, step
+from modelkeep.domain.errors import NoEarlierProductionError, NotNewerError, ProductionChangedError
+from modelkeep.domain.events import EventType, Operation
+from modelkeep.domain.models import Head, Version
+from modelkeep.domain.values import UNSET, Stage, Unset
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageRequest:
+    """Where to move a version. `expected_production` is the fence: UNSET for none, None for 'no version'."""
+
+    stage: Stage
+    comment: str | None = None
+    expected_production: int | Unset | None = UNSET
+    only_newer: bool = False
+
+
+def move(
+    head: Head, version: Version, holder: Version | None, request: StageRequest, operation: Operation
+) -> Decision[Version]:
+    """Move a version to a stage. Promoting it archives `holder`, the production version; the fences refuse or pass.
+
+    A version whose item says otherwise than the head (another program wrote it) is not as asked until both say so.
+    """
+    seen = version.seen_from(head)
+    if version.stage is seen.stage is request.stage:
+        return Unchanged(result=seen, version=version.number)
+    _check_fence(head, request.expected_production)
+    if request.stage is Stage.PRODUCTION:
+        return _promote(head, seen, holder, request, operation)
+    after = head.with_production(None) if head.production_version == version.number else head
+    return _moved(step(after, operation), seen, None, request, operation)
+
+
+def _promote(
+    head: Head, version: Version, holder: Version | None, request: StageRequest, operation: Operation
+) -> Change[Version]:
+    if request.only_newer and head.production_version is not None and version.number < head.production_version:
+        raise NotNewerError(head.model, version=version.number, holder=head.production_version)
+    return _moved(step(head.with_production(version.number), operation), version, holder, request, operation)
+
+
+def _moved(
+    after: Head,
+    version: Version,
+    holder: Version | None,
+    request: StageRequest,
+    operation: Operation,
+    kind: EventType = EventType.STAGE_CHANGED,
+) -> Change[Version]:
+    moved = staged(version, request.stage, operation)
+    moves = [Replaced(moved)] + ([Replaced(staged(holder, Stage.ARCHIVED, operation))] if holder else [])
+    event = event_of(
+        after,
+        operation,
+        kind,
+        version=version.number,
+        origin=version.stage,
+        target=request.stage,
+        replaced=holder.number if holder else None,
+        comment=request.comment,
+    )
+    return Change(
+        head=after, events=(event,), moves=tuple(moves), result=moved.seen_from(after), version=version.number
+    )
+
+
+def roll_back(
+    head: Head,
+    target: Version,
+    holder: Version | None,
+    operation: Operation,
+    *,
+    comment: str | None = None,
+) -> Change[Version]:
+    """Give production back to `target`, the version that held it before, and archive `holder`."""
+    request = StageRequest(stage=Stage.PRODUCTION, comment=comment)
+    return _moved(step(head.rolled_back(), operation), target, holder, request, operation, EventType.ROLLED_BACK)
+
+
+def roll_back_target(head: Head, *, expected_production: int | Unset | None = UNSET) -> int:
+    """The version that a rollback would lead to. Raises `ProductionChangedError`, `NoEarlierProductionError`."""
+    _check_fence(head, expected_production)
+    if not head.production_history:
+        raise NoEarlierProductionError(head.model)
+    return head.production_history[-1]
+
+
+def _check_fence(head: Head, expected: int | Unset | None) -> None:
+    if not isinstance(expected, Unset) and expected != head.production_version:
+        raise ProductionChangedError(head.model, expected=expected, holder=head.production_version)

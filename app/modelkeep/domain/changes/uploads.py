@@ -1,0 +1,44 @@
+"""From a number reserved to a version, or not."""
+
+from dataclasses import replace
+
+from modelkeep.domain.changes.steps import Added, Change, Removed, event_of, step
+from modelkeep.domain.events import EventType, Operation
+from modelkeep.domain.models import Head, Version
+from modelkeep.domain.uploads import Upload
+
+
+def begin(head: Head | None, upload: Upload, operation: Operation) -> Change[Upload]:
+    """Reserve the next version number; the first one makes the model, or revives a deleted one."""
+    base = head or _new_head(upload.model, operation)
+    if base.deleted_at is not None:
+        base = replace(base, deleted_at=None, description="", tags={}, production_history=())
+    after = step(replace(base, next_version=upload.number + 1), operation)
+    event = event_of(after, operation, EventType.UPLOAD_BEGUN, version=upload.number)
+    return Change(head=after, events=(event,), moves=(Added(upload),), result=upload, version=upload.number)
+
+
+def next_version(head: Head | None) -> int:
+    """The number that the next registration gets."""
+    return head.next_version if head else 1
+
+
+def complete(head: Head, upload: Upload, version: Version, operation: Operation) -> Change[Version]:
+    """Turn an upload into a version."""
+    latest = max(head.latest_version or 0, version.number)
+    after = step(replace(head, latest_version=latest), operation)
+    event = event_of(after, operation, EventType.VERSION_COMPLETED, version=version.number, target=version.stage)
+    moves = (Removed(upload), Added(version))
+    return Change(head=after, events=(event,), moves=moves, result=version.seen_from(after), version=version.number)
+
+
+def drop_upload(head: Head, upload: Upload, operation: Operation, *, expired: bool = False) -> Change[Upload]:
+    """Give an upload up; its number stays spent."""
+    after = step(head, operation)
+    kind = EventType.UPLOAD_EXPIRED if expired else EventType.UPLOAD_ABANDONED
+    event = event_of(after, operation, kind, version=upload.number)
+    return Change(head=after, events=(event,), moves=(Removed(upload),), result=upload, version=upload.number)
+
+
+def _new_head(model: str, operation: Operation) -> Head:
+    return Head(model=model, generation=0, next_version=1, created_at=operation.at, updated_at=operation.at)

@@ -1,0 +1,199 @@
+"""What can go wrong, as facts with fields. The sentence (`str(error)`) is for people and says what to do next.
+
+RegistryError
+├── NotFoundError            absent, or not for this caller to see
+│   ├── ModelNotFoundError
+│   ├── VersionNotFoundError
+│   ├── UploadNotFoundError
+│   ├── AliasNotFoundError
+│   ├── ArtifactNotFoundError
+│   ├── ObjectNotFoundError      what follows a URL of the local store
+│   ├── MultipartNotFoundError
+│   └── TokenNotFoundError
+├── UnauthenticatedError     who are you
+│   ├── CredentialsRequiredError
+│   ├── InvalidTokenError
+│   └── TokenExpiredError
+├── ForbiddenError           known, and not allowed
+│   ├── ActionForbiddenError
+│   ├── NoTrustRuleError
+│   ├── SignatureMismatchError
+│   ├── SignedHeaderMismatchError
+│   └── UrlExpiredError
+├── ConflictError            the model's present state does not allow it
+│   ├── UploadIncompleteError
+│   ├── VersionInUseError
+│   ├── NotNewerError
+│   ├── ModelNotEmptyError
+│   ├── NoEarlierProductionError
+│   ├── NotMultipartError
+│   ├── NumberTakenError
+│   ├── ModelBeingDeletedError
+│   ├── DigestUnknownError       adopted, and never read through
+│   └── AliasReservedError
+├── PreconditionFailedError  what the caller expected is no longer so
+│   ├── ProductionChangedError
+│   └── ObjectExistsError
+├── PreconditionRequiredError
+├── LengthRequiredError
+├── RangeNotSatisfiableError
+├── MalformedError           not even readable
+│   ├── InvalidCursorError
+│   ├── MalformedPathError
+│   └── BodyMismatchError
+├── InvalidError             readable, and not acceptable
+│   ├── InvalidRequestError
+│   ├── IdempotencyKeyReusedError
+│   └── IntegrityError       the bytes are not the declared ones
+│       ├── SizeMismatchError
+│       └── ChecksumMismatchError
+├── TooLargeError
+│   ├── ArtifactTooLargeError
+│   ├── TooManyArtifactsError
+│   ├── MetadataTooLargeError
+│   ├── RequestTooLargeError
+│   └── HeadTooLargeError
+├── RequestTimeoutError      too slow
+├── TooManyRequestsError     slower
+└── TemporaryError           try again
+    ├── UnavailableError     nothing happened
+    ├── IssuerUnavailableError   whose keys cannot be read now
+    ├── ContentionError      nothing happened
+    └── OutcomeUnknownError  it may have happened: repeat with the same Idempotency-Key to learn it
+"""
+
+from modelkeep.domain.errors.absent import (
+    AliasNotFoundError,
+    ArtifactNotFoundError,
+    ModelNotFoundError,
+    MultipartNotFoundError,
+    NotFoundError,
+    ObjectNotFoundError,
+    TokenNotFoundError,
+    UploadNotFoundError,
+    VersionNotFoundError,
+)
+from modelkeep.domain.errors.base import (
+    RegistryError,
+)
+from modelkeep.domain.errors.callers import (
+    ActionForbiddenError,
+    CredentialsRequiredError,
+    ForbiddenError,
+    InvalidTokenError,
+    NoTrustRuleError,
+    SignatureMismatchError,
+    SignedHeaderMismatchError,
+    TokenExpiredError,
+    TooManyRequestsError,
+    UnauthenticatedError,
+    UrlExpiredError,
+)
+from modelkeep.domain.errors.conflicts import (
+    AliasReservedError,
+    ConflictError,
+    DigestUnknownError,
+    ModelBeingDeletedError,
+    ModelNotEmptyError,
+    NoEarlierProductionError,
+    NotMultipartError,
+    NotNewerError,
+    NumberTakenError,
+    ObjectExistsError,
+    PreconditionFailedError,
+    PreconditionRequiredError,
+    ProductionChangedError,
+    UploadIncompleteError,
+    VersionInUseError,
+)
+from modelkeep.domain.errors.requests import (
+    ArtifactTooLargeError,
+    BodyMismatchError,
+    ChecksumMismatchError,
+    HeadTooLargeError,
+    IdempotencyKeyReusedError,
+    IntegrityError,
+    InvalidCursorError,
+    InvalidError,
+    InvalidRequestError,
+    LengthRequiredError,
+    MalformedError,
+    MalformedPathError,
+    MetadataTooLargeError,
+    RangeNotSatisfiableError,
+    RequestTimeoutError,
+    RequestTooLargeError,
+    SizeMismatchError,
+    TooLargeError,
+    TooManyArtifactsError,
+)
+from modelkeep.domain.errors.temporary import (
+    ContentionError,
+    IssuerUnavailableError,
+    OutcomeUnknownError,
+    TemporaryError,
+    UnavailableError,
+)
+
+__all__ = [
+    "ActionForbiddenError",
+    "AliasNotFoundError",
+    "AliasReservedError",
+    "ArtifactNotFoundError",
+    "ArtifactTooLargeError",
+    "BodyMismatchError",
+    "ChecksumMismatchError",
+    "ConflictError",
+    "ContentionError",
+    "CredentialsRequiredError",
+    "DigestUnknownError",
+    "ForbiddenError",
+    "HeadTooLargeError",
+    "IdempotencyKeyReusedError",
+    "IntegrityError",
+    "InvalidCursorError",
+    "InvalidError",
+    "InvalidRequestError",
+    "InvalidTokenError",
+    "IssuerUnavailableError",
+    "LengthRequiredError",
+    "MalformedError",
+    "MalformedPathError",
+    "MetadataTooLargeError",
+    "ModelBeingDeletedError",
+    "ModelNotEmptyError",
+    "ModelNotFoundError",
+    "MultipartNotFoundError",
+    "NoEarlierProductionError",
+    "NoTrustRuleError",
+    "NotFoundError",
+    "NotMultipartError",
+    "NotNewerError",
+    "NumberTakenError",
+    "ObjectExistsError",
+    "ObjectNotFoundError",
+    "OutcomeUnknownError",
+    "PreconditionFailedError",
+    "PreconditionRequiredError",
+    "ProductionChangedError",
+    "RangeNotSatisfiableError",
+    "RegistryError",
+    "RequestTimeoutError",
+    "RequestTooLargeError",
+    "SignatureMismatchError",
+    "SignedHeaderMismatchError",
+    "SizeMismatchError",
+    "TemporaryError",
+    "TokenExpiredError",
+    "TokenNotFoundError",
+    "TooLargeError",
+    "TooManyArtifactsError",
+    "TooManyRequestsError",
+    "UnauthenticatedError",
+    "UnavailableError",
+    "UploadIncompleteError",
+    "UploadNotFoundError",
+    "UrlExpiredError",
+    "VersionInUseError",
+    "VersionNotFoundError",
+]

@@ -1,0 +1,99 @@
+"""It is not there, or not for this caller to see."""
+
+from dataclasses import dataclass
+
+from modelkeep.domain.errors.base import RegistryError
+
+
+@dataclass(eq=False)
+class NotFoundError(RegistryError):
+    """It is not there."""
+
+    def __str__(self) -> str:
+        return "There is nothing at this address. The routes are listed in the README."
+
+
+@dataclass(eq=False)
+class ModelNotFoundError(NotFoundError):
+    """No such model."""
+
+    model: str
+
+    def __str__(self) -> str:
+        return f"There is no model '{self.model}'. Registering its first version creates it."
+
+
+@dataclass(eq=False)
+class VersionNotFoundError(NotFoundError):
+    """No complete version answers to the ref."""
+
+    model: str
+    ref: str
+
+    def __str__(self) -> str:
+        if self.ref == "production":
+            return f"No version of '{self.model}' is in production. Promote one first."
+        return f"No version of '{self.model}' answers to '{self.ref}'. List its versions to see which exist."
+
+
+@dataclass(eq=False)
+class UploadNotFoundError(NotFoundError):
+    """No upload is open under the number."""
+
+    model: str
+    version: int
+
+    def __str__(self) -> str:
+        return (
+            f"No upload of '{self.model}' version {self.version} is open: it was completed, abandoned or expired, or it"
+            " never began. If the version is not there, register again with a new Idempotency-Key."
+        )
+
+
+@dataclass(eq=False)
+class AliasNotFoundError(NotFoundError):
+    """No such alias."""
+
+    model: str
+    alias: str
+
+    def __str__(self) -> str:
+        return f"'{self.model}' has no alias '{self.alias}'."
+
+
+@dataclass(eq=False)
+class ArtifactNotFoundError(NotFoundError):
+    """The version has no such artifact, or its bytes are gone from the store."""
+
+    model: str
+    version: int
+    path: str
+
+    def __str__(self) -> str:
+        return f"'{self.model}' version {self.version} has no artifact '{self.path}'."
+
+
+@dataclass(eq=False)
+class ObjectNotFoundError(NotFoundError):
+    """The bytes that a download URL names are gone."""
+
+    def __str__(self) -> str:
+        return "The bytes behind this URL were deleted. Ask for the version again."
+
+
+@dataclass(eq=False)
+class MultipartNotFoundError(NotFoundError):
+    """The multipart object of a part's URL is complete or aborted."""
+
+    def __str__(self) -> str:
+        return "This part belongs to nothing open: its upload was completed or abandoned. Read the upload to see which."
+
+
+@dataclass(eq=False)
+class TokenNotFoundError(NotFoundError):
+    """No such registry token."""
+
+    token: str
+
+    def __str__(self) -> str:
+        return f"There is no token '{self.token}'. List the tokens to see which exist."

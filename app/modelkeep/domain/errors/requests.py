@@ -1,0 +1,181 @@
+"""The request itself cannot be read, is not acceptable, or is too large."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from modelkeep.domain.errors.base import RegistryError
+
+
+@dataclass(eq=False)
+class LengthRequiredError(RegistryError):
+    """The length of the body was not announced."""
+
+    def __str__(self) -> str:
+        return "Send the Content-Length header that came with this URL, and the body without chunked encoding."
+
+
+@dataclass(eq=False)
+class RangeNotSatisfiableError(RegistryError):
+    """The range begins behind the last byte."""
+
+    size: int
+
+    def __str__(self) -> str:
+        return f"There are {self.size} bytes here, none of them in this range. If you hold them all, you are done."
+
+    @property
+    def content_range(self) -> str:
+        """The Content-Range header that the answer must carry."""
+        return f"bytes */{self.size}"
+
+
+@dataclass(eq=False)
+class MalformedError(RegistryError):
+    """The request cannot be read."""
+
+    def __str__(self) -> str:
+        return "The request cannot be read. Send HTTP/1.1, and a body as well-formed JSON."
+
+
+@dataclass(eq=False)
+class InvalidCursorError(MalformedError):
+    """The cursor was not issued for this list, or was altered."""
+
+    def __str__(self) -> str:
+        return "This cursor does not belong to this list. Start again without one."
+
+
+@dataclass(eq=False)
+class MalformedPathError(MalformedError):
+    """The raw path holds bytes that no route accepts."""
+
+    def __str__(self) -> str:
+        return "The path holds escapes or bytes that no route accepts. Use plain names, each slash once."
+
+
+@dataclass(eq=False)
+class BodyMismatchError(MalformedError):
+    """Other bytes arrived than the URL admits, or not all of them; nothing was stored."""
+
+    def __str__(self) -> str:
+        return "The body does not have the declared length and SHA-256; nothing was stored. Send the declared bytes."
+
+
+@dataclass(eq=False)
+class InvalidError(RegistryError):
+    """Readable, and not acceptable."""
+
+
+@dataclass(eq=False)
+class InvalidRequestError(InvalidError):
+    """A value is outside its rules; `errors` holds `{location, message}`, the first one is in the sentence."""
+
+    errors: Sequence[dict[str, str]]
+
+    def __str__(self) -> str:
+        first = self.errors[0]
+        return f"{first['location']}: {first['message']}."
+
+
+@dataclass(eq=False)
+class IdempotencyKeyReusedError(InvalidError):
+    """The key came with another request before."""
+
+    def __str__(self) -> str:
+        return "This Idempotency-Key was used for a different request. Use a new key for a new request."
+
+
+@dataclass(eq=False)
+class IntegrityError(InvalidError):
+    """The stored bytes are not the declared ones."""
+
+
+@dataclass(eq=False)
+class SizeMismatchError(IntegrityError):
+    """Another number of bytes arrived."""
+
+    path: str
+    declared: int
+    stored: int
+
+    def __str__(self) -> str:
+        return f"'{self.path}' was declared as {self.declared} bytes; {self.stored} arrived. Register it again."
+
+
+@dataclass(eq=False)
+class ChecksumMismatchError(IntegrityError):
+    """Other bytes arrived."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return f"The stored bytes of '{self.path}' do not have the declared SHA-256. Register it again."
+
+
+@dataclass(eq=False)
+class TooLargeError(RegistryError):
+    """Over a limit."""
+
+
+@dataclass(eq=False)
+class ArtifactTooLargeError(TooLargeError):
+    """An artifact, or a version as a whole, is over its limit in bytes."""
+
+    path: str | None
+    size: int
+    limit: int
+
+    def __str__(self) -> str:
+        subject = "The version" if self.path is None else f"'{self.path}'"
+        return f"{subject} has {self.size} bytes; the limit here is {self.limit}."
+
+
+@dataclass(eq=False)
+class TooManyArtifactsError(TooLargeError):
+    """More artifacts than a version may have."""
+
+    count: int
+    limit: int
+
+    def __str__(self) -> str:
+        return f"{self.count} artifacts; a version has at most {self.limit}. Bundle small files into an archive."
+
+
+@dataclass(eq=False)
+class MetadataTooLargeError(TooLargeError):
+    """What is to be kept beside the bytes is over its limit: `what` says of what, and in which unit."""
+
+    what: str
+    size: int
+    limit: int
+
+    def __str__(self) -> str:
+        return f"{self.size} {self.what}; the limit is {self.limit}. Shorten, or bundle small files into an archive."
+
+
+@dataclass(eq=False)
+class RequestTooLargeError(TooLargeError):
+    """The request body is over its limit in bytes."""
+
+    limit: int
+
+    def __str__(self) -> str:
+        return f"A request body has at most {self.limit} bytes."
+
+
+@dataclass(eq=False)
+class HeadTooLargeError(TooLargeError):
+    """Target and headers, trailers included, are over their limit in bytes."""
+
+    limit: int
+
+    def __str__(self) -> str:
+        return f"Target and headers of a request have at most {self.limit} bytes together. Send fewer or shorter ones."
+
+
+@dataclass(eq=False)
+class RequestTimeoutError(RegistryError):
+    """The body did not arrive in time; nothing was done."""
+
+    def __str__(self) -> str:
+        return "The body of the request did not arrive in time, and nothing was done. Send it again, without pauses."

@@ -1,0 +1,63 @@
+"""Try again."""
+
+from dataclasses import dataclass
+
+from modelkeep.domain.errors.base import RegistryError
+
+
+@dataclass(eq=False)
+class TemporaryError(RegistryError):
+    """Try again after `retry_after` seconds."""
+
+    @property
+    def retry_after(self) -> int:
+        """Seconds after which a repeat makes sense."""
+        return 2
+
+
+@dataclass(eq=False)
+class UnavailableError(TemporaryError):
+    """Table or object store cannot be used now; nothing was changed. `reason` says what an operator should do."""
+
+    reason: str
+
+    @classmethod
+    def code(cls) -> str:
+        """The drivers' own subclasses are all `unavailable`."""
+        return "unavailable"
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+@dataclass(eq=False)
+class IssuerUnavailableError(TemporaryError):
+    """An issuer's keys cannot be read now, so its tokens can be neither believed nor refused."""
+
+    issuer: str
+
+    def __str__(self) -> str:
+        return f"The keys of the issuer '{self.issuer}' cannot be read now, so its tokens cannot be checked; try again."
+
+
+@dataclass(eq=False)
+class ContentionError(TemporaryError):
+    """Too many writers at once; nothing was changed."""
+
+    model: str
+
+    def __str__(self) -> str:
+        return f"'{self.model}' is being changed by too many callers at once. Nothing was changed; try again."
+
+
+@dataclass(eq=False)
+class OutcomeUnknownError(TemporaryError):
+    """The write may or may not have happened."""
+
+    model: str
+
+    def __str__(self) -> str:
+        return (
+            f"Whether this change of '{self.model}' happened could not be learnt. Repeat it: with the same"
+            " Idempotency-Key it takes effect once."
+        )

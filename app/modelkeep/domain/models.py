@@ -1,0 +1,120 @@
+"""A model and its versions, as the rules see them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from modelkeep.domain.artifacts import Manifest
+from modelkeep.domain.values import Stage
+
+DEFAULT_FRAMEWORK: Final = "pytorch"
+PRODUCTION_HISTORY_LENGTH: Final = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """The one item that every change of a model goes through.
+
+    `generation` is the number of the model's latest event. `production_history` holds the versions that held production
+    before, the latest last, without those that were deleted since. A deleted model keeps its head, so that numbers are
+    never given twice; `emptying` says that some of its versions have yet to be moved to the trash.
+    """
+
+    model: str
+    generation: int
+    next_version: int
+    latest_version: int | None = None
+    production_version: int | None = None
+    production_history: tuple[int, ...] = ()
+    aliases: Mapping[str, int] = field(default_factory=dict)
+    description: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    created_at: datetime
+    updated_at: datetime
+    deleted_at: datetime | None = None
+    emptying: bool = False
+
+    def aliases_of(self, number: int) -> tuple[str, ...]:
+        """The aliases of a version, by name."""
+        return tuple(sorted(alias for alias, target in self.aliases.items() if target == number))
+
+    def with_production(self, number: int | None) -> "Head":
+        """Let `number` hold production; the present holder, if any, becomes the latest of the history."""
+        history = self.production_history
+        if self.production_version is not None:
+            history = (*history, self.production_version)
+        if history and history[-1] == number:
+            history = history[:-1]
+        return replace(self, production_version=number, production_history=history[-PRODUCTION_HISTORY_LENGTH:])
+
+    def rolled_back(self) -> "Head":
+        """Let the latest of the history hold production; the present holder is forgotten, so two steps go two back."""
+        *rest, target = self.production_history
+        return replace(self, production_version=target, production_history=tuple(rest))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """One complete version. Only stage, description, metrics and tags ever change.
+
+    `aliases` comes from the head and is not kept with the version. `extra` holds attributes that others wrote into the
+    item; they are put back as they were.
+    """
+
+    model: str
+    number: int
+    commit: str
+    stage: Stage
+    s3_path: str
+    framework: str
+    metrics: Mapping[str, Decimal]
+    description: str
+    tags: Mapping[str, str]
+    artifacts: Manifest
+    created_at: datetime
+    created_by: str | None
+    stage_changed_at: datetime
+    stage_changed_by: str | None
+    aliases: tuple[str, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of all artifacts; `None` if one is unknown."""
+        sizes = [artifact.size for artifact in self.artifacts if artifact.size is not None]
+        return sum(sizes) if len(sizes) == len(self.artifacts) else None
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether sizes and digests are known; of what was adopted they are not, until it has been read once."""
+        return all(artifact.sha256 for artifact in self.artifacts)
+
+    def agrees_with(self, head: Head) -> bool:
+        """Whether version and head tell the same story of who is production; if not, one was read before a change."""
+        return (self.stage is Stage.PRODUCTION) == (head.production_version == self.number)
+
+    def seen_from(self, head: Head) -> "Version":
+        """This version with the aliases of the head, and production by the head's word alone."""
+        stage = self.stage
+        if head.production_version == self.number:
+            stage = Stage.PRODUCTION
+        elif stage is Stage.PRODUCTION:
+            stage = Stage.ARCHIVED
+        return replace(self, stage=stage, aliases=head.aliases_of(self.number))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrashedVersion:
+    """A deleted version, restorable until it is purged."""
+
+    version: Version
+    deleted_at: datetime
+    deleted_by: str
+    purge_after: datetime
+
+
+def newest_production(versions: Sequence[Version]) -> int | None:
+    """The highest number among versions that claim production."""
+    return max((version.number for version in versions if version.stage is Stage.PRODUCTION), default=None)

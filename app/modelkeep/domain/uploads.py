@@ -1,0 +1,148 @@
+"""A registration that is not complete yet, and how its artifacts are cut into parts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Final, Literal
+
+from modelkeep.domain.errors import ArtifactTooLargeError, TooManyArtifactsError
+from modelkeep.domain.models import DEFAULT_FRAMEWORK
+from modelkeep.domain.values import Digest, PresignedUrl
+
+MIB: Final = 1024 * 1024
+GIB: Final = 1024 * MIB
+MAX_ARTIFACTS: Final = 1_000
+MAX_METRICS: Final = 200
+MAX_TAGS: Final = 64
+MAX_VERSION_SIZE: Final = 5 * 1024 * GIB
+MAX_PARTS: Final = 1_000
+MIN_PART_SIZE: Final = 64 * MIB
+MAX_PART_SIZE: Final = 5 * GIB
+MAX_PUT_SIZE: Final = 5 * GIB
+"""S3's limit for one PUT and for one part: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declared:
+    """An artifact as the caller declares it."""
+
+    path: str
+    size: int
+    sha256: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """What a caller asks for when a version is begun. `multipart` overrides the threshold for all artifacts."""
+
+    artifacts: Sequence[Declared]
+    framework: str = DEFAULT_FRAMEWORK
+    metrics: Mapping[str, Decimal] = field(default_factory=dict)
+    description: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    multipart: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Multipart:
+    """How an artifact goes up in parts: all of `part_size` but the last."""
+
+    id: str
+    part_size: int
+    part_count: int
+
+    def size_of(self, number: int, total: int) -> int:
+        """Bytes of part `number` (from 1) of an artifact of `total` bytes."""
+        return min(self.part_size, total - (number - 1) * self.part_size)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingArtifact:
+    """An artifact of an upload: declared, and given a place."""
+
+    path: str
+    size: int
+    sha256: Digest
+    key: str
+    multipart: Multipart | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """A version number reserved, until it is completed, abandoned or expired."""
+
+    model: str
+    number: int
+    artifacts: tuple[PendingArtifact, ...]
+    framework: str
+    metrics: Mapping[str, Decimal]
+    description: str
+    tags: Mapping[str, str]
+    created_at: datetime
+    created_by: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartsStatus:
+    """How an artifact goes up in parts, and which are there."""
+
+    part_size: int
+    part_count: int
+    parts_done: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArtifactStatus:
+    """One artifact; what is missing has either a URL or parts."""
+
+    path: str
+    size: int | None
+    sha256: Digest | None
+    state: Literal["missing", "arrived"]
+    upload: PresignedUrl | None = None
+    multipart: PartsStatus | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadStatus:
+    """An upload, or the version that it became: then everything has arrived and nothing expires."""
+
+    model: str
+    number: int
+    expires_at: datetime | None
+    artifacts: tuple[ArtifactStatus, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedPart:
+    """A part, and the URL it goes to."""
+
+    number: int
+    url: PresignedUrl
+
+
+def check_limits(registration: Registration) -> None:
+    """Raise `TooManyArtifactsError` or `ArtifactTooLargeError` for what no version may hold."""
+    artifacts = registration.artifacts
+    if len(artifacts) > MAX_ARTIFACTS:
+        raise TooManyArtifactsError(count=len(artifacts), limit=MAX_ARTIFACTS)
+    limit = MAX_PUT_SIZE if registration.multipart is False else MAX_PARTS * MAX_PART_SIZE
+    for artifact in artifacts:
+        if artifact.size > limit:
+            raise ArtifactTooLargeError(path=artifact.path, size=artifact.size, limit=limit)
+    total = sum(artifact.size for artifact in artifacts)
+    if total > MAX_VERSION_SIZE:
+        raise ArtifactTooLargeError(path=None, size=total, limit=MAX_VERSION_SIZE)
+
+
+def goes_in_parts(artifact: Declared, *, threshold: int, asked: bool | None) -> bool:
+    """Whether an artifact goes up in parts: if asked for, else above the threshold; never when it is empty."""
+    return artifact.size > 0 and (artifact.size > threshold if asked is None else asked)
+
+
+def plan_parts(multipart_id: str, size: int) -> Multipart:
+    """Cut `size` bytes (1 or more) into at most 1,000 parts of at least 64 MiB."""
+    part_size = max(MIN_PART_SIZE, -(-size // MAX_PARTS))
+    return Multipart(id=multipart_id, part_size=part_size, part_count=-(-size // part_size))

@@ -1,0 +1,182 @@
+"""The pairs of functions between the domain and its items: heads, uploads, events; versions are in `version_items`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from modelkeep.domain.artifacts import object_key
+from modelkeep.domain.events import Event, EventType
+from modelkeep.domain.models import Head, TrashedVersion, Version
+from modelkeep.domain.uploads import Multipart, PendingArtifact, Upload
+from modelkeep.domain.values import Digest
+from modelkeep.repositories.keys import (
+    CATALOG,
+    EVENT,
+    HEAD,
+    UPLOAD,
+    event_key,
+    from_text,
+    head_key,
+    keyed,
+    optional_int,
+    optional_text,
+    optional_time,
+    to_text,
+    trash_key,
+    upload_key,
+    version_key,
+)
+from modelkeep.repositories.version_items import trash_to_item, version_to_item
+from modelkeep.storage.table import PARTITION, SORT, Item, Key
+
+
+def subject_key(subject: Version | Upload | TrashedVersion) -> Key:
+    """Where the subject of a change lies."""
+    if isinstance(subject, Version):
+        return version_key(subject.model, subject.number)
+    if isinstance(subject, Upload):
+        return upload_key(subject.model, subject.number)
+    return trash_key(subject.version.model, subject.version.number)
+
+
+def subject_to_item(subject: Version | Upload | TrashedVersion) -> dict[str, Any]:
+    """The item of the subject of a change."""
+    if isinstance(subject, Version):
+        return version_to_item(subject)
+    if isinstance(subject, Upload):
+        return upload_to_item(subject)
+    return trash_to_item(subject)
+
+
+def head_to_item(head: Head, operation_id: str) -> dict[str, Any]:
+    """The head as kept; a deleted model is not in the catalog."""
+    item = {
+        **keyed(head_key(head.model)),
+        "generation": head.generation,
+        "next_version": head.next_version,
+        "latest_version": head.latest_version,
+        "production_version": head.production_version,
+        "production_history": list(head.production_history),
+        "aliases": dict(head.aliases),
+        "description": head.description,
+        "tags": dict(head.tags),
+        "created_at": to_text(head.created_at),
+        "updated_at": to_text(head.updated_at),
+        "deleted_at": optional_text(head.deleted_at),
+        "emptying": head.emptying,
+        "operation_id": operation_id,
+    }
+    return item if head.deleted_at else {**item, "catalog": CATALOG}
+
+
+def head_from_item(item: Item) -> Head:
+    """The inverse of `head_to_item`."""
+    return Head(
+        model=item[PARTITION].removeprefix(HEAD),
+        generation=int(item["generation"]),
+        next_version=int(item["next_version"]),
+        latest_version=optional_int(item["latest_version"]),
+        production_version=optional_int(item["production_version"]),
+        production_history=tuple(int(number) for number in item["production_history"]),
+        aliases={alias: int(number) for alias, number in item["aliases"].items()},
+        description=item["description"],
+        tags=dict(item["tags"]),
+        created_at=from_text(item["created_at"]),
+        updated_at=from_text(item["updated_at"]),
+        deleted_at=optional_time(item["deleted_at"]),
+        emptying=item["emptying"],
+    )
+
+
+def upload_to_item(upload: Upload) -> dict[str, Any]:
+    """An upload as kept."""
+    return {
+        **keyed(upload_key(upload.model, upload.number)),
+        "artifacts": [_pending_to_item(upload, artifact) for artifact in upload.artifacts],
+        "framework": upload.framework,
+        "metrics": dict(upload.metrics),
+        "description": upload.description,
+        "tags": dict(upload.tags),
+        "created_at": to_text(upload.created_at),
+        "created_by": upload.created_by,
+        "expires_at": to_text(upload.expires_at),
+    }
+
+
+def upload_from_item(item: Item) -> Upload:
+    """The inverse of `upload_to_item`."""
+    model, number = item[PARTITION].removeprefix(UPLOAD), int(item[SORT])
+    return Upload(
+        model=model,
+        number=number,
+        artifacts=tuple(_pending_from_item(model, number, entry) for entry in item["artifacts"]),
+        framework=item["framework"],
+        metrics=dict(item["metrics"]),
+        description=item["description"],
+        tags=dict(item["tags"]),
+        created_at=from_text(item["created_at"]),
+        created_by=item["created_by"],
+        expires_at=from_text(item["expires_at"]),
+    )
+
+
+def event_to_item(event: Event) -> dict[str, Any]:
+    """An event as kept; what it lacks is left out. What it is about cannot be called `version`: that is the key."""
+    fields = {
+        "type": event.type.value,
+        "operation_id": event.operation_id,
+        "actor": event.actor,
+        "at": to_text(event.at),
+        "request_id": event.request_id,
+        "rule": event.rule,
+        "target_version": event.version,
+        "origin": event.origin,
+        "target": event.target,
+        "alias": event.alias,
+        "replaced": event.replaced,
+        "comment": event.comment,
+    }
+    present = {name: value for name, value in fields.items() if value is not None}
+    return {**keyed(event_key(event.model, event.generation)), **present}
+
+
+def event_from_item(item: Item) -> Event:
+    """The inverse of `event_to_item`."""
+    return Event(
+        model=item[PARTITION].removeprefix(EVENT),
+        generation=int(item[SORT]),
+        type=EventType(item["type"]),
+        operation_id=item["operation_id"],
+        actor=item["actor"],
+        at=from_text(item["at"]),
+        request_id=item["request_id"],
+        rule=item.get("rule"),
+        version=optional_int(item.get("target_version")),
+        origin=item.get("origin"),
+        target=item.get("target"),
+        alias=item.get("alias"),
+        replaced=optional_int(item.get("replaced")),
+        comment=item.get("comment"),
+    )
+
+
+def _pending_to_item(upload: Upload, artifact: PendingArtifact) -> dict[str, Any]:
+    item: dict[str, Any] = {"path": artifact.path, "size": artifact.size, "sha256": artifact.sha256.hex}
+    if artifact.key != object_key(upload.model, upload.number, artifact.path):
+        item["key"] = artifact.key
+    if artifact.multipart:
+        parts = artifact.multipart
+        item["multipart"] = {"id": parts.id, "part_size": parts.part_size, "part_count": parts.part_count}
+    return item
+
+
+def _pending_from_item(model: str, number: int, entry: Mapping[str, Any]) -> PendingArtifact:
+    parts = entry.get("multipart")
+    return PendingArtifact(
+        path=entry["path"],
+        size=int(entry["size"]),
+        sha256=Digest(entry["sha256"]),
+        key=entry.get("key") or object_key(model, number, entry["path"]),
+        multipart=Multipart(id=parts["id"], part_size=int(parts["part_size"]), part_count=int(parts["part_count"]))
+        if parts
+        else None,
+    )

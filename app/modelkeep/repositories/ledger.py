@@ -1,0 +1,71 @@
+"""The one way to write: head, subjects, events and idempotency in one transaction (see `repositories.commit`)."""
+
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from typing import Final, TypeVar
+from uuid import uuid4
+
+from modelkeep.domain import changes
+from modelkeep.domain.changes import Decision, Unchanged
+from modelkeep.domain.errors import ContentionError
+from modelkeep.domain.events import Operation
+from modelkeep.domain.models import Head
+from modelkeep.repositories.commit import Commit, Decide, OnChange, Replay
+from modelkeep.repositories.heads import Heads
+from modelkeep.repositories.turns import Turns
+from modelkeep.repositories.versions import Versions
+from modelkeep.storage.table import Table
+
+T = TypeVar("T")
+
+TURN_SECONDS: Final = 30.0
+"""How long a writer waits for its turn: long enough for a crowd, too short for a crowd before a dead table."""
+
+
+class Ledger:
+    """Writes changes of models, one at a time for each model.
+
+    `on_change` is told of each change that surely took effect by this process, once.
+    """
+
+    def __init__(self, table: Table, on_change: OnChange = lambda _: None) -> None:
+        self._table = table
+        self._on_change = on_change
+        self._heads = Heads(table)
+        self._versions = Versions(table)
+        self._turns = Turns()
+
+    async def head(self, model: str) -> Head | None:
+        """The head as it is now. For a model that the public recipe wrote, it is built on first touch."""
+        return await self._heads.find(model) or await self._adopt(model)
+
+    async def commit(self, model: str, operation: Operation, decide: Decide[T], *, replay: Replay[T]) -> T:
+        """Apply what `decide` makes of the present head, once, and return its result.
+
+        `decide` is asked again whenever the head has moved. If the operation's Idempotency-Key was settled before,
+        `replay` is asked instead, with the version that was settled on. Raises what `decide` raises;
+        `IdempotencyKeyReusedError`; `MetadataTooLargeError`; `UnavailableError` and `ContentionError` if surely nothing
+        happened; `OutcomeUnknownError` if that could not be learnt within 8 seconds.
+        """
+        async with AsyncExitStack() as turn:
+            try:
+                await turn.enter_async_context(self._turns.take(model, patience=TURN_SECONDS))
+            except TimeoutError:
+                raise ContentionError(model) from None
+            return await Commit(self._table, self.head, model, operation, decide, replay, self._on_change).run()
+
+    async def _adopt(self, model: str) -> Head | None:
+        versions = [version async for version in self._versions.walk(model)]
+        if not versions:
+            return None
+        operation = Operation(id=str(uuid4()), actor="registry", at=datetime.now(UTC), request_id="")
+
+        async def decide(head: Head | None) -> Decision[Head]:
+            return Unchanged(result=head) if head else changes.adopt(model, versions, operation)
+
+        find_head = self._heads.find
+        return await Commit(self._table, find_head, model, operation, decide, _no_replay, self._on_change).run()
+
+
+async def _no_replay(_: int | None) -> Head:
+    raise AssertionError("an adoption has no Idempotency-Key")

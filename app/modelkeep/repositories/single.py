@@ -1,0 +1,36 @@
+"""Writing one item that belongs to no model, and so does not go through the ledger."""
+
+import asyncio
+import random
+from typing import Final
+from uuid import uuid4
+
+from modelkeep.domain.errors import OutcomeUnknownError, UnavailableError
+from modelkeep.storage.table import Condition, Contended, Item, OutcomeUnknown, Put, Refused, Table, Unavailable
+
+ATTEMPTS: Final = 6
+SHORTEST_PAUSE: Final = 0.02
+
+
+async def put(table: Table, item: Item, condition: Condition, *, what: str) -> bool:
+    """Write the item if the condition holds; `False`, and nothing written, if it does not.
+
+    A lost reply is followed by the same request, which takes effect once. An item that is found equal is this very one.
+    Raises `UnavailableError` if surely nothing was written, `OutcomeUnknownError` naming `what` if that was not learnt.
+    """
+    request, unknown = str(uuid4()), False
+    for attempt in range(ATTEMPTS):
+        try:
+            await table.transact([Put(item, condition)], token=request)
+        except Refused as refused:
+            return refused.items[0] == item
+        except (Contended, OutcomeUnknown, Unavailable) as error:
+            unknown = unknown or isinstance(error, OutcomeUnknown)
+            if isinstance(error, Unavailable) and not unknown:
+                raise
+        else:
+            return True
+        await asyncio.sleep(random.uniform(0, SHORTEST_PAUSE * 2**attempt))  # noqa: S311 -- jitter, not a secret
+    if unknown:
+        raise OutcomeUnknownError(what)
+    raise UnavailableError("The table is too busy. Nothing was changed; try again.")

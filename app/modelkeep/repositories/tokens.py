@@ -1,0 +1,120 @@
+"""Registry tokens as kept: one item each, `$token#<id>`, of which the secret is not part.
+
+They belong to no model and to no history, so they do not go through the ledger. Each write is still one transaction
+under a condition: the id is new, or the token is of the revision that was read.
+"""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, Final
+
+from modelkeep.domain.access.grants import Grant
+from modelkeep.domain.access.tokens import Token
+from modelkeep.domain.errors import UnavailableError
+from modelkeep.repositories import cursor as cursors
+from modelkeep.repositories import single
+from modelkeep.repositories.keys import (
+    TOKEN,
+    TOKENS,
+    from_text,
+    keyed,
+    optional_text,
+    optional_time,
+    to_text,
+    token_key,
+)
+from modelkeep.repositories.pages import Listed
+from modelkeep.storage.table import CATALOG_INDEX, PARTITION, TTL, Absent, Condition, Equals, Item, Table
+
+KEPT_AFTER_EXPIRY: Final = timedelta(days=30)
+"""So long an expired token is still listed."""
+
+_LIST: Final = "tokens"
+
+
+class Tokens:
+    """Add, find, list and change tokens."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    async def add(self, token: Token) -> None:
+        """Keep a new token. Raises `UnavailableError`; `OutcomeUnknownError` if it may or may not be kept."""
+        if not await self._put(token, Absent()):
+            raise UnavailableError("The token's id is taken. Nothing was changed; try again.")
+
+    async def find(self, token_id: str) -> Token | None:
+        """The token as it is now, also expired or revoked; `None` if there is none. Raises `UnavailableError`."""
+        item = await self._table.get(token_key(token_id))
+        return from_item(item) if item else None
+
+    async def list(self, *, cursor: str | None, limit: int) -> Listed[Token]:
+        """The tokens that were made by hand, by id. One of a moment ago may be missing. Raises `InvalidCursorError`."""
+        name = cursors.decode_name(_LIST, cursor, prefix="")
+        after = token_key(name) if name else None
+        page = await self._table.query_index(CATALOG_INDEX, TOKENS, prefix=TOKEN, after=after, limit=limit)
+        items = await self._table.get_many(page.items)
+        more = page.more and page.items
+        last = cursors.encode(_LIST, page.items[-1].partition.removeprefix(TOKEN)) if more else None
+        return Listed([from_item(item) for item in items if item], last)
+
+    async def replace(self, token: Token) -> bool:
+        """Write a token that was read; `False`, and nothing written, if somebody else wrote it since.
+
+        Raises `UnavailableError`; `OutcomeUnknownError` if it may or may not have been written.
+        """
+        return await self._put(replace(token, revision=token.revision + 1), Equals({"revision": token.revision}))
+
+    async def _put(self, token: Token, condition: Condition) -> bool:
+        return await single.put(self._table, to_item(token), condition, what=f"token {token.id}")
+
+
+def to_item(token: Token) -> dict[str, Any]:
+    """A token as kept. The ones that were made by hand are in the catalog index; all vanish some time after their end.
+
+    One that was got in exchange is nobody's to manage, and is gone with its quarter of an hour.
+    """
+    item = {
+        **keyed(token_key(token.id)),
+        "digest": token.digest,
+        "principal": token.principal,
+        "grants": [_grant_to_item(grant) for grant in token.grants],
+        "rules": list(token.rules),
+        "created_at": to_text(token.created_at),
+        "created_by": token.created_by,
+        "expires_at": to_text(token.expires_at),
+        "revoked_at": optional_text(token.revoked_at),
+        "last_used_at": optional_text(token.last_used_at),
+        "revision": token.revision,
+    }
+    if token.rules:
+        return {**item, TTL: int(token.expires_at.timestamp())}
+    return {**item, TTL: int((token.expires_at + KEPT_AFTER_EXPIRY).timestamp()), "catalog": TOKENS}
+
+
+def from_item(item: Item) -> Token:
+    """The inverse of `to_item`."""
+    token_id = item[PARTITION].removeprefix(TOKEN)
+    return Token(
+        id=token_id,
+        digest=item["digest"],
+        principal=item["principal"],
+        grants=tuple(_grant_from_item(token_id, grant) for grant in item["grants"]),
+        rules=tuple(item["rules"]),
+        created_at=from_text(item["created_at"]),
+        created_by=item["created_by"],
+        expires_at=from_text(item["expires_at"]),
+        revoked_at=optional_time(item["revoked_at"]),
+        last_used_at=optional_time(item["last_used_at"]),
+        revision=int(item["revision"]),
+    )
+
+
+def _grant_to_item(grant: Grant) -> dict[str, Any]:
+    return {"words": list(grant.words), "models": list(grant.models), "denies": grant.denies}
+
+
+def _grant_from_item(token_id: str, item: Item) -> Grant:
+    return Grant(
+        rule=f"token:{token_id}", words=tuple(item["words"]), models=tuple(item["models"]), denies=item["denies"]
+    )

@@ -1,0 +1,53 @@
+"""The trust document that is kept in the table: the text that an operator gave, in one item, `$access`."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from modelkeep.domain.errors import ContentionError
+from modelkeep.repositories import single
+from modelkeep.repositories.keys import access_key, from_text, keyed, to_text
+from modelkeep.storage.table import Absent, Equals, Table
+
+_WHAT: Final = "trust rules"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustDocument:
+    """Issuers and rules as JSON. `revision` grows with each write."""
+
+    text: str
+    revision: int
+    changed_at: datetime
+
+
+class TrustDocuments:
+    """Read and replace the document."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    async def find(self) -> TrustDocument | None:
+        """The document as it is now; `None` if none was ever written. Raises `UnavailableError`."""
+        item = await self._table.get(access_key())
+        if item is None:
+            return None
+        return TrustDocument(
+            text=item["document"], revision=int(item["revision"]), changed_at=from_text(item["changed_at"])
+        )
+
+    async def replace(self, text: str, *, revision: int, now: datetime) -> None:
+        """Write the document that follows the given revision (0: none yet).
+
+        Raises `ContentionError` if another one came first, `UnavailableError`, `OutcomeUnknownError` if it may or may
+        not be written.
+        """
+        item = {
+            **keyed(access_key()),
+            "document": text,
+            "revision": revision + 1,
+            "changed_at": to_text(now),
+        }
+        condition = Equals({"revision": revision}) if revision else Absent()
+        if not await single.put(self._table, item, condition, what=_WHAT):
+            raise ContentionError(_WHAT)

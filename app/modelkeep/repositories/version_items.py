@@ -1,0 +1,162 @@
+"""Versions and the trash as items: what the public recipe keeps in its own form, and ours beside it.
+
+model_name, version, stage, s3_path,                   as in the public recipe, so that its readers keep reading
+metrics, created_at, framework, description
+registry                                               a map: all that only this registry keeps
+anything else                                          whatever others wrote: put back as it was
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from modelkeep.domain.artifacts import Artifact, Manifest, adopted, close, commit_of, object_key
+from modelkeep.domain.models import DEFAULT_FRAMEWORK, TrashedVersion, Version
+from modelkeep.domain.values import Digest, Stage
+from modelkeep.repositories.keys import TRASH, from_text, keyed, optional_int, to_text, trash_key, version_key
+from modelkeep.storage.table import PARTITION, SORT, Item
+
+EPOCH: Final = datetime.fromtimestamp(0, UTC)
+"""When a version was made that does not say."""
+
+OURS: Final = "registry"
+
+_KINDS: Final[Mapping[str, type]] = {
+    "s3_path": str,
+    "metrics": Mapping,
+    "created_at": str,
+    "framework": str,
+    "description": str,
+    OURS: Mapping,
+}
+
+
+def version_to_item(version: Version) -> dict[str, Any]:
+    """A version as kept."""
+    extra = dict(version.extra)
+    foreign = extra.get("metrics")
+    item = {
+        **keyed(version_key(version.model, version.number)),
+        "stage": version.stage.value,
+        "s3_path": version.s3_path,
+        "metrics": {**(foreign if isinstance(foreign, Mapping) else {}), **version.metrics},
+        "created_at": extra.pop("created_at", to_text(version.created_at)),
+        "framework": version.framework,
+        "description": version.description,
+        OURS: _ours(version),
+    }
+    return {**item, **{name: value for name, value in extra.items() if not item.get(name)}}
+
+
+def version_from_item(item: Item) -> Version:
+    """The inverse of `version_to_item`; an item of the public recipe is read as well, whatever it lacks."""
+    model, number = item[PARTITION], int(item[SORT])
+    known = {name: item[name] for name, kind in _KINDS.items() if isinstance(item.get(name), kind)}
+    ours = known.get(OURS, {})
+    manifest = _manifest(ours, model, number, known.get("s3_path", ""))
+    metrics = known.get("metrics", {})
+    created_at = _lenient_time(item.get("created_at"))
+    return Version(
+        model=model,
+        number=number,
+        commit=ours.get("commit") or commit_of(model, number, manifest),
+        stage=_lenient_stage(item.get("stage")),
+        s3_path=known.get("s3_path", ""),
+        framework=known.get("framework") or DEFAULT_FRAMEWORK,
+        metrics={name: value for name, value in metrics.items() if isinstance(value, Decimal)},
+        description=known.get("description", ""),
+        tags=dict(ours.get("tags", {})),
+        artifacts=manifest,
+        created_at=created_at,
+        created_by=ours.get("created_by"),
+        stage_changed_at=_lenient_time(ours.get("stage_changed_at"), otherwise=created_at),
+        stage_changed_by=ours.get("stage_changed_by"),
+        extra=_extra(item, known, created_at),
+    )
+
+
+def trash_to_item(trashed: TrashedVersion) -> dict[str, Any]:
+    """A deleted version as kept. It carries no `stage`, so no index shows it."""
+    item = version_to_item(trashed.version)
+    trash = {
+        "stage": item.pop("stage"),
+        "deleted_at": to_text(trashed.deleted_at),
+        "deleted_by": trashed.deleted_by,
+        "purge_after": to_text(trashed.purge_after),
+    }
+    where = keyed(trash_key(trashed.version.model, trashed.version.number))
+    return {**item, **where, OURS: {**item[OURS], "trash": trash}}
+
+
+def trash_from_item(item: Item) -> TrashedVersion:
+    """The inverse of `trash_to_item`."""
+    ours = dict(item[OURS])
+    trash = ours.pop("trash")
+    live = {**item, PARTITION: item[PARTITION].removeprefix(TRASH), "stage": trash["stage"], OURS: ours}
+    return TrashedVersion(
+        version=version_from_item(live),
+        deleted_at=from_text(trash["deleted_at"]),
+        deleted_by=trash["deleted_by"],
+        purge_after=from_text(trash["purge_after"]),
+    )
+
+
+def _ours(version: Version) -> dict[str, Any]:
+    ours: dict[str, Any] = {
+        "commit": version.commit,
+        "tags": dict(version.tags),
+        "created_by": version.created_by,
+        "stage_changed_at": to_text(version.stage_changed_at),
+        "stage_changed_by": version.stage_changed_by,
+    }
+    if any(artifact.sha256 for artifact in version.artifacts):
+        ours["artifacts"] = [_artifact_to_item(version, artifact) for artifact in version.artifacts]
+    return ours
+
+
+def _artifact_to_item(version: Version, artifact: Artifact) -> dict[str, Any]:
+    default = object_key(version.model, version.number, artifact.path)
+    return {
+        "path": artifact.path,
+        "size": artifact.size,
+        "sha256": artifact.sha256.hex if artifact.sha256 else None,
+        **({} if artifact.key == default else {"key": artifact.key}),
+        **({} if artifact.version_id is None else {"version_id": artifact.version_id}),
+    }
+
+
+def _manifest(ours: Mapping[str, Any], model: str, number: int, s3_path: str) -> Manifest:
+    if "artifacts" not in ours:
+        return (adopted(s3_path),) if s3_path else ()
+    return close(
+        Artifact(
+            path=entry["path"],
+            size=optional_int(entry["size"]),
+            sha256=Digest(entry["sha256"]) if entry["sha256"] else None,
+            key=entry.get("key") or object_key(model, number, entry["path"]),
+            version_id=entry.get("version_id"),
+        )
+        for entry in ours["artifacts"]
+    )
+
+
+def _extra(item: Item, known: Mapping[str, Any], created_at: datetime) -> dict[str, Any]:
+    extra = {name: value for name, value in item.items() if name not in {PARTITION, SORT, "stage", *known}}
+    foreign = {name: value for name, value in known.get("metrics", {}).items() if not isinstance(value, Decimal)}
+    if foreign:
+        extra["metrics"] = foreign
+    if item.get("created_at") not in (None, to_text(created_at)):
+        extra["created_at"] = item["created_at"]
+    return extra
+
+
+def _lenient_stage(text: Any) -> Stage:
+    return next((stage for stage in Stage if stage == text), Stage.ARCHIVED)
+
+
+def _lenient_time(text: Any, *, otherwise: datetime = EPOCH) -> datetime:
+    try:
+        return from_text(text)
+    except (TypeError, ValueError):
+        return otherwise

@@ -1,0 +1,131 @@
+"""Reads of what has a version number: live versions, uploads and the trash."""
+
+import builtins
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+
+from modelkeep.domain.models import TrashedVersion, Version
+from modelkeep.domain.uploads import Upload
+from modelkeep.domain.values import Stage
+from modelkeep.repositories import cursor as cursors
+from modelkeep.repositories.items import upload_from_item
+from modelkeep.repositories.keys import TRASH, UPLOAD, trash_key, upload_key, version_key
+from modelkeep.repositories.pages import Listed
+from modelkeep.repositories.version_items import trash_from_item, version_from_item
+from modelkeep.storage.attributes import item_size
+from modelkeep.storage.table import SORT, Item, Table
+
+_READ_AHEAD = 100
+_LONGEST_WALK = 1_000
+_MOST_BYTES = 3 * 1024 * 1024
+
+
+class Versions:
+    """Versions by number, in each of the three places where a number may be."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    async def find(self, model: str, number: int) -> Version | None:
+        """A complete, live version."""
+        item = await self._table.get(version_key(model, number))
+        return version_from_item(item) if item else None
+
+    async def find_many(self, model: str, numbers: Sequence[int]) -> Sequence[Version | None]:
+        """Live versions in one round trip, in the order asked, each as it is now, but not at one instant."""
+        items = await self._table.get_many([version_key(model, number) for number in numbers])
+        return [version_from_item(item) if item else None for item in items]
+
+    async def find_upload(self, model: str, number: int) -> Upload | None:
+        """An upload that is not complete yet."""
+        item = await self._table.get(upload_key(model, number))
+        return upload_from_item(item) if item else None
+
+    async def find_trashed(self, model: str, number: int) -> TrashedVersion | None:
+        """A deleted version."""
+        item = await self._table.get(trash_key(model, number))
+        return trash_from_item(item) if item else None
+
+    async def list(
+        self, model: str, is_shown: Callable[[Version], bool] | None, *, scope: str, cursor: str | None, limit: int
+    ) -> Listed[Version]:
+        """The live versions, or those of them that are shown, newest first.
+
+        A page looks at a thousand versions at most, so it may be short, or empty, although the list goes on.
+        """
+        after = cursors.decode_number(scope, cursor)
+        found: builtins.list[Version] = []
+        ahead = _READ_AHEAD if is_shown else limit
+        for _ in range(0, _LONGEST_WALK, ahead):
+            page = await self._table.query(model, after=after, descending=True, limit=ahead)
+            for item in page.items:
+                if len(found) == limit:
+                    return Listed(found, cursors.encode(scope, str(after)))
+                after = int(item[SORT])
+                version = version_from_item(item)
+                if is_shown is None or is_shown(version):
+                    found.append(version)
+            if not page.more:
+                return Listed(found, None)
+            if len(found) == limit:
+                break
+        return Listed(found, cursors.encode(scope, str(after)))
+
+    async def walk(self, model: str) -> AsyncGenerator[Version, None]:
+        """All live versions, newest first."""
+        async for item in self._walk(model):
+            yield version_from_item(item)
+
+    async def walk_uploads(self, model: str) -> AsyncGenerator[Upload, None]:
+        """All uploads, newest first."""
+        async for item in self._walk(f"{UPLOAD}{model}"):
+            yield upload_from_item(item)
+
+    async def walk_trash(self, model: str) -> AsyncGenerator[TrashedVersion, None]:
+        """All deleted versions, newest first."""
+        async for item in self._walk(f"{TRASH}{model}"):
+            yield trash_from_item(item)
+
+    async def take(self, model: str, most: int) -> tuple[Sequence[Version], bool]:
+        """Some live versions, as many as one transaction can move, and whether more follow."""
+        items, more = await self._take(model, most)
+        return [version_from_item(item) for item in items], more
+
+    async def take_uploads(self, model: str, most: int) -> tuple[Sequence[Upload], bool]:
+        """Some uploads, as many as one transaction can move, and whether more follow."""
+        items, more = await self._take(f"{UPLOAD}{model}", most)
+        return [upload_from_item(item) for item in items], more
+
+    async def newest_in_staging(self, model: str) -> Version | None:
+        """The newest version in staging."""
+        async with aclosing(self.walk(model)) as versions:
+            async for version in versions:
+                if version.stage is Stage.STAGING:
+                    return version
+        return None
+
+    async def newest_but(self, model: str, number: int) -> int | None:
+        """The highest number of a live version other than `number`."""
+        page = await self._table.query(model, descending=True, limit=2)
+        return next((int(item[SORT]) for item in page.items if int(item[SORT]) != number), None)
+
+    async def _take(self, partition: str, most: int) -> tuple[Sequence[Item], bool]:
+        page = await self._table.query(partition, descending=True, limit=most + 1)
+        room = _MOST_BYTES
+        taken: builtins.list[Item] = []
+        for item in page.items[:most]:
+            room -= item_size(item)
+            if room < 0:
+                break
+            taken.append(item)
+        return taken, page.more or len(taken) < len(page.items)
+
+    async def _walk(self, partition: str) -> AsyncGenerator[Item, None]:
+        after: int | None = None
+        more = True
+        while more:
+            page = await self._table.query(partition, after=after, descending=True, limit=_READ_AHEAD)
+            for item in page.items:
+                yield item
+            more = page.more
+            after = int(page.items[-1][SORT]) if page.items else after

@@ -1,0 +1,49 @@
+"""Aliases."""
+
+from fastapi import APIRouter
+
+from modelkeep.dependencies import Alias, Aliases, Caller, Model
+from modelkeep.domain.access.actions import Action
+from modelkeep.domain.errors import (
+    AliasNotFoundError,
+    AliasReservedError,
+    MetadataTooLargeError,
+    ModelNotFoundError,
+    VersionNotFoundError,
+)
+from modelkeep.openapi import needs
+from modelkeep.problems import OF_BODIES, OF_WRITES, answers
+from modelkeep.schemas.aliases import AliasResponse, SetAlias
+
+router = APIRouter(prefix="/v1/models", tags=["aliases"])
+
+
+@router.put(
+    "/{model}/aliases/{alias}",
+    response_description="The alias as it is now.",
+    responses=answers(
+        ModelNotFoundError,
+        VersionNotFoundError,
+        AliasReservedError,
+        MetadataTooLargeError,
+        *OF_BODIES,
+        *OF_WRITES,
+    ),
+    openapi_extra=needs(Action.ALIAS_SET),
+)
+async def set_alias(model: Model, alias: Alias, body: SetAlias, caller: Caller, aliases: Aliases) -> AliasResponse:
+    """Point an alias at a version, whatever it named before."""
+    version = await aliases.point(model, alias, body.version, caller, comment=body.comment)
+    return AliasResponse.of(alias, version)
+
+
+@router.delete(
+    "/{model}/aliases/{alias}",
+    status_code=204,
+    response_description="The alias is gone.",
+    responses=answers(ModelNotFoundError, AliasNotFoundError, *OF_BODIES, *OF_WRITES),
+    openapi_extra=needs(Action.ALIAS_SET),
+)
+async def remove_alias(model: Model, alias: Alias, caller: Caller, aliases: Aliases) -> None:
+    """Remove an alias."""
+    await aliases.remove(model, alias, caller)

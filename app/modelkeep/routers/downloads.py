@@ -1,0 +1,94 @@
+"""Where the bytes are."""
+
+from typing import Final
+
+from fastapi import APIRouter, Response
+from fastapi.responses import PlainTextResponse, RedirectResponse
+
+from modelkeep.dependencies import AnyFormat, AnyRef, Downloads, FilePath, KnownCommits, Model, Reader, Wait
+from modelkeep.domain.access.actions import Action
+from modelkeep.domain.downloads import Download
+from modelkeep.domain.errors import (
+    ArtifactNotFoundError,
+    ContentionError,
+    DigestUnknownError,
+    ModelNotFoundError,
+    VersionNotFoundError,
+)
+from modelkeep.openapi import STALE, header, needs
+from modelkeep.problems import answers
+from modelkeep.schemas.download_texts import check_file, curl_config, shell_variables
+from modelkeep.schemas.downloads import DownloadResponse, Format, download_body
+
+router = APIRouter(prefix="/v1/models", tags=["downloads"])
+
+_PROBLEMS: Final = answers(
+    ModelNotFoundError, VersionNotFoundError, ArtifactNotFoundError, DigestUnknownError, ContentionError
+)
+_LOCATION: Final = {"Location": {"description": "A presigned URL.", "schema": {"type": "string", "format": "uri"}}}
+_STALE: Final = header(STALE)
+
+
+@router.get(
+    "/{model}/versions/{ref}/download",
+    response_model=DownloadResponse,
+    response_description="The version, and a presigned URL for each artifact.",
+    responses={
+        **_PROBLEMS,
+        200: {"headers": header("ETag") | _STALE, "content": {"text/plain": {"schema": {"type": "string"}}}},
+        304: {
+            "description": "You already have the version that answers to this ref.",
+            "headers": header("ETag") | _STALE,
+        },
+    },
+    openapi_extra=needs(Action.MODEL_READ),
+)
+async def get_download(
+    model: Model,
+    ref: AnyRef,
+    known: KnownCommits,
+    caller: Reader,
+    downloads: Downloads,
+    wait: Wait = 0,
+    answer_format: AnyFormat = Format.JSON,
+) -> Response:
+    """Resolve a ref and get a URL for each artifact. The ETag changes when another version answers to the ref."""
+    download = await downloads.locate(model, ref, caller, known_commits=known, wait=wait)
+    return answer(download, answer_format)
+
+
+def answer(download: Download, answer_format: Format = Format.JSON) -> Response:
+    """A download as it was asked for; 304 if the caller has it."""
+    headers = {"etag": f'"{download.version.commit}"', **_stale(download.stale_seconds)}
+    located = download.located
+    if located is None:
+        return Response(status_code=304, headers=headers)
+    match answer_format:
+        case Format.JSON:
+            return Response(download_body(download, located), headers=headers, media_type="application/json")
+        case Format.CURL:
+            return PlainTextResponse(curl_config(located), headers=headers)
+        case Format.SHA256SUM:
+            return PlainTextResponse(check_file(download, located), headers=headers)
+        case Format.ENV:
+            return PlainTextResponse(shell_variables(download), headers=headers)
+
+
+@router.get(
+    "/{model}/versions/{ref}/artifacts/{path:path}",
+    status_code=307,
+    response_class=RedirectResponse,
+    response_description="To a presigned URL.",
+    responses={**_PROBLEMS, 307: {"headers": _LOCATION | _STALE}},
+    openapi_extra=needs(Action.MODEL_READ),
+)
+async def get_artifact(
+    model: Model, ref: AnyRef, path: FilePath, caller: Reader, downloads: Downloads
+) -> RedirectResponse:
+    """Follow a redirect to one artifact: `curl -L`."""
+    redirect = await downloads.locate_artifact(model, ref, path, caller)
+    return RedirectResponse(redirect.url.url, 307, _stale(redirect.stale_seconds))
+
+
+def _stale(seconds: int | None) -> dict[str, str]:
+    return {} if seconds is None else {STALE: str(seconds)}

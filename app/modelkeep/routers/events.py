@@ -1,0 +1,30 @@
+"""History."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from modelkeep.dependencies import Cursor, Events, Limit, Model, Reader
+from modelkeep.domain.access.actions import Action
+from modelkeep.domain.errors import InvalidCursorError, ModelNotFoundError
+from modelkeep.openapi import needs
+from modelkeep.problems import answers
+from modelkeep.schemas.events import EventPage, EventResponse
+
+router = APIRouter(prefix="/v1/models", tags=["events"])
+
+After = Annotated[int, Query(ge=0, le=10**15, description="Only events after this generation.")]
+
+
+@router.get(
+    "/{model}/events",
+    response_description="A page of events, oldest first.",
+    responses=answers(InvalidCursorError, ModelNotFoundError),
+    openapi_extra=needs(Action.EVENT_READ),
+)
+async def list_events(
+    model: Model, caller: Reader, events: Events, after: After = 0, cursor: Cursor = None, limit: Limit = 50
+) -> EventPage:
+    """List what happened to a model, oldest first; a deleted model keeps its history."""
+    page = await events.list(model, caller, after=after, cursor=cursor, limit=limit)
+    return EventPage(items=[EventResponse.of(event) for event in page.items], next_cursor=page.next_cursor)

@@ -1,0 +1,60 @@
+"""Stages and rollback."""
+
+from fastapi import APIRouter
+
+from modelkeep.dependencies import Caller, Model, Number, Stages
+from modelkeep.domain.access.actions import STAGE_SETS, Action
+from modelkeep.domain.errors import (
+    ModelNotFoundError,
+    NoEarlierProductionError,
+    NotNewerError,
+    PreconditionRequiredError,
+    ProductionChangedError,
+    VersionNotFoundError,
+)
+from modelkeep.openapi import needs
+from modelkeep.problems import OF_BODIES, OF_WRITES, answers
+from modelkeep.schemas.stages import RollBack, SetStage
+from modelkeep.schemas.versions import VersionResponse
+
+router = APIRouter(prefix="/v1/models", tags=["stages"])
+
+NO_BODY = RollBack()
+
+
+@router.put(
+    "/{model}/versions/{version}/stage",
+    response_description="The version as it is now.",
+    responses=answers(
+        ModelNotFoundError,
+        VersionNotFoundError,
+        NotNewerError,
+        ProductionChangedError,
+        *OF_BODIES,
+        *OF_WRITES,
+    ),
+    openapi_extra=needs(*STAGE_SETS),
+)
+async def set_stage(model: Model, version: Number, body: SetStage, caller: Caller, stages: Stages) -> VersionResponse:
+    """Move a version to a stage. Promoting to production archives the version that held it, in the same step."""
+    return VersionResponse.of(await stages.move(model, version, body.to_request(), caller))
+
+
+@router.post(
+    "/{model}/rollback",
+    response_description="The version that is production now.",
+    responses=answers(
+        ModelNotFoundError,
+        VersionNotFoundError,
+        NoEarlierProductionError,
+        ProductionChangedError,
+        PreconditionRequiredError,
+        *OF_BODIES,
+        *OF_WRITES,
+    ),
+    openapi_extra=needs(Action.STAGE_SET_PRODUCTION),
+)
+async def roll_back(model: Model, caller: Caller, stages: Stages, body: RollBack = NO_BODY) -> VersionResponse:
+    """Give production back to the version that held it before. Needs an Idempotency-Key or `expected_production`."""
+    back = await stages.roll_back(model, caller, expected_production=body.fence(), comment=body.comment)
+    return VersionResponse.of(back)

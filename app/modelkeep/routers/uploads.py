@@ -1,0 +1,104 @@
+"""From a registration to a complete version."""
+
+from fastapi import APIRouter
+
+from modelkeep.dependencies import Caller, Model, Number, Reader, Uploads
+from modelkeep.domain.access.actions import Action
+from modelkeep.domain.errors import (
+    ArtifactNotFoundError,
+    ArtifactTooLargeError,
+    ChecksumMismatchError,
+    MetadataTooLargeError,
+    ModelBeingDeletedError,
+    ModelNotFoundError,
+    NotMultipartError,
+    NumberTakenError,
+    SizeMismatchError,
+    TooManyArtifactsError,
+    UploadIncompleteError,
+    UploadNotFoundError,
+)
+from modelkeep.openapi import links, needs
+from modelkeep.problems import OF_BODIES, OF_WRITES, answers
+from modelkeep.schemas.uploads import CreateUpload, PartsResponse, SignParts, UploadResponse
+from modelkeep.schemas.versions import VersionResponse
+
+router = APIRouter(prefix="/v1/models", tags=["uploads"])
+
+
+@router.post(
+    "/{model}/versions",
+    status_code=201,
+    response_description="The upload, with a presigned URL or a plan of parts for each artifact.",
+    responses={
+        **answers(
+            UploadNotFoundError,
+            ModelBeingDeletedError,
+            ArtifactTooLargeError,
+            TooManyArtifactsError,
+            MetadataTooLargeError,
+            *OF_BODIES,
+            *OF_WRITES,
+        ),
+        201: links("get_upload", "complete_upload", "abandon_upload", model="model", version="version"),
+    },
+    openapi_extra=needs(Action.VERSION_UPLOAD),
+)
+async def begin_upload(model: Model, body: CreateUpload, caller: Caller, uploads: Uploads) -> UploadResponse:
+    """Reserve the next version number and get the URLs to upload to; the first version creates the model."""
+    return UploadResponse.of(await uploads.begin(model, body.to_registration(), caller))
+
+
+@router.get(
+    "/{model}/versions/{version}/upload",
+    response_description="The upload as it stands.",
+    responses=answers(UploadNotFoundError),
+    openapi_extra=needs(Action.VERSION_UPLOAD),
+)
+async def get_upload(model: Model, version: Number, caller: Reader, uploads: Uploads) -> UploadResponse:
+    """See what has arrived and what is missing, with fresh URLs for that."""
+    return UploadResponse.of(await uploads.status(model, version, caller))
+
+
+@router.post(
+    "/{model}/versions/{version}/upload/parts",
+    response_description="A presigned URL for each part.",
+    responses=answers(UploadNotFoundError, ArtifactNotFoundError, NotMultipartError, *OF_BODIES),
+    openapi_extra=needs(Action.VERSION_UPLOAD),
+)
+async def sign_parts(model: Model, version: Number, body: SignParts, caller: Reader, uploads: Uploads) -> PartsResponse:
+    """Get the URLs for parts of one multipart artifact."""
+    signed = await uploads.presign_parts(model, version, body.path, body.to_digests(), caller)
+    return PartsResponse.of(body.path, signed)
+
+
+@router.post(
+    "/{model}/versions/{version}/complete",
+    response_description="The version.",
+    responses=answers(
+        ModelNotFoundError,
+        UploadNotFoundError,
+        UploadIncompleteError,
+        NumberTakenError,
+        SizeMismatchError,
+        ChecksumMismatchError,
+        *OF_BODIES,
+        *OF_WRITES,
+    ),
+    openapi_extra=needs(Action.VERSION_UPLOAD),
+)
+async def complete_upload(model: Model, version: Number, caller: Caller, uploads: Uploads) -> VersionResponse:
+    """Have every artifact checked in storage, and make the version exist. A repeat answers the same."""
+    return VersionResponse.of(await uploads.complete(model, version, caller))
+
+
+@router.delete(
+    "/{model}/versions/{version}/upload",
+    status_code=204,
+    response_description="The upload is given up.",
+    responses=answers(UploadNotFoundError, *OF_BODIES, *OF_WRITES),
+    openapi_extra=needs(Action.VERSION_UPLOAD),
+)
+async def abandon_upload(model: Model, version: Number, caller: Caller, uploads: Uploads) -> None:
+    """Give an upload up; its number stays spent."""
+    await uploads.abandon(model, version, caller)

@@ -1,0 +1,86 @@
+"""Complete versions."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from modelkeep.dependencies import AnyVersion, Caller, Cursor, Limit, Model, Number, Reader, Versions
+from modelkeep.domain.access.actions import Action
+from modelkeep.domain.errors import (
+    ContentionError,
+    InvalidCursorError,
+    MetadataTooLargeError,
+    ModelBeingDeletedError,
+    ModelNotFoundError,
+    VersionInUseError,
+    VersionNotFoundError,
+)
+from modelkeep.domain.values import Stage
+from modelkeep.openapi import needs
+from modelkeep.problems import OF_BODIES, OF_WRITES, answers
+from modelkeep.schemas.versions import EditVersion, VersionPage, VersionResponse
+
+router = APIRouter(prefix="/v1/models", tags=["versions"])
+
+OfStage = Annotated[Stage | None, Query(description="Only versions of this stage.")]
+
+
+@router.get(
+    "/{model}/versions",
+    response_description="A page of versions, newest first.",
+    responses=answers(InvalidCursorError, ModelNotFoundError),
+    openapi_extra=needs(Action.MODEL_READ),
+)
+async def list_versions(
+    model: Model, caller: Reader, versions: Versions, stage: OfStage = None, cursor: Cursor = None, limit: Limit = 50
+) -> VersionPage:
+    """List versions, newest first. With `stage`, a page may be short although the list goes on."""
+    page = await versions.list(model, caller, stage=stage, cursor=cursor, limit=limit)
+    return VersionPage(items=[VersionResponse.of(version) for version in page.items], next_cursor=page.next_cursor)
+
+
+@router.get(
+    "/{model}/versions/{version}",
+    response_description="The version.",
+    responses=answers(ModelNotFoundError, VersionNotFoundError, ContentionError),
+    openapi_extra=needs(Action.MODEL_READ),
+)
+async def get_version(model: Model, version: AnyVersion, caller: Reader, versions: Versions) -> VersionResponse:
+    """Read the version that answers to a ref."""
+    return VersionResponse.of(await versions.get(model, version, caller))
+
+
+@router.patch(
+    "/{model}/versions/{version}",
+    response_description="The version as it is now.",
+    responses=answers(ModelNotFoundError, VersionNotFoundError, MetadataTooLargeError, *OF_BODIES, *OF_WRITES),
+    openapi_extra=needs(Action.VERSION_EDIT),
+)
+async def edit_version(
+    model: Model, version: Number, body: EditVersion, caller: Caller, versions: Versions
+) -> VersionResponse:
+    """Change a version's description, metrics and tags."""
+    return VersionResponse.of(await versions.edit(model, version, body.to_edit(), caller))
+
+
+@router.delete(
+    "/{model}/versions/{version}",
+    status_code=204,
+    response_description="The version is in the trash.",
+    responses=answers(ModelNotFoundError, VersionNotFoundError, VersionInUseError, *OF_BODIES, *OF_WRITES),
+    openapi_extra=needs(Action.VERSION_DELETE),
+)
+async def delete_version(model: Model, version: Number, caller: Caller, versions: Versions) -> None:
+    """Move a version to the trash, unless it is production or has aliases."""
+    await versions.delete(model, version, caller)
+
+
+@router.post(
+    "/{model}/versions/{version}/restore",
+    response_description="The version as it is now.",
+    responses=answers(ModelNotFoundError, VersionNotFoundError, ModelBeingDeletedError, *OF_BODIES, *OF_WRITES),
+    openapi_extra=needs(Action.VERSION_DELETE),
+)
+async def restore_version(model: Model, version: Number, caller: Caller, versions: Versions) -> VersionResponse:
+    """Take a version out of the trash, in the stage that it had."""
+    return VersionResponse.of(await versions.restore(model, version, caller))

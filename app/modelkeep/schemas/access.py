@@ -1,0 +1,171 @@
+"""Issuers and trust rules as operators write them, in TOML or JSON; and grants, which tokens have as well."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic.config import JsonDict
+
+from modelkeep.domain.access.actions import WORDS
+from modelkeep.domain.access.grants import ALL_MODELS, MODELS_PATTERN, Grant
+from modelkeep.domain.access.trust import ALGORITHMS, Issuer, IssuerKind, Trust, TrustRule
+from modelkeep.domain.values import is_loopback
+from modelkeep.schemas.base import Request
+
+_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?\Z")
+_USUAL: Final[Mapping[IssuerKind, tuple[str, ...]]] = {
+    IssuerKind.GITHUB: ("RS256",),
+    IssuerKind.GITLAB: ("RS256",),
+    IssuerKind.KUBERNETES: ("RS256", "ES256"),
+    IssuerKind.AWS: ("RS256", "ES384"),
+    IssuerKind.OIDC: ("RS256",),
+}
+"""What each kind of issuer signs with, unless the operator says otherwise."""
+
+
+def _check_url(url: str) -> str:
+    """Plain HTTP would let whoever stands between hand out keys of his own; on this machine nobody stands between."""
+    parts = urlsplit(url)
+    if parts.scheme == "https" and parts.hostname and not parts.username:
+        return url
+    if parts.scheme == "http" and parts.hostname and is_loopback(parts.hostname):
+        return url
+    raise ValueError("an issuer is reached by https:// (or by http:// on this very machine)")
+
+
+def _check_name(name: str) -> str:
+    if not _NAME.match(name):
+        raise ValueError("a name here has 1 to 64 of a-z 0-9 . _ - and begins and ends with a letter or digit")
+    return name
+
+
+def _check_algorithm(name: str) -> str:
+    if name not in ALGORITHMS:
+        raise ValueError(f"tokens are signed with one of {', '.join(sorted(ALGORITHMS))}")
+    return name
+
+
+def _listed(value: Any) -> Any:
+    """One value may be written without brackets."""
+    return value if isinstance(value, list) else [value]
+
+
+def _as_text(values: Any) -> Any:
+    """Ids and booleans may be written as what they are."""
+    return [str(value).lower() if isinstance(value, bool | int) else value for value in _listed(values)]
+
+
+Name = Annotated[str, AfterValidator(_check_name)]
+Url = Annotated[str, AfterValidator(_check_url), Field(max_length=2048)]
+Word = Annotated[str, WithJsonSchema({"type": "string", "enum": list(WORDS)})]
+Words = Annotated[list[Word], Field(max_length=64, description="Roles and actions; `stage.set:*`, or `*` for all.")]
+Pattern = Annotated[str, WithJsonSchema({"type": "string", "pattern": MODELS_PATTERN, "examples": ["*", "fraud-*"]})]
+Patterns = Annotated[
+    list[Pattern], Field(min_length=1, max_length=64, description="Model names; * stands for any characters.")
+]
+_SAYS_SOMETHING: Final[JsonDict] = {
+    "anyOf": [
+        {"properties": {what: {"type": "array", "minItems": 1}}, "required": [what]} for what in ("allow", "deny")
+    ]
+}
+
+
+class Grants(Request):
+    """What is allowed and what is denied, and on which models. What is not allowed is denied."""
+
+    model_config = ConfigDict(json_schema_extra=_SAYS_SOMETHING)
+
+    allow: Words = Field(default=[])
+    deny: Words = Field(default=[])
+    models: Patterns
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not self.allow and not self.deny:
+            raise ValueError("say what to allow, or what to deny")
+        self.to_grants("")
+        return self
+
+    def to_grants(self, rule: str) -> tuple[Grant, ...]:
+        """The domain's grants, which name this rule."""
+        models = tuple(self.models)
+        allowed = (Grant(rule=rule, words=tuple(self.allow), models=models),) if self.allow else ()
+        denied = (Grant(rule=rule, words=tuple(self.deny), models=models, denies=True),) if self.deny else ()
+        return allowed + denied
+
+
+class IssuerEntry(Request):
+    """An issuer whose tokens are believed."""
+
+    kind: Annotated[IssuerKind, Field(strict=False)] = IssuerKind.OIDC
+    url: Url
+    audience: Annotated[list[str], BeforeValidator(_listed), Field(min_length=1, max_length=16)]
+    algorithms: Annotated[list[Annotated[str, AfterValidator(_check_algorithm)]], BeforeValidator(_listed)] = Field(
+        default=[]
+    )
+    jwks_url: Url | None = None
+    ca_file: Annotated[Path | None, Field(strict=False)] = None
+
+    def to_issuer(self, name: str) -> Issuer:
+        """The domain's issuer."""
+        return Issuer(
+            name=name,
+            kind=self.kind,
+            url=self.url,
+            audiences=frozenset(self.audience),
+            algorithms=tuple(self.algorithms) or _USUAL[self.kind],
+            jwks_url=self.jwks_url,
+            ca_file=self.ca_file,
+        )
+
+
+class RuleEntry(Grants):
+    """A trust rule: whose claims match has these grants."""
+
+    id: Name
+    issuer: Name
+    match: dict[str, Annotated[list[str], BeforeValidator(_as_text), Field(min_length=1, max_length=64)]]
+    models: Patterns = Field(default=[ALL_MODELS])
+
+    def to_rule(self) -> TrustRule:
+        """The domain's rule."""
+        match = {claim: frozenset(values) for claim, values in self.match.items()}
+        return TrustRule(id=self.id, issuer=self.issuer, match=match, grants=self.to_grants(self.id))
+
+
+class AccessDocument(Request):
+    """All of it: `[issuers.<name>]` and `[[rules]]`."""
+
+    issuers: dict[Name, IssuerEntry] = Field(default={})
+    rules: list[RuleEntry] = Field(default=[])
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        self.to_trust()
+        return self
+
+    def to_trust(self) -> Trust:
+        """The domain's trust."""
+        return Trust(
+            tuple(entry.to_issuer(name) for name, entry in self.issuers.items()),
+            tuple(entry.to_rule() for entry in self.rules),
+        )
+
+
+def faults(error: ValidationError) -> Sequence[str]:
+    """A sentence for each fault of a document, which says where it is."""
+    return [
+        f"{'.'.join(map(str, fault['loc'])) or 'document'}: {fault['msg'].removeprefix('Value error, ')}"
+        for fault in error.errors()
+    ]

@@ -1,0 +1,64 @@
+"""Downloads for those who have a shell, curl and coreutils, and nothing to read JSON with."""
+
+import shlex
+from typing import Final
+
+from modelkeep.domain.downloads import Download, Located, LocatedArtifact
+from modelkeep.domain.errors import DigestUnknownError
+
+_IN_CHECK_FILES: Final = str.maketrans({"\\": r"\\", "\n": r"\n", "\r": r"\r"})
+_IN_CURL_CONFIGS: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": r"\r"})
+
+
+def curl_config(located: Located) -> str:
+    """A config for `curl --parallel -K -`, which puts every file below the folder that it runs in."""
+    options = "fail\ncreate-dirs\nretry = 5\n"
+    return options + "".join(_transfer(each) for each in located.artifacts)
+
+
+def check_file(download: Download, located: Located) -> str:
+    """What `sha256sum --check` reads. Raises `DigestUnknownError`."""
+    return "".join(_check_line(_digest(download, each), _below(each)) for each in located.artifacts)
+
+
+def shell_variables(download: Download) -> str:
+    """Assignments that a shell takes; a value may have line breaks, which other readers of such files do not take."""
+    version = download.version
+    variables = {
+        "MODEL_NAME": version.model,
+        "MODEL_VERSION": version.number,
+        "MODEL_STAGE": version.stage,
+        "MODEL_COMMIT": version.commit,
+        "MODEL_GENERATION": download.generation,
+        "MODEL_FRAMEWORK": version.framework,
+        "MODEL_S3_PATH": version.s3_path,
+    }
+    return "".join(f"{name}={shlex.quote(str(value))}\n" for name, value in variables.items())
+
+
+def _transfer(located: LocatedArtifact) -> str:
+    headers = "".join(f"header = {_quoted(f'{name}: {value}')}\n" for name, value in located.url.headers.items())
+    return f"url = {_quoted(located.url.url)}\noutput = {_quoted(_below(located))}\n{headers}"
+
+
+def _below(located: LocatedArtifact) -> str:
+    """The path as one that no tool takes for an option, or for standard input."""
+    return f"./{located.artifact.path}"
+
+
+def _digest(download: Download, located: LocatedArtifact) -> str:
+    digest = located.artifact.sha256
+    if digest is None:
+        raise DigestUnknownError(download.version.model, download.version.number, located.artifact.path)
+    return digest.hex
+
+
+def _check_line(digest: str, path: str) -> str:
+    """A line whose path is escaped if need be, and then begins with a backslash: the public recipe allows any path."""
+    escaped = path.translate(_IN_CHECK_FILES)
+    return f"{'' if escaped == path else chr(92)}{digest}  {escaped}\n"
+
+
+def _quoted(text: str) -> str:
+    """A value as curl reads it in a config (https://curl.se/docs/manpage.html#-K)."""
+    return f'"{text.translate(_IN_CURL_CONFIGS)}"'

@@ -1,0 +1,100 @@
+"""Downloads on the wire: everything a container needs, in one answer."""
+
+from enum import StrEnum
+from typing import Final, NamedTuple, Self
+from weakref import WeakKeyDictionary
+
+from pydantic import TypeAdapter
+
+from modelkeep.domain.downloads import Download, Located, LocatedArtifact
+from modelkeep.domain.values import Stage
+from modelkeep.schemas.base import Answer, PresignedUrlResponse, presigned
+
+
+class Format(StrEnum):
+    """What a download can be answered as."""
+
+    JSON = "json"
+    CURL = "curl"
+    SHA256SUM = "sha256sum"
+    ENV = "env"
+
+
+class DownloadArtifactResponse(PresignedUrlResponse):
+    """One file, what its bytes must be, and where to read them."""
+
+    path: str
+    size: int | None
+    sha256: str | None
+
+    @classmethod
+    def of(cls, located: LocatedArtifact) -> Self:
+        """Shape the service's located artifact."""
+        artifact = located.artifact
+        return cls(
+            path=artifact.path,
+            size=artifact.size,
+            sha256=artifact.sha256 and artifact.sha256.hex,
+            **presigned(located.url),
+        )
+
+
+class DownloadHeadResponse(Answer):
+    """The version that answers to a ref."""
+
+    model: str
+    version: int
+    stage: Stage
+    commit: str
+    generation: int
+    framework: str
+    s3_path: str
+
+    @classmethod
+    def of(cls, download: Download) -> "DownloadHeadResponse":
+        """Shape the service's download."""
+        version = download.version
+        return DownloadHeadResponse(
+            model=version.model,
+            version=version.number,
+            stage=version.stage,
+            commit=version.commit,
+            generation=download.generation,
+            framework=version.framework,
+            s3_path=version.s3_path,
+        )
+
+
+class DownloadResponse(DownloadHeadResponse):
+    """The version that answers to a ref, and a URL for each of its files."""
+
+    artifacts: list[DownloadArtifactResponse]
+
+
+_ARTIFACTS: Final = TypeAdapter(list[DownloadArtifactResponse])
+
+
+class _Rendered(NamedTuple):
+    artifacts: bytes
+    generation: int
+    stage: Stage
+    body: bytes
+
+
+_rendered: Final[WeakKeyDictionary[Located, _Rendered]] = WeakKeyDictionary()
+"""For as long as their URLs are shared: a thousand containers get the same bytes."""
+
+
+def download_body(download: Download, located: Located) -> bytes:
+    """A `DownloadResponse` as JSON; written once for all who get the same."""
+    rendered = _rendered.get(located)
+    if rendered is None or (rendered.generation, rendered.stage) != (download.generation, download.version.stage):
+        artifacts = rendered.artifacts if rendered else _artifacts_body(located)
+        head = DownloadHeadResponse.of(download).model_dump_json().encode()
+        body = head.removesuffix(b"}") + b',"artifacts":' + artifacts + b"}"
+        rendered = _rendered[located] = _Rendered(artifacts, download.generation, download.version.stage, body)
+    return rendered.body
+
+
+def _artifacts_body(located: Located) -> bytes:
+    return _ARTIFACTS.dump_json([DownloadArtifactResponse.of(each) for each in located.artifacts])

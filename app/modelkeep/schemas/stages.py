@@ -1,0 +1,42 @@
+"""Stages and rollback on the wire."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from modelkeep.domain.changes import StageRequest
+from modelkeep.domain.values import UNSET, Stage, Unset, VersionNumber
+from modelkeep.schemas.base import Comment, Request
+
+
+class SetStage(Request):
+    """Where to move a version.
+
+    `expected_production` is the fence for pipelines: the version that must be production now, or null for none.
+    `only_newer` refuses to move production to a lower number.
+    """
+
+    stage: Annotated[Stage, Field(strict=False)]
+    comment: Comment | None = None
+    expected_production: VersionNumber | None = None
+    only_newer: bool = False
+
+    def to_request(self) -> StageRequest:
+        """The domain's form: a fence that was not sent is none."""
+        return StageRequest(
+            stage=self.stage,
+            comment=self.comment,
+            expected_production=self.expected_production if "expected_production" in self.model_fields_set else UNSET,
+            only_newer=self.only_newer,
+        )
+
+
+class RollBack(Request):
+    """Give production back to the version that held it before."""
+
+    comment: Comment | None = None
+    expected_production: VersionNumber | None = None
+
+    def fence(self) -> int | Unset | None:
+        """The version that must be production now; UNSET if that was not sent."""
+        return self.expected_production if "expected_production" in self.model_fields_set else UNSET

@@ -1,0 +1,160 @@
+"""Uploads on the wire."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field
+
+from modelkeep.domain.models import DEFAULT_FRAMEWORK
+from modelkeep.domain.uploads import (
+    MAX_ARTIFACTS,
+    MAX_PARTS,
+    MAX_TAGS,
+    MAX_VERSION_SIZE,
+    ArtifactStatus,
+    Declared,
+    Registration,
+    SignedPart,
+    UploadStatus,
+)
+from modelkeep.domain.values import ArtifactPath, Digest, Sha256, check_distinct_paths, metric_to_decimal
+from modelkeep.schemas.base import Answer, Description, Name, PresignedUrlResponse, Request, TagValue, presigned
+from modelkeep.schemas.versions import Metrics
+
+
+class DeclaredArtifact(Request):
+    """A file to come: where it lies in the version, its bytes, and the SHA-256 of them."""
+
+    path: ArtifactPath
+    size: Annotated[int, Field(ge=0, json_schema_extra={"maximum": MAX_VERSION_SIZE})]
+    sha256: Sha256
+
+
+def _check_artifacts(artifacts: list[DeclaredArtifact]) -> list[DeclaredArtifact]:
+    check_distinct_paths(artifact.path for artifact in artifacts)
+    return artifacts
+
+
+class CreateUpload(Request):
+    """A version to register. `multipart` forces parts on or off for every artifact."""
+
+    artifacts: Annotated[
+        list[DeclaredArtifact],
+        Field(min_length=1, json_schema_extra={"maxItems": MAX_ARTIFACTS}),
+        AfterValidator(_check_artifacts),
+    ]
+    framework: Annotated[Name, Field(max_length=64)] = DEFAULT_FRAMEWORK
+    metrics: Metrics = Field(default_factory=dict)
+    description: Description = ""
+    tags: Annotated[dict[Name, TagValue], Field(max_length=MAX_TAGS)] = Field(default_factory=dict)
+    multipart: bool | None = None
+
+    def to_registration(self) -> Registration:
+        """The domain's form."""
+        return Registration(
+            artifacts=[
+                Declared(path=artifact.path, size=artifact.size, sha256=Digest(artifact.sha256))
+                for artifact in self.artifacts
+            ],
+            framework=self.framework,
+            metrics={name: metric_to_decimal(value) for name, value in self.metrics.items()},
+            description=self.description,
+            tags=self.tags,
+            multipart=self.multipart,
+        )
+
+
+class DeclaredPart(Request):
+    """A part to come, and the SHA-256 of its bytes."""
+
+    number: Annotated[int, Field(ge=1, le=MAX_PARTS)]
+    sha256: Sha256
+
+
+def _check_parts(parts: list[DeclaredPart]) -> list[DeclaredPart]:
+    if len({part.number for part in parts}) != len(parts):
+        raise ValueError("each part number is named once")
+    return parts
+
+
+class SignParts(Request):
+    """Parts of one multipart artifact that are about to be uploaded."""
+
+    path: ArtifactPath
+    parts: Annotated[list[DeclaredPart], Field(min_length=1, max_length=MAX_PARTS), AfterValidator(_check_parts)]
+
+    def to_digests(self) -> dict[int, Digest]:
+        """The domain's form."""
+        return {part.number: Digest(part.sha256) for part in self.parts}
+
+
+class PartResponse(PresignedUrlResponse):
+    """A part, and where to PUT it."""
+
+    number: int
+
+
+class PartsResponse(Answer):
+    """Where to PUT the parts of one artifact."""
+
+    path: str
+    parts: list[PartResponse]
+
+    @classmethod
+    def of(cls, path: str, parts: Iterable[SignedPart]) -> Self:
+        """Shape the service's signed parts."""
+        return cls(path=path, parts=[PartResponse(number=part.number, **presigned(part.url)) for part in parts])
+
+
+class MultipartResponse(Answer):
+    """How an artifact goes up in parts: all of `part_size` bytes but the last; `parts_done` have arrived."""
+
+    part_size: int
+    part_count: int
+    parts_done: list[int]
+
+
+class UploadArtifactResponse(Answer):
+    """One file of an upload. What is missing has `upload`, or `multipart` and its URLs by `upload/parts`."""
+
+    path: str
+    size: int | None
+    sha256: str | None
+    state: Literal["missing", "arrived"]
+    upload: PresignedUrlResponse | None = None
+    multipart: MultipartResponse | None = None
+
+
+class UploadResponse(Answer):
+    """An upload as it stands. `expires_at` is null once it has become a version."""
+
+    model: str
+    version: int
+    expires_at: datetime | None
+    artifacts: list[UploadArtifactResponse]
+
+    @classmethod
+    def of(cls, status: UploadStatus) -> Self:
+        """Shape the service's upload status."""
+        return cls(
+            model=status.model,
+            version=status.number,
+            expires_at=status.expires_at,
+            artifacts=[_artifact(artifact) for artifact in status.artifacts],
+        )
+
+
+def _artifact(artifact: ArtifactStatus) -> UploadArtifactResponse:
+    parts = artifact.multipart
+    return UploadArtifactResponse(
+        path=artifact.path,
+        size=artifact.size,
+        sha256=artifact.sha256 and artifact.sha256.hex,
+        state=artifact.state,
+        upload=artifact.upload and PresignedUrlResponse(**presigned(artifact.upload)),
+        multipart=parts
+        and MultipartResponse(
+            part_size=parts.part_size, part_count=parts.part_count, parts_done=list(parts.parts_done)
+        ),
+    )

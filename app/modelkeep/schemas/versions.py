@@ -1,0 +1,111 @@
+"""Versions on the wire."""
+
+from datetime import datetime
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, WithJsonSchema
+
+from modelkeep.domain.artifacts import Artifact
+from modelkeep.domain.changes import Edit
+from modelkeep.domain.models import Version
+from modelkeep.domain.uploads import MAX_METRICS
+from modelkeep.domain.values import LARGEST_METRIC, SMALLEST_METRIC, UNSET, Stage, check_metric, metric_to_decimal
+from modelkeep.schemas.base import Answer, Description, Name, PageResponse, Request
+from modelkeep.schemas.models import TagsEdit
+
+Metric = Annotated[
+    float,
+    AfterValidator(check_metric),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "const": 0},
+                {"type": "number", "minimum": SMALLEST_METRIC, "maximum": LARGEST_METRIC},
+                {"type": "number", "minimum": -LARGEST_METRIC, "maximum": -SMALLEST_METRIC},
+            ]
+        }
+    ),
+]
+Metrics = Annotated[dict[Name, Metric], Field(max_length=MAX_METRICS)]
+MetricsEdit = Annotated[dict[Name, Metric | None], Field(max_length=MAX_METRICS)]
+
+
+class EditVersion(Request):
+    """What to change beside a version's bytes. Metrics and tags are merged; a null value removes the key."""
+
+    description: Description | None = None
+    metrics: MetricsEdit | None = None
+    tags: TagsEdit | None = None
+
+    def to_edit(self) -> Edit:
+        """The domain's form: what was not sent stays as it is."""
+        metrics = (
+            UNSET
+            if self.metrics is None
+            else {name: None if value is None else metric_to_decimal(value) for name, value in self.metrics.items()}
+        )
+        return Edit(
+            description=(self.description or "") if "description" in self.model_fields_set else UNSET,
+            metrics=metrics,
+            tags=UNSET if self.tags is None else self.tags,
+        )
+
+
+class ArtifactResponse(Answer):
+    """One file of a version. Size and digest are null only for what was adopted and not verified yet."""
+
+    path: str
+    size: int | None
+    sha256: str | None
+
+    @classmethod
+    def of(cls, artifact: Artifact) -> Self:
+        """Shape the domain's artifact."""
+        return cls(path=artifact.path, size=artifact.size, sha256=artifact.sha256 and artifact.sha256.hex)
+
+
+class VersionResponse(Answer):
+    """A complete version as it is now."""
+
+    model: str
+    version: int
+    commit: str
+    stage: Stage
+    aliases: list[str]
+    s3_path: str
+    framework: str
+    metrics: dict[str, float]
+    description: str
+    tags: dict[str, str]
+    artifacts: list[ArtifactResponse]
+    size: int | None
+    created_at: datetime
+    created_by: str | None
+    stage_changed_at: datetime
+    stage_changed_by: str | None
+
+    @classmethod
+    def of(cls, version: Version) -> Self:
+        """Shape the domain's version."""
+        return cls(
+            model=version.model,
+            version=version.number,
+            commit=version.commit,
+            stage=version.stage,
+            aliases=list(version.aliases),
+            s3_path=version.s3_path,
+            framework=version.framework,
+            metrics={name: float(value) for name, value in version.metrics.items()},
+            description=version.description,
+            tags=dict(version.tags),
+            artifacts=[ArtifactResponse.of(artifact) for artifact in version.artifacts],
+            size=version.size,
+            created_at=version.created_at,
+            created_by=version.created_by,
+            stage_changed_at=version.stage_changed_at,
+            stage_changed_by=version.stage_changed_by,
+        )
+
+
+class VersionPage(PageResponse[VersionResponse]):
+    """One page of versions, newest first; `next_cursor` continues the list and is null at its end."""

@@ -1,0 +1,27 @@
+"""What a caller can do with a model's history."""
+
+from modelkeep.domain.access.actions import Action
+from modelkeep.domain.errors import ModelNotFoundError
+from modelkeep.domain.events import Event
+from modelkeep.repositories.events import Events
+from modelkeep.repositories.ledger import Ledger
+from modelkeep.repositories.pages import Listed
+from modelkeep.services.caller import Caller
+
+
+class EventService:
+    """Read the history."""
+
+    def __init__(self, ledger: Ledger, events: Events) -> None:
+        self._ledger = ledger
+        self._events = events
+
+    async def list(self, model: str, caller: Caller, *, after: int, cursor: str | None, limit: int) -> Listed[Event]:
+        """Events after a generation, oldest first; a deleted model keeps its history.
+
+        Raises `ModelNotFoundError`, `InvalidCursorError`.
+        """
+        caller.require(Action.EVENT_READ, model)
+        if await self._ledger.head(model) is None:
+            raise ModelNotFoundError(model)
+        return await self._events.list(model, after=after, cursor=cursor, limit=limit)

@@ -1,0 +1,106 @@
+"""What a caller can do with models as a whole."""
+
+from contextlib import suppress
+from dataclasses import replace
+
+from modelkeep.domain import changes
+from modelkeep.domain.access.actions import Action
+from modelkeep.domain.changes import Decision, Edit, Unchanged
+from modelkeep.domain.errors import ModelNotFoundError, TemporaryError
+from modelkeep.domain.models import Head
+from modelkeep.domain.uploads import Upload
+from modelkeep.repositories.heads import Heads
+from modelkeep.repositories.ledger import Ledger
+from modelkeep.repositories.pages import Listed
+from modelkeep.repositories.versions import Versions
+from modelkeep.services.caller import Caller
+from modelkeep.services.concurrently import concurrently
+from modelkeep.services.discard import drop_parts
+from modelkeep.services.policy import Policy
+from modelkeep.storage.objects import ObjectStore
+
+
+def existing(head: Head | None, model: str) -> Head:
+    """The head of a model that is there. Raises `ModelNotFoundError` for one that never was, or was deleted."""
+    if head is None or head.deleted_at is not None:
+        raise ModelNotFoundError(model)
+    return head
+
+
+class ModelService:
+    """List, read, edit and delete models."""
+
+    def __init__(self, ledger: Ledger, heads: Heads, versions: Versions, store: ObjectStore, policy: Policy) -> None:
+        self._ledger = ledger
+        self._heads = heads
+        self._versions = versions
+        self._store = store
+        self._policy = policy
+
+    async def list(self, caller: Caller, *, prefix: str, cursor: str | None, limit: int) -> Listed[Head]:
+        """The models that the caller may read, by name; one that began a moment ago may be missing.
+
+        Raises `InvalidCursorError`.
+        """
+        return await self._heads.list(caller.readable(), prefix=prefix, cursor=cursor, limit=limit)
+
+    async def get(self, model: str, caller: Caller) -> Head:
+        """One model as it is now. Raises `ModelNotFoundError`."""
+        caller.require(Action.MODEL_READ, model)
+        return existing(await self._ledger.head(model), model)
+
+    async def edit(self, model: str, edit: Edit, caller: Caller) -> Head:
+        """Change description and tags. Raises `ModelNotFoundError`, `MetadataTooLargeError`."""
+        operation = caller.operation(Action.MODEL_WRITE, model)
+
+        async def decide(head: Head | None) -> Decision[Head]:
+            return changes.edit_model(existing(head, model), edit, operation)
+
+        async def replay(_: int | None) -> Head:
+            return existing(await self._ledger.head(model), model)
+
+        return await self._ledger.commit(model, operation, decide, replay=replay)
+
+    async def delete(self, model: str, caller: Caller) -> None:
+        """Delete a model that has no production version and no alias; its versions go to the trash.
+
+        The model is gone with the first step. Many versions take several; if they are interrupted, a repeat (or
+        `modelkeep sweep`) goes on. Raises `ModelNotFoundError`, `ModelNotEmptyError`.
+        """
+        caller.require(Action.VERSION_DELETE, model)
+        if await self._delete_some(model, caller, begun=False):
+            with suppress(TemporaryError):
+                await self.finish_deleting(model, replace(caller, idempotency=None))
+
+    async def finish_deleting(self, model: str, caller: Caller) -> None:
+        """Move what a deletion that has begun has left behind; nothing, if it is finished."""
+        while await self._delete_some(model, caller, begun=True):
+            pass
+
+    async def _delete_some(self, model: str, caller: Caller, *, begun: bool) -> bool:
+        """Take one step; whether more are needed. Where it has `begun`, only what is being emptied is touched."""
+        operation = caller.operation(Action.MODEL_WRITE, model)
+
+        async def decide(head: Head | None) -> Decision[tuple[tuple[Upload, ...], bool]]:
+            if begun and not (head and head.emptying):
+                return Unchanged(result=((), False))
+            if head is None or (head.deleted_at and not head.emptying):
+                raise ModelNotFoundError(model)
+            versions, more_versions = await self._versions.take(model, changes.MAX_MOVES)
+            uploads, more_uploads = await self._versions.take_uploads(model, changes.MAX_MOVES - len(versions))
+            return changes.delete_model(
+                head,
+                versions,
+                uploads,
+                operation,
+                purge_after=operation.at + self._policy.trash_ttl,
+                more=more_versions or more_uploads,
+            )
+
+        async def replay(_: int | None) -> tuple[tuple[Upload, ...], bool]:
+            head = await self._heads.find(model)
+            return (), head is not None and head.emptying
+
+        uploads, more = await self._ledger.commit(model, operation, decide, replay=replay)
+        await concurrently(lambda upload: drop_parts(self._store, upload), uploads)
+        return more

@@ -1,0 +1,126 @@
+"""What a caller can do with complete versions."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from modelkeep.domain import changes
+from modelkeep.domain.access.actions import Action
+from modelkeep.domain.artifacts import Artifact
+from modelkeep.domain.changes import Decision, Edit
+from modelkeep.domain.errors import VersionNotFoundError
+from modelkeep.domain.models import Head, Version
+from modelkeep.domain.values import Ref, RefKind, Stage
+from modelkeep.repositories.ledger import Ledger
+from modelkeep.repositories.pages import Listed
+from modelkeep.repositories.versions import Versions
+from modelkeep.services.caller import Caller
+from modelkeep.services.concurrently import concurrently
+from modelkeep.services.models import existing
+from modelkeep.services.policy import Policy
+from modelkeep.services.resolver import Resolver
+from modelkeep.storage.objects import ObjectStore
+
+
+class VersionService:
+    """Find, list, edit, delete and restore versions."""
+
+    def __init__(
+        self, ledger: Ledger, versions: Versions, resolver: Resolver, store: ObjectStore, policy: Policy
+    ) -> None:
+        self._ledger = ledger
+        self._versions = versions
+        self._resolver = resolver
+        self._store = store
+        self._policy = policy
+
+    async def list(
+        self, model: str, caller: Caller, *, stage: Stage | None, cursor: str | None, limit: int
+    ) -> Listed[Version]:
+        """Versions newest first, of one stage or all. Raises `ModelNotFoundError`, `InvalidCursorError`."""
+        caller.require(Action.MODEL_READ, model)
+        head = existing(await self._ledger.head(model), model)
+        page = await self._versions.list(
+            model,
+            None if stage is None else lambda version: version.seen_from(head).stage is stage,
+            scope=f"versions {model} {stage or ''}",
+            cursor=cursor,
+            limit=limit,
+        )
+        sized = await concurrently(self._sized, page.items)
+        return Listed([version.seen_from(head) for version in sized], page.next_cursor)
+
+    async def get(self, model: str, ref: Ref, caller: Caller) -> Version:
+        """The version that answers to a ref. Raises `ModelNotFoundError`, `VersionNotFoundError`, `ContentionError`."""
+        caller.require(Action.MODEL_READ, model)
+        return await self._sized((await self._resolver.resolve(model, ref))[1])
+
+    async def edit(self, model: str, number: int, edit: Edit, caller: Caller) -> Version:
+        """Change description, metrics and tags. Raises `VersionNotFoundError`, `MetadataTooLargeError`."""
+        operation = caller.operation(Action.VERSION_EDIT, model)
+
+        async def decide(head: Head | None) -> Decision[Version]:
+            live = existing(head, model)
+            return changes.edit_version(live, await self.require(model, number), edit, operation)
+
+        return await self._ledger.commit(model, operation, decide, replay=lambda _: self.get_number(model, number))
+
+    async def delete(self, model: str, number: int, caller: Caller) -> None:
+        """Move a version to the trash. Raises `VersionNotFoundError`, `VersionInUseError`."""
+        operation = caller.operation(Action.VERSION_DELETE, model)
+
+        async def decide(head: Head | None) -> Decision[None]:
+            live = existing(head, model)
+            version = await self.require(model, number)
+            latest = live.latest_version
+            if number == latest:
+                latest = await self._versions.newest_but(model, number)
+            purge_after = operation.at + self._policy.trash_ttl
+            return changes.delete_version(live, version, operation, purge_after=purge_after, new_latest=latest)
+
+        async def replay(_: int | None) -> None:
+            return None
+
+        await self._ledger.commit(model, operation, decide, replay=replay)
+
+    async def restore(self, model: str, number: int, caller: Caller) -> Version:
+        """Take a version out of the trash, and a deleted model with it.
+
+        Raises `VersionNotFoundError`; `ModelBeingDeletedError` until all of the model is in the trash.
+        """
+        operation = caller.operation(Action.VERSION_DELETE, model)
+
+        async def decide(head: Head | None) -> Decision[Version]:
+            trashed = await self._versions.find_trashed(model, number)
+            if head is None or trashed is None:
+                raise VersionNotFoundError(model, str(number))
+            return changes.restore(head, trashed, operation)
+
+        return await self._ledger.commit(model, operation, decide, replay=lambda _: self.get_number(model, number))
+
+    async def find_many(self, model: str, numbers: Sequence[int]) -> Sequence[Version | None]:
+        """Live versions as kept, in the order asked; `None` for one that is not there."""
+        return await self._versions.find_many(model, numbers)
+
+    async def require(self, model: str, number: int) -> Version:
+        """A live version as kept. Raises `VersionNotFoundError`."""
+        version = await self._versions.find(model, number)
+        if version is None:
+            raise VersionNotFoundError(model, str(number))
+        return version
+
+    async def get_number(self, model: str, number: int | None) -> Version:
+        """The version with this number. Raises `ModelNotFoundError`, `VersionNotFoundError`."""
+        return await self._sized((await self._resolver.resolve(model, Ref(RefKind.NUMBER, str(number), number)))[1])
+
+    async def _sized(self, version: Version) -> Version:
+        """Ask the store for what an adopted version does not know of itself."""
+
+        async def sized(artifact: Artifact) -> Artifact:
+            if artifact.size is not None or self._store.key_of(version.s3_path) != artifact.key:
+                return artifact
+            stored = await self._store.head(artifact.key)
+            return replace(artifact, size=stored.size) if stored else artifact
+
+        if version.size is not None:
+            return version
+        return replace(version, artifacts=tuple(await concurrently(sized, version.artifacts)))

@@ -1,0 +1,238 @@
+"""The `ObjectStore` on S3."""
+
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
+
+import aioboto3
+from botocore.exceptions import ClientError
+
+from modelkeep.domain.values import Digest, PresignedUrl
+from modelkeep.storage.aws import s3_answers
+from modelkeep.storage.aws.client import Resource, code_of
+from modelkeep.storage.aws.presigning import Presigner
+from modelkeep.storage.aws.s3_clients import Credentials, explained, find_credentials, lend, open_client
+from modelkeep.storage.aws.s3_writes import Writing
+from modelkeep.storage.objects import (
+    MultipartGone,
+    MultipartRefused,
+    ObjectGone,
+    OpenMultipart,
+    StoredObject,
+    StoredPart,
+    attachment,
+)
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3 import S3Client
+    from types_aiobotocore_s3.type_defs import CompletedPartTypeDef
+
+_BLOCK: Final = 1024 * 1024
+_NOT_FOUND: Final = frozenset({"404", "NoSuchKey", "NoSuchVersion"})
+_REFUSED: Final = frozenset(
+    {
+        "BadDigest",
+        "ConditionalRequestConflict",
+        "EntityTooSmall",
+        "InvalidPart",
+        "InvalidPartOrder",
+        "InvalidRequest",
+        "OperationAborted",
+        "PreconditionFailed",
+    }
+)
+
+
+class S3Store:
+    """Objects in one bucket."""
+
+    def __init__(self, client: "S3Client", presigner: Presigner, credentials: Credentials, bucket: str) -> None:
+        self._client = client
+        self._presigner = presigner
+        self._credentials = credentials
+        self._bucket = bucket
+        self._resource = Resource("bucket", bucket, client.meta.region_name, client.meta.endpoint_url)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, session: aioboto3.Session, bucket: str, *, public_url: str | None, endpoint_url: str | None = None
+    ) -> AsyncIterator[Self]:
+        """Open a client for a bucket; it need not exist yet. Callers reach S3 at `public_url`, if that is another.
+
+        Raises `StoreUnavailable` where AWS is not configured.
+        """
+        resource = Resource("bucket", bucket, session.region_name)
+        credentials = await find_credentials(session, resource)
+        opening = open_client(session, resource, public_url=public_url, endpoint_url=endpoint_url)
+        async with opening as (client, place):
+            yield cls(client, Presigner(place), credentials, bucket)
+
+    async def reach(self) -> None:
+        """Ask for the bucket. Raises `StoreUnavailable` if it is missing, elsewhere, forbidden or out of reach."""
+        with explained(self._resource):
+            await self._client.head_bucket(Bucket=self._bucket)
+
+    def uri(self, key: str) -> str:
+        """Name the object as `s3://bucket/key`."""
+        return f"s3://{self._bucket}/{key}"
+
+    def key_of(self, uri: str) -> str | None:
+        """Return the key of an object in this bucket; `None` for anything else."""
+        prefix = self.uri("")
+        return uri.removeprefix(prefix) or None if uri.startswith(prefix) else None
+
+    async def presign_put(self, key: str, *, size: int, sha256: Digest, ttl: timedelta) -> PresignedUrl:
+        """Allow one PUT of exactly these bytes, where no object is yet."""
+        headers = {
+            "x-amz-checksum-sha256": sha256.as_s3_checksum(),
+            "if-none-match": "*",
+            "content-length": str(size),
+        }
+        return await self._presign("PUT", key, {}, headers, ttl)
+
+    async def presign_part(
+        self, key: str, multipart_id: str, number: int, *, size: int, sha256: Digest, ttl: timedelta
+    ) -> PresignedUrl:
+        """Allow PUTs of exactly these bytes as one part."""
+        query = {"uploadId": multipart_id, "partNumber": str(number)}
+        headers = {"x-amz-checksum-sha256": sha256.as_s3_checksum(), "content-length": str(size)}
+        return await self._presign("PUT", key, query, headers, ttl)
+
+    async def presign_get(self, key: str, *, version_id: str | None, filename: str, ttl: timedelta) -> PresignedUrl:
+        """Allow reading, `Range` included; a browser saves it as `filename`."""
+        query = {
+            "response-content-disposition": attachment(filename),
+            "response-content-type": "application/octet-stream",
+            **({} if version_id is None else {"versionId": version_id}),
+        }
+        return await self._presign("GET", key, query, {}, ttl)
+
+    async def _presign(
+        self,
+        method: Literal["GET", "PUT"],
+        key: str,
+        query: Mapping[str, str],
+        headers: Mapping[str, str],
+        ttl: timedelta,
+    ) -> PresignedUrl:
+        credentials, life = await lend(self._credentials, ttl)
+        seconds = int(life.total_seconds())
+        now = datetime.now(UTC).replace(microsecond=0)
+        url = self._presigner.presign(credentials, method, key, query=query, headers=headers, seconds=seconds, now=now)
+        return PresignedUrl(method=method, url=url, headers=headers, expires_at=now + timedelta(seconds=seconds))
+
+    async def head(self, key: str, *, version_id: str | None = None) -> StoredObject | None:
+        """Describe an object; `None` if there is none."""
+        try:
+            with self._absence():
+                answer = await self._client.head_object(
+                    Bucket=self._bucket, Key=key, ChecksumMode="ENABLED", **_version(version_id)
+                )
+        except ObjectGone:
+            return None
+        return s3_answers.described(key, answer)
+
+    async def begin(self, key: str) -> str:
+        """Open a multipart object whose parts carry SHA-256 checksums, and return its id."""
+        with explained(self._resource):
+            answer = await self._client.create_multipart_upload(
+                Bucket=self._bucket, Key=key, ChecksumAlgorithm="SHA256"
+            )
+        return answer["UploadId"]
+
+    async def list_parts(self, key: str, multipart_id: str) -> Sequence[StoredPart]:
+        """Say which parts have arrived, by number. Raises `MultipartGone`."""
+        pages = self._client.get_paginator("list_parts").paginate(Bucket=self._bucket, Key=key, UploadId=multipart_id)
+        with self._multipart_refusals():
+            return [s3_answers.part(entry) async for page in pages for entry in page.get("Parts", [])]
+
+    async def complete(self, key: str, multipart_id: str, parts: Sequence[StoredPart]) -> None:
+        """Make the object out of exactly these parts, where no object is yet.
+
+        Raises `MultipartGone` and `MultipartRefused`, either also on a repeat after success.
+        """
+        with self._multipart_refusals():
+            await self._client.complete_multipart_upload(
+                Bucket=self._bucket,
+                Key=key,
+                UploadId=multipart_id,
+                MultipartUpload={"Parts": [_completed(part) for part in parts]},
+                MpuObjectSize=sum(part.size for part in parts),
+                IfNoneMatch="*",
+            )
+
+    @contextmanager
+    def _multipart_refusals(self) -> Iterator[None]:
+        with explained(self._resource):
+            try:
+                yield
+            except ClientError as error:
+                if code_of(error) == "NoSuchUpload":
+                    raise MultipartGone from None
+                if code_of(error) in _REFUSED:
+                    raise MultipartRefused from None
+                raise
+
+    async def abort(self, key: str, multipart_id: str) -> None:
+        """Drop a multipart object and its parts; nothing to drop is fine."""
+        with suppress(MultipartGone), self._multipart_refusals():
+            await self._client.abort_multipart_upload(Bucket=self._bucket, Key=key, UploadId=multipart_id)
+
+    async def delete(self, key: str, *, version_id: str | None = None) -> None:
+        """Remove an object, or one version of it for good; nothing to remove is fine."""
+        with suppress(ObjectGone), self._absence():
+            await self._client.delete_object(Bucket=self._bucket, Key=key, **_version(version_id))
+
+    async def put(self, key: str, blocks: AsyncIterable[bytes], *, size: int, sha256: Digest) -> None:
+        """Store exactly these bytes or nothing; `s3_writes` says how. Raises `BodyMismatchError`, `ObjectExistsError`.
+
+        S3 confirms the SHA-256 of the whole, or of each part; parts become an object only if the whole is right.
+        """
+        await Writing(self._client, key, self._resource, size=size, sha256=sha256).write(blocks)
+
+    async def read(self, key: str, *, version_id: str | None = None) -> AsyncGenerator[bytes, None]:
+        """Read an object through, in blocks of at most 1 MiB. Raises `ObjectGone`."""
+        with self._absence():
+            answer = await self._client.get_object(Bucket=self._bucket, Key=key, **_version(version_id))
+            async with answer["Body"]:
+                async for block in answer["Body"].iter_chunks(_BLOCK):
+                    yield block
+
+    @contextmanager
+    def _absence(self) -> Iterator[None]:
+        with explained(self._resource):
+            try:
+                yield
+            except ClientError as error:
+                if code_of(error) in _NOT_FOUND:
+                    raise ObjectGone from None
+                raise
+
+    async def list_objects(self, prefix: str) -> AsyncIterator[StoredObject]:
+        """Find every object whose key starts with `prefix`; S3 lists them without digests."""
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
+        with explained(self._resource):
+            async for page in pages:
+                for entry in page.get("Contents", []):
+                    yield s3_answers.listed(entry)
+
+    async def list_multiparts(self, prefix: str) -> AsyncIterator[OpenMultipart]:
+        """Find every open multipart object whose key starts with `prefix`."""
+        pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self._bucket, Prefix=prefix)
+        with explained(self._resource):
+            async for page in pages:
+                for entry in page.get("Uploads", []):
+                    yield s3_answers.open_multipart(entry)
+
+
+def _version(version_id: str | None) -> Mapping[str, Any]:
+    return {} if version_id is None else {"VersionId": version_id}
+
+
+def _completed(part: StoredPart) -> "CompletedPartTypeDef":
+    completed: CompletedPartTypeDef = {"PartNumber": part.number, "ETag": part.etag}
+    if part.sha256 is not None:
+        completed["ChecksumSHA256"] = part.sha256.as_s3_checksum()
+    return completed

@@ -1,0 +1,65 @@
+"""What S3's answers mean in the registry's words."""
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from modelkeep.domain.values import Digest
+from modelkeep.storage.objects import OpenMultipart, StoredObject, StoredPart
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3.type_defs import (
+        HeadObjectOutputTypeDef,
+        MultipartUploadTypeDef,
+        ObjectTypeDef,
+        PartTypeDef,
+    )
+
+_MULTIPART_ETAG: Final = re.compile(r'"?[0-9a-f]{32}-([0-9]+)"?\Z')
+
+
+def described(key: str, answer: "HeadObjectOutputTypeDef") -> StoredObject:
+    """Read the answer of HeadObject, asked for with its checksum."""
+    sha256, parts = read_checksum(answer.get("ChecksumSHA256", ""), answer["ETag"])
+    return StoredObject(
+        key=key,
+        size=answer["ContentLength"],
+        sha256=sha256,
+        parts=parts,
+        version_id=answer.get("VersionId"),
+        modified_at=answer["LastModified"],
+    )
+
+
+def read_checksum(checksum: str, etag: str) -> tuple[Digest | None, int | None]:
+    """Tell the SHA-256 of a whole object from a checksum of its parts' checksums, which ends in their number."""
+    whole, _, count = checksum.partition("-")
+    if count:
+        return None, int(count)
+    if whole:
+        return Digest.from_s3_checksum(whole), None
+    found = _MULTIPART_ETAG.match(etag)
+    return None, int(found[1]) if found else None
+
+
+def listed(entry: "ObjectTypeDef") -> StoredObject:
+    """Read an entry of ListObjectsV2, which has no digests."""
+    return StoredObject(
+        key=entry["Key"],
+        size=entry["Size"],
+        sha256=None,
+        parts=None,
+        version_id=None,
+        modified_at=entry["LastModified"],
+    )
+
+
+def part(entry: "PartTypeDef") -> StoredPart:
+    """Read an entry of ListParts."""
+    checksum = entry.get("ChecksumSHA256")
+    sha256 = Digest.from_s3_checksum(checksum) if checksum else None
+    return StoredPart(number=entry["PartNumber"], size=entry["Size"], sha256=sha256, etag=entry["ETag"])
+
+
+def open_multipart(entry: "MultipartUploadTypeDef") -> OpenMultipart:
+    """Read an entry of ListMultipartUploads."""
+    return OpenMultipart(key=entry["Key"], multipart_id=entry["UploadId"], begun_at=entry["Initiated"])

@@ -1,0 +1,147 @@
+"""Makes a bucket fit for the registry. Safe to repeat: what is so already stays as it is."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from botocore.exceptions import ClientError
+
+from modelkeep.domain.artifacts import KEY_PREFIX
+from modelkeep.storage.aws.client import Resource, code_of, status_of
+from modelkeep.storage.aws.s3_clients import explained
+from modelkeep.storage.objects import StoreUnavailable
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3 import S3Client
+    from types_aiobotocore_s3.type_defs import LifecycleRuleUnionTypeDef
+
+_ABSENT: Final = frozenset({"404", "NoSuchBucket"})
+_NOT_OFFERED: Final = frozenset({"NotImplemented", "MethodNotAllowed", "XNotImplemented"})
+_NOT_IMPLEMENTED: Final = 501
+_DEFAULT_REGION: Final = "us-east-1"
+
+_PUBLIC_ACCESS_BLOCK: Final = {
+    "BlockPublicAcls": True,
+    "IgnorePublicAcls": True,
+    "BlockPublicPolicy": True,
+    "RestrictPublicBuckets": True,
+}
+
+_RULES: Final[Sequence[Mapping[str, Any]]] = (
+    {
+        "ID": "modelkeep-abort-unfinished-uploads",
+        "Status": "Enabled",
+        "Filter": {"Prefix": KEY_PREFIX},
+        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7},
+    },
+    {
+        "ID": "modelkeep-expire-deleted-bytes",
+        "Status": "Enabled",
+        "Filter": {"Prefix": KEY_PREFIX},
+        "NoncurrentVersionExpiration": {"NoncurrentDays": 30},
+    },
+)
+
+
+async def set_up_bucket(client: "S3Client", bucket: str, region: str) -> AsyncIterator[str]:
+    """Set the bucket up step by step, each told in a sentence. Raises `StoreUnavailable`."""
+    resource = Resource("bucket", bucket, region, client.meta.endpoint_url)
+    with explained(resource):
+        yield await _create(client, bucket, region)
+        for name, step in _STEPS.items():
+            yield await _if_offered(name, step(client, bucket))
+
+
+async def _if_offered(name: str, step: Awaitable[str]) -> str:
+    try:
+        return await step
+    except ClientError as error:
+        if code_of(error) in _NOT_OFFERED or status_of(error) == _NOT_IMPLEMENTED:
+            return f"{name}: not offered by this server; left out."
+        raise
+
+
+async def _create(client: "S3Client", bucket: str, region: str) -> str:
+    if await _exists(client, bucket):
+        return f"Bucket '{bucket}' is there already."
+    elsewhere: Any = {"CreateBucketConfiguration": {"LocationConstraint": region}} if region != _DEFAULT_REGION else {}
+    try:
+        await client.create_bucket(Bucket=bucket, **elsewhere)
+    except ClientError as error:
+        return _unless_taken(error, bucket)
+    return f"Bucket '{bucket}' was created in {region}."
+
+
+async def _exists(client: "S3Client", bucket: str) -> bool:
+    try:
+        await client.head_bucket(Bucket=bucket)
+    except ClientError as error:
+        if code_of(error) in _ABSENT:
+            return False
+        raise
+    return True
+
+
+def _unless_taken(error: ClientError, bucket: str) -> str:
+    if code_of(error) == "BucketAlreadyOwnedByYou":
+        return f"Bucket '{bucket}' is there already."
+    if code_of(error) == "BucketAlreadyExists":
+        raise StoreUnavailable(f"Bucket '{bucket}' belongs to another account. Set MODELKEEP_BUCKET to another name.")
+    raise error
+
+
+async def _keep_versions(client: "S3Client", bucket: str) -> str:
+    if (await client.get_bucket_versioning(Bucket=bucket)).get("Status") == "Enabled":
+        return "Versioning is on already."
+    await client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    return "Versioning was switched on."
+
+
+async def _block_public_access(client: "S3Client", bucket: str) -> str:
+    if await _public_access_block(client, bucket) == _PUBLIC_ACCESS_BLOCK:
+        return "Public access is blocked already."
+    await client.put_public_access_block(
+        Bucket=bucket, PublicAccessBlockConfiguration=cast("Any", _PUBLIC_ACCESS_BLOCK)
+    )
+    return "Public access was blocked."
+
+
+async def _public_access_block(client: "S3Client", bucket: str) -> Mapping[str, Any]:
+    with _none_yet("NoSuchPublicAccessBlockConfiguration"):
+        answer = await client.get_public_access_block(Bucket=bucket)
+        return cast("Mapping[str, Any]", answer["PublicAccessBlockConfiguration"])
+    return {}
+
+
+async def _clean_up(client: "S3Client", bucket: str) -> str:
+    present = await _lifecycle(client, bucket)
+    rules: list[LifecycleRuleUnionTypeDef] = list(present.get("Rules", []))
+    missing = [rule for rule in _RULES if rule["ID"] not in {each.get("ID") for each in rules}]
+    if not missing:
+        return "Lifecycle rules are there already."
+    rules += cast("Any", missing)
+    kept: Any = {key: present[key] for key in ("TransitionDefaultMinimumObjectSize",) if key in present}
+    await client.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": rules}, **kept)
+    return f"Lifecycle rules were added: {', '.join(rule['ID'] for rule in missing)}."
+
+
+async def _lifecycle(client: "S3Client", bucket: str) -> Mapping[str, Any]:
+    with _none_yet("NoSuchLifecycleConfiguration"):
+        return cast("Mapping[str, Any]", await client.get_bucket_lifecycle_configuration(Bucket=bucket))
+    return {}
+
+
+@contextmanager
+def _none_yet(code: str) -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        if code_of(error) != code:
+            raise
+
+
+_STEPS: Final[Mapping[str, Callable[["S3Client", str], Awaitable[str]]]] = {
+    "Versioning": _keep_versions,
+    "Blocking public access": _block_public_access,
+    "Lifecycle rules": _clean_up,
+}

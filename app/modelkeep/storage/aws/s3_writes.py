@@ -1,0 +1,186 @@
+"""Writes an object by the service itself: a part at a time through a temporary file, so that memory stays constant."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterator
+from contextlib import ExitStack, aclosing, contextmanager, suppress
+from tempfile import TemporaryFile
+from typing import IO, TYPE_CHECKING, Final, ParamSpec
+
+from botocore.exceptions import ClientError
+
+from modelkeep.domain.errors import BodyMismatchError, ObjectExistsError
+from modelkeep.domain.values import Digest
+from modelkeep.storage.aws.client import Resource, code_of
+from modelkeep.storage.aws.s3_clients import explained
+from modelkeep.storage.objects import StoreUnavailable
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3 import S3Client
+    from types_aiobotocore_s3.type_defs import CompletedPartTypeDef
+
+P = ParamSpec("P")
+
+PART_SIZE: Final = 64 * 1024 * 1024
+"""Larger objects go up in parts of this size, or of as much more as keeps them below `MAX_PARTS`."""
+
+MAX_PARTS: Final = 10_000
+"""S3's own limit: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html"""
+
+_TAKEN: Final = frozenset({"ConditionalRequestConflict", "NoSuchUpload", "PreconditionFailed"})
+"""What a repeat after a lost reply is answered as well."""
+
+_NO_ROOM: Final = "Temporary files cannot be written. Set TMPDIR to a folder with room for some parts of large objects."
+
+
+class _Spool:
+    """The part that is being gathered, on disk; emptied for the next."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+        self.size = 0
+        self._hash = hashlib.sha256()
+
+    @property
+    def checksum(self) -> str:
+        """The part's SHA-256 as S3 wants it."""
+        return Digest(self._hash.hexdigest()).as_s3_checksum()
+
+    def append(self, block: memoryview) -> None:
+        self.file.write(block)
+        self._hash.update(block)
+        self.size += len(block)
+
+    def rewind(self) -> None:
+        self.file.seek(0)
+
+    def empty(self) -> None:
+        self.file.seek(0)
+        self.file.truncate()
+        self.size = 0
+        self._hash = hashlib.sha256()
+
+
+class Writing:
+    """One object on its way into a bucket: exactly the declared bytes, where no object is yet, or nothing."""
+
+    def __init__(self, client: "S3Client", key: str, resource: Resource, *, size: int, sha256: Digest) -> None:
+        self._client = client
+        self._key = key
+        self._bucket = resource.name
+        self._resource = resource
+        self._size = size
+        self._sha256 = sha256
+        self._part_size = max(PART_SIZE, -(-size // MAX_PARTS))
+
+    async def write(self, blocks: AsyncIterable[bytes]) -> None:
+        """Write in one piece or in parts. Raises `BodyMismatchError`, `ObjectExistsError`, `StoreUnavailable`."""
+        with _temporary_file() as file:
+            async with aclosing(self._cut(blocks, _Spool(file))) as parts:
+                if self._size <= self._part_size:
+                    await self._write_whole(parts)
+                else:
+                    await self._write_parts(parts)
+
+    async def _cut(self, blocks: AsyncIterable[bytes], spool: _Spool) -> AsyncGenerator[_Spool, None]:
+        """The bytes in parts, each until the next is asked for; the last only if the whole is as declared."""
+        whole, total = hashlib.sha256(), 0
+        async for block in blocks:
+            total += len(block)
+            if total > self._size:
+                raise BodyMismatchError
+            whole.update(block)
+            rest = memoryview(block)
+            while rest:
+                if spool.size == self._part_size:
+                    await _on_disk(spool.rewind)
+                    yield spool
+                    await _on_disk(spool.empty)
+                taken = rest[: self._part_size - spool.size]
+                await _on_disk(spool.append, taken)
+                rest = rest[len(taken) :]
+        if (total, whole.hexdigest()) != (self._size, self._sha256.hex):
+            raise BodyMismatchError
+        await _on_disk(spool.rewind)
+        yield spool
+
+    async def _write_whole(self, parts: AsyncGenerator[_Spool, None]) -> None:
+        async for part in parts:
+            with self._refusals():
+                await self._client.put_object(
+                    Bucket=self._bucket,
+                    Key=self._key,
+                    Body=part.file,
+                    ContentLength=part.size,
+                    ChecksumSHA256=part.checksum,
+                    IfNoneMatch="*",
+                )
+
+    async def _write_parts(self, parts: AsyncGenerator[_Spool, None]) -> None:
+        with self._refusals():
+            answer = await self._client.create_multipart_upload(
+                Bucket=self._bucket, Key=self._key, ChecksumAlgorithm="SHA256"
+            )
+        multipart_id = answer["UploadId"]
+        try:
+            sent = [await self._send(multipart_id, number, part) async for number, part in _numbered(parts)]
+            with self._refusals():
+                await self._client.complete_multipart_upload(
+                    Bucket=self._bucket,
+                    Key=self._key,
+                    UploadId=multipart_id,
+                    MultipartUpload={"Parts": sent},
+                    MpuObjectSize=self._size,
+                    IfNoneMatch="*",
+                )
+        except BaseException:
+            with suppress(ObjectExistsError, StoreUnavailable), self._refusals():
+                await self._client.abort_multipart_upload(Bucket=self._bucket, Key=self._key, UploadId=multipart_id)
+            raise
+
+    async def _send(self, multipart_id: str, number: int, part: _Spool) -> "CompletedPartTypeDef":
+        with self._refusals():
+            answer = await self._client.upload_part(
+                Bucket=self._bucket,
+                Key=self._key,
+                UploadId=multipart_id,
+                PartNumber=number,
+                Body=part.file,
+                ContentLength=part.size,
+                ChecksumSHA256=part.checksum,
+            )
+        return {"PartNumber": number, "ETag": answer["ETag"], "ChecksumSHA256": part.checksum}
+
+    @contextmanager
+    def _refusals(self) -> Iterator[None]:
+        with explained(self._resource):
+            try:
+                yield
+            except ClientError as error:
+                if code_of(error) in _TAKEN:
+                    raise ObjectExistsError from None
+                raise
+
+
+async def _numbered(parts: AsyncGenerator[_Spool, None]) -> AsyncGenerator[tuple[int, _Spool], None]:
+    number = 0
+    async for part in parts:
+        number += 1
+        yield number, part
+
+
+@contextmanager
+def _temporary_file() -> Iterator[IO[bytes]]:
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(TemporaryFile())
+        except OSError as error:
+            raise StoreUnavailable(_NO_ROOM) from error
+        yield file
+
+
+async def _on_disk(step: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+    try:
+        await asyncio.to_thread(step, *args, **kwargs)
+    except OSError as error:
+        raise StoreUnavailable(_NO_ROOM) from error

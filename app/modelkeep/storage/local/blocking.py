@@ -1,0 +1,30 @@
+"""File operations off the event loop, their failures in words that an operator can act on."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from itertools import islice
+from typing import Final, ParamSpec, TypeVar
+
+from modelkeep.storage.objects import StoreUnavailable
+
+_BATCH: Final = 256
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call a function in a thread. An `OSError` becomes `StoreUnavailable`."""
+    try:
+        return await asyncio.to_thread(function, *args, **kwargs)
+    except OSError as error:
+        raise StoreUnavailable(
+            f"The data folder cannot be used: {error.strerror or error}. Check its permissions and free space."
+        ) from error
+
+
+async def in_batches(results: Iterator[T]) -> AsyncIterator[T]:
+    """Draw from a blocking iterator in a thread, many at a time."""
+    while batch := await in_thread(list, islice(results, _BATCH)):
+        for result in batch:
+            yield result

@@ -1,0 +1,129 @@
+"""The routes that the local store's URLs point at. They enforce what S3 enforces, and stream.
+
+All errors are the registry's own, so that they look like every other answer of the service.
+"""
+
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import aclosing, contextmanager
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import StreamingResponse
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
+from starlette.types import Send
+
+from modelkeep.domain.errors import (
+    BodyMismatchError,
+    LengthRequiredError,
+    MultipartNotFoundError,
+    ObjectNotFoundError,
+    PreconditionFailedError,
+    SignedHeaderMismatchError,
+)
+from modelkeep.storage.local.file_uploads import Delivery
+from modelkeep.storage.local.files import ROUTE, FileStore
+from modelkeep.storage.local.ranges import parse_range
+from modelkeep.storage.objects import MultipartGone, StoredObject, attachment
+
+router = APIRouter(include_in_schema=False)
+
+_DOWNLOAD_HEADERS: Final = {
+    "accept-ranges": "bytes",
+    "cache-control": "no-store",
+    "content-type": "application/octet-stream",
+    "x-content-type-options": "nosniff",
+}
+
+
+async def _files(request: Request) -> FileStore:
+    files: FileStore = request.state.files
+    return files
+
+
+Files = Annotated[FileStore, Depends(_files)]
+
+
+class _Download(StreamingResponse):
+    """Closes the file when the transfer ends, however it ends."""
+
+    def __init__(self, blocks: AsyncGenerator[bytes, None], status: int, headers: Mapping[str, str]) -> None:
+        super().__init__(blocks, status, headers)
+        self._blocks = blocks
+
+    async def stream_response(self, send: Send) -> None:
+        """Send all that was asked for."""
+        async with aclosing(self._blocks):
+            await super().stream_response(send)
+
+
+@router.put(ROUTE + "{key:path}")
+async def put_local_object(key: str, request: Request, files: Files) -> Response:
+    """Take in the bytes that the URL admits, once."""
+    delivery = Delivery.read(key, _allowed(key, request, files))
+    _check_headers(delivery, request.headers)
+    with _translated():
+        await files.receive(delivery, request.stream())
+    return Response(headers={"etag": f'"{delivery.sha256}"'})
+
+
+@router.api_route(ROUTE + "{key:path}", methods=["GET", "HEAD"])
+async def get_local_object(key: str, request: Request, files: Files) -> Response:
+    """Send an object or one range of it. A URL is for one method: with HEAD it is refused, as S3 does."""
+    parameters = _allowed(key, request, files)
+    found = await files.head(key)
+    if found is None:
+        raise ObjectNotFoundError
+    _check_match(found, request.headers)
+    return _download(files, found, _positions(found, request.headers), parameters["filename"])
+
+
+def _allowed(key: str, request: Request, files: FileStore) -> Mapping[str, str]:
+    query: bytes = request.scope["query_string"]
+    return files.check(request.method, key, query.decode("latin-1"))
+
+
+def _check_headers(delivery: Delivery, headers: Headers) -> None:
+    if "content-length" not in headers:
+        raise LengthRequiredError
+    for name, value in delivery.headers.items():
+        if headers.get(name) != value:
+            raise SignedHeaderMismatchError(name)
+
+
+def _check_match(found: StoredObject, headers: Headers) -> None:
+    wanted = headers.get("if-match", "*")
+    if wanted.strip() != "*" and _etag(found) not in [tag.strip() for tag in wanted.split(",")]:
+        raise PreconditionFailedError
+
+
+def _positions(found: StoredObject, headers: Headers) -> range | None:
+    if headers.get("if-range", _etag(found)) != _etag(found):
+        return None
+    return parse_range(headers.get("range", ""), found.size)
+
+
+def _etag(found: StoredObject) -> str:
+    return f'"{found.sha256 or f"{found.size}-{found.modified_at.timestamp():.0f}"}"'
+
+
+def _download(files: FileStore, found: StoredObject, positions: range | None, filename: str) -> Response:
+    part = range(found.size) if positions is None else positions
+    headers = _DOWNLOAD_HEADERS | {
+        "content-disposition": attachment(filename),
+        "content-length": str(len(part)),
+        "etag": _etag(found),
+    }
+    if positions is not None:
+        headers["content-range"] = f"bytes {part.start}-{part.stop - 1}/{found.size}"
+    return _Download(files.read_slice(found.key, part), 200 if positions is None else 206, headers)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except MultipartGone:
+        raise MultipartNotFoundError from None
+    except ClientDisconnect:
+        raise BodyMismatchError from None

@@ -1,0 +1,93 @@
+"""Signed URLs of the local store: proof that this service allowed a method on a key until a moment.
+
+The signature covers the method, the key and every query parameter, and not the host: the service may have many names.
+"""
+
+import hashlib
+import hmac
+import json
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+from urllib.parse import parse_qsl, quote, urlencode
+from uuid import uuid4
+
+from modelkeep.domain.errors import SignatureMismatchError, UrlExpiredError
+from modelkeep.storage.objects import StoreUnavailable
+
+SECRET_BYTES: Final = 32
+_MAX_PARAMETERS: Final = 16
+
+
+class Signer:
+    """Makes and checks query strings with one secret."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+
+    def sign(self, method: str, key: str, parameters: Mapping[str, str], *, expires_at: datetime) -> str:
+        """Return the query string that allows `method` on `key`, with these parameters and no others."""
+        signed = [("expires", str(int(expires_at.timestamp()))), *parameters.items()]
+        return urlencode([*signed, ("signature", self._signature(method, key, signed))], quote_via=quote)
+
+    def check(self, method: str, key: str, query: str, *, now: datetime) -> Mapping[str, str]:
+        """Return the parameters of a query string. Raises `SignatureMismatchError` and `UrlExpiredError`."""
+        pairs = _read(query)
+        signed = [pair for pair in pairs if pair[0] != "signature"]
+        given = [value for name, value in pairs if name == "signature"]
+        if len(given) != 1 or not _equal(given[0], self._signature(method, key, signed)):
+            raise SignatureMismatchError
+        return _unless_expired(dict(signed), now)
+
+    def _signature(self, method: str, key: str, signed: Sequence[tuple[str, str]]) -> str:
+        message = json.dumps([method, key, sorted(signed)]).encode()
+        return hmac.new(self._secret, message, hashlib.sha256).hexdigest()
+
+
+def _read(query: str) -> Sequence[tuple[str, str]]:
+    try:
+        return parse_qsl(query, keep_blank_values=True, max_num_fields=_MAX_PARAMETERS)
+    except ValueError:
+        raise SignatureMismatchError from None
+
+
+def _equal(given: str, expected: str) -> bool:
+    return hmac.compare_digest(given.encode("utf-8", "replace"), expected.encode())
+
+
+def _unless_expired(parameters: Mapping[str, str], now: datetime) -> Mapping[str, str]:
+    expires_at = datetime.fromtimestamp(int(parameters["expires"]), UTC)
+    if now >= expires_at:
+        raise UrlExpiredError(f"{expires_at:%Y-%m-%dT%H:%M:%SZ}")
+    return parameters
+
+
+def load_secret(path: Path, *, drafts: Path) -> bytes:
+    """Read the secret, made by whoever comes first: all processes see the same one. Raises `StoreUnavailable`."""
+    if not path.exists():
+        _make_secret(path, drafts / uuid4().hex)
+    secret = path.read_bytes()
+    if len(secret) != SECRET_BYTES:
+        raise StoreUnavailable(f"{path} does not hold {SECRET_BYTES} bytes. Remove it: a new one is made at the start.")
+    return secret
+
+
+def _make_secret(path: Path, draft: Path) -> None:
+    _write_private(draft)
+    try:
+        with suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        draft.unlink()
+
+
+def _write_private(draft: Path) -> None:
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with open(descriptor, "wb") as file:  # noqa: PTH123 -- the mode must be right from the first moment
+        file.write(secrets.token_bytes(SECRET_BYTES))
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,213 @@
+"""The `Table` in one SQLite file, for a machine without AWS; several processes may share it.
+
+A transaction is one function on the one thread that writes: once begun it runs to its end, whoever stops waiting for
+it, and it is on disk (`synchronous = FULL`) before anyone hears of it.
+"""
+
+import asyncio
+import hashlib
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, asynccontextmanager, closing
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final, Self, TypeVar
+
+from modelkeep.storage.attributes import encode, from_text, to_text
+from modelkeep.storage.local.sqlite_file import connect, transaction, unavailable
+from modelkeep.storage.table import (
+    CATALOG_INDEX,
+    PARTITION,
+    STAGE_INDEX,
+    TTL,
+    Absent,
+    AbsentOrExpired,
+    Check,
+    Condition,
+    Delete,
+    Equals,
+    Index,
+    Item,
+    Key,
+    Page,
+    Present,
+    Put,
+    Refused,
+    Write,
+    check_keys,
+    check_writes,
+)
+
+T = TypeVar("T")
+
+_TOKEN_SECONDS: Final = 600
+_SMALLEST: Final = -(2**63)
+_LARGEST: Final = 2**63 - 1
+_ASCENDING: Final = "SELECT item FROM items WHERE partition = ? AND sort > ? ORDER BY sort LIMIT ?"
+_DESCENDING: Final = "SELECT item FROM items WHERE partition = ? AND sort < ? ORDER BY sort DESC LIMIT ?"
+_SCAN: Final = "SELECT item FROM items WHERE (partition, sort) > (?, ?) ORDER BY partition, sort LIMIT ?"
+_LAST_CHARACTER: Final = "\U0010ffff"
+
+
+class SqliteTable:
+    """Items in a SQLite file."""
+
+    def __init__(self, path: Path, stack: ExitStack) -> None:
+        self._path = path
+        self._writer = stack.enter_context(closing(connect(path)))
+        self._lister = stack.enter_context(closing(connect(path)))
+        self._reader = stack.enter_context(closing(connect(path)))
+        self._writing = stack.enter_context(ThreadPoolExecutor(1, "table-writer"))
+        self._listing = stack.enter_context(ThreadPoolExecutor(1, "table-lister"))
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, path: Path) -> AsyncIterator[Self]:
+        """Open the file, and create it and its folder if need be. Raises `Unavailable`."""
+        with ExitStack() as stack:
+            yield cls(path, stack)
+
+    async def get(self, key: Key) -> Item | None:
+        """Read one item, consistently, on the event loop itself and without a pause.
+
+        It takes some 20 us, and a change of threads takes more. Raises `Unavailable`.
+        """
+        with unavailable(self._path):
+            return _get(self._reader, key)
+
+    async def get_many(self, keys: Sequence[Key]) -> Sequence[Item | None]:
+        """Read up to 100 items, on the event loop like `get`. Raises `Unavailable`."""
+        check_keys(keys)
+        with unavailable(self._path):
+            return [_get(self._reader, key) for key in keys]
+
+    async def query(
+        self, partition: str, *, after: int | None = None, descending: bool = False, limit: int
+    ) -> Page[Item]:
+        """Read a partition in the order of its sort key. Raises `Unavailable`."""
+        statement, start = (_DESCENDING, _LARGEST) if descending else (_ASCENDING, _SMALLEST)
+        values = (partition, start if after is None else after, limit + 1)
+        return await self._list(statement, values, _read_item, limit)
+
+    async def query_index(
+        self, index: Index, partition: str, *, prefix: str = "", after: Key | None = None, limit: int
+    ) -> Page[Key]:
+        """List keys of an index partition; this index never lags. Raises `Unavailable`."""
+        start = (prefix, _SMALLEST) if after is None else (_sort_value(index, after, prefix), after.sort)
+        values = (partition, *start, prefix + _LAST_CHARACTER, limit + 1)
+        return await self._list(_index_query(index), values, Key._make, limit)
+
+    async def scan(self, *, after: Key | None = None, limit: int) -> Page[Item]:
+        """Read everything, page by page. Raises `Unavailable`."""
+        first = after or Key("", 0)
+        return await self._list(_SCAN, (*first, limit + 1), _read_item, limit)
+
+    async def transact(self, writes: Sequence[Write], *, token: str) -> None:
+        """Apply all writes or none, once for each token within ten minutes; see `Table.transact`."""
+        check_writes(writes)
+        await asyncio.get_running_loop().run_in_executor(self._writing, self._transact, writes, token)
+
+    def _transact(self, writes: Sequence[Write], token: str) -> None:
+        with transaction(self._writer, self._path):
+            if not _was_sent(self._writer, token, writes):
+                _check_conditions(self._writer, writes)
+                for write in writes:
+                    _apply(self._writer, write)
+
+    async def _list(self, statement: str, values: Any, read: Callable[[Any], T], limit: int) -> Page[T]:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._listing, self._select, statement, values, read, limit)
+
+    def _select(self, statement: str, values: Any, read: Callable[[Any], T], limit: int) -> Page[T]:
+        with unavailable(self._path):
+            results = [read(row) for row in self._lister.execute(statement, values)]
+        return Page(results[:limit], more=len(results) > limit)
+
+
+def _index_query(index: Index) -> str:
+    by = _column(index.sort)
+    return (
+        f"SELECT partition, sort FROM items WHERE {_column(index.partition)} = ?"  # noqa: S608 -- names of ours
+        f" AND ({by}, sort) > (?, ?) AND {by} < ? ORDER BY {by}, sort LIMIT ?"
+    )
+
+
+def _sort_value(index: Index, after: Key, prefix: str) -> str:
+    return after.partition if index.sort == PARTITION else prefix
+
+
+def _column(attribute: str) -> str:
+    return "partition" if attribute == PARTITION else attribute
+
+
+def _get(connection: sqlite3.Connection, key: Key) -> Item | None:
+    row = connection.execute("SELECT item FROM items WHERE partition = ? AND sort = ?", key).fetchone()
+    return None if row is None else _read_item(row)
+
+
+def _read_item(row: Sequence[str]) -> Item:
+    return from_text(row[0])
+
+
+def _was_sent(connection: sqlite3.Connection, token: str, writes: Sequence[Write]) -> bool:
+    """Tell whether these writes have had their effect under this token, and note it if not."""
+    fingerprint = _fingerprint(writes)
+    connection.execute("DELETE FROM tokens WHERE sent_at < ?", (time.time() - _TOKEN_SECONDS,))
+    row = connection.execute("SELECT writes FROM tokens WHERE token = ?", (token,)).fetchone()
+    if row is None:
+        connection.execute("INSERT INTO tokens VALUES (?, ?, ?)", (token, fingerprint, time.time()))
+        return False
+    if row[0] != fingerprint:
+        raise ValueError("the token was sent before with other writes")
+    return True
+
+
+def _fingerprint(writes: Sequence[Write]) -> str:
+    texts = [f"{type(write).__name__} {write.key} {write.condition} {_text(write)}" for write in writes]
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
+
+
+def _text(write: Write) -> str:
+    return to_text(write.item) if isinstance(write, Put) else ""
+
+
+def _check_conditions(connection: sqlite3.Connection, writes: Sequence[Write]) -> None:
+    standing = [_get(connection, write.key) for write in writes]
+    failed = [not _holds(write.condition, item) for write, item in zip(writes, standing, strict=True)]
+    if any(failed):
+        raise Refused(failed, [item if bad else None for item, bad in zip(standing, failed, strict=True)])
+
+
+def _holds(condition: Condition, item: Item | None) -> bool:
+    match condition:
+        case Absent():
+            return item is None
+        case Present():
+            return item is not None
+        case AbsentOrExpired():
+            return item is None or _has_expired(item, condition.epoch_seconds)
+        case Equals(attributes=attributes):
+            return item is not None and all(_equal(item, name, value) for name, value in attributes.items())
+
+
+def _equal(item: Item, name: str, value: str | int) -> bool:
+    return name in item and encode({name: item[name]}) == encode({name: value})
+
+
+def _has_expired(item: Item, seconds: int) -> bool:
+    ttl = item.get(TTL)
+    return isinstance(ttl, Decimal) and ttl <= seconds
+
+
+def _apply(connection: sqlite3.Connection, write: Write) -> None:
+    match write:
+        case Put(item=item):
+            indexed = (item.get(STAGE_INDEX.sort), item.get(CATALOG_INDEX.partition))
+            row = (*write.key, to_text(item), *indexed)
+            connection.execute("INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?)", row)
+        case Delete(key=key):
+            connection.execute("DELETE FROM items WHERE partition = ? AND sort = ?", key)
+        case Check():
+            pass

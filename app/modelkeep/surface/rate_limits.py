@@ -1,0 +1,59 @@
+"""How often a principal may ask, and an address may fail to say who it is; counted by each worker for itself."""
+
+import math
+import time
+from functools import cached_property
+from ipaddress import IPv4Address, ip_address, ip_network
+from typing import Final
+
+from limits import RateLimitItem, RateLimitItemPerSecond
+from limits.aio.storage import MemoryStorage
+from limits.aio.strategies import FixedWindowRateLimiter
+
+from modelkeep.domain.errors import TooManyRequestsError
+
+REQUESTS_SECONDS: Final = 10
+FAILURES_SECONDS: Final = 60
+_HOUSEHOLD: Final = 64
+"""Bits of an IPv6 address that one customer has: the rest he may choose."""
+
+
+class RateLimits:
+    """Fixed windows in memory."""
+
+    def __init__(self, *, requests: int, failures: int) -> None:
+        self._requests = RateLimitItemPerSecond(requests, REQUESTS_SECONDS)
+        self._failures = RateLimitItemPerSecond(failures, FAILURES_SECONDS, namespace="FAILURES")
+
+    @cached_property
+    def _windows(self) -> FixedWindowRateLimiter:
+        """Made with the first request: it wants an event loop. The other kind of it starts a thread every 10 ms."""
+        return FixedWindowRateLimiter(MemoryStorage())
+
+    async def count_request(self, principal: str) -> None:
+        """Note a request. Raises `TooManyRequestsError` if it is one too many."""
+        if not await self._windows.hit(self._requests, principal):
+            raise await self._too_many("requests", self._requests, principal)
+
+    async def count_failure(self, address: str) -> None:
+        """Note that somebody at this address did not say who he is."""
+        await self._windows.hit(self._failures, _who(address))
+
+    async def check_failures(self, address: str) -> None:
+        """Raise `TooManyRequestsError` if this address failed too often to be listened to now."""
+        if not await self._windows.test(self._failures, _who(address)):
+            raise await self._too_many("failed logins from your address", self._failures, _who(address))
+
+    async def _too_many(self, what: str, limit: RateLimitItem, who: str) -> TooManyRequestsError:
+        window = await self._windows.get_window_stats(limit, who)
+        return TooManyRequestsError(what, max(1, math.ceil(window.reset_time - time.time())))
+
+
+def _who(address: str) -> str:
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, IPv4Address):
+        return address
+    return str(parsed.ipv4_mapped or ip_network((int(parsed), _HOUSEHOLD), strict=False))
