@@ -2,11 +2,11 @@
 
 import typer
 
+from modelkeep.admin.access_commands import commands as access_commands
+from modelkeep.admin.commands import commands as operator_commands
 from modelkeep.cli.commands import commands as client_commands
 from modelkeep.cli.options import read_options
 from modelkeep.cli.program import Program
-from modelkeep.operate.access_commands import commands as access_commands
-from modelkeep.operate.commands import commands as operator_commands
 
 program = typer.Typer(
     name="modelkeep",

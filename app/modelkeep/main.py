@@ -8,19 +8,18 @@ from typing import Final
 from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 
-from modelkeep import problems
-from modelkeep.lifespan import State, build, open_storage
-from modelkeep.openapi import DocumentedApi
-from modelkeep.routers import aliases, downloads, events, health, models, stages, tokens, uploads, versions
-from modelkeep.routers.shortcut import Shortcut
+from modelkeep.bootstrap import State, build, open_storage
+from modelkeep.http import problems
+from modelkeep.http.middleware.authentication import Authenticated
+from modelkeep.http.middleware.rate_limits import RateLimits
+from modelkeep.http.middleware.requests import Guarded, Observed
+from modelkeep.http.openapi import DocumentedApi
+from modelkeep.http.server.graceful_shutdown import Stopping
+from modelkeep.routers import aliases, docs, downloads, events, health, models, stages, tokens, uploads, versions
+from modelkeep.routers.download_fast_path import Shortcut
 from modelkeep.settings import Settings
+from modelkeep.storage.instrumentation import Call, Note
 from modelkeep.storage.local import file_routes
-from modelkeep.storage.watching import Call, Note
-from modelkeep.surface import docs
-from modelkeep.surface.authentication import Authenticated
-from modelkeep.surface.middleware import Guarded, Observed
-from modelkeep.surface.rate_limits import RateLimits
-from modelkeep.surface.stopping import Stopping
 from modelkeep.telemetry import logging, tracing
 from modelkeep.telemetry.metrics import Metrics
 from modelkeep.telemetry.tracing import Traced, Tracing

@@ -7,8 +7,8 @@ from uuid import uuid4
 
 import pytest
 
+from modelkeep.bootstrap import open_storage
 from modelkeep.domain.models import Head
-from modelkeep.lifespan import open_storage
 from modelkeep.repositories.heads import Heads
 from modelkeep.repositories.items import head_to_item
 from modelkeep.settings import Settings

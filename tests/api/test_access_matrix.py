@@ -10,9 +10,9 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute, iter_route_contexts
 
+from modelkeep.http.middleware.authentication import is_open
 from modelkeep.main import create_app
 from modelkeep.settings import Settings
-from modelkeep.surface.authentication import is_open
 from tests.support.access import Secured, secured
 from tests.support.access_tables import (
     ABSENT,

@@ -12,11 +12,11 @@ from fastapi import Request
 from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.responses import StreamingResponse
 
-from modelkeep.dependencies import Reader
 from modelkeep.domain.access.actions import Action
 from modelkeep.domain.errors import ActionForbiddenError
+from modelkeep.http.dependencies import Reader
+from modelkeep.http.openapi import OPEN, needs
 from modelkeep.main import create_app
-from modelkeep.openapi import OPEN, needs
 from modelkeep.settings import Settings
 from tests.support.access import token_for
 from tests.support.api import BASE, COMMON, check_problem, serving

@@ -10,7 +10,7 @@ from typing import Final
 import httpx
 import pytest
 
-from modelkeep.lifespan import open_storage
+from modelkeep.bootstrap import open_storage
 from modelkeep.main import create_app
 from modelkeep.repositories.version_items import version_to_item
 from modelkeep.repositories.versions import Versions

@@ -12,14 +12,14 @@ from uuid import uuid4
 import pytest
 from structlog.testing import CapturingLogger
 
+from modelkeep.admin import access
+from modelkeep.bootstrap import open_storage
 from modelkeep.domain.access.tokens import parse_credential
 from modelkeep.domain.access.trust import IssuerKind
 from modelkeep.domain.values import UNSET
-from modelkeep.lifespan import open_storage
-from modelkeep.operate import access
 from modelkeep.repositories.tokens import Tokens
 from modelkeep.repositories.trust import TrustDocuments
-from modelkeep.services import authenticator, trust
+from modelkeep.services.access import authenticator, trust
 from modelkeep.settings import Settings
 from tests.support.access import Clock, Secured, secured, token_for
 from tests.support.api import Api, check_problem
@@ -43,8 +43,8 @@ def github() -> Iterator[IssuerServer]:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The time of both caches."""
     clock = Clock()
-    monkeypatch.setattr("modelkeep.services.authenticator.time", clock)
-    monkeypatch.setattr("modelkeep.services.trust.time", clock)
+    monkeypatch.setattr("modelkeep.services.access.authenticator.time", clock)
+    monkeypatch.setattr("modelkeep.services.access.trust.time", clock)
     return clock
 
 

@@ -8,9 +8,9 @@ from aiobotocore.config import AioConfig
 from botocore.retries.standard import ExponentialBackoff
 
 from modelkeep.domain import uploads
-from modelkeep.repositories import commit as commits
+from modelkeep.repositories import optimistic_transaction as commits
 from modelkeep.storage.aws import dynamodb, s3_clients
-from modelkeep.storage.aws.client import CONFIG
+from modelkeep.storage.aws.errors import CONFIG
 from tests.support.aws_faults import Fault
 from tests.support.servers import AwsServer
 from tests.support.storms import PART, Site, Walk, site

@@ -9,10 +9,10 @@ import httpx
 import pytest
 from asgi_lifespan import LifespanManager
 
+from modelkeep.http.middleware import rate_limits
 from modelkeep.main import create_app
-from modelkeep.services import authenticator
+from modelkeep.services.access import authenticator
 from modelkeep.settings import Settings
-from modelkeep.surface import rate_limits
 from tests.support.access import token_for
 from tests.support.api import BASE, Api, check_problem
 from tests.support.builders import credential

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from modelkeep.lifespan import open_storage, policy_of
+from modelkeep.bootstrap import open_storage, policy_of
 from modelkeep.repositories.version_items import version_to_item
 from modelkeep.repositories.versions import Versions
-from modelkeep.services import signed_urls
-from modelkeep.services.signed_urls import SignedUrls
+from modelkeep.services.reading import presigned_urls
+from modelkeep.services.reading.presigned_urls import SignedUrls
 from modelkeep.settings import Settings
 from modelkeep.storage.table import Present, Put
 from tests.support.api import Api, serving, signed_until, when
@@ -35,7 +35,7 @@ class Ahead:
 @pytest.fixture
 def ahead(monkeypatch: pytest.MonkeyPatch) -> Ahead:
     ahead = Ahead()
-    monkeypatch.setattr(signed_urls, "time", ahead)
+    monkeypatch.setattr(presigned_urls, "time", ahead)
     return ahead
 
 
@@ -133,7 +133,7 @@ async def test_what_was_adopted_and_not_verified_is_signed_anew(own: Api, settin
 
 
 async def test_memory_is_bounded(settings: Settings, api: Api, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(signed_urls, "KEPT_BYTES", 8_000)
+    monkeypatch.setattr(presigned_urls, "KEPT_BYTES", 8_000)
     for _ in range(6):
         await api.register(model, FILES)
     async with open_storage(settings) as (table, store):

@@ -12,10 +12,10 @@ import pytest
 from asgi_lifespan import LifespanManager
 from prometheus_client.parser import text_string_to_metric_families
 
+from modelkeep.http.middleware import requests
 from modelkeep.main import create_app
-from modelkeep.routers.shortcut import Shortcut
+from modelkeep.routers.download_fast_path import Shortcut
 from modelkeep.settings import Settings
-from modelkeep.surface import middleware
 from tests.support.access import token_for
 from tests.support.api import BASE, Api, Shelf
 
@@ -90,7 +90,7 @@ async def way(settings: Settings, lines: list[Mapping[str, Any]], *, is_short: b
 @pytest.fixture
 def lines(monkeypatch: pytest.MonkeyPatch) -> list[Mapping[str, Any]]:
     found: list[Mapping[str, Any]] = []
-    monkeypatch.setattr(middleware, "log_request", found.append)
+    monkeypatch.setattr(requests, "log_request", found.append)
     return found
 
 
@@ -229,7 +229,7 @@ async def test_what_goes_wrong_on_the_short_way_is_answered_like_any_other(
     async def fail(*_: object, **__: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("modelkeep.services.downloads.DownloadService.locate", fail)
+    monkeypatch.setattr("modelkeep.services.reading.downloads.DownloadService.locate", fail)
     asked = Asked("GET", f"/v1/models/{shelf.model}/versions/production/download")
     async with way(settings, lines, is_short=True) as short, way(settings, lines, is_short=False) as long:
         expected = await long.ask(asked)

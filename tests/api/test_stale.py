@@ -32,8 +32,8 @@ def outage() -> Iterator[Outage]:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The time, for what remembers answers and callers."""
     clock = Clock()
-    monkeypatch.setattr("modelkeep.services.resolver.time", clock)
-    monkeypatch.setattr("modelkeep.services.authenticator.time", clock)
+    monkeypatch.setattr("modelkeep.services.reading.resolver.time", clock)
+    monkeypatch.setattr("modelkeep.services.access.authenticator.time", clock)
     return clock
 
 
@@ -177,7 +177,7 @@ async def test_urls_are_new_when_the_old_ones_are_half_way(
     class Later:
         time = staticmethod(lambda now=time.time: now() + ahead)
 
-    monkeypatch.setattr("modelkeep.services.signed_urls.time", Later)
+    monkeypatch.setattr("modelkeep.services.reading.presigned_urls.time", Later)
     await asyncio.sleep(1.1)
     second = (await get(own, one)).json()["artifacts"][0]
     assert second["url"] != first["url"]

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from modelkeep.bootstrap import open_storage
 from modelkeep.domain.access.tokens import Credential, parse_credential
 from modelkeep.domain.errors import OutcomeUnknownError, UnavailableError
-from modelkeep.lifespan import open_storage
 from modelkeep.repositories.tokens import Tokens
-from modelkeep.services import authenticator, trust
+from modelkeep.services.access import authenticator, trust
 from modelkeep.settings import Settings
 from modelkeep.storage.table import PARTITION, SORT, Key
 from tests.support.access import Clock, Secured, secured, token_for
@@ -37,7 +37,7 @@ async def admin(service: Secured) -> Api:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("modelkeep.services.authenticator.time", clock)
+    monkeypatch.setattr("modelkeep.services.access.authenticator.time", clock)
     return clock
 
 
@@ -249,7 +249,7 @@ def test_what_is_known_of_tokens_and_rules_is_together_at_most_30_seconds_old() 
 async def test_a_revoked_token_stops_in_every_service(service: Secured, settings: Settings, admin: Api) -> None:
     with pytest.MonkeyPatch.context() as patched:
         clock = Clock()
-        patched.setattr("modelkeep.services.authenticator.time", clock)
+        patched.setattr("modelkeep.services.access.authenticator.time", clock)
         async with secured(settings) as second:
             text = (await make(admin))["token"]
             clients = [service.bearer(text), second.bearer(text)]

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from modelkeep.bootstrap import open_storage
 from modelkeep.domain import uploads
 from modelkeep.domain.artifacts import object_key
 from modelkeep.domain.uploads import GIB, MIB
 from modelkeep.domain.values import Digest
-from modelkeep.lifespan import open_storage
 from modelkeep.repositories.version_items import version_to_item
 from modelkeep.settings import Settings
 from modelkeep.storage.table import Absent, Put

@@ -9,10 +9,10 @@ import httpx
 import pytest
 
 from modelkeep import main
+from modelkeep.http.server.graceful_shutdown import Stopping
 from modelkeep.settings import Settings
 from modelkeep.storage.local.sqlite import SqliteTable
 from modelkeep.storage.table import Item, Key
-from modelkeep.surface.stopping import Stopping
 from tests.support.api import Api, check_problem, serving
 from tests.support.backends import environment, local_environment, prepare
 
@@ -23,7 +23,7 @@ LONG = 50
 def quick(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Look every 50 ms."""
     if "slow" not in request.fixturenames:
-        monkeypatch.setattr("modelkeep.services.head_watch.LOOK_SECONDS", 0.05)
+        monkeypatch.setattr("modelkeep.services.reading.head_poller.LOOK_SECONDS", 0.05)
 
 
 @pytest.fixture

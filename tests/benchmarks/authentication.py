@@ -21,7 +21,7 @@ from pathlib import Path
 
 import uvloop
 
-from modelkeep.operate.access import create_token
+from modelkeep.admin.access import create_token
 from modelkeep.schemas.access import Grants
 from modelkeep.settings import Settings
 from tests.benchmarks.load import closed_loop, request, watched

@@ -24,7 +24,7 @@ from contextlib import contextmanager, suppress
 from http.client import HTTPConnection
 from pathlib import Path
 
-from modelkeep.surface.connections import allow_many_connections
+from modelkeep.http.server.hardened_protocol import allow_many_connections
 from tests.support.programs import EXECUTABLE, serving
 from tests.support.servers import free_port
 

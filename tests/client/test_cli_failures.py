@@ -9,7 +9,7 @@ from unittest import mock
 
 import pytest
 
-from modelkeep.cli import reading
+from modelkeep.cli import queries
 from tests.support.cli import Cli
 from tests.support.network_faults import answers, problem
 from tests.support.proxies import Proxy
@@ -256,7 +256,7 @@ def test_bytes_that_are_not_those_of_the_version(proxy: Proxy, model: str, write
 
 
 def test_a_defect_is_a_sentence_too(cli: Cli) -> None:
-    with mock.patch.object(reading, "connected", side_effect=KeyError("x")):
+    with mock.patch.object(queries, "connected", side_effect=KeyError("x")):
         assert cli.refusal("list") == (
             "internal_error",
             "Unexpected KeyError: 'x'. MODELKEEP_LOG_LEVEL=DEBUG shows where.",

@@ -40,7 +40,7 @@ SERVERS = {
     "botocore",
     "uvicorn",
     "modelkeep.main",
-    "modelkeep.lifespan",
+    "modelkeep.bootstrap",
     "modelkeep.services",
 }
 
@@ -55,14 +55,14 @@ def test_client_and_commands_work_where_no_server_could() -> None:
     names = _python(WITHOUT_A_SERVER + loaded).split()
     servers = (
         "modelkeep.main",
-        "modelkeep.lifespan",
+        "modelkeep.bootstrap",
         "modelkeep.settings",
         "modelkeep.routers",
         "modelkeep.services",
         "modelkeep.repositories",
     )
-    assert {"modelkeep.client.client", "modelkeep.cli.commands", "modelkeep.cli.progress"} <= set(names)
-    assert not [name for name in names if name.startswith((*servers, "modelkeep.storage", "modelkeep.operate"))]
+    assert {"modelkeep.client.async_client", "modelkeep.cli.commands", "modelkeep.cli.progress"} <= set(names)
+    assert not [name for name in names if name.startswith((*servers, "modelkeep.storage", "modelkeep.admin"))]
     assert _python(WITHOUT_A_SERVER + RUN, "--version").startswith("modelkeep ")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from modelkeep.admin import access
 from modelkeep.client import Registry, RegistryClient
 from modelkeep.client.errors import NoTokenError
 from modelkeep.domain.access.trust import IssuerKind
@@ -20,7 +21,6 @@ from modelkeep.domain.errors import (
     TokenExpiredError,
     TooManyRequestsError,
 )
-from modelkeep.operate import access
 from modelkeep.schemas.access import Grants
 from tests.support.cli import Cli
 from tests.support.identities import ANYWHERE, AskingRegistry, GitHub, asking_registry, github

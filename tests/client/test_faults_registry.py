@@ -124,7 +124,7 @@ def _loses_the_reply_late(request: Request, forward: Forward) -> Reply:
 async def test_a_registry_that_says_nothing_is_asked_again(
     proxy: Proxy, model: str, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("modelkeep.client.service._TIMEOUT", httpx.Timeout(0.5, connect=5))
+    monkeypatch.setattr("modelkeep.client.registry_transport._TIMEOUT", httpx.Timeout(0.5, connect=5))
     proxy.when("PUT", API, _loses_the_reply_late, times=1)
     proxy.when("GET", API, sleeps(1), times=1)
     async with RegistryClient(proxy.url) as registry:
@@ -137,7 +137,7 @@ async def test_a_registry_that_says_nothing_is_asked_again(
 async def test_a_registry_that_goes_on_saying_nothing_is_named_in_one_sentence(
     proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("modelkeep.client.service._TIMEOUT", httpx.Timeout(0.2, connect=5))
+    monkeypatch.setattr("modelkeep.client.registry_transport._TIMEOUT", httpx.Timeout(0.2, connect=5))
     proxy.when("GET", API, sleeps(0.5))
     async with RegistryClient(proxy.url) as registry:
         with pytest.raises(UnreachableError, match="no bytes came or went for too long"):

@@ -59,7 +59,7 @@ async def test_a_file_goes_up_again_after_a_fault(proxy: Proxy, model: str, writ
 async def test_a_connection_on_which_nothing_moves_is_given_up_and_the_file_goes_up_again(
     proxy: Proxy, model: str, write: Write, monkeypatch: pytest.MonkeyPatch, reads: bool
 ) -> None:
-    monkeypatch.setattr("modelkeep.client.storage.STALL_SECONDS", 0.5)
+    monkeypatch.setattr("modelkeep.client.presigned_transport.STALL_SECONDS", 0.5)
     proxy.when("PUT", STORE, sleeps(20), times=1, reads=reads)
     begun = time.monotonic()
     async with RegistryClient(proxy.url) as registry:

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from modelkeep.client import Registry
-from modelkeep.client.storage import BLOCK
+from modelkeep.client.presigned_transport import BLOCK
 from tests.support.children import Call, warm_up
 from tests.support.observed import Observed
 
@@ -102,10 +102,10 @@ def test_a_registration_that_is_killed_at_any_instant_sends_nothing_twice(
     "step",
     [
         "after modelkeep.client.archives._write",
-        "after modelkeep.client.unfinished.Unfinished._keep",
-        "before modelkeep.client.storage.Storage.put",
-        "after modelkeep.client.storage.Storage.put",
-        "before modelkeep.client.unfinished.Unfinished.forget",
+        "after modelkeep.client.pending_registration.Unfinished._keep",
+        "before modelkeep.client.presigned_transport.Storage.put",
+        "after modelkeep.client.presigned_transport.Storage.put",
+        "before modelkeep.client.pending_registration.Unfinished.forget",
     ],
     ids=["zipped", "remembered", "before_sending", "sent", "complete"],
 )
@@ -164,10 +164,10 @@ def test_a_download_that_is_killed_at_any_instant_fetches_nothing_twice(
 @pytest.mark.parametrize(
     "step",
     [
-        "before modelkeep.client.place.Place.put",
-        "before modelkeep.client.place._sync",
-        "after modelkeep.client.place._swap",
-        "before modelkeep.client.place.Place.clear",
+        "before modelkeep.client.download_target.Place.put",
+        "before modelkeep.client.download_target._sync",
+        "after modelkeep.client.download_target._swap",
+        "before modelkeep.client.download_target.Place.clear",
     ],
     ids=["put", "sync", "swapped", "clear"],
 )
@@ -190,7 +190,7 @@ def test_a_download_that_dies_after_the_last_byte_fetches_none_again(
     options = {"dest": dest, "if_changed": if_changed}
     call = partial(Call, url=observed.url, method="download", arguments=(model, 2), options=options)
     if "_swap" in step and source.is_file():
-        step = "before modelkeep.client.place.Place.clear"
+        step = "before modelkeep.client.download_target.Place.clear"
     call(dies=step).be_killed()
     mark = observed.mark()
     call().finish()

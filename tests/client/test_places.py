@@ -315,7 +315,7 @@ def test_a_full_disk_is_told_and_left_as_it_was(
     client.register(model, write(**{"a.bin": 3 * MIB, "b.bin": 3 * MIB, "c.bin": 3 * MIB}))
     reason = "9437184 bytes are needed and 83.* are free" if is_seen_before else "No space left on device"
     if not is_seen_before:
-        monkeypatch.setattr("modelkeep.client.fetching._check_room", lambda *_: None)
+        monkeypatch.setattr("modelkeep.client.version_downloader._check_room", lambda *_: None)
     with pytest.raises(LocalFileError, match=reason):
         client.download(model, 1, dest=small_disk)
     assert names(small_disk) == []

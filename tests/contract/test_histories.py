@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from modelkeep.domain.values import Ref
-from modelkeep.services.resolver import Resolved, Resolver
+from modelkeep.services.reading.resolver import Resolved, Resolver
 from modelkeep.storage.aws import dynamodb
 from modelkeep.storage.aws.dynamodb_failures import read_failure
 from tests.support.aws_faults import Fault

@@ -19,7 +19,7 @@ from modelkeep.domain.access.grants import Grant
 from modelkeep.domain.access.trust import ALGORITHMS, IssuerKind, Trust, TrustRule
 from modelkeep.domain.errors import InvalidTokenError, IssuerUnavailableError, TokenExpiredError
 from modelkeep.domain.values import UNSET
-from modelkeep.identity import fetching
+from modelkeep.identity import discovery
 from modelkeep.identity.verifier import Verifier
 from tests.support.issuers import (
     AUDIENCE,
@@ -633,7 +633,7 @@ FAULTS = {
     "answers with garbage": answers(200, "<html>Log in to the proxy</html>"),
     "answers with a list": answers(200, "[]"),
     "answers with something deep": answers(200, "[" * 100_000),
-    "answers with too much": changes_the_body(lambda body: body + b" " * fetching.MAX_BYTES),
+    "answers with too much": changes_the_body(lambda body: body + b" " * discovery.MAX_BYTES),
 }
 
 
@@ -664,7 +664,7 @@ async def test_keys_to_which_an_issuer_redirects_are_not_taken(changing: IssuerS
 
 async def test_nobody_waits_long_for_a_slow_issuer(changing: IssuerServer, monkeypatch: pytest.MonkeyPatch) -> None:
     changing.break_down(sleeps(20), at=JWKS)
-    monkeypatch.setattr(fetching, "SECONDS", 0.3)
+    monkeypatch.setattr(discovery, "SECONDS", 0.3)
     async with asyncio.timeout(10):
         await refusal(Verifier().verify(changing.token(), changing.trusted), IssuerUnavailableError)
 

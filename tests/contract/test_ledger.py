@@ -22,13 +22,13 @@ from modelkeep.domain.events import IDEMPOTENCY_LIFE_SECONDS, Event, EventType, 
 from modelkeep.domain.models import Head
 from modelkeep.domain.uploads import Upload
 from modelkeep.domain.values import Stage
-from modelkeep.repositories import commit as commits
 from modelkeep.repositories import ledger as ledgers
-from modelkeep.repositories.commit import MAX_ATTEMPTS
+from modelkeep.repositories import optimistic_transaction as commits
 from modelkeep.repositories.events import Events
 from modelkeep.repositories.items import event_to_item, upload_to_item
 from modelkeep.repositories.keys import head_key
 from modelkeep.repositories.ledger import Ledger
+from modelkeep.repositories.optimistic_transaction import MAX_ATTEMPTS
 from modelkeep.repositories.version_items import version_to_item
 from modelkeep.repositories.versions import Versions
 from modelkeep.storage.table import Absent, Item, Key, Put, Table, Write

@@ -21,7 +21,7 @@ import pytest
 
 from modelkeep.domain.errors import ObjectExistsError
 from modelkeep.domain.values import PresignedUrl
-from modelkeep.storage.local import disk
+from modelkeep.storage.local import durable_files
 from modelkeep.storage.local.file_uploads import Delivery
 from modelkeep.storage.local.files import FileStore
 from modelkeep.storage.local.folder import Folder, check_key
@@ -261,7 +261,7 @@ def _commit(folder: str, writer: int, keys: int) -> list[bool]:
 
 
 def _committed(folder: Folder, key: str, content: bytes) -> bool:
-    with disk.drafting(folder.incoming) as draft:
+    with durable_files.drafting(folder.incoming) as draft:
         draft.write(content)
         draft.finish()
         try:
@@ -429,7 +429,7 @@ async def test_a_full_disk_is_told_to_the_operator(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("modelkeep.storage.local.disk.Draft.write", full)
+    monkeypatch.setattr("modelkeep.storage.local.durable_files.Draft.write", full)
     with pytest.raises(StoreUnavailable, match="No space left on device"):
         await take(empty, "models/m/v1/x", CONTENT)
     assert await empty.head("models/m/v1/x") is None

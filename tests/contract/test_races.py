@@ -25,7 +25,7 @@ from modelkeep.domain.errors import (
 from modelkeep.domain.values import Stage, parse_ref
 from modelkeep.repositories import versions as repository
 from modelkeep.repositories.version_items import version_to_item
-from modelkeep.services.resolver import MAX_LOOKS
+from modelkeep.services.reading.resolver import MAX_LOOKS
 from modelkeep.storage.local.files import FileStore
 from modelkeep.storage.table import Present, Put, Table
 from tests.support.builders import operation

@@ -14,12 +14,12 @@ import pytest
 from modelkeep.domain.downloads import Download
 from modelkeep.domain.errors import UnavailableError
 from modelkeep.domain.values import PresignedUrl, Ref, parse_ref
-from modelkeep.openapi import STALE
+from modelkeep.http.openapi import STALE
 from modelkeep.routers.downloads import answer
-from modelkeep.services import resolver, signed_urls
-from modelkeep.services.policy import Policy
-from modelkeep.services.shared_reads import SharedReads
-from modelkeep.services.signed_urls import SignedUrls
+from modelkeep.services.limits import Policy
+from modelkeep.services.reading import presigned_urls, resolver
+from modelkeep.services.reading.presigned_urls import SignedUrls
+from modelkeep.services.reading.single_flight import SharedReads
 from modelkeep.storage.local.files import FileStore
 from modelkeep.storage.local.sqlite import SqliteTable
 from modelkeep.storage.objects import ObjectStore
@@ -42,7 +42,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    for module in (resolver, signed_urls):
+    for module in (resolver, presigned_urls):
         monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: clock.now, monotonic=lambda: clock.now))
     return clock
 

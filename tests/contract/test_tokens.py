@@ -9,21 +9,21 @@ import pytest
 
 from modelkeep.domain.access.tokens import Token
 from modelkeep.domain.errors import ContentionError, InvalidCursorError, OutcomeUnknownError, UnavailableError
-from modelkeep.repositories import single
+from modelkeep.repositories import conditional_put
 from modelkeep.repositories.tokens import Tokens
 from modelkeep.repositories.trust import TrustDocuments
-from modelkeep.services.tokens import TokenService
+from modelkeep.services.access.tokens import TokenService
 from modelkeep.storage.table import Table, Write
 from tests.support.builders import LATER, NOW, credential, operation, token
 from tests.support.faults import LOSSES, Fault, FaultyTable, at_random
 from tests.support.registries import caller
 
-ALWAYS_LOST = [Fault.REQUEST_LOST] * single.ATTEMPTS
+ALWAYS_LOST = [Fault.REQUEST_LOST] * conditional_put.ATTEMPTS
 
 
 @pytest.fixture(autouse=True)
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(single, "SHORTEST_PAUSE", 0.001)
+    monkeypatch.setattr(conditional_put, "SHORTEST_PAUSE", 0.001)
 
 
 @pytest.fixture
@@ -151,9 +151,9 @@ async def test_a_refusal_by_what_was_written_before_is_a_success(table: Table, f
     ("faults", "error"),
     [
         (ALWAYS_LOST, OutcomeUnknownError),
-        ([Fault.REQUEST_LOST, *[Fault.CONTENDED] * single.ATTEMPTS], OutcomeUnknownError),
-        ([Fault.REQUEST_LOST, *[Fault.UNAVAILABLE] * single.ATTEMPTS], OutcomeUnknownError),
-        ([Fault.CONTENDED] * single.ATTEMPTS, UnavailableError),
+        ([Fault.REQUEST_LOST, *[Fault.CONTENDED] * conditional_put.ATTEMPTS], OutcomeUnknownError),
+        ([Fault.REQUEST_LOST, *[Fault.UNAVAILABLE] * conditional_put.ATTEMPTS], OutcomeUnknownError),
+        ([Fault.CONTENDED] * conditional_put.ATTEMPTS, UnavailableError),
         ([Fault.UNAVAILABLE], UnavailableError),
         ([Fault.CONTENDED, Fault.UNAVAILABLE], UnavailableError),
     ],

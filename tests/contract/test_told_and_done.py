@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import pytest
 
 from modelkeep.domain.events import Event
-from modelkeep.repositories import commit as commits
+from modelkeep.repositories import optimistic_transaction as commits
 from modelkeep.storage.local.files import FileStore
 from modelkeep.storage.table import Table
 from tests.contract.conftest import TABLES, Clients

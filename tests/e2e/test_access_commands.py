@@ -12,10 +12,10 @@ from unittest import mock
 import httpx
 import pytest
 
+from modelkeep.admin import access
+from modelkeep.admin.access import NO_WAY_IN, OPEN_TO_ALL
 from modelkeep.domain.access.tokens import parse_credential
 from modelkeep.domain.access.trust import IssuerKind
-from modelkeep.operate import access
-from modelkeep.operate.access import NO_WAY_IN, OPEN_TO_ALL
 from modelkeep.repositories.pages import Listed
 from modelkeep.repositories.tokens import Tokens
 from modelkeep.settings import Settings
@@ -105,7 +105,7 @@ def test_a_token_is_made_listed_and_revoked(secure: Variables) -> None:
 
 def test_all_tokens_are_listed_by_id(secure: Variables) -> None:
     assert operate(secure, "token", "list") == Said(0, [], [])
-    with mock.patch("modelkeep.operate.access._PAGE", 2):
+    with mock.patch("modelkeep.admin.access._PAGE", 2):
         made = [id_of(create(secure)) for _ in range(5)]
         assert [line.split()[0] for line in operate(secure, "token", "list").out] == sorted(made)
 
@@ -405,7 +405,7 @@ def test_dev_prints_a_token_and_asks_for_it_where_others_reach_it(tmp_path: Path
 
 def test_dev_is_not_moved_by_the_settings_of_a_service(tmp_path: Path) -> None:
     variables = local_environment(tmp_path) | {"MODELKEEP_AUTH": "none", "MODELKEEP_INSECURE": "1"}
-    with mock.patch("uvicorn.run") as run, mock.patch("modelkeep.operate.serving.check_way_in") as check:
+    with mock.patch("uvicorn.run") as run, mock.patch("modelkeep.admin.serving.check_way_in") as check:
         said = operate(variables, "dev", "--host", "0.0.0.0", "--data-dir", str(tmp_path / "data"))
     assert said.status == 0, said
     assert run.called

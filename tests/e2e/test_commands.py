@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from modelkeep.operate.access import NO_WAY_IN
+from modelkeep.admin.access import NO_WAY_IN
 from tests.support import api
 from tests.support.backends import aws_environment, environment, local_environment
 from tests.support.programs import EXECUTABLE, Said, operate, serving

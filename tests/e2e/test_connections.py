@@ -16,7 +16,8 @@ from typing import Any
 import httpx
 import pytest
 
-from modelkeep.surface import connections, middleware
+from modelkeep.http.middleware import requests
+from modelkeep.http.server import hardened_protocol
 from tests.support import impatient
 from tests.support.backends import local_environment
 from tests.support.programs import EXECUTABLE, Server, serving
@@ -141,12 +142,12 @@ async def client(server: Server, connect: Connect) -> Client:
 
 def test_the_program_waits_ten_seconds_for_a_head() -> None:
     """How it waits is seen below, where it has less patience."""
-    assert (connections.HEAD_SECONDS, connections.SPREAD_SECONDS, connections.DRAIN_SECONDS) == (
+    assert (hardened_protocol.HEAD_SECONDS, hardened_protocol.SPREAD_SECONDS, hardened_protocol.DRAIN_SECONDS) == (
         10,
         2,
         3,
     )
-    assert (middleware.BODY_SECONDS, middleware.SILENCE_SECONDS) == (30, 60)
+    assert (requests.BODY_SECONDS, requests.SILENCE_SECONDS) == (30, 60)
 
 
 async def test_a_head_is_not_awaited_for_ever(server: Server, connect: Connect) -> None:

@@ -15,12 +15,12 @@ from urllib.parse import unquote
 
 import pytest
 
+from modelkeep.bootstrap import open_storage
 from modelkeep.domain.values import check_alias, check_artifact_path, check_model_name, parse_ref
-from modelkeep.lifespan import open_storage
+from modelkeep.http.server.hardened_protocol import GuardedConnection
 from modelkeep.main import create_app
 from modelkeep.storage.objects import ObjectStore
 from modelkeep.storage.table import Table
-from modelkeep.surface.connections import GuardedConnection
 from tests.support.backends import environment, local_environment, prepare_now
 from tests.support.servers import free_port
 from tests.support.stores import serving

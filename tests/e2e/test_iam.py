@@ -12,9 +12,9 @@ from typing import Any, Final
 import pytest
 from botocore.exceptions import ClientError
 
+from modelkeep.admin.iam_policies import Role
 from modelkeep.domain.errors import UnavailableError
 from modelkeep.main import create_app
-from modelkeep.operate.policies import Role
 from tests.support import iam_operations as does
 from tests.support import servers
 from tests.support.iam import Grant, grants

@@ -17,11 +17,11 @@ import pytest
 
 from modelkeep.domain.artifacts import object_key
 from modelkeep.domain.errors import BodyMismatchError, ObjectExistsError
-from modelkeep.repositories import commit, copies
+from modelkeep.repositories import model_snapshots, optimistic_transaction
 from modelkeep.repositories.events import Events
 from modelkeep.repositories.keys import EVENT, head_key, version_key
-from modelkeep.services import migrator_models
-from modelkeep.services.migrator import IncompleteMigrationError
+from modelkeep.services.maintenance import model_migration
+from modelkeep.services.maintenance.migrator import IncompleteMigrationError
 from modelkeep.settings import Settings
 from modelkeep.storage.aws import s3_writes
 from modelkeep.storage.objects import StoreUnavailable
@@ -346,9 +346,9 @@ def writes_in_one(request: pytest.FixtureRequest) -> Iterator[None]:
     Readers of what is half moved are told to try again, and here they are told soon.
     """
     with (
-        mock.patch.object(commit, "LONGEST_PAUSE", 0.01),
-        mock.patch.object(copies, "_MOST_WRITES", request.param),
-        mock.patch.object(migrator_models, "MAX_EVENTS", request.param),
+        mock.patch.object(optimistic_transaction, "LONGEST_PAUSE", 0.01),
+        mock.patch.object(model_snapshots, "_MOST_WRITES", request.param),
+        mock.patch.object(model_migration, "MAX_EVENTS", request.param),
     ):
         yield
 
@@ -577,20 +577,20 @@ async def test_whoever_writes_during_a_move_is_not_overwritten(destination: Sett
 async def test_every_transaction_holds_only_while_the_head_is_the_one_that_was_seen(destination: Settings) -> None:
     async with serving(destination) as theirs, looking_into(destination) as storage:
         await theirs.begin("m", {"model.pt": b"x"})
-        there = copies.Copies(storage.table)
+        there = model_snapshots.Copies(storage.table)
         seen = await there.read("m")
         (event,) = [event async for event in Events(storage.table).walk("m")]
         assert seen.head is not None
         await theirs.begin("m", {"model.pt": b"x"})
         before = await everything(storage.table)
 
-        kept: dict[Key, copies.Kept] = {version_key("m", n): version(n, model="m") for n in range(5, 8)}
-        step = copies.Step(seen=seen, head=replace(seen.head, generation=9), kept=kept, operation_id="x")
-        with pytest.raises(copies.OvertakenError):
+        kept: dict[Key, model_snapshots.Kept] = {version_key("m", n): version(n, model="m") for n in range(5, 8)}
+        step = model_snapshots.Step(seen=seen, head=replace(seen.head, generation=9), kept=kept, operation_id="x")
+        with pytest.raises(model_snapshots.OvertakenError):
             await there.add_events([replace(event, generation=9)], seen)
         for most in (1, 90):
-            overtaken = pytest.raises(copies.OvertakenError)
-            with mock.patch.object(copies, "_MOST_WRITES", most), overtaken:
+            overtaken = pytest.raises(model_snapshots.OvertakenError)
+            with mock.patch.object(model_snapshots, "_MOST_WRITES", most), overtaken:
                 await there.bring_forward(step)
         assert await everything(storage.table) == before
 

@@ -22,14 +22,14 @@ from botocore.exceptions import (
 )
 
 from modelkeep.__main__ import program
-from modelkeep.cli.failures import Status
+from modelkeep.admin import serving as operate_serving
+from modelkeep.cli.exit_status import Status
 from modelkeep.domain import errors
 from modelkeep.domain.errors import RegistryError
+from modelkeep.http.problems import STATUS
 from modelkeep.main import create_app
-from modelkeep.operate import serving as operate_serving
-from modelkeep.problems import STATUS
 from modelkeep.settings import Settings
-from modelkeep.storage.aws.client import Resource, explain
+from modelkeep.storage.aws.errors import Resource, explain
 from tests.support.backends import aws_environment
 from tests.support.dockerfiles import read_stages
 from tests.support.pages import ADDRESS, README, blocks, table

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from modelkeep.operate.serving import GRACE_SECONDS
+from modelkeep.admin.serving import GRACE_SECONDS
 from modelkeep.settings import Settings
 from tests.support.backends import local_environment
 from tests.support.programs import EXECUTABLE, Server, serving
@@ -29,7 +29,7 @@ HURRIED = [
     sys.executable,
     "-c",
     (
-        f"from modelkeep.operate import serving; serving.GRACE_SECONDS = {GRACE};"
+        f"from modelkeep.admin import serving; serving.GRACE_SECONDS = {GRACE};"
         " from modelkeep.__main__ import program; program()"
     ),
 ]

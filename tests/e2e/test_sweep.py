@@ -6,18 +6,18 @@ from pathlib import Path
 
 import pytest
 
+from modelkeep.bootstrap import policy_of
 from modelkeep.domain.access.grants import Grant
 from modelkeep.domain.artifacts import object_key
-from modelkeep.lifespan import policy_of
 from modelkeep.repositories.heads import Heads
 from modelkeep.repositories.keys import event_key, head_key, upload_key, version_key
 from modelkeep.repositories.ledger import Ledger
 from modelkeep.repositories.tokens import Tokens
 from modelkeep.repositories.versions import Versions
-from modelkeep.services.caller import operator
+from modelkeep.services.access.caller import operator
+from modelkeep.services.access.tokens import TokenService
+from modelkeep.services.maintenance.sweeper import CALLER
 from modelkeep.services.models import ModelService
-from modelkeep.services.sweeper import CALLER
-from modelkeep.services.tokens import TokenService
 from tests.support.api import Api
 from tests.support.programs import operating
 from tests.support.stores import store_bytes

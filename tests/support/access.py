@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
+from modelkeep.admin import access
+from modelkeep.bootstrap import open_storage
 from modelkeep.domain.access.grants import Grant
-from modelkeep.lifespan import open_storage
-from modelkeep.operate import access
 from modelkeep.repositories.tokens import Tokens
 from modelkeep.schemas.access import Grants
-from modelkeep.services.tokens import TokenService
+from modelkeep.services.access.tokens import TokenService
 from modelkeep.settings import Settings
 from tests.support.api import Api, serving
 

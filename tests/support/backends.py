@@ -8,7 +8,7 @@ from pathlib import Path
 from unittest import mock
 from uuid import uuid4
 
-from modelkeep.operate.installing import install
+from modelkeep.admin.installation import install
 from modelkeep.settings import Settings
 from tests.support.api import BASE
 from tests.support.servers import AwsServer

@@ -9,9 +9,9 @@ from typing import Any
 
 import httpx
 
+from modelkeep.admin import access
+from modelkeep.bootstrap import open_storage
 from modelkeep.domain.access.tokens import Credential, parse_credential
-from modelkeep.lifespan import open_storage
-from modelkeep.operate import access
 from modelkeep.repositories.tokens import Tokens
 from modelkeep.settings import Settings
 from tests.support import builders

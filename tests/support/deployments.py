@@ -18,7 +18,7 @@ import pytest
 from asgi_lifespan import LifespanManager
 
 from modelkeep import main
-from modelkeep.lifespan import open_storage
+from modelkeep.bootstrap import open_storage
 from modelkeep.main import create_app
 from modelkeep.settings import Settings
 from modelkeep.storage.objects import ObjectStore

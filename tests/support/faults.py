@@ -10,7 +10,7 @@ from typing import Any, Final, Self, TypeVar
 
 import pytest
 
-from modelkeep.repositories import commit as commits
+from modelkeep.repositories import optimistic_transaction as commits
 from modelkeep.storage.objects import ObjectStore, ObjectStoreError, StoreUnavailable
 from modelkeep.storage.table import (
     Contended,

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Self
 from unittest import mock
 
-from modelkeep.operate import upkeep
+from modelkeep.admin import maintenance
 from tests.support.programs import REPOSITORY, clean_environment
 
 
@@ -111,9 +111,9 @@ def _import_all() -> None:
     from botocore.loaders import JSONFileLoader
     from botocore.session import get_session
 
+    import modelkeep.admin.maintenance
+    import modelkeep.admin.serving
     import modelkeep.main
-    import modelkeep.operate.serving
-    import modelkeep.operate.upkeep
     import modelkeep.storage.aws.dynamodb
     import modelkeep.storage.aws.s3  # noqa: F401
 
@@ -157,7 +157,7 @@ def _run(arguments: list[str], later: timedelta) -> int:
         def now(cls, tz: tzinfo | None = None) -> Self:
             return super().now(tz) + later
 
-    with mock.patch.object(upkeep, "datetime", Later):
+    with mock.patch.object(maintenance, "datetime", Later):
         try:
             typer.main.get_command(program).main(arguments, prog_name="modelkeep")
         except SystemExit as ended:

@@ -3,8 +3,8 @@
 from datetime import timedelta
 from unittest import mock
 
+from modelkeep.admin.iam_policies import Role
 from modelkeep.domain.artifacts import object_key
-from modelkeep.operate.policies import Role
 from modelkeep.storage.aws import s3_writes
 from tests.support.api import serving
 from tests.support.iam_site import Site

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import uuid4
 
-from modelkeep.operate.policies import Role, policy
+from modelkeep.admin.iam_policies import Role, policy
 from tests.support.api import Api, serving
 from tests.support.backends import aws_environment, environment, prepare
 from tests.support.iam import Document, Grant, without

@@ -6,7 +6,8 @@ python -m tests.support.impatient serve …
 from unittest import mock
 
 from modelkeep.__main__ import program
-from modelkeep.surface import connections, middleware
+from modelkeep.http.middleware import requests
+from modelkeep.http.server import hardened_protocol
 
 HEAD_SECONDS = 1.0
 BODY_SECONDS = 2.5
@@ -15,10 +16,10 @@ DRAIN_SECONDS = 1.0
 
 if __name__ == "__main__":
     with (
-        mock.patch.object(connections, "HEAD_SECONDS", HEAD_SECONDS),
-        mock.patch.object(connections, "SPREAD_SECONDS", 0.2),
-        mock.patch.object(connections, "DRAIN_SECONDS", DRAIN_SECONDS),
-        mock.patch.object(middleware, "BODY_SECONDS", BODY_SECONDS),
-        mock.patch.object(middleware, "SILENCE_SECONDS", SILENCE_SECONDS),
+        mock.patch.object(hardened_protocol, "HEAD_SECONDS", HEAD_SECONDS),
+        mock.patch.object(hardened_protocol, "SPREAD_SECONDS", 0.2),
+        mock.patch.object(hardened_protocol, "DRAIN_SECONDS", DRAIN_SECONDS),
+        mock.patch.object(requests, "BODY_SECONDS", BODY_SECONDS),
+        mock.patch.object(requests, "SILENCE_SECONDS", SILENCE_SECONDS),
     ):
         program()

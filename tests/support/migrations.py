@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from modelkeep.lifespan import open_storage
+from modelkeep.bootstrap import open_storage
 from modelkeep.repositories.versions import Versions
-from modelkeep.services.migrator import Migrator
-from modelkeep.services.migrator_models import Side
+from modelkeep.services.maintenance.migrator import Migrator
+from modelkeep.services.maintenance.model_migration import Side
 from modelkeep.settings import Settings
 from modelkeep.storage.objects import ObjectStore
 from modelkeep.storage.table import Item, Key, Table

@@ -8,7 +8,7 @@ from unittest import mock
 
 from botocore.retries.standard import ExponentialBackoff
 
-from modelkeep.lifespan import open_storage
+from modelkeep.bootstrap import open_storage
 from tests.support.aws_faults import Fault, Plan, at_random, no_faults
 from tests.support.backends import aws_environment, environment, prepare
 from tests.support.deployments import Deployment, Profile, instances

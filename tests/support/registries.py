@@ -5,19 +5,19 @@ from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+from modelkeep.bootstrap import build
 from modelkeep.domain.access.principals import unrestricted
 from modelkeep.domain.changes import StageRequest
 from modelkeep.domain.events import Event, IdempotencyKey
 from modelkeep.domain.models import Head, Version
 from modelkeep.domain.uploads import Declared, Registration
 from modelkeep.domain.values import UNSET, Digest, Ref, RefKind, Stage, Unset
-from modelkeep.lifespan import build
 from modelkeep.repositories.events import Events
 from modelkeep.repositories.heads import Heads
-from modelkeep.repositories.survey import Survey
+from modelkeep.repositories.table_scan import Survey
 from modelkeep.repositories.versions import Versions
-from modelkeep.services.caller import Caller
-from modelkeep.services.inspector import Inspector
+from modelkeep.services.access.caller import Caller
+from modelkeep.services.maintenance.checker import Inspector
 from modelkeep.settings import Settings
 from modelkeep.storage.local.file_uploads import Delivery
 from modelkeep.storage.local.files import FileStore

@@ -14,8 +14,8 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from modelkeep import problems
 from modelkeep.domain.values import Digest, PresignedUrl
+from modelkeep.http import problems
 from modelkeep.storage.local import file_routes
 from modelkeep.storage.local.files import FileStore
 from modelkeep.storage.objects import ObjectStore

@@ -7,16 +7,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+from modelkeep.bootstrap import open_storage, policy_of
 from modelkeep.domain.artifacts import KEY_PREFIX
 from modelkeep.domain.events import Event
-from modelkeep.lifespan import open_storage, policy_of
 from modelkeep.repositories.events import Events
 from modelkeep.repositories.heads import Heads
 from modelkeep.repositories.ledger import Ledger
-from modelkeep.repositories.survey import Survey
+from modelkeep.repositories.table_scan import Survey
 from modelkeep.repositories.versions import Versions
-from modelkeep.services.inspector import Inspector
-from modelkeep.services.sweeper import Sweeper
+from modelkeep.services.maintenance.checker import Inspector
+from modelkeep.services.maintenance.sweeper import Sweeper
 from modelkeep.settings import Settings
 from modelkeep.storage.objects import ObjectStore
 from modelkeep.storage.table import AbsentOrExpired, Delete, Item, Key, Present, Put, Table

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from modelkeep import access_file
 from modelkeep.domain.access.actions import Action
 from modelkeep.domain.access.grants import decide
 from modelkeep.domain.access.trust import IssuerKind, Trust
+from modelkeep.schemas import access_file
 
 TOML = """
 [issuers.github]

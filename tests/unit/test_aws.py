@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from botocore import exceptions as boto
 
-from modelkeep.storage.aws.client import CONFIG, Resource, explain, new_session
 from modelkeep.storage.aws.dynamodb import DynamoDbTable
+from modelkeep.storage.aws.errors import CONFIG, Resource, explain, new_session
 from modelkeep.storage.table import Unavailable
 
 TABLE = Resource("table", "registry", "eu-west-1", "http://dynamodb.example")

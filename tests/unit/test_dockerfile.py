@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from modelkeep.operate import serving
+from modelkeep.admin import serving
 from tests.support.dockerfiles import Instruction, Stage, read_stages
 
 ROOT = Path(__file__).parents[2]

@@ -7,7 +7,7 @@ import pytest
 
 from modelkeep.domain.errors import UnavailableError
 from modelkeep.domain.models import Head
-from modelkeep.services.head_watch import LOOK_SECONDS, HeadWatch
+from modelkeep.services.reading.head_poller import LOOK_SECONDS, HeadWatch
 from tests.support.builders import MODEL, head
 from tests.support.virtual_time import in_virtual_time
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from modelkeep.cli.pipelines import Run, current_run
+from modelkeep.cli.ci_environment import Run, current_run
 
 COMMIT = "1f3e5a7" + "0" * 33
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from modelkeep.client import place as place_module
+from modelkeep.client import download_target as place_module
+from modelkeep.client.download_target import Place
 from modelkeep.client.local_files import MARK, digest_of
-from modelkeep.client.place import Place
 from modelkeep.domain.values import Stage
 from modelkeep.schemas.downloads import DownloadArtifactResponse, DownloadResponse
 

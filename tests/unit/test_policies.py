@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from modelkeep.operate.policies import Role, Statement, policy
-from modelkeep.storage.aws.client import _ACTIONS
+from modelkeep.admin.iam_policies import Role, Statement, policy
+from modelkeep.storage.aws.errors import _ACTIONS
 from tests.support.iam_reference import condition_keys, resource_types
 
 STORAGE = Path(__file__).parents[2] / "app" / "modelkeep" / "storage" / "aws"

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from modelkeep.services import shared_reads
-from modelkeep.services.shared_reads import (
+from modelkeep.services.reading import single_flight
+from modelkeep.services.reading.single_flight import (
     ALONE_SECONDS,
     AT_ONCE,
     COMPANY,
@@ -315,7 +315,7 @@ def test_a_reading_that_is_held_back_ends_when_nobody_joins() -> None:
 
 
 def test_lines_in_which_nobody_waits_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared_reads, "_PRUNED_AT", 10)
+    monkeypatch.setattr(single_flight, "_PRUNED_AT", 10)
 
     async def ask() -> None:
         release = asyncio.Event()

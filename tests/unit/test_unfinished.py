@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from modelkeep.client.unfinished import Unfinished, state_folder
+from modelkeep.client.pending_registration import Unfinished, state_folder
 
 WHAT = ("http://registry", "fraud-detector", "{}")
 

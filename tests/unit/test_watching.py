@@ -9,11 +9,11 @@ from typing import get_args
 import pytest
 
 from modelkeep.domain.errors import BodyMismatchError, ObjectExistsError
+from modelkeep.storage.instrumentation import Call, Result, watch_store, watch_table
 from modelkeep.storage.local.files import FileStore
 from modelkeep.storage.local.sqlite import SqliteTable
 from modelkeep.storage.objects import MultipartGone, MultipartRefused, ObjectGone, StoreUnavailable
 from modelkeep.storage.table import Contended, Key, OutcomeUnknown, Refused, Unavailable
-from modelkeep.storage.watching import Call, Result, watch_store, watch_table
 from tests.support.stores import digest_of, presign
 
 KEY = Key("m", 1)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from modelkeep.cli import words
+from modelkeep.cli import formatting
 from modelkeep.cli.tables import Folded
 
 GIB = 1024**3
@@ -23,14 +23,14 @@ GIB = 1024**3
     ],
 )
 def test_sizes(count: float | None, read: str) -> None:
-    assert words.size(count) == read
+    assert formatting.size(count) == read
 
 
 @pytest.mark.parametrize(
     ("seconds", "read"), [(0.04, "0.0 s"), (8.44, "8.4 s"), (125, "2 min 5 s"), (7380, "2 h 3 min")]
 )
 def test_durations(seconds: float, read: str) -> None:
-    assert words.duration(seconds) == read
+    assert formatting.duration(seconds) == read
 
 
 @pytest.mark.parametrize(
@@ -44,12 +44,12 @@ def test_durations(seconds: float, read: str) -> None:
     ],
 )
 def test_ages(passed: timedelta, read: str) -> None:
-    assert words.age(datetime.now(UTC) - passed) == read
+    assert formatting.age(datetime.now(UTC) - passed) == read
 
 
 def test_what_is_older_than_a_week_has_a_date() -> None:
     at = datetime(2026, 1, 31, 12, tzinfo=UTC)
-    assert (words.age(at), words.moment(at)) == ("2026-01-31", "2026-01-31T12:00:00Z")
+    assert (formatting.age(at), formatting.moment(at)) == ("2026-01-31", "2026-01-31T12:00:00Z")
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 import typer
 
-from modelkeep.cli.changing import changing
-from modelkeep.cli.reading import reading
+from modelkeep.cli.mutations import changing
+from modelkeep.cli.queries import reading
 from modelkeep.cli.transfers import transfers
 
 commands = typer.Typer()

@@ -4,7 +4,7 @@ from typing import Any
 
 from typer.core import TyperGroup
 
-from modelkeep.cli.failures import told
+from modelkeep.cli.exit_status import told
 from modelkeep.cli.options import Output
 
 

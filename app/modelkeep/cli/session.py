@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from modelkeep.cli import words
-from modelkeep.cli.failures import Status
+from modelkeep.cli import formatting
+from modelkeep.cli.exit_status import Status
 from modelkeep.cli.options import options_of
 from modelkeep.cli.output import console, remark
 
@@ -33,8 +33,8 @@ class Transfer:
         """Say what was moved, and how fast, in the place of the display."""
         self.display.close()
         seconds = max(time.monotonic() - self.began, 0.001)
-        rate = f"{words.size(size / seconds)}/s"
-        moved = f"{words.files(count)}, {words.size(size)} in {words.duration(seconds)} ({rate})"
+        rate = f"{formatting.size(size / seconds)}/s"
+        moved = f"{formatting.files(count)}, {formatting.size(size)} in {formatting.duration(seconds)} ({rate})"
         remark(self.context, f"{done}: {moved}")
 
 

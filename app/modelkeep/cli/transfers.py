@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from modelkeep.cli import words
+from modelkeep.cli import formatting
 from modelkeep.cli.arguments import Jobs, Model, metrics_of, pairs
+from modelkeep.cli.ci_environment import current_run
 from modelkeep.cli.options import options_of
 from modelkeep.cli.output import document, remark
-from modelkeep.cli.pipelines import current_run
 from modelkeep.cli.session import Transfer, transferring
 from modelkeep.domain.values import Stage
 
@@ -112,7 +112,9 @@ def download(
         if found.changed:
             transfer.sum_up(f"Downloaded {named}", count=len(found.artifacts), size=found.size)
         else:
-            remark(context, f"{named} is there: {words.files(len(found.artifacts))}, {words.size(found.size)}")
+            remark(
+                context, f"{named} is there: {formatting.files(len(found.artifacts))}, {formatting.size(found.size)}"
+            )
     if options_of(context).as_json:
         document(_downloaded(found))
     else:

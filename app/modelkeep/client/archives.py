@@ -11,8 +11,8 @@ from typing import BinaryIO, Final
 from modelkeep.client.errors import ChangedFileError, LocalFileError
 from modelkeep.client.local_files import LocalFile, is_unchanged
 from modelkeep.client.locks import locked
-from modelkeep.client.transfers import Transfers
-from modelkeep.client.unfinished import state_folder
+from modelkeep.client.pending_registration import state_folder
+from modelkeep.client.transfer_pool import Transfers
 
 _BLOCK: Final = 1024 * 1024
 _LONG_AGO: Final = (1980, 1, 1, 0, 0, 0)

@@ -15,7 +15,7 @@ from typing import Final
 from modelkeep.client.errors import LocalFileError
 from modelkeep.client.local_files import NO_ROOM, digest_of
 from modelkeep.client.locks import locked
-from modelkeep.client.transfers import Transfers
+from modelkeep.client.transfer_pool import Transfers
 
 _FICLONE: Final = 0x40049409
 """ioctl_ficlone(2): share the bytes of a file until one of the two is written."""

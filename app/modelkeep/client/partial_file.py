@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from modelkeep.client.storage import BLOCK
+from modelkeep.client.presigned_transport import BLOCK
 
 _ETAG_BYTES: Final = 256
 

@@ -10,8 +10,8 @@ from modelkeep.domain.access.trust import ALGORITHMS, Claims, Issuer
 from modelkeep.domain.errors import InvalidTokenError
 from modelkeep.identity.claims import check_claims
 from modelkeep.identity.jwks import Key
-from modelkeep.identity.keys import IssuerKeys
-from modelkeep.identity.reading import Unverified, read
+from modelkeep.identity.jwks_cache import IssuerKeys
+from modelkeep.identity.jwt_parsing import Unverified, read
 
 _SIGNATURES: Final = PyJWS(algorithms=sorted(ALGORITHMS))
 

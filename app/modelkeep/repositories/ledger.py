@@ -10,9 +10,9 @@ from modelkeep.domain.changes import Decision, Unchanged
 from modelkeep.domain.errors import ContentionError
 from modelkeep.domain.events import Operation
 from modelkeep.domain.models import Head
-from modelkeep.repositories.commit import Commit, Decide, OnChange, Replay
+from modelkeep.kit.keyed_lock import Turns
 from modelkeep.repositories.heads import Heads
-from modelkeep.repositories.turns import Turns
+from modelkeep.repositories.optimistic_transaction import Commit, Decide, OnChange, Replay
 from modelkeep.repositories.versions import Versions
 from modelkeep.storage.table import Table
 

@@ -11,8 +11,8 @@ from typing import Any, Final
 from modelkeep.domain.access.grants import Grant
 from modelkeep.domain.access.tokens import Token
 from modelkeep.domain.errors import UnavailableError
+from modelkeep.repositories import conditional_put
 from modelkeep.repositories import cursor as cursors
-from modelkeep.repositories import single
 from modelkeep.repositories.keys import (
     TOKEN,
     TOKENS,
@@ -66,7 +66,7 @@ class Tokens:
         return await self._put(replace(token, revision=token.revision + 1), Equals({"revision": token.revision}))
 
     async def _put(self, token: Token, condition: Condition) -> bool:
-        return await single.put(self._table, to_item(token), condition, what=f"token {token.id}")
+        return await conditional_put.put(self._table, to_item(token), condition, what=f"token {token.id}")
 
 
 def to_item(token: Token) -> dict[str, Any]:

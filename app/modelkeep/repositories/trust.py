@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from modelkeep.domain.errors import ContentionError
-from modelkeep.repositories import single
+from modelkeep.repositories import conditional_put
 from modelkeep.repositories.keys import access_key, from_text, keyed, to_text
 from modelkeep.storage.table import Absent, Equals, Table
 
@@ -49,5 +49,5 @@ class TrustDocuments:
             "changed_at": to_text(now),
         }
         condition = Equals({"revision": revision}) if revision else Absent()
-        if not await single.put(self._table, item, condition, what=_WHAT):
+        if not await conditional_put.put(self._table, item, condition, what=_WHAT):
             raise ContentionError(_WHAT)

@@ -2,7 +2,6 @@
 
 from fastapi import APIRouter
 
-from modelkeep.dependencies import Alias, Aliases, Caller, Model
 from modelkeep.domain.access.actions import Action
 from modelkeep.domain.errors import (
     AliasNotFoundError,
@@ -11,8 +10,9 @@ from modelkeep.domain.errors import (
     ModelNotFoundError,
     VersionNotFoundError,
 )
-from modelkeep.openapi import needs
-from modelkeep.problems import OF_BODIES, OF_WRITES, answers
+from modelkeep.http.dependencies import Alias, Aliases, Caller, Model
+from modelkeep.http.openapi import needs
+from modelkeep.http.problems import OF_BODIES, OF_WRITES, answers
 from modelkeep.schemas.aliases import AliasResponse, SetAlias
 
 router = APIRouter(prefix="/v1/models", tags=["aliases"])

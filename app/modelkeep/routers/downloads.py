@@ -5,7 +5,6 @@ from typing import Final
 from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse, RedirectResponse
 
-from modelkeep.dependencies import AnyFormat, AnyRef, Downloads, FilePath, KnownCommits, Model, Reader, Wait
 from modelkeep.domain.access.actions import Action
 from modelkeep.domain.downloads import Download
 from modelkeep.domain.errors import (
@@ -15,8 +14,9 @@ from modelkeep.domain.errors import (
     ModelNotFoundError,
     VersionNotFoundError,
 )
-from modelkeep.openapi import STALE, header, needs
-from modelkeep.problems import answers
+from modelkeep.http.dependencies import AnyFormat, AnyRef, Downloads, FilePath, KnownCommits, Model, Reader, Wait
+from modelkeep.http.openapi import STALE, header, needs
+from modelkeep.http.problems import answers
 from modelkeep.schemas.download_texts import check_file, curl_config, shell_variables
 from modelkeep.schemas.downloads import DownloadResponse, Format, download_body
 

@@ -4,11 +4,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from modelkeep.dependencies import Cursor, Events, Limit, Model, Reader
 from modelkeep.domain.access.actions import Action
 from modelkeep.domain.errors import InvalidCursorError, ModelNotFoundError
-from modelkeep.openapi import needs
-from modelkeep.problems import answers
+from modelkeep.http.dependencies import Cursor, Events, Limit, Model, Reader
+from modelkeep.http.openapi import needs
+from modelkeep.http.problems import answers
 from modelkeep.schemas.events import EventPage, EventResponse
 
 router = APIRouter(prefix="/v1/models", tags=["events"])

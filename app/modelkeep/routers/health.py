@@ -2,11 +2,11 @@
 
 from fastapi import APIRouter, Response
 
-from modelkeep.dependencies import Health
-from modelkeep.openapi import OPEN
-from modelkeep.problems import answers
+from modelkeep.http.dependencies import Health
+from modelkeep.http.openapi import OPEN
+from modelkeep.http.problems import answers
+from modelkeep.http.server.graceful_shutdown import Stopping
 from modelkeep.schemas.health import HealthResponse
-from modelkeep.surface.stopping import Stopping
 from modelkeep.telemetry.metrics import CONTENT_TYPE_LATEST, Metrics
 
 

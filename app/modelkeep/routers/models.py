@@ -4,11 +4,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from modelkeep.dependencies import Caller, Cursor, Limit, Model, Models, Reader
 from modelkeep.domain.access.actions import Action
 from modelkeep.domain.errors import InvalidCursorError, MetadataTooLargeError, ModelNotEmptyError, ModelNotFoundError
-from modelkeep.openapi import needs
-from modelkeep.problems import OF_BODIES, OF_WRITES, answers
+from modelkeep.http.dependencies import Caller, Cursor, Limit, Model, Models, Reader
+from modelkeep.http.openapi import needs
+from modelkeep.http.problems import OF_BODIES, OF_WRITES, answers
 from modelkeep.schemas.models import EditModel, ModelPage, ModelResponse
 
 router = APIRouter(prefix="/v1/models", tags=["models"])

@@ -2,7 +2,6 @@
 
 from fastapi import APIRouter
 
-from modelkeep.dependencies import Caller, Model, Number, Stages
 from modelkeep.domain.access.actions import STAGE_SETS, Action
 from modelkeep.domain.errors import (
     ModelNotFoundError,
@@ -12,8 +11,9 @@ from modelkeep.domain.errors import (
     ProductionChangedError,
     VersionNotFoundError,
 )
-from modelkeep.openapi import needs
-from modelkeep.problems import OF_BODIES, OF_WRITES, answers
+from modelkeep.http.dependencies import Caller, Model, Number, Stages
+from modelkeep.http.openapi import needs
+from modelkeep.http.problems import OF_BODIES, OF_WRITES, answers
 from modelkeep.schemas.stages import RollBack, SetStage
 from modelkeep.schemas.versions import VersionResponse
 

@@ -4,11 +4,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from modelkeep.dependencies import Cursor, Limit, Reader, Tokens
 from modelkeep.domain.access.actions import Action
 from modelkeep.domain.errors import ContentionError, InvalidCursorError, OutcomeUnknownError, TokenNotFoundError
-from modelkeep.openapi import links, needs
-from modelkeep.problems import OF_BODIES, answers
+from modelkeep.http.dependencies import Cursor, Limit, Reader, Tokens
+from modelkeep.http.openapi import links, needs
+from modelkeep.http.problems import OF_BODIES, answers
 from modelkeep.schemas.tokens import CreateToken, ExchangedTokenResponse, NewTokenResponse, TokenPage, TokenResponse
 
 router = APIRouter(prefix="/v1", tags=["tokens"])

@@ -2,7 +2,6 @@
 
 from fastapi import APIRouter
 
-from modelkeep.dependencies import Caller, Model, Number, Reader, Uploads
 from modelkeep.domain.access.actions import Action
 from modelkeep.domain.errors import (
     ArtifactNotFoundError,
@@ -18,8 +17,9 @@ from modelkeep.domain.errors import (
     UploadIncompleteError,
     UploadNotFoundError,
 )
-from modelkeep.openapi import links, needs
-from modelkeep.problems import OF_BODIES, OF_WRITES, answers
+from modelkeep.http.dependencies import Caller, Model, Number, Reader, Uploads
+from modelkeep.http.openapi import links, needs
+from modelkeep.http.problems import OF_BODIES, OF_WRITES, answers
 from modelkeep.schemas.uploads import CreateUpload, PartsResponse, SignParts, UploadResponse
 from modelkeep.schemas.versions import VersionResponse
 

@@ -4,7 +4,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from modelkeep.dependencies import AnyVersion, Caller, Cursor, Limit, Model, Number, Reader, Versions
 from modelkeep.domain.access.actions import Action
 from modelkeep.domain.errors import (
     ContentionError,
@@ -16,8 +15,9 @@ from modelkeep.domain.errors import (
     VersionNotFoundError,
 )
 from modelkeep.domain.values import Stage
-from modelkeep.openapi import needs
-from modelkeep.problems import OF_BODIES, OF_WRITES, answers
+from modelkeep.http.dependencies import AnyVersion, Caller, Cursor, Limit, Model, Number, Reader, Versions
+from modelkeep.http.openapi import needs
+from modelkeep.http.problems import OF_BODIES, OF_WRITES, answers
 from modelkeep.schemas.versions import EditVersion, VersionPage, VersionResponse
 
 router = APIRouter(prefix="/v1/models", tags=["versions"])

@@ -5,7 +5,7 @@ from modelkeep.domain.access.actions import Action
 from modelkeep.domain.changes import Decision
 from modelkeep.domain.models import Head, Version
 from modelkeep.repositories.ledger import Ledger
-from modelkeep.services.caller import Caller
+from modelkeep.services.access.caller import Caller
 from modelkeep.services.models import existing
 from modelkeep.services.versions import VersionService
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 from modelkeep.domain.errors import UnavailableError
 from modelkeep.domain.models import Version
 from modelkeep.domain.uploads import PendingArtifact, Upload
-from modelkeep.services.concurrently import concurrently
+from modelkeep.kit.concurrency import concurrently
 from modelkeep.storage.objects import ObjectStore
 
 

@@ -6,7 +6,7 @@ from modelkeep.domain.events import Event
 from modelkeep.repositories.events import Events
 from modelkeep.repositories.ledger import Ledger
 from modelkeep.repositories.pages import Listed
-from modelkeep.services.caller import Caller
+from modelkeep.services.access.caller import Caller
 
 
 class EventService:

@@ -9,14 +9,14 @@ from modelkeep.domain.changes import Decision, Edit, Unchanged
 from modelkeep.domain.errors import ModelNotFoundError, TemporaryError
 from modelkeep.domain.models import Head
 from modelkeep.domain.uploads import Upload
+from modelkeep.kit.concurrency import concurrently
 from modelkeep.repositories.heads import Heads
 from modelkeep.repositories.ledger import Ledger
 from modelkeep.repositories.pages import Listed
 from modelkeep.repositories.versions import Versions
-from modelkeep.services.caller import Caller
-from modelkeep.services.concurrently import concurrently
+from modelkeep.services.access.caller import Caller
 from modelkeep.services.discard import drop_parts
-from modelkeep.services.policy import Policy
+from modelkeep.services.limits import Policy
 from modelkeep.storage.objects import ObjectStore
 
 

@@ -7,7 +7,7 @@ from modelkeep.domain.errors import PreconditionRequiredError, VersionNotFoundEr
 from modelkeep.domain.models import Head, Version
 from modelkeep.domain.values import UNSET, Unset
 from modelkeep.repositories.ledger import Ledger
-from modelkeep.services.caller import Caller
+from modelkeep.services.access.caller import Caller
 from modelkeep.services.models import existing
 from modelkeep.services.versions import VersionService
 

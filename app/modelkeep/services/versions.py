@@ -10,14 +10,14 @@ from modelkeep.domain.changes import Decision, Edit
 from modelkeep.domain.errors import VersionNotFoundError
 from modelkeep.domain.models import Head, Version
 from modelkeep.domain.values import Ref, RefKind, Stage
+from modelkeep.kit.concurrency import concurrently
 from modelkeep.repositories.ledger import Ledger
 from modelkeep.repositories.pages import Listed
 from modelkeep.repositories.versions import Versions
-from modelkeep.services.caller import Caller
-from modelkeep.services.concurrently import concurrently
+from modelkeep.services.access.caller import Caller
+from modelkeep.services.limits import Policy
 from modelkeep.services.models import existing
-from modelkeep.services.policy import Policy
-from modelkeep.services.resolver import Resolver
+from modelkeep.services.reading.resolver import Resolver
 from modelkeep.storage.objects import ObjectStore
 
 

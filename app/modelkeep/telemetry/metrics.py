@@ -11,7 +11,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from modelkeep.domain.changes import Added, Change
 from modelkeep.domain.events import EventType
 from modelkeep.domain.models import Version
-from modelkeep.storage.watching import Call
+from modelkeep.storage.instrumentation import Call
 
 __all__ = ["CONTENT_TYPE_LATEST", "Metrics", "SweepMetrics"]
 

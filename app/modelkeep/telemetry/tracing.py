@@ -18,8 +18,8 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
-from modelkeep.storage.watching import Call
-from modelkeep.telemetry.decision import decision
+from modelkeep.storage.instrumentation import Call
+from modelkeep.telemetry.authorization import decision
 from modelkeep.telemetry.redaction import redacted
 
 ENDPOINT: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"

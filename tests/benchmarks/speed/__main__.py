@@ -20,7 +20,7 @@ from pathlib import Path
 
 import uvloop
 
-from modelkeep.surface.connections import allow_many_connections
+from modelkeep.http.server.hardened_protocol import allow_many_connections
 from tests.benchmarks.speed import changing, mlflow, resolving, signing, standing
 from tests.benchmarks.speed.lines import HEADING, Line, machine, show
 from tests.benchmarks.speed.site import SETTINGS, Backend, Scale, Site

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Self
 from uuid import uuid4
 
+from modelkeep.bootstrap import open_storage
 from modelkeep.domain.artifacts import Artifact, commit_of, object_key
 from modelkeep.domain.models import Version
-from modelkeep.lifespan import open_storage
 from modelkeep.repositories.items import head_to_item
 from modelkeep.repositories.version_items import version_to_item
 from modelkeep.storage.table import Absent, Put

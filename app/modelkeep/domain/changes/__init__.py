@@ -6,10 +6,10 @@ what moves, and the events), or `Unchanged`, or raises a domain error. The ledge
 
 from modelkeep.domain.changes.adoption import adopt, archive_strays, catch_up, strays_of, verify
 from modelkeep.domain.changes.aliases import MAX_ALIASES, remove_alias, set_alias
+from modelkeep.domain.changes.change import MAX_MOVES, Added, Change, Decision, Move, Removed, Replaced, Unchanged
 from modelkeep.domain.changes.edits import Edit
 from modelkeep.domain.changes.models import delete_model, edit_model
 from modelkeep.domain.changes.stages import StageRequest, move, roll_back, roll_back_target
-from modelkeep.domain.changes.steps import MAX_MOVES, Added, Change, Decision, Move, Removed, Replaced, Unchanged
 from modelkeep.domain.changes.uploads import begin, complete, drop_upload, next_version
 from modelkeep.domain.changes.versions import delete_version, edit_version, purge, restore
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from modelkeep.domain.changes.steps import (
+from modelkeep.domain.changes.change import (
     MAX_MOVES,
     Change,
     Decision,

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Final
 
-from modelkeep.domain.changes.steps import Change, Decision, Unchanged, event_of, step, text_of
+from modelkeep.domain.changes.change import Change, Decision, Unchanged, event_of, step, text_of
 from modelkeep.domain.errors import AliasNotFoundError, AliasReservedError, MetadataTooLargeError
 from modelkeep.domain.events import EventType, Operation
 from modelkeep.domain.models import Head, Version

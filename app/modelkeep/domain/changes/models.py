@@ -5,8 +5,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from modelkeep.domain.changes.change import Change, Decision, Removed, Unchanged, event_of, step, to_trash
 from modelkeep.domain.changes.edits import Edit, given, merged
-from modelkeep.domain.changes.steps import Change, Decision, Removed, Unchanged, event_of, step, to_trash
 from modelkeep.domain.errors import ModelNotEmptyError
 from modelkeep.domain.events import EventType, Operation
 from modelkeep.domain.models import Head, Version

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from modelkeep.domain.changes.steps import Change, Decision, Replaced, Unchanged, event_of, staged, step
+from modelkeep.domain.changes.change import Change, Decision, Replaced, Unchanged, event_of, staged, step
 from modelkeep.domain.errors import NoEarlierProductionError, NotNewerError, ProductionChangedError
 from modelkeep.domain.events import EventType, Operation
 from modelkeep.domain.models import Head, Version

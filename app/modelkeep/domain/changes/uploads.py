@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from modelkeep.domain.changes.steps import Added, Change, Removed, event_of, step
+from modelkeep.domain.changes.change import Added, Change, Removed, event_of, step
 from modelkeep.domain.events import EventType, Operation
 from modelkeep.domain.models import Head, Version
 from modelkeep.domain.uploads import Upload

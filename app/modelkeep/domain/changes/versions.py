@@ -3,8 +3,7 @@
 from dataclasses import replace
 from datetime import datetime
 
-from modelkeep.domain.changes.edits import Edit, given, merged
-from modelkeep.domain.changes.steps import (
+from modelkeep.domain.changes.change import (
     Added,
     Change,
     Decision,
@@ -15,6 +14,7 @@ from modelkeep.domain.changes.steps import (
     step,
     to_trash,
 )
+from modelkeep.domain.changes.edits import Edit, given, merged
 from modelkeep.domain.errors import ModelBeingDeletedError, VersionInUseError
 from modelkeep.domain.events import EventType, Operation
 from modelkeep.domain.models import Head, TrashedVersion, Version

@@ -62,21 +62,7 @@ RegistryError
     └── OutcomeUnknownError  it may have happened: repeat with the same Idempotency-Key to learn it
 """
 
-from modelkeep.domain.errors.absent import (
-    AliasNotFoundError,
-    ArtifactNotFoundError,
-    ModelNotFoundError,
-    MultipartNotFoundError,
-    NotFoundError,
-    ObjectNotFoundError,
-    TokenNotFoundError,
-    UploadNotFoundError,
-    VersionNotFoundError,
-)
-from modelkeep.domain.errors.base import (
-    RegistryError,
-)
-from modelkeep.domain.errors.callers import (
+from modelkeep.domain.errors.access import (
     ActionForbiddenError,
     CredentialsRequiredError,
     ForbiddenError,
@@ -88,6 +74,9 @@ from modelkeep.domain.errors.callers import (
     TooManyRequestsError,
     UnauthenticatedError,
     UrlExpiredError,
+)
+from modelkeep.domain.errors.base import (
+    RegistryError,
 )
 from modelkeep.domain.errors.conflicts import (
     AliasReservedError,
@@ -105,6 +94,17 @@ from modelkeep.domain.errors.conflicts import (
     ProductionChangedError,
     UploadIncompleteError,
     VersionInUseError,
+)
+from modelkeep.domain.errors.not_found import (
+    AliasNotFoundError,
+    ArtifactNotFoundError,
+    ModelNotFoundError,
+    MultipartNotFoundError,
+    NotFoundError,
+    ObjectNotFoundError,
+    TokenNotFoundError,
+    UploadNotFoundError,
+    VersionNotFoundError,
 )
 from modelkeep.domain.errors.requests import (
     ArtifactTooLargeError,

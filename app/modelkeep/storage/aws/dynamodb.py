@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 import aioboto3
 
 from modelkeep.storage.attributes import Typed, decode, encode
-from modelkeep.storage.aws.client import CONFIG, FAILURES, Resource, explain
 from modelkeep.storage.aws.dynamodb_failures import read_failure, write_failure
+from modelkeep.storage.aws.errors import CONFIG, FAILURES, Resource, explain
 from modelkeep.storage.table import (
     PARTITION,
     SORT,

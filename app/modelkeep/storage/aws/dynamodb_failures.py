@@ -10,7 +10,7 @@ from typing import Any, Final
 from botocore.exceptions import ClientError, ParamValidationError
 
 from modelkeep.storage.attributes import decode
-from modelkeep.storage.aws.client import THROTTLED, UNSENT, Resource, code_of, explain, status_of, was_resent
+from modelkeep.storage.aws.errors import THROTTLED, UNSENT, Resource, code_of, explain, status_of, was_resent
 from modelkeep.storage.table import Contended, Item, OutcomeUnknown, Refused, Unavailable
 
 _HELD: Final = "None"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
-from modelkeep.storage.aws.client import FAILURES, Resource, code_of, explain
+from modelkeep.storage.aws.errors import FAILURES, Resource, code_of, explain
 from modelkeep.storage.table import CATALOG_INDEX, PARTITION, SORT, STAGE_INDEX, TTL, Index, Unavailable
 
 if TYPE_CHECKING:

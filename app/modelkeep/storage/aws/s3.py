@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from modelkeep.domain.values import Digest, PresignedUrl
 from modelkeep.storage.aws import s3_answers
-from modelkeep.storage.aws.client import Resource, code_of
+from modelkeep.storage.aws.errors import Resource, code_of
 from modelkeep.storage.aws.presigning import Presigner
 from modelkeep.storage.aws.s3_clients import Credentials, explained, find_credentials, lend, open_client
 from modelkeep.storage.aws.s3_writes import Writing

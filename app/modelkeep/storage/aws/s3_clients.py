@@ -11,7 +11,7 @@ import aioboto3
 from aiobotocore.config import AioConfig
 from botocore.exceptions import NoCredentialsError, NoRegionError
 
-from modelkeep.storage.aws.client import CONFIG, FAILURES, Resource, explain
+from modelkeep.storage.aws.errors import CONFIG, FAILURES, Resource, explain
 from modelkeep.storage.aws.presigning import FrozenCredentials, Place
 from modelkeep.storage.objects import StoreUnavailable
 

@@ -8,7 +8,7 @@ from uuid import uuid4
 from botocore.exceptions import ClientError
 
 from modelkeep.domain.artifacts import KEY_PREFIX
-from modelkeep.storage.aws.client import Resource, status_of
+from modelkeep.storage.aws.errors import Resource, status_of
 from modelkeep.storage.aws.s3_clients import explained
 from modelkeep.storage.objects import StoreUnavailable
 

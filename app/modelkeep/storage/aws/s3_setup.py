@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from botocore.exceptions import ClientError
 
 from modelkeep.domain.artifacts import KEY_PREFIX
-from modelkeep.storage.aws.client import Resource, code_of, status_of
+from modelkeep.storage.aws.errors import Resource, code_of, status_of
 from modelkeep.storage.aws.s3_clients import explained
 from modelkeep.storage.objects import StoreUnavailable
 

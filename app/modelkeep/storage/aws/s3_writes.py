@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from modelkeep.domain.errors import BodyMismatchError, ObjectExistsError
 from modelkeep.domain.values import Digest
-from modelkeep.storage.aws.client import Resource, code_of
+from modelkeep.storage.aws.errors import Resource, code_of
 from modelkeep.storage.aws.s3_clients import explained
 from modelkeep.storage.objects import StoreUnavailable
 

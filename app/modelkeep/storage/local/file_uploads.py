@@ -8,10 +8,10 @@ from typing import Self
 
 from modelkeep.domain.errors import BodyMismatchError, ObjectExistsError
 from modelkeep.domain.values import Digest
-from modelkeep.storage.local.blocking import in_thread
-from modelkeep.storage.local.disk import BLOCK, Draft
+from modelkeep.storage.local.durable_files import BLOCK, Draft
 from modelkeep.storage.local.folder import Folder
 from modelkeep.storage.local.folder_multiparts import Multiparts
+from modelkeep.storage.local.threads import in_thread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

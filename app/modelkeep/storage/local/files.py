@@ -8,12 +8,12 @@ from typing import BinaryIO, Final, Literal, Self
 from urllib.parse import quote, unquote
 
 from modelkeep.domain.values import Digest, PresignedUrl
-from modelkeep.storage.local.blocking import in_batches, in_thread
-from modelkeep.storage.local.disk import BLOCK
+from modelkeep.storage.local.durable_files import BLOCK
 from modelkeep.storage.local.file_uploads import Delivery, Uploads
 from modelkeep.storage.local.folder import Folder, check_key
 from modelkeep.storage.local.folder_multiparts import Multiparts
 from modelkeep.storage.local.signing import Signer, load_secret
+from modelkeep.storage.local.threads import in_batches, in_thread
 from modelkeep.storage.objects import OpenMultipart, StoredObject, StoredPart
 
 ROUTE: Final = "/local-store/"

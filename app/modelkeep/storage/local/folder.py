@@ -24,8 +24,8 @@ from typing import Any, BinaryIO, Final
 
 from modelkeep.domain.errors import ObjectExistsError
 from modelkeep.domain.values import Digest
-from modelkeep.storage.local import disk
-from modelkeep.storage.local.disk import Draft
+from modelkeep.storage.local import durable_files
+from modelkeep.storage.local.durable_files import Draft
 from modelkeep.storage.objects import ObjectGone, StoredObject
 
 _MAX_KEY_BYTES: Final = 1024
@@ -55,7 +55,7 @@ class Folder:
         self._tree = self._locks / "tree"
         for folder in (self.objects, self.checksums, self.incoming, self.multiparts, self._locks):
             folder.mkdir(parents=True, exist_ok=True)
-        disk.sync(self.root, root=self.root.parent)
+        durable_files.sync(self.root, root=self.root.parent)
 
     def path_of(self, key: str) -> Path:
         """Where an object lies or would lie. Raises `ValueError` for a key that would lie elsewhere."""
@@ -63,7 +63,7 @@ class Folder:
 
     def lock(self, name: str) -> AbstractContextManager[None]:
         """Exclude every other writer of a key or a multipart object."""
-        return disk.locked(self._locks / hashlib.sha256(name.encode()).hexdigest()[:2])
+        return durable_files.locked(self._locks / hashlib.sha256(name.encode()).hexdigest()[:2])
 
     def is_taken(self, key: str) -> bool:
         """Whether something lies where the object would."""
@@ -79,7 +79,7 @@ class Folder:
 
     def write(self, target: Path, content: bytes) -> None:
         """Write a small file, durably and at once."""
-        with disk.drafting(self.incoming) as draft:
+        with durable_files.drafting(self.incoming) as draft:
             draft.write(content)
             draft.finish()
             self._place(draft.path, target)
@@ -89,12 +89,12 @@ class Folder:
 
     def _place(self, source: Path, target: Path) -> None:
         try:
-            with disk.locked(self._tree, shared=True):
+            with durable_files.locked(self._tree, shared=True):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 source.replace(target)
         except (FileExistsError, NotADirectoryError, IsADirectoryError):
             raise ObjectExistsError from None
-        disk.sync(target.parent, root=self.root)
+        durable_files.sync(target.parent, root=self.root)
 
     def describe(self, key: str) -> StoredObject | None:
         """Say what is known of an object; `None` if there is none."""
@@ -132,9 +132,9 @@ class Folder:
             for path, root in ((self.path_of(key), self.objects), (self.checksums / key, self.checksums)):
                 with suppress(*_NOT_THERE, IsADirectoryError):
                     path.unlink()
-                    disk.sync(path.parent, root=self.root)
-                with disk.locked(self._tree):
-                    disk.prune(path.parent, root=root)
+                    durable_files.sync(path.parent, root=self.root)
+                with durable_files.locked(self._tree):
+                    durable_files.prune(path.parent, root=root)
 
     def open(self, key: str) -> BinaryIO:
         """Open an object for reading; it stays readable if it is removed meanwhile. Raises `ObjectGone`."""
@@ -146,11 +146,11 @@ class Folder:
     def list_objects(self, prefix: str) -> Iterator[StoredObject]:
         """Find every object whose key starts with `prefix`."""
         parent, _, _ = prefix.rpartition("/")
-        for path in disk.files_below(self.path_of(parent) if parent else self.objects):
+        for path in durable_files.files_below(self.path_of(parent) if parent else self.objects):
             key = path.relative_to(self.objects).as_posix()
             if key.startswith(prefix) and (found := self.describe(key)):
                 yield found
 
     def clear(self, *, before: datetime) -> int:
         """Remove what unfinished writes have left behind; return how many they were."""
-        return disk.clear(self.incoming.iterdir(), before=before.timestamp())
+        return durable_files.clear(self.incoming.iterdir(), before=before.timestamp())

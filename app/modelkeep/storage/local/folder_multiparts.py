@@ -11,8 +11,8 @@ from uuid import uuid4
 
 from modelkeep.domain.errors import ObjectExistsError
 from modelkeep.domain.values import Digest
-from modelkeep.storage.local import disk
-from modelkeep.storage.local.disk import Draft
+from modelkeep.storage.local import durable_files
+from modelkeep.storage.local.durable_files import Draft
 from modelkeep.storage.local.folder import Folder, check_key
 from modelkeep.storage.objects import MultipartGone, MultipartRefused, OpenMultipart, StoredPart
 
@@ -47,7 +47,7 @@ class Multiparts:
             target = home / f"{number}-{draft.sha256}"
             os.utime(draft.path)
             draft.path.replace(target)
-            disk.sync(home, root=self._folder.root)
+            durable_files.sync(home, root=self._folder.root)
             for path in earlier:
                 if path != target:
                     path.unlink()
@@ -70,7 +70,7 @@ class Multiparts:
         self._drop(home)
 
     def _assemble(self, key: str, multipart_id: str, paths: Sequence[Path]) -> None:
-        with disk.drafting(self._folder.incoming) as draft:
+        with durable_files.drafting(self._folder.incoming) as draft:
             for path in paths:
                 _append(draft, path)
             draft.finish()
@@ -92,8 +92,8 @@ class Multiparts:
         discarded = self._folder.incoming / uuid4().hex
         with self._folder.lock(home.name), suppress(FileNotFoundError):
             home.replace(discarded)
-            disk.sync(home.parent, root=self._folder.root)
-        disk.remove(discarded)
+            durable_files.sync(home.parent, root=self._folder.root)
+        durable_files.remove(discarded)
 
     def list_open(self, prefix: str) -> Iterator[OpenMultipart]:
         """Find every open multipart object whose key starts with `prefix`."""
@@ -106,7 +106,7 @@ class Multiparts:
     def clear(self, *, before: datetime) -> int:
         """Remove what a `begin` that was cut short has left behind; return how much it was."""
         homes = [home for home in self._folder.multiparts.iterdir() if _key_in(home) is None]
-        return disk.clear(homes, before=before.timestamp())
+        return durable_files.clear(homes, before=before.timestamp())
 
 
 def _key_in(home: Path) -> str | None:

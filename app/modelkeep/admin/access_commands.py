@@ -1,0 +1,120 @@
+"""The operator's commands on tokens and trust, as they are typed."""
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from modelkeep.admin.refusals import refusals_told
+from modelkeep.admin.settings import read_settings
+from modelkeep.domain.access.actions import Action
+from modelkeep.domain.access.grants import ALL_MODELS
+from modelkeep.domain.access.tokens import MAX_LIFE
+
+commands = typer.Typer()
+_token = typer.Typer(help="Registry tokens, straight in the table: the first one of a new registry is made so.")
+_access = typer.Typer(help="Issuers and trust rules: which pipelines and pods come in without a token.")
+commands.add_typer(_token, name="token")
+commands.add_typer(_access, name="access")
+
+File = Annotated[Path, typer.Argument(help="Issuers and rules, in TOML or JSON.")]
+
+
+@_token.command("create")
+def create_token(
+    principal: Annotated[str, typer.Argument(help="In whose name it acts.")],
+    *,
+    days: Annotated[int, typer.Option(min=1, max=MAX_LIFE.days, help="Its life, in days.")],
+    allow: Annotated[list[str], typer.Option(help="A role or an action; may be repeated.")],
+    deny: Annotated[list[str] | None, typer.Option(help="A role or an action that is not; may be repeated.")] = None,
+    models: Annotated[list[str] | None, typer.Option(help="A pattern of model names; may be repeated.")] = None,
+) -> None:
+    """Make a token and print it, this once."""
+    from modelkeep.admin import access  # noqa: PLC0415 -- help needs none of it
+    from modelkeep.schemas.access import Grants  # noqa: PLC0415
+
+    with refusals_told():
+        grants = Grants(allow=allow, deny=deny or [], models=models or [ALL_MODELS]).to_grants("")
+        making = access.create_token(read_settings(), principal, grants, timedelta(days=days))
+        token, credential = asyncio.run(making)
+    end = f"{token.expires_at:%Y-%m-%d}"
+    typer.echo(f"Token {token.id} of '{token.principal}' until {end}; it is not shown again:", err=True)
+    typer.echo(credential.text)
+
+
+@_token.command("list")
+def list_tokens() -> None:
+    """List tokens, without their secrets."""
+    from modelkeep.admin import access  # noqa: PLC0415 -- see create_token
+
+    with refusals_told():
+        tokens = asyncio.run(access.list_tokens(read_settings()))
+    for token in tokens:
+        state = "revoked" if token.revoked_at else f"until {token.expires_at:%Y-%m-%d}"
+        used = f"used {token.last_used_at:%Y-%m-%d}" if token.last_used_at else "never used"
+        grants = "; ".join(
+            f"{'not ' if grant.denies else ''}{', '.join(grant.words)} on {', '.join(grant.models)}"
+            for grant in token.grants
+        )
+        typer.echo(f"{token.id}  {token.principal}  {state}  {used}  {grants}")
+
+
+@_token.command("revoke")
+def revoke_token(token: Annotated[str, typer.Argument(help="The token's id, as `token list` shows it.")]) -> None:
+    """Let a token admit nobody any more; every running service knows within 30 seconds."""
+    from modelkeep.admin import access  # noqa: PLC0415 -- see create_token
+
+    with refusals_told():
+        asyncio.run(access.revoke_token(read_settings(), token))
+
+
+@_access.command("check")
+def check(file: File) -> None:
+    """Say what is wrong with a file of rules, and what to think over. Exit status 2 if it cannot be used."""
+    from modelkeep.schemas import access_file  # noqa: PLC0415 -- see create_token
+
+    with refusals_told():
+        trust = access_file.read(file)
+    for warning in trust.warnings:
+        typer.echo(f"Warning: {warning}", err=True)
+    typer.echo(f"{len(trust.issuers)} issuer(s), {len(trust.rules)} rule(s)")
+
+
+@_access.command("set")
+def set_rules(file: File) -> None:
+    """Put a file of rules into the table, in place of those there; running services know within 30 seconds."""
+    from modelkeep.admin import access  # noqa: PLC0415 -- see create_token
+
+    with refusals_told():
+        warnings = asyncio.run(access.set_rules(read_settings(), file))
+    for warning in warnings:
+        typer.echo(f"Warning: {warning}", err=True)
+
+
+@_access.command("show")
+def show() -> None:
+    """Print the rules that the table holds, as JSON."""
+    from modelkeep.admin import access  # noqa: PLC0415 -- see create_token
+
+    with refusals_told():
+        document = asyncio.run(access.show_rules(read_settings()))
+    typer.echo(document.text if document else "{}")
+
+
+@_access.command("explain")
+def explain(
+    token_file: Annotated[Path, typer.Option(help="Holds a registry token, or a token of an issuer.")],
+    action: Annotated[Action, typer.Option(help="What is to be done.")],
+    model: Annotated[str, typer.Option(help="The model.")] = ALL_MODELS,
+) -> None:
+    """Say which rule allows something to the bearer of a token, or why none does. Exit status 1 if none does."""
+    from modelkeep.admin import access  # noqa: PLC0415 -- see create_token
+
+    with refusals_told():
+        text = token_file.read_text().strip()
+        explanation = asyncio.run(access.explain(read_settings(), text, action, model))
+    for sentence in explanation.sentences:
+        typer.echo(sentence)
+    raise typer.Exit(0 if explanation.allowed else 1)

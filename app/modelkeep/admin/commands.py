@@ -1,0 +1,125 @@
+"""The operator's commands, as they are typed. Each reads `MODELKEEP_…` and `AWS_…` from the environment."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from modelkeep.admin.iam_policies import Role, policy
+from modelkeep.admin.refusals import refusals_told
+from modelkeep.admin.settings import read_settings
+
+Host = Annotated[str, typer.Option(help="Address to listen on.")]
+Port = Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")]
+Workers = Annotated[int, typer.Option(min=1, help="Worker processes.")]
+
+commands = typer.Typer()
+
+
+@commands.command()
+def serve(host: Host = "0.0.0.0", port: Port = 8000, workers: Workers = 1) -> None:  # noqa: S104 -- a container's port
+    """Serve the registry over the storage that the environment names."""
+    from modelkeep.admin import serving  # noqa: PLC0415 -- the other commands need not wait for a web framework
+
+    serving.serve(host=host, port=port, workers=workers)
+
+
+@commands.command()
+def dev(
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    workers: Workers = 1,
+    data_dir: Annotated[Path, typer.Option(help="Where everything is kept.")] = Path("registry-data"),
+) -> None:
+    """Serve the embedded store, with docs, on this machine; nothing else is needed."""
+    from modelkeep.admin import serving  # noqa: PLC0415 -- see serve
+
+    serving.develop(host=host, port=port, workers=workers, data_dir=data_dir)
+
+
+@commands.command()
+def init(
+    *,
+    adopt: Annotated[bool, typer.Option("--adopt", help="Take over versions that the public recipe wrote.")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="With --adopt: read each object once, note its SHA-256.")
+    ] = False,
+) -> None:
+    """Make table and bucket fit for the registry; safe to repeat."""
+    from modelkeep.admin import installation, maintenance  # noqa: PLC0415 -- see serve
+
+    settings = read_settings()
+    _say(installation.install(settings))
+    if adopt or verify:
+        _say(maintenance.adopt(settings, verify=verify))
+
+
+@commands.command()
+def sweep(
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed, and remove nothing.")] = False,
+    metrics: Annotated[
+        Path | None, typer.Option(help="Write what was done to this file, in Prometheus's text format.")
+    ] = None,
+) -> None:
+    """Remove expired uploads, due trash and orphaned bytes. Run it once a day."""
+    from modelkeep.admin import maintenance  # noqa: PLC0415 -- see serve
+
+    count = _say(maintenance.sweep(read_settings(), dry_run=dry_run, metrics=metrics))
+    typer.echo(f"{count} thing(s) {'would be ' if dry_run else ''}swept")
+
+
+@commands.command()
+def check() -> None:
+    """Hold table and bucket against what must always be true. Exit status 1 if something is not."""
+    from modelkeep.admin import maintenance  # noqa: PLC0415 -- see serve
+
+    count = _say(maintenance.check(read_settings()))
+    typer.echo("clean" if count == 0 else f"{count} fault(s)")
+    raise typer.Exit(1 if count else 0)
+
+
+@commands.command()
+def migrate(
+    source: Annotated[str, typer.Option("--from", help="aws, or local:DIR: what is copied, and only read.")],
+    destination: Annotated[str, typer.Option("--to", help="aws (after `init`), or local:DIR.")],
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be copied, and write nothing.")] = False,
+) -> None:
+    """Copy a registry into another store: versions, numbers, history, aliases, trash, bytes. Safe to repeat."""
+    from modelkeep.admin import migration  # noqa: PLC0415 -- see serve
+
+    here, there = migration.settings_of(source), migration.settings_of(destination)
+    _say(migration.migrate(here, there, dry_run=dry_run))
+
+
+@commands.command(name="iam-policy")
+def iam_policy(
+    role: Annotated[Role, typer.Argument(help="Who runs with the policy.")] = Role.SERVE,
+    account: Annotated[str, typer.Option(help="The AWS account's number.")] = "*",
+    region: Annotated[str, typer.Option(help="The AWS region.")] = "*",
+) -> None:
+    """Print the least privilege that a role needs, as JSON."""
+    settings = read_settings()
+    if settings.bucket is None:
+        typer.echo("MODELKEEP_BUCKET is not set: name the bucket that the policy is for", err=True)
+        raise typer.Exit(2)
+    document = policy(role, table=settings.table, bucket=settings.bucket, account=account, region=region)
+    typer.echo(json.dumps(document, indent=2))
+
+
+def _say(sentences: AsyncGenerator[str, None]) -> int:
+    """Print each sentence as it comes, and count them. A refusal ends the program with status 1."""
+
+    async def say() -> int:
+        count = 0
+        async for sentence in sentences:
+            typer.echo(sentence)
+            count += 1
+        return count
+
+    with refusals_told():
+        return asyncio.run(say())

@@ -1,0 +1,99 @@
+"""Run the service."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+from typing import Final
+
+import typer
+import uvicorn
+from fastapi import FastAPI
+
+from modelkeep.admin.access import check_way_in, dev_token
+from modelkeep.admin.refusals import refusals_told
+from modelkeep.admin.settings import read_settings
+from modelkeep.bootstrap import open_storage
+from modelkeep.domain.values import is_loopback
+from modelkeep.http.server.hardened_protocol import GuardedConnection, allow_many_connections
+from modelkeep.main import create_app
+from modelkeep.settings import Settings
+from modelkeep.telemetry import tracing
+
+GRACE_SECONDS: Final = 25
+"""Requests under way get this long to end when the service is stopped."""
+
+KEEP_ALIVE_SECONDS: Final = 125
+"""Longer than a load balancer before it keeps a quiet connection: whichever closes first must not be this side."""
+
+WORKER_SILENCE_SECONDS: Final = 60
+"""A worker that starts says nothing, and takes long to on a busy machine: killed too early, none would ever serve."""
+
+
+_ANY_ADDRESS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 -- nobody can be sent to these
+
+
+def serve(*, host: str, port: int, workers: int) -> None:
+    """Serve what the environment describes, until stopped. What cannot be opened is said in a sentence."""
+    settings = read_settings()
+    with refusals_told():
+        asyncio.run(_try(settings, host))
+    signal.signal(signal.SIGTERM, _leave)
+    uvicorn.run(
+        "modelkeep.admin.serving:create_ready_app",
+        factory=True,
+        host=host,
+        port=port,
+        workers=workers,
+        loop="uvloop",
+        http=GuardedConnection,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=[str(network) for network in settings.trusted_proxies],
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_worker_healthcheck=WORKER_SILENCE_SECONDS,
+    )
+
+
+def create_ready_app() -> FastAPI:
+    """Build the app, in a worker that is ready for thousands of connections."""
+    allow_many_connections()
+    return create_app()
+
+
+def develop(*, host: str, port: int, workers: int, data_dir: Path) -> None:
+    """Serve the embedded store with docs: on loopback to anybody, elsewhere to whoever has the token that it prints."""
+    own = {
+        "MODELKEEP_BACKEND": "local",
+        "MODELKEEP_AUTH": "none" if is_loopback(host) else "",
+        "MODELKEEP_DOCS": "true",
+        "MODELKEEP_SHUTDOWN_DELAY_SECONDS": "0",
+        "MODELKEEP_DATA_DIR": str(data_dir.absolute()),
+    }
+    os.environ.update(own)
+    seen_as = "127.0.0.1" if host in _ANY_ADDRESS else f"[{host}]" if ":" in host else host
+    os.environ.setdefault("MODELKEEP_PUBLIC_URL", f"http://{seen_as}:{port}")
+    typer.echo(f"Model registry on http://{host}:{port} (docs at /docs), data in {data_dir.absolute()}")
+    with refusals_told():
+        token = asyncio.run(dev_token(read_settings()))
+    need = "may" if is_loopback(host) else "must"
+    typer.echo(f"Clients {need} say who they are; for 30 days:  export MODELKEEP_TOKEN={token.text}")
+    serve(host=host, port=port, workers=workers)
+
+
+async def _try(settings: Settings, host: str) -> None:
+    """Open and close what every worker will open, for workers report with a stack trace; and see who could come in."""
+    tracing.from_environment()
+    async with open_storage(settings):
+        pass
+    await check_way_in(settings, host)
+
+
+def _leave(*_: object) -> None:
+    """Being asked to stop is no failure: uvicorn, when all is done, raises the signal again for a handler like this."""
+    raise SystemExit(0)

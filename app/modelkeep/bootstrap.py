@@ -1,0 +1,136 @@
+"""Opens storage once, builds the services over it, and yields them as the typed state: the wiring."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from typing import NotRequired, TypedDict
+
+from modelkeep.domain.access.trust import Trust
+from modelkeep.identity.verifier import Verifier
+from modelkeep.repositories.events import Events
+from modelkeep.repositories.heads import Heads
+from modelkeep.repositories.ledger import Ledger
+from modelkeep.repositories.optimistic_transaction import OnChange
+from modelkeep.repositories.tokens import Tokens
+from modelkeep.repositories.trust import TrustDocuments
+from modelkeep.repositories.versions import Versions
+from modelkeep.schemas import access_file
+from modelkeep.services.access.authenticator import Authenticator
+from modelkeep.services.access.tokens import TokenService
+from modelkeep.services.access.trust import TrustService
+from modelkeep.services.aliases import AliasService
+from modelkeep.services.events import EventService
+from modelkeep.services.health import HealthService
+from modelkeep.services.limits import Policy
+from modelkeep.services.models import ModelService
+from modelkeep.services.reading.downloads import DownloadService
+from modelkeep.services.reading.presigned_urls import SignedUrls
+from modelkeep.services.reading.resolver import Resolver
+from modelkeep.services.stages import StageService
+from modelkeep.services.uploading.uploads import UploadService
+from modelkeep.services.versions import VersionService
+from modelkeep.settings import Settings
+from modelkeep.storage.instrumentation import Note, watch_store, watch_table
+from modelkeep.storage.local.files import FileStore
+from modelkeep.storage.local.sqlite import SqliteTable
+from modelkeep.storage.objects import ObjectStore
+from modelkeep.storage.table import Table
+
+
+class State(TypedDict):
+    """What every request finds in `request.state`."""
+
+    models: ModelService
+    versions: VersionService
+    uploads: UploadService
+    stages: StageService
+    aliases: AliasService
+    downloads: DownloadService
+    events: EventService
+    tokens: TokenService
+    authenticator: Authenticator
+    health: HealthService
+    files: NotRequired[FileStore]
+
+
+@asynccontextmanager
+async def open_storage(
+    settings: Settings, on_retry: Callable[[str], None] = lambda _: None
+) -> AsyncIterator[tuple[Table, ObjectStore]]:
+    """Open the table and the object store that the settings name. Raises `UnavailableError`.
+
+    `on_retry` is told "table" or "store" when a request to AWS is sent again.
+    """
+    async with AsyncExitStack() as stack:
+        if settings.backend == "local":
+            table: Table = await stack.enter_async_context(SqliteTable.open(settings.data_dir / "registry.db"))
+            yield table, await FileStore.open(settings.data_dir, public_url=settings.public_url)
+        else:
+            from modelkeep.storage.aws import (  # noqa: PLC0415 -- costs a second that `local` need not wait
+                dynamodb,
+                errors,
+                s3,
+            )
+
+            session = errors.new_session(on_retry)
+            table = await stack.enter_async_context(dynamodb.DynamoDbTable.open(session, settings.table))
+            opening = s3.S3Store.open(session, settings.bucket or "", public_url=settings.s3_public_url)
+            yield table, await stack.enter_async_context(opening)
+
+
+def policy_of(settings: Settings) -> Policy:
+    """What the settings say of lives and limits."""
+    return Policy(
+        upload_url_ttl=timedelta(seconds=settings.upload_url_ttl_seconds),
+        download_url_ttl=timedelta(seconds=settings.download_url_ttl_seconds),
+        upload_ttl=timedelta(seconds=settings.upload_ttl_seconds),
+        trash_ttl=timedelta(seconds=settings.trash_ttl_seconds),
+        multipart_threshold=settings.multipart_threshold_bytes,
+    )
+
+
+def trust_of(table: Table, settings: Settings) -> TrustService:
+    """Whom to trust: the settings' file, and the table. Raises `ValueError` if the file cannot be read."""
+    own = access_file.read(settings.access_file) if settings.access_file else Trust()
+    return TrustService(TrustDocuments(table), access_file.parse, own=own)
+
+
+def build(
+    table: Table,
+    store: ObjectStore,
+    settings: Settings,
+    *,
+    on_call: Note = lambda _: None,
+    on_change: OnChange = lambda _: None,
+    on_stale: Callable[[], None] = lambda: None,
+    is_ending: Callable[[], bool] = lambda: False,
+) -> State:
+    """Build the services over storage.
+
+    `on_call` is told of each call of it, `on_change` of each change of a model, `on_stale` of each answer from memory.
+    Nobody is kept waiting once `is_ending`.
+    """
+    policy, files = policy_of(settings), store
+    table, store = watch_table(table, on_call), watch_store(store, on_call)
+    ledger, heads, kept, tokens = Ledger(table, on_change), Heads(table), Versions(table), Tokens(table)
+    resolver = Resolver(
+        ledger, heads, kept, stale_for=settings.stale_ttl_seconds, on_stale=on_stale, is_ending=is_ending
+    )
+    versions = VersionService(ledger, kept, resolver, store, policy)
+    state = State(
+        models=ModelService(ledger, heads, kept, store, policy),
+        versions=versions,
+        uploads=UploadService(ledger, kept, store, policy),
+        stages=StageService(ledger, versions),
+        aliases=AliasService(ledger, versions),
+        downloads=DownloadService(resolver, SignedUrls(store, policy)),
+        events=EventService(ledger, Events(table)),
+        tokens=TokenService(tokens),
+        authenticator=Authenticator(
+            tokens, trust_of(table, settings), Verifier(), stale_for=settings.stale_ttl_seconds
+        ),
+        health=HealthService(heads, store),
+    )
+    if isinstance(files, FileStore):
+        state["files"] = files
+    return state

@@ -1,0 +1,84 @@
+"""The client for code that does not await: training scripts and notebooks."""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from functools import partial, update_wrapper
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+from modelkeep.client.async_client import RegistryClient
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _blocking(
+    method: Callable[Concatenate[RegistryClient, P], Awaitable[T]],
+) -> Callable[Concatenate["Registry", P], T]:
+    def call(self: "Registry", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self.wait_for(partial(method, self.client, *args, **kwargs))
+
+    update_wrapper(call, method)
+    return call
+
+
+class Registry:
+    """`RegistryClient`, with methods that return when they are done; inside `with`, or closed by `close`.
+
+    It works where an event loop runs already, as in a notebook: its own runs in a thread, which keeps no program from
+    ending.
+    """
+
+    def __init__(self, url: str | None = None, **options: Any) -> None:
+        """Take what `RegistryClient` takes."""
+        self.client = RegistryClient(url, **options)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="registry", daemon=True)
+        self._thread.start()
+        self.wait_for(self.client.__aenter__)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections; a second time there is nothing to do."""
+        if not self._loop.is_closed():
+            self.wait_for(self.client.__aexit__)
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+
+    def wait_for(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Call in the loop's thread, and return what it returns. Interrupted, the call is cancelled."""
+
+        async def awaited() -> T:
+            return await call()
+
+        future = asyncio.run_coroutine_threadsafe(awaited(), self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    register = _blocking(RegistryClient.register)
+    download = _blocking(RegistryClient.download)
+    fetch = _blocking(RegistryClient.fetch)
+    locate = _blocking(RegistryClient.locate)
+    models = _blocking(RegistryClient.models)
+    model = _blocking(RegistryClient.model)
+    versions = _blocking(RegistryClient.versions)
+    version = _blocking(RegistryClient.version)
+    history = _blocking(RegistryClient.history)
+    promote = _blocking(RegistryClient.promote)
+    rollback = _blocking(RegistryClient.rollback)
+    set_alias = _blocking(RegistryClient.set_alias)
+    remove_alias = _blocking(RegistryClient.remove_alias)
+    edit_version = _blocking(RegistryClient.edit_version)
+    edit_model = _blocking(RegistryClient.edit_model)
+    delete_version = _blocking(RegistryClient.delete_version)
+    delete_model = _blocking(RegistryClient.delete_model)
+    restore = _blocking(RegistryClient.restore)

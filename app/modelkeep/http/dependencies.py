@@ -1,0 +1,179 @@
+"""What routers ask for by type; the only reader of `request.state`."""
+
+import hashlib
+import re
+from collections.abc import Container, MutableMapping
+from typing import Annotated, Any, Final, cast
+
+from fastapi import Depends, Header, Path, Query, Request
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
+
+from modelkeep.domain.downloads import EVERY_COMMIT
+from modelkeep.domain.events import IdempotencyKey
+from modelkeep.domain.values import MAX_VERSION, AliasName, ArtifactPath, ModelName, Ref, parse_ref
+from modelkeep.schemas.downloads import Format
+from modelkeep.services.access.caller import Caller as CallerInfo
+from modelkeep.services.access.tokens import TokenService
+from modelkeep.services.aliases import AliasService
+from modelkeep.services.events import EventService
+from modelkeep.services.health import HealthService
+from modelkeep.services.models import ModelService
+from modelkeep.services.reading.downloads import DownloadService
+from modelkeep.services.stages import StageService
+from modelkeep.services.uploading.uploads import UploadService
+from modelkeep.services.versions import VersionService
+
+_NUMBER: Final = re.compile(r"[1-9][0-9]{0,9}\Z")
+REF_PATTERN: Final = r"^(?:v?[1-9][0-9]{0,9}|[a-z][a-z0-9._-]{0,63}|[0-9a-f]{40})$"
+_ETAG: Final = re.compile(r'(?:W/)?"([0-9a-f]{40})"')
+
+
+def _from_state(name: str) -> Any:
+    async def read(request: Request) -> Any:
+        return getattr(request.state, name)
+
+    return Depends(read)
+
+
+Models = Annotated[ModelService, _from_state("models")]
+Versions = Annotated[VersionService, _from_state("versions")]
+Uploads = Annotated[UploadService, _from_state("uploads")]
+Stages = Annotated[StageService, _from_state("stages")]
+Aliases = Annotated[AliasService, _from_state("aliases")]
+Downloads = Annotated[DownloadService, _from_state("downloads")]
+Events = Annotated[EventService, _from_state("events")]
+Tokens = Annotated[TokenService, _from_state("tokens")]
+Health = Annotated[HealthService, _from_state("health")]
+
+
+def _parse_number(text: str) -> int:
+    if not _NUMBER.match(text) or int(text) > MAX_VERSION:
+        raise ValueError(f"a version number is a whole number from 1 to {MAX_VERSION}")
+    return int(text)
+
+
+def _check_ref(text: str) -> str:
+    parse_ref(text)
+    return text
+
+
+Model = Annotated[ModelName, Path(description="The model's name.")]
+Alias = Annotated[AliasName, Path(description="The alias.")]
+Number = Annotated[
+    int,
+    Path(description="The version's number, from 1."),
+    BeforeValidator(_parse_number),
+    WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MAX_VERSION}),
+]
+FilePath = Annotated[
+    ArtifactPath, Path(description="The artifact's path in the version, each slash as it is: `%2F` is refused.")
+]
+Limit = Annotated[int, Query(ge=1, le=100, description="Entries a page.")]
+Cursor = Annotated[
+    str | None,
+    Query(description="Continues a list: `next_cursor` of the page before."),
+    WithJsonSchema({"type": "string", "pattern": "^[A-Za-z0-9_-]+$"}),
+]
+
+
+RefText = Annotated[
+    str,
+    Path(description="A version number (`3` or `v3`), latest, production, staging, an alias, or a commit."),
+    AfterValidator(_check_ref),
+    WithJsonSchema({"type": "string", "pattern": REF_PATTERN, "examples": ["production", "3", "champion"]}),
+]
+
+
+async def _read_ref(ref: RefText) -> Ref:
+    return parse_ref(ref)
+
+
+async def _read_version(version: RefText) -> Ref:
+    return parse_ref(version)
+
+
+AnyRef = Annotated[Ref, Depends(_read_ref)]
+AnyVersion = Annotated[Ref, Depends(_read_version)]
+"""A ref where other methods of the same address take a number: OpenAPI allows one name for both."""
+
+
+async def _read_reader(request: Request) -> CallerInfo:
+    return note_reader(request.scope["state"])
+
+
+Reader = Annotated[CallerInfo, Depends(_read_reader)]
+"""Who asks, where nothing is changed."""
+
+
+async def _read_caller(
+    request: Request,
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            alias="Idempotency-Key",
+            description="Makes a repeat of this request take effect once, for 24 hours.",
+            min_length=1,
+            max_length=255,
+            pattern=r"^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$",
+        ),
+    ] = None,
+) -> CallerInfo:
+    principal = request.state.principal.name
+    key = None
+    if idempotency_key is not None:
+        key = IdempotencyKey(
+            name=_digest(principal, request.method, request.scope["path"], idempotency_key),
+            request_hash=_digest(request.scope["query_string"].hex(), (await request.body()).hex()),
+        )
+    request.state.caller = CallerInfo(
+        principal=request.state.principal, request_id=request.state.request_id, idempotency=key
+    )
+    return cast("CallerInfo", request.state.caller)
+
+
+Caller = Annotated[CallerInfo, Depends(_read_caller)]
+
+
+async def _read_known_commits(
+    if_none_match: Annotated[
+        str | None,
+        Header(
+            alias="If-None-Match",
+            description="ETags of earlier answers; if one still holds, the answer is an empty 304.",
+        ),
+    ] = None,
+) -> Container[str]:
+    return known_commits(if_none_match or "")
+
+
+KnownCommits = Annotated[Container[str], Depends(_read_known_commits)]
+Wait = Annotated[
+    float,
+    Query(
+        ge=0,
+        le=60,
+        allow_inf_nan=False,
+        description="With `If-None-Match`: seconds to wait for another version to answer to the ref, before 304.",
+    ),
+]
+AnyFormat = Annotated[
+    Format,
+    Query(alias="format", description="`json`; a config for `curl --parallel -K -`; a check file; shell variables."),
+]
+
+
+def known_commits(if_none_match: str) -> Container[str]:
+    """The commits among the ETags of an `If-None-Match` header."""
+    given = if_none_match.strip()
+    return EVERY_COMMIT if given == "*" else frozenset(_ETAG.findall(given))
+
+
+def note_reader(state: MutableMapping[str, Any]) -> CallerInfo:
+    """Who asks, where nothing is changed, kept with the request: what is decided on it goes into its log line."""
+    caller = CallerInfo(principal=state["principal"], request_id=state["request_id"])
+    state["caller"] = caller
+    return caller
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()

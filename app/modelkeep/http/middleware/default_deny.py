@@ -1,0 +1,20 @@
+"""Deny by default: nothing leaves without a decision on who asks, whatever a route forgets."""
+
+from http import HTTPStatus
+
+from starlette.types import Scope
+
+from modelkeep.http.middleware.authentication import is_open
+from modelkeep.services.access.caller import Caller
+
+
+class UndecidedError(Exception):
+    """A route was about to answer although nothing has decided whether it may: a fault of the route."""
+
+
+def check_decided(scope: Scope, status: int) -> None:
+    """Let answers out that are open to all, refusals, and those for which all that was asked was allowed."""
+    if status < HTTPStatus.BAD_REQUEST and not is_open(scope["path"]):
+        caller: Caller | None = scope["state"].get("caller")
+        if caller is None or not caller.asked or not all(asked.allowed for asked in caller.asked):
+            raise UndecidedError(scope["path"])

@@ -1,0 +1,1 @@
+"""The process that serves: its connections, and how it stops."""

@@ -1,0 +1,1 @@
+"""The read path: which version answers to a ref, and where its bytes are."""

@@ -1,0 +1,1 @@
+"""From a registration to a complete version: keys, upload URLs, verification."""

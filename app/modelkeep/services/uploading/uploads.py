@@ -1,0 +1,233 @@
+"""What a caller can do with uploads: begin, see what is missing, presign parts, complete, abandon."""
+
+from collections.abc import Mapping
+
+from modelkeep.domain import changes
+from modelkeep.domain.access.actions import Action
+from modelkeep.domain.artifacts import Artifact, close, commit_of, version_prefix
+from modelkeep.domain.changes import Change, Decision, Unchanged
+from modelkeep.domain.errors import (
+    ArtifactNotFoundError,
+    InvalidRequestError,
+    ModelBeingDeletedError,
+    NotMultipartError,
+    NumberTakenError,
+    OutcomeUnknownError,
+    RegistryError,
+    UploadIncompleteError,
+    UploadNotFoundError,
+)
+from modelkeep.domain.events import Operation
+from modelkeep.domain.models import Head, Version
+from modelkeep.domain.uploads import PendingArtifact, Registration, SignedPart, Upload, UploadStatus, check_limits
+from modelkeep.domain.values import Digest, Stage
+from modelkeep.kit.concurrency import concurrently
+from modelkeep.repositories.ledger import Ledger
+from modelkeep.repositories.versions import Versions
+from modelkeep.services.access.caller import Caller
+from modelkeep.services.discard import drop_parts
+from modelkeep.services.limits import Policy
+from modelkeep.services.models import existing
+from modelkeep.services.uploading.allocation import Placement
+from modelkeep.services.uploading.status import upload_status, version_status
+from modelkeep.services.uploading.verification import Arrival, assemble, confirm, look
+from modelkeep.storage.objects import ObjectStore
+
+
+class UploadService:
+    """Everything between a registration and a complete version."""
+
+    def __init__(self, ledger: Ledger, versions: Versions, store: ObjectStore, policy: Policy) -> None:
+        self._ledger = ledger
+        self._versions = versions
+        self._store = store
+        self._policy = policy
+
+    async def begin(self, model: str, registration: Registration, caller: Caller) -> UploadStatus:
+        """Reserve the next version number and presign what is to be uploaded.
+
+        Raises `TooManyArtifactsError`, `ArtifactTooLargeError`, `MetadataTooLargeError`, `ModelBeingDeletedError`; on a
+        repeat under the same key whose upload is gone, `UploadNotFoundError`.
+        """
+        operation = caller.operation(Action.VERSION_UPLOAD, model)
+        check_limits(registration)
+        placement = Placement(self._store, model, registration, threshold=self._policy.multipart_threshold)
+
+        async def decide(head: Head | None) -> Decision[UploadStatus]:
+            if head and head.emptying:
+                raise ModelBeingDeletedError(model)
+            number = changes.next_version(head)
+            upload = self._reserve(model, number, await placement.at(number), registration, operation)
+            begun = changes.begin(head, upload, operation)
+            status = await self._fresh_status(upload)
+            return Change(head=begun.head, events=begun.events, moves=begun.moves, result=status, version=number)
+
+        async def replay(number: int | None) -> UploadStatus:
+            await placement.give_up()
+            return await self.status(model, number or 0, caller)
+
+        try:
+            return await self._ledger.commit(model, operation, decide, replay=replay)
+        except OutcomeUnknownError:
+            raise
+        except RegistryError:
+            await placement.give_up()
+            raise
+
+    async def status(self, model: str, number: int, caller: Caller) -> UploadStatus:
+        """What has arrived and what is missing, with fresh URLs. Raises `UploadNotFoundError`."""
+        caller.require(Action.VERSION_UPLOAD, model)
+        upload = await self._versions.find_upload(model, number)
+        if upload is None:
+            return version_status(await self._completed(model, number))
+        arrivals = await concurrently(self._look, upload.artifacts)
+        return await upload_status(self._store, upload, arrivals, self._policy.upload_url_ttl)
+
+    async def presign_parts(
+        self, model: str, number: int, path: str, parts: Mapping[int, Digest], caller: Caller
+    ) -> tuple[SignedPart, ...]:
+        """Sign a URL for each part, for exactly the bytes with that digest.
+
+        Raises `UploadNotFoundError`, `ArtifactNotFoundError`, `NotMultipartError`, `InvalidRequestError`.
+        """
+        caller.require(Action.VERSION_UPLOAD, model)
+        artifact = await self._pending(model, number, path)
+        multipart = artifact.multipart
+        if multipart is None:
+            raise NotMultipartError(model, number, path)
+        if max(parts) > multipart.part_count:
+            message = f"'{path}' has parts 1 to {multipart.part_count}"
+            raise InvalidRequestError([{"location": "body.parts", "message": message}])
+
+        async def sign(part: int) -> SignedPart:
+            url = await self._store.presign_part(
+                artifact.key,
+                multipart.id,
+                part,
+                size=multipart.size_of(part, artifact.size),
+                sha256=parts[part],
+                ttl=self._policy.upload_url_ttl,
+            )
+            return SignedPart(number=part, url=url)
+
+        return tuple(await concurrently(sign, parts))
+
+    async def complete(self, model: str, number: int, caller: Caller) -> Version:
+        """Hold every artifact against what was declared, and make the version exist. A repeat finds it done.
+
+        Raises `ModelNotFoundError`, `UploadNotFoundError`, `UploadIncompleteError` with what is missing,
+        `SizeMismatchError`, `ChecksumMismatchError`.
+        """
+        operation = caller.operation(Action.VERSION_UPLOAD, model)
+        upload = await self._versions.find_upload(model, number)
+        version = self._version(upload, await self._confirm(upload), operation) if upload else None
+
+        async def decide(head: Head | None) -> Decision[Version]:
+            live = existing(head, model)
+            if upload is None or version is None or await self._versions.find_upload(model, number) is None:
+                return Unchanged(result=(await self._completed(model, number)).seen_from(live), version=number)
+            if await self._versions.find(model, number):
+                raise NumberTakenError(model, number)
+            return changes.complete(live, upload, version, operation)
+
+        return await self._ledger.commit(model, operation, decide, replay=lambda _: self._completed(model, number))
+
+    async def abandon(self, model: str, number: int, caller: Caller) -> None:
+        """Give an upload up and drop its parts; its number stays spent. Raises `UploadNotFoundError`."""
+        operation = caller.operation(Action.VERSION_UPLOAD, model)
+
+        async def decide(head: Head | None) -> Decision[Upload | None]:
+            upload = await self._versions.find_upload(model, number)
+            if head is None or upload is None:
+                raise UploadNotFoundError(model, number)
+            return changes.drop_upload(head, upload, operation)
+
+        async def replay(_: int | None) -> Upload | None:
+            return None
+
+        dropped = await self._ledger.commit(model, operation, decide, replay=replay)
+        if dropped:
+            await drop_parts(self._store, dropped)
+
+    async def _confirm(self, upload: Upload) -> tuple[Artifact, ...]:
+        arrivals = await concurrently(self._look, upload.artifacts)
+        self._require_whole(upload, arrivals)
+        arrivals = await concurrently(self._assemble, arrivals)
+        self._require_whole(upload, arrivals)
+        return close(confirm(arrival, arrival.stored) for arrival in arrivals if arrival.stored)
+
+    def _require_whole(self, upload: Upload, arrivals: list[Arrival]) -> None:
+        missing = [arrival.missing() for arrival in arrivals if not arrival.is_whole]
+        if missing:
+            raise UploadIncompleteError(upload.model, upload.number, missing=missing)
+
+    async def _completed(self, model: str, number: int) -> Version:
+        version = await self._versions.find(model, number)
+        head = await self._ledger.head(model)
+        if version is None or head is None:
+            raise UploadNotFoundError(model, number)
+        return version.seen_from(head)
+
+    async def _pending(self, model: str, number: int, path: str) -> PendingArtifact:
+        upload = await self._versions.find_upload(model, number)
+        if upload is None:
+            raise UploadNotFoundError(model, number)
+        for artifact in upload.artifacts:
+            if artifact.path == path:
+                return artifact
+        raise ArtifactNotFoundError(model, number, path)
+
+    async def _fresh_status(self, upload: Upload) -> UploadStatus:
+        arrivals = [Arrival(artifact=artifact) for artifact in upload.artifacts]
+        return await upload_status(self._store, upload, arrivals, self._policy.upload_url_ttl)
+
+    def _reserve(
+        self,
+        model: str,
+        number: int,
+        artifacts: tuple[PendingArtifact, ...],
+        registration: Registration,
+        operation: Operation,
+    ) -> Upload:
+        return Upload(
+            model=model,
+            number=number,
+            artifacts=artifacts,
+            framework=registration.framework,
+            metrics=registration.metrics,
+            description=registration.description,
+            tags=registration.tags,
+            created_at=operation.at,
+            created_by=operation.actor,
+            expires_at=operation.at + self._policy.upload_ttl,
+        )
+
+    def _version(self, upload: Upload, artifacts: tuple[Artifact, ...], operation: Operation) -> Version:
+        return Version(
+            model=upload.model,
+            number=upload.number,
+            commit=commit_of(upload.model, upload.number, artifacts),
+            stage=Stage.STAGING,
+            s3_path=self._s3_path(upload, artifacts),
+            framework=upload.framework,
+            metrics=upload.metrics,
+            description=upload.description,
+            tags=upload.tags,
+            artifacts=artifacts,
+            created_at=operation.at,
+            created_by=operation.actor,
+            stage_changed_at=operation.at,
+            stage_changed_by=operation.actor,
+        )
+
+    def _s3_path(self, upload: Upload, artifacts: tuple[Artifact, ...]) -> str:
+        """The address of the one artifact, or of the folder that holds them all."""
+        if len(artifacts) == 1:
+            return self._store.uri(artifacts[0].key)
+        return f"{self._store.uri(version_prefix(upload.model, upload.number).rstrip('/'))}/"
+
+    async def _look(self, artifact: PendingArtifact) -> Arrival:
+        return await look(self._store, artifact)
+
+    async def _assemble(self, arrival: Arrival) -> Arrival:
+        return await assemble(self._store, arrival)
