@@ -21,16 +21,16 @@ from modelkeep.services.access.trust import TrustService
 from modelkeep.services.aliases import AliasService
 from modelkeep.services.events import EventService
 from modelkeep.services.health import HealthService
-from modelkeep.services.limits import Policy
+from modelkeep.services.limits import ServiceLimits
 from modelkeep.services.models import ModelService
 from modelkeep.services.reading.downloads import DownloadService
-from modelkeep.services.reading.presigned_urls import SignedUrls
+from modelkeep.services.reading.presigned_urls import PresignedUrlCache
 from modelkeep.services.reading.resolver import Resolver
 from modelkeep.services.stages import StageService
 from modelkeep.services.uploading.uploads import UploadService
 from modelkeep.services.versions import VersionService
 from modelkeep.settings import Settings
-from modelkeep.storage.instrumentation import Note, watch_store, watch_table
+from modelkeep.storage.instrumentation import OnCall, instrument_store, instrument_table
 from modelkeep.storage.local.files import FileStore
 from modelkeep.storage.local.sqlite import SqliteTable
 from modelkeep.storage.objects import ObjectStore
@@ -78,9 +78,9 @@ async def open_storage(
             yield table, await stack.enter_async_context(opening)
 
 
-def policy_of(settings: Settings) -> Policy:
+def limits_of(settings: Settings) -> ServiceLimits:
     """What the settings say of lives and limits."""
-    return Policy(
+    return ServiceLimits(
         upload_url_ttl=timedelta(seconds=settings.upload_url_ttl_seconds),
         download_url_ttl=timedelta(seconds=settings.download_url_ttl_seconds),
         upload_ttl=timedelta(seconds=settings.upload_ttl_seconds),
@@ -95,12 +95,12 @@ def trust_of(table: Table, settings: Settings) -> TrustService:
     return TrustService(TrustDocuments(table), access_file.parse, own=own)
 
 
-def build(
+def build_services(
     table: Table,
     store: ObjectStore,
     settings: Settings,
     *,
-    on_call: Note = lambda _: None,
+    on_call: OnCall = lambda _: None,
     on_change: OnChange = lambda _: None,
     on_stale: Callable[[], None] = lambda: None,
     is_ending: Callable[[], bool] = lambda: False,
@@ -110,8 +110,8 @@ def build(
     `on_call` is told of each call of it, `on_change` of each change of a model, `on_stale` of each answer from memory.
     Nobody is kept waiting once `is_ending`.
     """
-    policy, files = policy_of(settings), store
-    table, store = watch_table(table, on_call), watch_store(store, on_call)
+    policy, files = limits_of(settings), store
+    table, store = instrument_table(table, on_call), instrument_store(store, on_call)
     ledger, heads, kept, tokens = Ledger(table, on_change), Heads(table), Versions(table), Tokens(table)
     resolver = Resolver(
         ledger, heads, kept, stale_for=settings.stale_ttl_seconds, on_stale=on_stale, is_ending=is_ending
@@ -123,7 +123,7 @@ def build(
         uploads=UploadService(ledger, kept, store, policy),
         stages=StageService(ledger, versions),
         aliases=AliasService(ledger, versions),
-        downloads=DownloadService(resolver, SignedUrls(store, policy)),
+        downloads=DownloadService(resolver, PresignedUrlCache(store, policy)),
         events=EventService(ledger, Events(table)),
         tokens=TokenService(tokens),
         authenticator=Authenticator(

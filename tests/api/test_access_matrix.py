@@ -10,7 +10,7 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute, iter_route_contexts
 
-from modelkeep.http.middleware.authentication import is_open
+from modelkeep.http.middleware.authentication import is_public
 from modelkeep.main import create_app
 from modelkeep.settings import Settings
 from tests.support.access import Secured, secured
@@ -139,7 +139,7 @@ def test_the_tables_have_every_route_that_asks_who_and_its_mark() -> None:
     marks = {
         route.name: route.openapi_extra and set(route.openapi_extra["x-actions"])
         for route in iter_route_contexts(app.routes)
-        if not is_open(route.path or "") and isinstance(route.original_route, APIRoute)
+        if not is_public(route.path or "") and isinstance(route.original_route, APIRoute)
     }
     assert marks == needs
 

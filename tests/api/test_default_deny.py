@@ -14,8 +14,8 @@ from starlette.responses import StreamingResponse
 
 from modelkeep.domain.access.actions import Action
 from modelkeep.domain.errors import ActionForbiddenError
-from modelkeep.http.dependencies import Reader
-from modelkeep.http.openapi import OPEN, needs
+from modelkeep.http.dependencies import ReadCaller
+from modelkeep.http.openapi import PUBLIC, requires
 from modelkeep.main import create_app
 from modelkeep.settings import Settings
 from tests.support.access import token_for
@@ -41,11 +41,11 @@ async def forgetful() -> str:
     return SECRET
 
 
-async def never_asks(caller: Reader) -> str:
+async def never_asks(caller: ReadCaller) -> str:
     return SECRET
 
 
-async def shrugs_off_a_refusal(caller: Reader) -> str:
+async def shrugs_off_a_refusal(caller: ReadCaller) -> str:
     try:
         caller.require(Action.TOKEN_ADMIN)
     except ActionForbiddenError:
@@ -61,7 +61,7 @@ async def streams() -> StreamingResponse:
     return StreamingResponse(iter([SECRET]))
 
 
-async def decides(caller: Reader) -> str:
+async def decides(caller: ReadCaller) -> str:
     caller.require(Action.MODEL_READ, "fraud-detector")
     return SECRET
 
@@ -94,7 +94,7 @@ async def credentials(settings: Settings) -> dict[str, str]:
     return {"authorization": f"Bearer {await token_for(settings, allow=['reader'])}"}
 
 
-@pytest.mark.parametrize("mark", [None, OPEN, needs(), needs(Action.MODEL_READ)])
+@pytest.mark.parametrize("mark", [None, PUBLIC, requires(), requires(Action.MODEL_READ)])
 @pytest.mark.parametrize("endpoint", [forgetful, never_asks, shrugs_off_a_refusal, knows_the_principal, streams])
 async def test_a_route_that_decides_nothing_answers_nothing(
     settings: Settings, credentials: dict[str, str], endpoint: Callable[..., Any], mark: Any

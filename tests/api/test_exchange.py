@@ -14,7 +14,7 @@ from structlog.testing import CapturingLogger
 
 from modelkeep.admin import access
 from modelkeep.bootstrap import open_storage
-from modelkeep.domain.access.tokens import parse_credential
+from modelkeep.domain.access.tokens import parse_secret
 from modelkeep.domain.access.trust import IssuerKind
 from modelkeep.domain.values import UNSET
 from modelkeep.repositories.tokens import Tokens
@@ -151,7 +151,7 @@ async def test_an_exchanged_token_ends_after_15_minutes_and_is_nobodys_to_manage
 ) -> None:
     service = await services.serve(**trusting(github, rule()))
     got = await exchange(service.bearer(github.token()))
-    shown = parse_credential(got["access_token"])
+    shown = parse_secret(got["access_token"])
     assert shown
     async with open_storage(services.settings) as (table, _):
         kept = await Tokens(table).find(shown.id)
@@ -171,7 +171,7 @@ async def test_what_was_got_in_exchange_can_be_revoked_by_its_id(
     text = (await exchange(admin))["access_token"]
     assert await status(service.bearer(text)) == IN
     assert (await admin.request("DELETE", f"/tokens/{text[3:14]}")).status_code == 204
-    clock.now += authenticator.FRESH_SECONDS
+    clock.now += authenticator.CACHE_TTL_SECONDS
     assert await status(service.bearer(text)) == (401, "invalid_token")
 
 

@@ -12,7 +12,7 @@ from modelkeep.services import health
 from modelkeep.settings import Settings
 from modelkeep.storage.aws.dynamodb import DynamoDbTable
 from modelkeep.storage.local.sqlite import SqliteTable
-from modelkeep.storage.table import Contended, OutcomeUnknown
+from modelkeep.storage.table import CommitStateUnknownError, TransactionConflictError
 from tests.support.access import secured
 from tests.support.api import Api, serving
 from tests.support.backends import aws_environment, environment, prepare
@@ -60,7 +60,7 @@ async def test_calls_are_counted_by_backend_operation_and_result(meter: Meter, m
     await meter.api.register(model)
     await meter.api.download(model, "1")
     assert await meter.value(CALLS, backend="table", operation="transact", result="ok") == 2
-    assert await meter.value(CALLS, backend="store", operation="head", result="ok") >= 1
+    assert await meter.value(CALLS, backend="store", operation="stat", result="ok") >= 1
     assert await meter.value(CALLS, backend="table", operation="get", result="ok") >= 3
     spent = await meter.value("registry_backend_call_seconds_sum", backend="table", operation="transact", result="ok")
     assert 0 < spent < 60
@@ -69,8 +69,8 @@ async def test_calls_are_counted_by_backend_operation_and_result(meter: Meter, m
 @pytest.mark.parametrize(
     ("error", "result"),
     [
-        (Contended("others"), "contended"),
-        (OutcomeUnknown("lost"), "outcome_unknown"),
+        (TransactionConflictError("others"), "contended"),
+        (CommitStateUnknownError("lost"), "outcome_unknown"),
         (UnavailableError("away"), "unavailable"),
     ],
     ids=["contended", "outcome_unknown", "unavailable"],

@@ -138,7 +138,7 @@ async def test_every_kind_of_failure_counts_but_showing_nothing_does_not(opened:
 
 
 async def test_good_credentials_are_no_failures(opened: Open, settings: Settings, monkeypatch: Any) -> None:
-    monkeypatch.setattr(authenticator, "FRESH_SECONDS", 0)
+    monkeypatch.setattr(authenticator, "CACHE_TTL_SECONDS", 0)
     at = await opened(failed_logins_per_minute=1)
     known = at(HERE, token=await token_for(settings, allow=["reader"], principal="known"))
     assert [await status(known) for _ in range(5)] == [200] * 5

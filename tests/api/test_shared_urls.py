@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from modelkeep.bootstrap import open_storage, policy_of
+from modelkeep.bootstrap import limits_of, open_storage
 from modelkeep.repositories.version_items import version_to_item
 from modelkeep.repositories.versions import Versions
 from modelkeep.services.reading import presigned_urls
-from modelkeep.services.reading.presigned_urls import SignedUrls
+from modelkeep.services.reading.presigned_urls import PresignedUrlCache
 from modelkeep.settings import Settings
 from modelkeep.storage.table import Present, Put
 from tests.support.api import Api, serving, signed_until, when
@@ -133,11 +133,11 @@ async def test_what_was_adopted_and_not_verified_is_signed_anew(own: Api, settin
 
 
 async def test_memory_is_bounded(settings: Settings, api: Api, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(presigned_urls, "KEPT_BYTES", 8_000)
+    monkeypatch.setattr(presigned_urls, "CACHE_BYTES", 8_000)
     for _ in range(6):
         await api.register(model, FILES)
     async with open_storage(settings) as (table, store):
-        shared = SignedUrls(store, policy_of(settings))
+        shared = PresignedUrlCache(store, limits_of(settings))
         for number in range(1, 7):
             version = await Versions(table).find(model, number)
             assert version

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from modelkeep.http.middleware import requests
 from modelkeep.main import create_app
-from modelkeep.routers.download_fast_path import Shortcut
+from modelkeep.routers.download_fast_path import DownloadFastPath
 from modelkeep.settings import Settings
 from tests.support.access import token_for
 from tests.support.api import BASE, Api, Shelf
@@ -79,7 +79,7 @@ def _plain(body: Any) -> Any:
 async def way(settings: Settings, lines: list[Mapping[str, Any]], *, is_short: bool) -> AsyncIterator[Way]:
     app = create_app(settings)
     if not is_short:
-        (shortcut,) = [route for route in app.router.routes if isinstance(route, Shortcut)]
+        (shortcut,) = [route for route in app.router.routes if isinstance(route, DownloadFastPath)]
         app.router.routes.remove(shortcut)
     async with LifespanManager(app) as manager:
         transport = httpx.ASGITransport(manager.app, raise_app_exceptions=False)
@@ -98,13 +98,13 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> list[Mapping[str, Any]]:
 def taken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The paths that went the short way."""
     paths: list[str] = []
-    handle = Shortcut.handle
+    handle = DownloadFastPath.handle
 
-    async def noted(self: Shortcut, scope: Any, receive: Any, send: Any) -> None:
+    async def noted(self: DownloadFastPath, scope: Any, receive: Any, send: Any) -> None:
         paths.append(scope["path"])
         await handle(self, scope, receive, send)
 
-    monkeypatch.setattr(Shortcut, "handle", noted)
+    monkeypatch.setattr(DownloadFastPath, "handle", noted)
     return paths
 
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from modelkeep.bootstrap import open_storage
-from modelkeep.domain.access.tokens import Credential, parse_credential
+from modelkeep.domain.access.tokens import ApiTokenSecret, parse_secret
 from modelkeep.domain.errors import OutcomeUnknownError, UnavailableError
 from modelkeep.repositories.tokens import Tokens
 from modelkeep.services.access import authenticator, trust
 from modelkeep.settings import Settings
-from modelkeep.storage.table import PARTITION, SORT, Key
+from modelkeep.storage.table import PARTITION, SORT, ItemKey
 from tests.support.access import Clock, Secured, secured, token_for
 from tests.support.api import Api, check_problem, when
 from tests.support.builders import credential
@@ -94,9 +94,9 @@ async def entry(admin: Api, token_id: str) -> Any:
 
 def other_secret(text: str) -> str:
     """The token of the same id with another secret, well formed."""
-    shown = parse_credential(text)
+    shown = parse_secret(text)
     assert shown
-    return Credential(shown.id, shown.secret[::-1]).text
+    return ApiTokenSecret(shown.id, shown.secret[::-1]).text
 
 
 # making, listing, revoking
@@ -105,7 +105,7 @@ def other_secret(text: str) -> str:
 async def test_a_token_is_shown_once_and_does_what_it_was_made_for(service: Secured, admin: Api, model: str) -> None:
     before = datetime.now(UTC)
     made = await make(admin, principal="train", allow=["publisher"], deny=["version.edit"], models=[model])
-    assert parse_credential(made["token"])
+    assert parse_secret(made["token"])
     assert before <= when(made["created_at"]) <= datetime.now(UTC)
     assert (made["principal"], made["created_by"], made["revoked_at"]) == ("train", "root", None)
     assert made["grants"] == [
@@ -235,7 +235,7 @@ async def test_a_token_revokes_itself(service: Secured, admin: Api, clock: Clock
     made = await make(admin, allow=["token.admin"])
     own = service.bearer(made["token"])
     assert (await own.request("DELETE", f"/tokens/{made['id']}")).status_code == 204
-    clock.now += authenticator.FRESH_SECONDS
+    clock.now += authenticator.CACHE_TTL_SECONDS
     check_problem(await own.request("GET", "/tokens"), 401, "invalid_token")
 
 
@@ -243,7 +243,7 @@ async def test_a_token_revokes_itself(service: Secured, admin: Api, clock: Clock
 
 
 def test_what_is_known_of_tokens_and_rules_is_together_at_most_30_seconds_old() -> None:
-    assert authenticator.FRESH_SECONDS + trust.FRESH_SECONDS <= 30
+    assert authenticator.CACHE_TTL_SECONDS + trust.FRESH_SECONDS <= 30
 
 
 async def test_a_revoked_token_stops_in_every_service(service: Secured, settings: Settings, admin: Api) -> None:
@@ -255,7 +255,7 @@ async def test_a_revoked_token_stops_in_every_service(service: Secured, settings
             clients = [service.bearer(text), second.bearer(text)]
             assert [await admits(client) for client in clients] == [True, True]
             await second.bearer(await token_for(settings, allow=["admin"])).request("DELETE", f"/tokens/{text[3:14]}")
-            clock.now += authenticator.FRESH_SECONDS - 0.1
+            clock.now += authenticator.CACHE_TTL_SECONDS - 0.1
             assert [await admits(client) for client in clients] == [True, True]
             clock.now += 0.1
             assert [await admits(client) for client in clients] == [False, False]
@@ -270,7 +270,7 @@ async def test_the_time_counts_from_before_the_token_was_looked_at(
 
     async def find_slowly(tokens: Tokens, token_id: str) -> Any:
         found = await find(tokens, token_id)
-        clock.now += authenticator.FRESH_SECONDS
+        clock.now += authenticator.CACHE_TTL_SECONDS
         return found
 
     client = service.bearer(made["token"])
@@ -299,7 +299,7 @@ async def test_a_new_token_takes_over_from_an_old_one(service: Secured, admin: A
     begun = await first.begin(model, {"model.pt": b"weights"}, key="run-1")
     assert (await second.begin(model, {"model.pt": b"weights"}, key="run-1"))["version"] == begun["version"]
     await admin.request("DELETE", f"/tokens/{old['id']}")
-    clock.now += authenticator.FRESH_SECONDS
+    clock.now += authenticator.CACHE_TTL_SECONDS
     assert [await admits(first), await admits(second)] == [False, True]
 
 
@@ -399,7 +399,7 @@ async def all_items(settings: Settings) -> list[str]:
             page = await table.scan(after=after, limit=500)
             for item in page.items:
                 found.append(json.dumps(item, default=str))
-                after = Key(item[PARTITION], int(item[SORT]))
+                after = ItemKey(item[PARTITION], int(item[SORT]))
             more = page.more
     return found
 
@@ -462,7 +462,7 @@ async def test_the_last_use_is_noted_once_an_hour(
     client, before = service.bearer(made["token"]), datetime.now(UTC)
     for _ in range(3):
         assert await admits(client)
-        clock.now += authenticator.FRESH_SECONDS
+        clock.now += authenticator.CACHE_TTL_SECONDS
     used = when((await entry(admin, made["id"]))["last_used_at"])
     assert before <= used <= datetime.now(UTC)
     assert written.count(made["id"]) == 1
@@ -476,7 +476,7 @@ async def test_the_table_holds_no_secret(service: Secured, admin: Api) -> None:
     made = [await make(admin) for _ in range(3)]
     assert await admits(service.bearer(made[0]["token"]))
     items = await all_items(service.settings)
-    for shown in (parse_credential(token["token"]) for token in made):
+    for shown in (parse_secret(token["token"]) for token in made):
         assert shown
         assert [item for item in items if shown.id in item]
         assert not [item for item in items if shown.secret in item]
@@ -485,7 +485,7 @@ async def test_the_table_holds_no_secret(service: Secured, admin: Api) -> None:
 async def test_so_many_credentials_are_remembered_and_no_more(
     settings: Settings, admin: Api, reads: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(authenticator, "REMEMBERED", 3)
+    monkeypatch.setattr(authenticator, "CACHE_SIZE", 3)
     made = [await make(admin) for _ in range(5)]
     async with secured(settings) as service:
         for token in made:

@@ -14,7 +14,7 @@ from modelkeep.domain.errors import UnavailableError
 from modelkeep.settings import Settings
 from modelkeep.storage.aws.dynamodb import DynamoDbTable
 from modelkeep.storage.local.sqlite import SqliteTable
-from modelkeep.telemetry.tracing import ENDPOINT, FLUSH_SECONDS, NOT_INSTALLED, Traced, Tracing
+from modelkeep.telemetry.tracing import ENDPOINT, FLUSH_SECONDS, NOT_INSTALLED, Tracing, TracingMiddleware
 from tests.support.access import secured
 from tests.support.api import Api, serving
 from tests.support.backends import local_environment
@@ -149,7 +149,7 @@ async def test_an_answer_that_breaks_off_is_an_error_without_its_text(collector:
     scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
     async with tracing.exported():
         with pytest.raises(RuntimeError):
-            await Traced(app, tracing.tracer)(scope, nothing, nothing)
+            await TracingMiddleware(app, tracing.tracer)(scope, nothing, nothing)
     (span,) = collector.spans()
     assert (span.status.code, span.status.message, len(span.events)) == (2, "", 0)
     assert "canary-of-a-stream" not in collector.text()

@@ -9,10 +9,10 @@ import httpx
 import pytest
 
 from modelkeep import main
-from modelkeep.http.server.graceful_shutdown import Stopping
+from modelkeep.http.server.graceful_shutdown import GracefulShutdown
 from modelkeep.settings import Settings
 from modelkeep.storage.local.sqlite import SqliteTable
-from modelkeep.storage.table import Item, Key
+from modelkeep.storage.table import Item, ItemKey
 from tests.support.api import Api, check_problem, serving
 from tests.support.backends import environment, local_environment, prepare
 
@@ -160,7 +160,7 @@ async def test_hardly_any_time_is_one(api: Api, two: str, seconds: str) -> None:
     assert (await wait(api, two, seconds, known=await etag(api, two)))[0].status_code == 304
 
 
-class Noted(Stopping):
+class Noted(GracefulShutdown):
     """Lets a test ask the process to stop."""
 
     made: "list[Noted]"
@@ -174,10 +174,10 @@ async def test_it_ends_when_the_process_is_asked_to_stop(
     settings: Settings, api: Api, two: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Noted.made = []
-    monkeypatch.setattr(main, "Stopping", Noted)
+    monkeypatch.setattr(main, "GracefulShutdown", Noted)
     async with serving(settings) as stopping:
         tasks = [await waiting(stopping, two), await waiting(stopping, two, ref="champion")]
-        Noted.made[0].asked = True
+        Noted.made[0].is_draining = True
         for task in tasks:
             answer, seconds = await task
             assert (answer.status_code, answer.headers["connection"]) == (304, "close")
@@ -217,10 +217,10 @@ async def test_a_thousand_who_wait_cost_a_read_a_second(
     await alone_here.register("fraud-detector")
     known = await etag(alone_here, "fraud-detector")
     waits = [asyncio.create_task(wait(alone_here, "fraud-detector", LONG, known=known)) for _ in range(1_000)]
-    reads: list[Key] = []
+    reads: list[ItemKey] = []
     get = SqliteTable.get
 
-    async def counted(table: SqliteTable, key: Key) -> Item | None:
+    async def counted(table: SqliteTable, key: ItemKey) -> Item | None:
         reads.append(key)
         return await get(table, key)
 

@@ -24,7 +24,7 @@ from contextlib import contextmanager, suppress
 from http.client import HTTPConnection
 from pathlib import Path
 
-from modelkeep.http.server.hardened_protocol import allow_many_connections
+from modelkeep.http.server.hardened_protocol import raise_connection_limits
 from tests.support.programs import EXECUTABLE, serving
 from tests.support.servers import free_port
 
@@ -79,7 +79,7 @@ class Attack:
 def attack(port: int, count: int, seconds: float) -> tuple[int, float]:
     """How many connections were opened, and how long the longest lived. Elsewhere it would not take our processors."""
     os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-    allow_many_connections()
+    raise_connection_limits()
     attack = Attack(port)
     attack.hold(count, time.monotonic() + seconds)
     return attack.opened, attack.longest

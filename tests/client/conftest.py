@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import pytest
 
-from modelkeep.client import Registry, RegistryClient
+from modelkeep.client import AsyncRegistryClient, RegistryClient
 from tests.support.backends import aws_environment
 from tests.support.observed import Observed, observed_service
 from tests.support.programs import EXECUTABLE, Server, operate, serving
@@ -120,9 +120,9 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
 
 
 @pytest.fixture
-def client(observed: Observed) -> Iterator[Registry]:
+def client(observed: Observed) -> Iterator[RegistryClient]:
     """A client of it that does not await."""
-    with Registry(observed.url) as client:
+    with RegistryClient(observed.url) as client:
         yield client
 
 
@@ -150,8 +150,8 @@ def url(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-async def registry(url: str) -> AsyncIterator[RegistryClient]:
-    async with RegistryClient(url) as registry:
+async def registry(url: str) -> AsyncIterator[AsyncRegistryClient]:
+    async with AsyncRegistryClient(url) as registry:
         yield registry
 
 

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from modelkeep.client import Registry
+from modelkeep.client import RegistryClient
 from modelkeep.client import cache as cache_module
 from modelkeep.client.errors import LocalFileError
 from tests.client.conftest import digest
@@ -26,13 +26,13 @@ def cache(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def cached(observed: Observed, cache: Path) -> Iterator[Registry]:
-    with Registry(observed.url, cache_dir=cache) as cached:
+def cached(observed: Observed, cache: Path) -> Iterator[RegistryClient]:
+    with RegistryClient(observed.url, cache_dir=cache) as cached:
         yield cached
 
 
 @pytest.fixture
-def source(client: Registry, model: str, write: Write) -> Path:
+def source(client: RegistryClient, model: str, write: Write) -> Path:
     """A version of several files, two of them alike."""
     source = write(**{f"{name}.bin": 200_000 for name in "abcdef"})
     shutil.copyfile(source / "a.bin", source / "like-a.bin")
@@ -41,7 +41,7 @@ def source(client: Registry, model: str, write: Write) -> Path:
 
 
 @pytest.fixture
-def file(client: Registry, model: str, write: Write) -> Path:
+def file(client: RegistryClient, model: str, write: Write) -> Path:
     source = write(100_000)
     client.register(model, source)
     return source
@@ -89,7 +89,7 @@ def test_ten_processes_fetch_each_digest_once(
 
 def test_a_file_that_came_while_its_absence_was_noticed_is_not_fetched_again(
     observed: Observed,
-    cached: Registry,
+    cached: RegistryClient,
     model: str,
     file: Path,
     tmp_path: Path,
@@ -109,14 +109,14 @@ def test_the_environment_names_the_cache(
 ) -> None:
     monkeypatch.setenv("MODELKEEP_CACHE_DIR", str(cache))
     mark = observed.mark()
-    with Registry(observed.url) as registry:
+    with RegistryClient(observed.url) as registry:
         for number in range(3):
             assert registry.download(model, 1, dest=tmp_path / f"{number}").read_bytes() == file.read_bytes()
     assert len(observed.since(mark, "GET")) == 1
 
 
 def test_no_cache_is_made_unless_it_is_asked_for(
-    client: Registry, model: str, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    client: RegistryClient, model: str, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = tmp_path / "home"
     home.mkdir()
@@ -129,7 +129,7 @@ def test_no_cache_is_made_unless_it_is_asked_for(
 
 @pytest.mark.parametrize("damage", [bytes(100_000), b"", b"short"])
 def test_a_damaged_file_is_fetched_again(
-    observed: Observed, cached: Registry, model: str, file: Path, cache: Path, tmp_path: Path, damage: bytes
+    observed: Observed, cached: RegistryClient, model: str, file: Path, cache: Path, tmp_path: Path, damage: bytes
 ) -> None:
     cached.download(model, 1, dest=tmp_path / "one")
     kept = cache / digest(file)
@@ -151,7 +151,7 @@ def test_a_damaged_file_is_fetched_again(
     ],
 )
 def test_a_process_that_dies_over_the_cache_hurts_nobody(
-    observed: Observed, cached: Registry, model: str, source: Path, cache: Path, tmp_path: Path, step: str
+    observed: Observed, cached: RegistryClient, model: str, source: Path, cache: Path, tmp_path: Path, step: str
 ) -> None:
     call = partial(Call, url=observed.url, method="download", arguments=(model, 1), client={"cache_dir": cache})
     digests = {digest(path) for path in source.iterdir()}
@@ -165,7 +165,7 @@ def test_a_process_that_dies_over_the_cache_hurts_nobody(
 def test_a_cache_on_another_file_system_is_copied_from(
     observed: Observed, model: str, source: Path, tmp_path: Path, elsewhere: Path
 ) -> None:
-    with Registry(observed.url, cache_dir=elsewhere) as registry:
+    with RegistryClient(observed.url, cache_dir=elsewhere) as registry:
         for number in range(2):
             path = registry.download(model, 1, dest=tmp_path / f"{number}")
             assert contents(path) == contents(source)
@@ -174,7 +174,7 @@ def test_a_cache_on_another_file_system_is_copied_from(
 
 def test_a_copy_that_was_cut_short_is_no_file_of_the_version(
     observed: Observed,
-    client: Registry,
+    client: RegistryClient,
     model: str,
     file: Path,
     tmp_path: Path,
@@ -185,7 +185,7 @@ def test_a_copy_that_was_cut_short_is_no_file_of_the_version(
         target.write_bytes(source.read_bytes()[:1000])
         raise OSError(5, "Input/output error")
 
-    with monkeypatch.context() as patched, Registry(observed.url, cache_dir=elsewhere) as registry:
+    with monkeypatch.context() as patched, RegistryClient(observed.url, cache_dir=elsewhere) as registry:
         patched.setattr("modelkeep.client.cache.shutil.copyfile", cut_short)
         with pytest.raises(LocalFileError, match="Input/output error"):
             registry.download(model, 1, dest=tmp_path / "serving")
@@ -193,7 +193,7 @@ def test_a_copy_that_was_cut_short_is_no_file_of_the_version(
 
 
 def test_files_that_may_only_be_read_are_replaced_by_later_downloads(
-    cached: Registry, client: Registry, model: str, source: Path, write: Write, tmp_path: Path, cache: Path
+    cached: RegistryClient, client: RegistryClient, model: str, source: Path, write: Write, tmp_path: Path, cache: Path
 ) -> None:
     dest = tmp_path / "serving"
     cached.download(model, 1, dest=dest)
@@ -210,7 +210,7 @@ def test_files_that_may_only_be_read_are_replaced_by_later_downloads(
 
 
 def test_a_download_may_be_changed_without_hurting_later_ones(
-    cached: Registry, model: str, file: Path, tmp_path: Path
+    cached: RegistryClient, model: str, file: Path, tmp_path: Path
 ) -> None:
     path = cached.download(model, 1, dest=tmp_path / "one")
     path.chmod(0o644)
@@ -219,18 +219,21 @@ def test_a_download_may_be_changed_without_hurting_later_ones(
 
 
 def test_a_cache_that_is_full_is_named_and_left_as_it_was(
-    observed: Observed, client: Registry, model: str, write: Write, tmp_path: Path, small_disk: Path
+    observed: Observed, client: RegistryClient, model: str, write: Write, tmp_path: Path, small_disk: Path
 ) -> None:
     client.register(model, write(9 * MIB))
-    with Registry(observed.url, cache_dir=small_disk) as registry, pytest.raises(LocalFileError) as full:
+    with RegistryClient(observed.url, cache_dir=small_disk) as registry, pytest.raises(LocalFileError) as full:
         registry.download(model, 1, dest=tmp_path / "serving")
     assert str(full.value) == f"'{small_disk}' cannot be used as a cache: No space left on device."
     assert names(small_disk) == []
 
 
 def test_what_cannot_be_a_cache_is_told_in_a_sentence(
-    observed: Observed, client: Registry, model: str, file: Path, tmp_path: Path
+    observed: Observed, client: RegistryClient, model: str, file: Path, tmp_path: Path
 ) -> None:
-    with Registry(observed.url, cache_dir=file) as registry, pytest.raises(LocalFileError, match=f"'{file}' cannot be"):
+    with (
+        RegistryClient(observed.url, cache_dir=file) as registry,
+        pytest.raises(LocalFileError, match=f"'{file}' cannot be"),
+    ):
         registry.download(model, 1, dest=tmp_path / "serving")
     assert file.is_file()

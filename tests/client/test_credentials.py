@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from modelkeep.admin import access
-from modelkeep.client import Registry, RegistryClient
+from modelkeep.client import AsyncRegistryClient, RegistryClient
 from modelkeep.client.errors import NoTokenError
 from modelkeep.domain.access.trust import IssuerKind
 from modelkeep.domain.errors import (
@@ -95,7 +95,7 @@ def token_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def registered(asking: AskingRegistry, forge: IssuerServer, model: str, write: Write) -> str:
     """A model with a version in production, and nothing seen of how it came there."""
-    with Registry(token=forge.token(aud=asking.url)) as registry:
+    with RegistryClient(token=forge.token(aud=asking.url)) as registry:
         registry.promote(model, registry.register(model, write(2 * MIB)).version)
     asking.proxy.reset()
     asking.storage.reset()
@@ -115,7 +115,7 @@ def token_for(asking: AskingRegistry, *allow: str, seconds: float = 3600) -> str
 def test_a_job_registers_and_promotes_with_nothing_stored(
     asking: AskingRegistry, job: GitHub, model: str, write: Write
 ) -> None:
-    with Registry() as registry:
+    with RegistryClient() as registry:
         registry.promote(model, registry.register(model, write(10)).version)
         assert registry.history(model)[-1].actor.startswith("github:repo:acme@9919/fraud@740216803")
     assert job.audiences == [asking.url], "asked once, for this registry alone"
@@ -125,7 +125,7 @@ def test_a_job_registers_and_promotes_with_nothing_stored(
 
 def test_the_audience_can_be_another(asking: AskingRegistry, job: GitHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODELKEEP_AUDIENCE", "models")
-    with Registry() as registry:
+    with RegistryClient() as registry:
         registry.models()
     assert job.audiences == ["models"]
 
@@ -137,7 +137,7 @@ def test_a_token_is_renewed_before_it_expires_in_the_middle_of_an_upload(
     with github(lambda audience: forge.token(aud=audience, exp=int(time.time()) + 62)) as job:
         for name, value in job.variables.items():
             monkeypatch.setenv(name, value)
-        with Registry() as registry:
+        with RegistryClient() as registry:
             registry.register(model, write(5 * MIB))
     shown = asking.tokens_shown()
     assert len(job.audiences) == len(set(shown)) == 2
@@ -145,7 +145,7 @@ def test_a_token_is_renewed_before_it_expires_in_the_middle_of_an_upload(
 
 
 async def test_requests_at_the_same_time_ask_github_once(asking: AskingRegistry, job: GitHub) -> None:
-    async with RegistryClient() as registry:
+    async with AsyncRegistryClient() as registry:
         await asyncio.gather(*(registry.models() for _ in range(8)))
     assert len(asking.tokens_shown()) == 8
     assert len(job.audiences) == 1
@@ -165,7 +165,7 @@ async def test_requests_at_the_same_time_ask_github_once(asking: AskingRegistry,
 )
 def test_github_gives_no_token(asking: AskingRegistry, job: GitHub, answer: Fault, sentence: str) -> None:
     job.meets(answer)
-    with Registry() as registry, pytest.raises(NoTokenError) as none:
+    with RegistryClient() as registry, pytest.raises(NoTokenError) as none:
         registry.models()
     assert str(none.value).startswith(f"No token from GitHub: {sentence}")
     assert job.bearer not in str(none.value)
@@ -183,11 +183,11 @@ def test_what_passes_at_github_is_waited_for(
 
     monkeypatch.setattr("modelkeep.client.github.pause", note)
     job.meets(answers(503), drops)
-    with Registry() as registry:
+    with RegistryClient() as registry:
         registry.models()
     assert pauses == [1, 2]
     job.meets(*[drops] * 6)
-    with Registry() as registry, pytest.raises(NoTokenError, match=r"^No token from GitHub: Server disconnected"):
+    with RegistryClient() as registry, pytest.raises(NoTokenError, match=r"^No token from GitHub: Server disconnected"):
         registry.models()
     assert pauses == [1, 2, 1, 2, 3, 4, 5]
 
@@ -197,7 +197,7 @@ def test_a_job_without_the_permission_comes_as_nobody(
     asking: AskingRegistry, job: GitHub, missing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(missing, "")
-    with Registry() as registry, pytest.raises(CredentialsRequiredError, match="permissions: id-token: write"):
+    with RegistryClient() as registry, pytest.raises(CredentialsRequiredError, match="permissions: id-token: write"):
         registry.models()
     assert (job.proxy.seen, asking.tokens_shown()) == ([], [""])
 
@@ -205,7 +205,7 @@ def test_a_job_without_the_permission_comes_as_nobody(
 def test_no_token_of_a_job_is_logged(
     asking: AskingRegistry, job: GitHub, model: str, write: Write, everything_logged: pytest.LogCaptureFixture
 ) -> None:
-    with Registry() as registry:
+    with RegistryClient() as registry:
         registry.register(model, write(10))
     (token,) = set(asking.tokens_shown())
     told = [f"{record.getMessage()} {record.msg} {record.args}" for record in everything_logged.records]
@@ -221,7 +221,7 @@ def test_a_pod_fetches_production_by_its_projected_token(
     asking: AskingRegistry, cluster: IssuerServer, token_file: Path, registered: str, tmp_path: Path
 ) -> None:
     token_file.write_text(cluster.token(aud=[asking.url]))
-    with Registry() as registry:
+    with RegistryClient() as registry:
         assert registry.download(registered, dest=tmp_path / "models").stat().st_size == 2 * MIB
         with pytest.raises(ActionForbiddenError):
             registry.promote(registered, 1, "archived")
@@ -242,7 +242,7 @@ def test_a_file_that_changes_in_the_middle_of_an_upload_is_read_again(
         return forward(request)
 
     asking.storage.when("PUT", STORE, turns)
-    with Registry() as registry:
+    with RegistryClient() as registry:
         registry.register(model, write(10))
     assert asking.tokens_shown() == [first, second]
 
@@ -260,7 +260,7 @@ def test_a_file_that_is_renewed_too_late_is_read_again_when_its_token_is_refused
 
     asking.storage.when("PUT", STORE, passes, pace=1.2)
     asking.proxy.when("POST", "/complete$", renews, times=1)
-    with Registry() as registry:
+    with RegistryClient() as registry:
         assert registry.register(model, write(2 * MIB)).version == 1
     assert asking.tokens_shown() == [first, first, second]
 
@@ -303,12 +303,12 @@ def test_what_is_said_outright_goes_first(
     ):
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
-        with Registry(token=argument) as registry:
+        with RegistryClient(token=argument) as registry:
             registry.models()
         assert asking.tokens_shown()[-1] == expected
     assert job.proxy.seen == []
     monkeypatch.setenv("MODELKEEP_TOKEN_FILE", "")
-    with Registry() as registry:
+    with RegistryClient() as registry:
         registry.models()
     assert len(job.audiences) == 1
 
@@ -333,7 +333,7 @@ def test_a_token_that_expires_in_the_middle_of_an_upload_is_replaced(
 ) -> None:
     provider = Provider(token_for(asking, "publisher", seconds=2), token_for(asking, "publisher"))
     asking.storage.when("PUT", STORE, passes, pace=1.2)
-    with Registry(token=provider) as registry:
+    with RegistryClient(token=provider) as registry:
         assert registry.register(model, write(2 * MIB)).version == 1
         assert [each.type for each in registry.history(model)] == ["upload_begun", "version_completed"]
         assert registry._thread not in provider.threads, "it may block"
@@ -352,7 +352,7 @@ def test_a_token_that_expires_in_the_middle_of_a_download_is_replaced(
         return Reply(status=403)
 
     asking.storage.when("GET", STORE, expires, times=1)
-    with Registry(token=provider) as registry:
+    with RegistryClient(token=provider) as registry:
         assert registry.download(registered, dest=tmp_path / "models").stat().st_size == 2 * MIB
     assert len(provider.threads) == 2
     assert len(asking.tokens_shown()) == 3, "located, refused, and located again"
@@ -362,14 +362,14 @@ def test_a_refusal_is_repeated_once_and_only_with_another_token(asking: AskingRe
     unknown = [f"{token_for(asking, 'reader')[:-1]}{digit}" for digit in "xyz"]
     for tokens, requests in ((unknown[:1], 1), (unknown, 2)):
         asking.proxy.reset()
-        with Registry(token=Provider(*tokens)) as registry, pytest.raises(InvalidTokenError):
+        with RegistryClient(token=Provider(*tokens)) as registry, pytest.raises(InvalidTokenError):
             registry.promote("fraud", 1)
         assert asking.tokens_shown() == unknown[:requests]
 
 
 def test_what_is_not_allowed_is_not_repeated(asking: AskingRegistry, registered: str) -> None:
     provider = Provider(token_for(asking, "reader"), token_for(asking, "admin"))
-    with Registry(token=provider) as registry, pytest.raises(ActionForbiddenError) as refused:
+    with RegistryClient(token=provider) as registry, pytest.raises(ActionForbiddenError) as refused:
         registry.promote(registered, 1, "archived")
     assert str(refused.value) == (
         f"'ci' may not do stage.set:archived on '{registered}'. Ask who runs the registry for a grant."
@@ -381,7 +381,7 @@ def test_a_provider_fails_in_its_own_words(asking: AskingRegistry) -> None:
     def fails() -> str:
         raise LookupError("no role")
 
-    with Registry(token=fails) as registry, pytest.raises(LookupError, match="no role"):
+    with RegistryClient(token=fails) as registry, pytest.raises(LookupError, match="no role"):
         registry.models()
     assert asking.proxy.seen == []
 
@@ -394,7 +394,7 @@ async def test_too_many_requests_are_spread(asking: AskingRegistry, slept: list[
         retry_after="7",
     )
     asking.proxy.when("GET", "^/v1/", limited, times=2)
-    async with RegistryClient(token=await asyncio.to_thread(token_for, asking, "reader")) as registry:
+    async with AsyncRegistryClient(token=await asyncio.to_thread(token_for, asking, "reader")) as registry:
         assert await registry.models(prefix="absent") == []
         assert len([pause for pause in slept if pause >= 7]) == 2
         asking.proxy.when("GET", "^/v1/", limited)
@@ -419,7 +419,7 @@ def test_a_token_goes_nowhere_but_to_the_registry(
     asking: AskingRegistry, token_file: Path, registered: str, tmp_path: Path
 ) -> None:
     token_file.write_text(token_for(asking, "reader"))
-    with Proxy().running() as elsewhere, Registry() as registry:
+    with Proxy().running() as elsewhere, RegistryClient() as registry:
         asking.storage.when("GET", STORE, answers(307, location=f"{elsewhere.url}/model.pt"))
         with pytest.raises(Exception, match="Storage refused"):
             registry.download(registered, dest=tmp_path)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from modelkeep.client import Progress, RegistryClient
+from modelkeep.client import AsyncRegistryClient, Progress
 from modelkeep.client.errors import DamagedDownloadError, TransferRefusedError, UnreachableError
 from tests.client.conftest import digest
 from tests.support.network_faults import (
@@ -55,7 +55,7 @@ def _small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 async def source(proxy: Proxy, model: str, write: Write) -> Path:
     """A file, registered as the only version of `model`: it comes down in four ranges."""
-    async with RegistryClient(proxy.url) as registry:
+    async with AsyncRegistryClient(proxy.url) as registry:
         await registry.register(model, path := write(SIZE))
     proxy.reset()
     return path
@@ -67,9 +67,9 @@ def progress() -> Counting:
 
 
 @pytest.fixture
-async def registry(proxy: Proxy, progress: Counting) -> AsyncIterator[RegistryClient]:
+async def registry(proxy: Proxy, progress: Counting) -> AsyncIterator[AsyncRegistryClient]:
     """One range at a time, so that tests know which request is which."""
-    async with RegistryClient(proxy.url, jobs=1, progress=progress) as registry:
+    async with AsyncRegistryClient(proxy.url, jobs=1, progress=progress) as registry:
         yield registry
 
 
@@ -93,7 +93,7 @@ async def test_what_is_missing_is_fetched_again_after_a_fault(
     proxy: Proxy, model: str, source: Path, dest: Path, progress: Counting, fault: Fault
 ) -> None:
     proxy.when("GET", STORE, fault, nth=2, times=1)
-    async with RegistryClient(proxy.url, jobs=8, progress=progress) as registry:
+    async with AsyncRegistryClient(proxy.url, jobs=8, progress=progress) as registry:
         path = await registry.download(model, "latest", dest=dest)
     assert digest(path) == digest(source)
     assert len(proxy.asked("GET", STORE)) == 5
@@ -106,7 +106,7 @@ async def test_a_connection_on_which_nothing_moves_is_given_up(
     model: str,
     source: Path,
     dest: Path,
-    registry: RegistryClient,
+    registry: AsyncRegistryClient,
     fault: Fault,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -119,7 +119,7 @@ async def test_a_connection_on_which_nothing_moves_is_given_up(
 
 
 async def test_a_range_goes_on_where_it_was_cut(
-    proxy: Proxy, model: str, source: Path, dest: Path, registry: RegistryClient
+    proxy: Proxy, model: str, source: Path, dest: Path, registry: AsyncRegistryClient
 ) -> None:
     proxy.when("GET", STORE, cuts(MIB + 5), times=1)
     await registry.download(model, "latest", dest=dest)
@@ -133,7 +133,7 @@ async def test_a_range_goes_on_where_it_was_cut(
 
 
 async def test_a_connection_that_breaks_all_the_time_is_borne_while_bytes_come(
-    proxy: Proxy, model: str, source: Path, dest: Path, registry: RegistryClient, monkeypatch: pytest.MonkeyPatch
+    proxy: Proxy, model: str, source: Path, dest: Path, registry: AsyncRegistryClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("modelkeep.client.artifact_downloader._RANGE", 32 * MIB)
     monkeypatch.setattr("modelkeep.client.transfer_pool.ATTEMPTS", 3)
@@ -143,7 +143,7 @@ async def test_a_connection_that_breaks_all_the_time_is_borne_while_bytes_come(
 
 
 async def test_storage_that_stays_away_is_named_in_one_sentence(
-    proxy: Proxy, model: str, source: Path, dest: Path, registry: RegistryClient, slept: list[float]
+    proxy: Proxy, model: str, source: Path, dest: Path, registry: AsyncRegistryClient, slept: list[float]
 ) -> None:
     proxy.when("GET", STORE, answers(503, "<Code>SlowDown</Code>"), nth=2)
     with pytest.raises(UnreachableError) as away:
@@ -155,7 +155,7 @@ async def test_storage_that_stays_away_is_named_in_one_sentence(
 
 
 async def test_a_later_run_fetches_only_what_is_missing(
-    proxy: Proxy, model: str, source: Path, dest: Path, registry: RegistryClient, progress: Counting
+    proxy: Proxy, model: str, source: Path, dest: Path, registry: AsyncRegistryClient, progress: Counting
 ) -> None:
     proxy.when("GET", STORE, drops, nth=3)
     with pytest.raises(UnreachableError):
@@ -173,7 +173,7 @@ async def test_a_later_run_fetches_only_what_is_missing(
 
 
 async def test_a_slow_connection_is_no_stalled_one(
-    proxy: Proxy, model: str, source: Path, dest: Path, registry: RegistryClient, monkeypatch: pytest.MonkeyPatch
+    proxy: Proxy, model: str, source: Path, dest: Path, registry: AsyncRegistryClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("modelkeep.client.artifact_downloader._RANGE", 32 * MIB)
     monkeypatch.setattr("modelkeep.client.presigned_transport.STALL_SECONDS", 0.8)
@@ -183,7 +183,7 @@ async def test_a_slow_connection_is_no_stalled_one(
 
 
 async def test_storage_is_given_the_seconds_that_it_asks_for(
-    proxy: Proxy, model: str, source: Path, dest: Path, registry: RegistryClient, slept: list[float]
+    proxy: Proxy, model: str, source: Path, dest: Path, registry: AsyncRegistryClient, slept: list[float]
 ) -> None:
     proxy.when("GET", STORE, answers(503, retry_after="7"), times=1)
     proxy.when("GET", STORE, answers(429, retry_after="100000"), nth=1, times=1)
@@ -194,7 +194,7 @@ async def test_storage_is_given_the_seconds_that_it_asks_for(
 
 @pytest.mark.parametrize("status", [404, 410, 501, 307])
 async def test_a_refusal_for_good_is_not_repeated(
-    proxy: Proxy, model: str, source: Path, dest: Path, registry: RegistryClient, status: int
+    proxy: Proxy, model: str, source: Path, dest: Path, registry: AsyncRegistryClient, status: int
 ) -> None:
     proxy.when("GET", STORE, answers(status, "<Code>NoSuchKey</Code>", location=f"{proxy.url}/local-store/elsewhere"))
     with pytest.raises(TransferRefusedError) as refused:
@@ -204,7 +204,7 @@ async def test_a_refusal_for_good_is_not_repeated(
 
 
 async def test_urls_that_are_about_to_expire_are_not_used(
-    proxy: Proxy, model: str, source: Path, dest: Path, registry: RegistryClient
+    proxy: Proxy, model: str, source: Path, dest: Path, registry: AsyncRegistryClient
 ) -> None:
     soon = (datetime.now(UTC) + timedelta(seconds=20)).isoformat()
     old = {"expires_at": soon, "url": f"{proxy.url}/local-store/old"}
@@ -224,13 +224,13 @@ async def test_urls_that_storage_refuses_are_replaced_once_for_all_ranges(
 ) -> None:
     proxy.when("GET", LOCATE, rewrites(_spoilt), times=1)
     proxy.when("GET", STORE, _late, nth=2, times=1)
-    async with RegistryClient(proxy.url, jobs=4) as registry:
+    async with AsyncRegistryClient(proxy.url, jobs=4) as registry:
         assert digest(await registry.download(model, "latest", dest=dest)) == digest(source)
     assert len(proxy.asked("GET", LOCATE)) == 2
 
 
 async def test_altered_bytes_never_appear(
-    proxy: Proxy, model: str, source: Path, dest: Path, registry: RegistryClient, progress: Counting
+    proxy: Proxy, model: str, source: Path, dest: Path, registry: AsyncRegistryClient, progress: Counting
 ) -> None:
     proxy.when("GET", STORE, flips_a_byte(MIB), nth=2, times=1)
     with pytest.raises(DamagedDownloadError) as damaged:
@@ -243,7 +243,7 @@ async def test_altered_bytes_never_appear(
 
 
 async def test_altered_bytes_of_one_file_leave_the_others_for_the_next_run(
-    proxy: Proxy, model: str, write: Write, dest: Path, registry: RegistryClient
+    proxy: Proxy, model: str, write: Write, dest: Path, registry: AsyncRegistryClient
 ) -> None:
     source = write(**{"a.bin": MIB, "b.bin": 100})
     await registry.register(model, source)
@@ -258,7 +258,7 @@ async def test_altered_bytes_of_one_file_leave_the_others_for_the_next_run(
 
 
 async def test_what_an_earlier_run_left_and_is_wrong_is_fetched_again_once(
-    proxy: Proxy, model: str, source: Path, dest: Path, registry: RegistryClient, progress: Counting
+    proxy: Proxy, model: str, source: Path, dest: Path, registry: AsyncRegistryClient, progress: Counting
 ) -> None:
     proxy.when("GET", STORE, flips_a_byte(5), times=1)
     proxy.when("GET", STORE, drops, nth=2)
@@ -272,7 +272,7 @@ async def test_what_an_earlier_run_left_and_is_wrong_is_fetched_again_once(
 
 
 async def test_what_is_wrong_again_is_damaged(
-    proxy: Proxy, model: str, source: Path, dest: Path, registry: RegistryClient
+    proxy: Proxy, model: str, source: Path, dest: Path, registry: AsyncRegistryClient
 ) -> None:
     proxy.when("GET", STORE, drops, nth=3, times=6)
     with pytest.raises(UnreachableError):
@@ -285,7 +285,7 @@ async def test_what_is_wrong_again_is_damaged(
 
 
 async def test_an_object_that_changed_between_two_runs_is_fetched_from_the_start(
-    proxy: Proxy, model: str, source: Path, dest: Path, registry: RegistryClient
+    proxy: Proxy, model: str, source: Path, dest: Path, registry: AsyncRegistryClient
 ) -> None:
     proxy.when("GET", STORE, _another_object, times=2)
     proxy.when("GET", STORE, drops, nth=1)
@@ -300,7 +300,7 @@ async def test_an_object_that_changed_between_two_runs_is_fetched_from_the_start
 
 
 async def test_an_object_that_keeps_changing_is_damaged(
-    proxy: Proxy, model: str, source: Path, dest: Path, registry: RegistryClient
+    proxy: Proxy, model: str, source: Path, dest: Path, registry: AsyncRegistryClient
 ) -> None:
     proxy.when("GET", STORE, changes_headers(etag='"another"'))
     with pytest.raises(DamagedDownloadError) as damaged:
@@ -311,7 +311,7 @@ async def test_an_object_that_keeps_changing_is_damaged(
 
 @pytest.mark.parametrize("etag", ['W/"weak"', "bare", '""', '"' + "x" * 300 + '"', '"\x80"'])
 async def test_an_etag_that_cannot_be_matched_is_not_sent_back(
-    proxy: Proxy, model: str, source: Path, dest: Path, registry: RegistryClient, etag: str
+    proxy: Proxy, model: str, source: Path, dest: Path, registry: AsyncRegistryClient, etag: str
 ) -> None:
     proxy.when("GET", STORE, changes_headers(etag=etag))
     assert digest(await registry.download(model, "latest", dest=dest)) == digest(source)
@@ -323,14 +323,14 @@ async def test_storage_that_ignores_ranges_works_too(
     proxy: Proxy, model: str, source: Path, dest: Path, progress: Counting, jobs: int
 ) -> None:
     proxy.when("GET", STORE, ignores_ranges)
-    async with RegistryClient(proxy.url, jobs=jobs, progress=progress) as registry:
+    async with AsyncRegistryClient(proxy.url, jobs=jobs, progress=progress) as registry:
         assert digest(await registry.download(model, "latest", dest=dest)) == digest(source)
     assert "range" not in proxy.asked("GET", STORE)[-1].headers
     assert progress.moved == SIZE
 
 
 async def test_storage_that_ignores_ranges_and_breaks_is_borne_while_new_bytes_come(
-    proxy: Proxy, model: str, source: Path, dest: Path, registry: RegistryClient, monkeypatch: pytest.MonkeyPatch
+    proxy: Proxy, model: str, source: Path, dest: Path, registry: AsyncRegistryClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("modelkeep.client.transfer_pool.ATTEMPTS", 3)
     proxy.when("GET", STORE, ignores_ranges, times=4)
@@ -341,7 +341,7 @@ async def test_storage_that_ignores_ranges_and_breaks_is_borne_while_new_bytes_c
 
 
 async def test_what_came_in_ranges_goes_on_at_storage_that_ignores_them(
-    proxy: Proxy, model: str, source: Path, dest: Path, registry: RegistryClient
+    proxy: Proxy, model: str, source: Path, dest: Path, registry: AsyncRegistryClient
 ) -> None:
     proxy.when("GET", STORE, drops, nth=3)
     with pytest.raises(UnreachableError):
@@ -352,7 +352,7 @@ async def test_what_came_in_ranges_goes_on_at_storage_that_ignores_them(
 
 
 async def test_a_range_that_was_not_asked_for_is_not_taken_for_the_one_that_was(
-    proxy: Proxy, model: str, source: Path, dest: Path, registry: RegistryClient
+    proxy: Proxy, model: str, source: Path, dest: Path, registry: AsyncRegistryClient
 ) -> None:
     proxy.when("GET", STORE, _another_range, nth=2, times=1)
     assert digest(await registry.download(model, "latest", dest=dest)) == digest(source)
@@ -370,7 +370,7 @@ async def test_an_object_of_another_size_never_appears(
     model: str,
     write: Write,
     dest: Path,
-    registry: RegistryClient,
+    registry: AsyncRegistryClient,
     change: Callable[[bytes], bytes],
     size: int,
     announced: bool,
@@ -384,7 +384,7 @@ async def test_an_object_of_another_size_never_appears(
 
 
 async def test_bytes_that_come_compressed_although_nobody_asked_never_appear(
-    proxy: Proxy, model: str, source: Path, dest: Path, registry: RegistryClient
+    proxy: Proxy, model: str, source: Path, dest: Path, registry: AsyncRegistryClient
 ) -> None:
     def compressed(request: Request, forward: Forward) -> Reply:
         reply = changes_the_body(gzip.compress)(request, forward)

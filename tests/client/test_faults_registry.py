@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from modelkeep.client import RegistryClient
+from modelkeep.client import AsyncRegistryClient
 from modelkeep.client.errors import NotARegistryError, UnknownProblemError, UnreachableError
 from modelkeep.domain.errors import (
     ContentionError,
@@ -29,17 +29,17 @@ pytestmark = pytest.mark.usefixtures("slept")
 API = r"^/v1/"
 CHANGE = "POST|PUT|PATCH|DELETE"
 Write = Callable[..., Path]
-Change = Callable[[RegistryClient, str, Path], Awaitable[object]]
+Change = Callable[[AsyncRegistryClient, str, Path], Awaitable[object]]
 
 
 @pytest.fixture
-async def registry(proxy: Proxy) -> AsyncIterator[RegistryClient]:
-    async with RegistryClient(proxy.url) as registry:
+async def registry(proxy: Proxy) -> AsyncIterator[AsyncRegistryClient]:
+    async with AsyncRegistryClient(proxy.url) as registry:
         yield registry
 
 
 @pytest.fixture
-async def source(proxy: Proxy, registry: RegistryClient, model: str, write: Write) -> Path:
+async def source(proxy: Proxy, registry: AsyncRegistryClient, model: str, write: Write) -> Path:
     """The file of two versions: the first was production before the second; the second is `canary`."""
     source = write(10)
     for number in (1, 2):
@@ -69,7 +69,7 @@ CHANGES: dict[str, tuple[str, Change]] = {
 @pytest.mark.parametrize(("path", "change"), CHANGES.values(), ids=CHANGES)
 @pytest.mark.parametrize("fault", [drops, loses_the_reply], ids=["request lost", "reply lost"])
 async def test_a_change_without_a_reply_is_sent_again_and_takes_effect_once(
-    proxy: Proxy, registry: RegistryClient, model: str, source: Path, path: str, change: Change, fault: Fault
+    proxy: Proxy, registry: AsyncRegistryClient, model: str, source: Path, path: str, change: Change, fault: Fault
 ) -> None:
     before = (await registry.model(model)).generation
     proxy.when(CHANGE, path, fault, times=1)
@@ -82,7 +82,7 @@ async def test_a_change_without_a_reply_is_sent_again_and_takes_effect_once(
 
 
 async def test_every_change_has_a_key_of_its_own(
-    proxy: Proxy, registry: RegistryClient, model: str, source: Path
+    proxy: Proxy, registry: AsyncRegistryClient, model: str, source: Path
 ) -> None:
     for _, change in CHANGES.values():
         with suppress(VersionInUseError):
@@ -104,7 +104,7 @@ async def test_every_change_has_a_key_of_its_own(
     ids=["contention", "outcome_unknown", "unavailable", "502", "504", "429", "lost", "cut"],
 )
 async def test_what_may_pass_is_asked_again(
-    proxy: Proxy, registry: RegistryClient, model: str, source: Path, fault: Fault
+    proxy: Proxy, registry: AsyncRegistryClient, model: str, source: Path, fault: Fault
 ) -> None:
     proxy.when("GET|PUT", API, fault, times=5)
     assert (await registry.version(model, "production")).version == 2
@@ -127,7 +127,7 @@ async def test_a_registry_that_says_nothing_is_asked_again(
     monkeypatch.setattr("modelkeep.client.registry_transport._TIMEOUT", httpx.Timeout(0.5, connect=5))
     proxy.when("PUT", API, _loses_the_reply_late, times=1)
     proxy.when("GET", API, sleeps(1), times=1)
-    async with RegistryClient(proxy.url) as registry:
+    async with AsyncRegistryClient(proxy.url) as registry:
         await registry.promote(model, 1)
         assert (await registry.version(model, "production")).version == 1
     assert len({request.headers["idempotency-key"] for request in proxy.asked("PUT", API)}) == 1
@@ -139,14 +139,14 @@ async def test_a_registry_that_goes_on_saying_nothing_is_named_in_one_sentence(
 ) -> None:
     monkeypatch.setattr("modelkeep.client.registry_transport._TIMEOUT", httpx.Timeout(0.2, connect=5))
     proxy.when("GET", API, sleeps(0.5))
-    async with RegistryClient(proxy.url) as registry:
+    async with AsyncRegistryClient(proxy.url) as registry:
         with pytest.raises(UnreachableError, match="no bytes came or went for too long"):
             await registry.models()
 
 
 @pytest.mark.parametrize("asked", ["3", "date"])
 async def test_the_registry_is_given_the_seconds_that_it_asks_for(
-    proxy: Proxy, registry: RegistryClient, slept: list[float], asked: str
+    proxy: Proxy, registry: AsyncRegistryClient, slept: list[float], asked: str
 ) -> None:
     at = datetime.now(UTC) + timedelta(seconds=4)
     after = format_datetime(at, usegmt=True) if asked == "date" else asked
@@ -156,7 +156,7 @@ async def test_the_registry_is_given_the_seconds_that_it_asks_for(
     assert len(slept) == 1
 
 
-async def test_pauses_grow_and_are_spread(proxy: Proxy, registry: RegistryClient, slept: list[float]) -> None:
+async def test_pauses_grow_and_are_spread(proxy: Proxy, registry: AsyncRegistryClient, slept: list[float]) -> None:
     proxy.when("GET", API, drops)
     for _ in range(3):
         with pytest.raises(UnreachableError):
@@ -185,7 +185,7 @@ async def test_pauses_grow_and_are_spread(proxy: Proxy, registry: RegistryClient
 )
 async def test_a_refusal_is_raised_and_not_repeated(
     proxy: Proxy,
-    registry: RegistryClient,
+    registry: AsyncRegistryClient,
     status: int,
     code: str,
     fields: dict[str, object],
@@ -204,7 +204,7 @@ async def test_a_refusal_is_raised_and_not_repeated(
     [("contention", ContentionError), ("outcome_unknown", OutcomeUnknownError), ("unavailable", UnavailableError)],
 )
 async def test_what_does_not_pass_is_the_registrys_own_error_in_the_end(
-    proxy: Proxy, registry: RegistryClient, code: str, error: type[RegistryError]
+    proxy: Proxy, registry: AsyncRegistryClient, code: str, error: type[RegistryError]
 ) -> None:
     proxy.when("PUT", API, problem(503, code, model="fraud"))
     with pytest.raises(error):
@@ -221,7 +221,7 @@ async def test_what_does_not_pass_is_the_registrys_own_error_in_the_end(
     ids=["lost", "cut"],
 )
 async def test_a_registry_that_stays_away_is_named_in_one_sentence(
-    proxy: Proxy, registry: RegistryClient, fault: Fault, reason: str
+    proxy: Proxy, registry: AsyncRegistryClient, fault: Fault, reason: str
 ) -> None:
     proxy.when("GET", API, fault)
     with pytest.raises(UnreachableError) as away:
@@ -233,7 +233,7 @@ async def test_a_registry_that_stays_away_is_named_in_one_sentence(
 
 async def test_an_address_where_nobody_listens_is_named_in_one_sentence(slept: list[float]) -> None:
     url = f"http://127.0.0.1:{free_port()}"
-    async with RegistryClient(url) as registry:
+    async with AsyncRegistryClient(url) as registry:
         with pytest.raises(UnreachableError) as away:
             await registry.models()
     assert str(away.value) == (
@@ -243,7 +243,7 @@ async def test_an_address_where_nobody_listens_is_named_in_one_sentence(slept: l
 
 
 async def test_a_gateway_that_says_for_good_that_nobody_is_behind_it_is_unreachable(
-    proxy: Proxy, registry: RegistryClient
+    proxy: Proxy, registry: AsyncRegistryClient
 ) -> None:
     proxy.when("GET", API, answers(502, "<html></html>", content_type="text/html"))
     with pytest.raises(NotARegistryError, match="status 502 with text/html"):
@@ -252,7 +252,7 @@ async def test_a_gateway_that_says_for_good_that_nobody_is_behind_it_is_unreacha
 
 
 async def test_a_registration_whose_every_first_reply_is_lost_makes_one_version(
-    proxy: Proxy, registry: RegistryClient, model: str, write: Write
+    proxy: Proxy, registry: AsyncRegistryClient, model: str, write: Write
 ) -> None:
     for path in (r"/versions$", r"^/local-store/", r"/complete$"):
         proxy.when("POST|PUT", path, loses_the_reply, times=1)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from modelkeep.client import Progress, RegistryClient
+from modelkeep.client import AsyncRegistryClient, Progress
 from modelkeep.client.errors import ChangedFileError, LocalFileError, TransferRefusedError, UnreachableError
 from modelkeep.domain.errors import UploadIncompleteError
 from tests.support.network_faults import (
@@ -49,7 +49,7 @@ Write = Callable[..., Path]
 async def test_a_file_goes_up_again_after_a_fault(proxy: Proxy, model: str, write: Write, fault: Fault) -> None:
     proxy.when("PUT", STORE, fault, times=1)
     source = write(2 * MIB + 3)
-    async with RegistryClient(proxy.url) as registry:
+    async with AsyncRegistryClient(proxy.url) as registry:
         version = await registry.register(model, source)
     assert version.size == 2 * MIB + 3
     assert len(proxy.asked("PUT", STORE)) >= 2
@@ -62,14 +62,14 @@ async def test_a_connection_on_which_nothing_moves_is_given_up_and_the_file_goes
     monkeypatch.setattr("modelkeep.client.presigned_transport.STALL_SECONDS", 0.5)
     proxy.when("PUT", STORE, sleeps(20), times=1, reads=reads)
     begun = time.monotonic()
-    async with RegistryClient(proxy.url) as registry:
+    async with AsyncRegistryClient(proxy.url) as registry:
         assert (await registry.register(model, write(16 * MIB))).version == 1
     assert time.monotonic() - begun < 15
 
 
 async def test_an_answer_before_all_bytes_are_sent_is_heard(proxy: Proxy, model: str, write: Write) -> None:
     proxy.when("PUT", STORE, answers(503, "<Code>SlowDown</Code>"), times=1, reads=False)
-    async with RegistryClient(proxy.url) as registry:
+    async with AsyncRegistryClient(proxy.url) as registry:
         assert (await registry.register(model, write(24 * MIB))).version == 1
 
 
@@ -77,7 +77,7 @@ async def test_storage_that_stays_away_is_named_in_one_sentence_and_nothing_is_c
     proxy: Proxy, model: str, write: Write, slept: list[float]
 ) -> None:
     proxy.when("PUT", STORE, answers(503, "<Code>SlowDown</Code>"))
-    async with RegistryClient(proxy.url) as registry:
+    async with AsyncRegistryClient(proxy.url) as registry:
         with pytest.raises(UnreachableError) as away:
             await registry.register(model, write(10))
     assert str(away.value).startswith("No answer from storage, for 'model.pt': storage answered 503 SlowDown. ")
@@ -89,7 +89,7 @@ async def test_storage_that_stays_away_is_named_in_one_sentence_and_nothing_is_c
 async def test_a_registration_that_was_given_up_goes_on_where_it_was(proxy: Proxy, model: str, write: Write) -> None:
     proxy.when("PUT", r"^/local-store/.*b\.bin", drops, times=6)
     source = write(**{"a.bin": 10, "b.bin": 11})
-    async with RegistryClient(proxy.url, jobs=1) as registry:
+    async with AsyncRegistryClient(proxy.url, jobs=1) as registry:
         with pytest.raises(UnreachableError):
             await registry.register(model, source)
         assert (await registry.register(model, source)).version == 1
@@ -100,7 +100,7 @@ async def test_a_registration_that_was_given_up_goes_on_where_it_was(proxy: Prox
 @pytest.mark.parametrize("status", [501, 401, 404, 405, 307])
 async def test_a_refusal_for_good_is_not_repeated(proxy: Proxy, model: str, write: Write, status: int) -> None:
     proxy.when("PUT", STORE, answers(status, "<Code>NotForYou</Code>", location="http://127.0.0.1:9/"))
-    async with RegistryClient(proxy.url) as registry:
+    async with AsyncRegistryClient(proxy.url) as registry:
         with pytest.raises(TransferRefusedError) as refused:
             await registry.register(model, write(10))
     assert str(refused.value) == f"Storage refused 'model.pt' with status {status} (NotForYou)."
@@ -112,7 +112,7 @@ async def test_storage_is_given_the_seconds_that_it_asks_for(
 ) -> None:
     proxy.when("PUT", STORE, answers(503, retry_after="7"), times=1)
     proxy.when("PUT", STORE, answers(429, retry_after=_in(40)), nth=1, times=1)
-    async with RegistryClient(proxy.url) as registry:
+    async with AsyncRegistryClient(proxy.url) as registry:
         await registry.register(model, write(10))
     assert 7 <= slept[0] <= 7.5
     assert 37 <= slept[1] <= 41
@@ -121,7 +121,7 @@ async def test_storage_is_given_the_seconds_that_it_asks_for(
 async def test_a_url_that_is_about_to_expire_is_not_used(proxy: Proxy, model: str, write: Write) -> None:
     soon = (datetime.now(UTC) + timedelta(seconds=20)).isoformat()
     proxy.when("POST", BEGIN, rewrites(_each_upload(expires_at=soon, url=f"{proxy.url}/local-store/old")))
-    async with RegistryClient(proxy.url) as registry:
+    async with AsyncRegistryClient(proxy.url) as registry:
         assert (await registry.register(model, write(10))).version == 1
     assert len(proxy.asked("GET", UPLOAD)) == 1
     assert len(proxy.asked("PUT", STORE)) == 1
@@ -129,7 +129,7 @@ async def test_a_url_that_is_about_to_expire_is_not_used(proxy: Proxy, model: st
 
 async def test_a_url_that_storage_refuses_is_replaced(proxy: Proxy, model: str, write: Write) -> None:
     proxy.when("POST", BEGIN, rewrites(lambda upload: _each_upload(url=_spoilt(_url(upload)))(upload)))
-    async with RegistryClient(proxy.url) as registry:
+    async with AsyncRegistryClient(proxy.url) as registry:
         assert (await registry.register(model, write(10))).version == 1
     first, second = proxy.asked("PUT", STORE)
     assert first.query != second.query
@@ -141,7 +141,7 @@ async def test_a_url_whose_signer_lost_its_credentials_is_replaced(
     proxy: Proxy, model: str, write: Write, code: str
 ) -> None:
     proxy.when("PUT", STORE, answers(400, f"<Error><Code>{code}</Code></Error>"), times=1)
-    async with RegistryClient(proxy.url) as registry:
+    async with AsyncRegistryClient(proxy.url) as registry:
         assert (await registry.register(model, write(10))).version == 1
     assert len(proxy.asked("GET", UPLOAD)) == 1
 
@@ -161,7 +161,7 @@ async def test_bytes_altered_on_their_way_up_are_sent_again(
 ) -> None:
     proxy.when("PUT", STORE, fault, times=1)
     source = write(2 * MIB)
-    async with RegistryClient(proxy.url) as registry:
+    async with AsyncRegistryClient(proxy.url) as registry:
         await registry.register(model, source)
         path = await registry.download(model, "latest", dest=tmp_path / "serving")
     assert path.read_bytes() == source.read_bytes()
@@ -170,7 +170,7 @@ async def test_bytes_altered_on_their_way_up_are_sent_again(
 
 async def test_bytes_that_are_always_altered_end_in_one_sentence(proxy: Proxy, model: str, write: Write) -> None:
     proxy.when("PUT", STORE, flips_a_byte_on_its_way_up())
-    async with RegistryClient(proxy.url) as registry:
+    async with AsyncRegistryClient(proxy.url) as registry:
         with pytest.raises(UnreachableError, match="bytes were altered on their way"):
             await registry.register(model, write(10))
     assert not proxy.asked("POST", COMPLETE)
@@ -196,7 +196,7 @@ async def test_a_file_that_changes_while_it_is_registered_is_not(
 ) -> None:
     source = write(3 * MIB)
     proxy.when(*when, _meanwhile(lambda: change(source)), times=1)
-    async with RegistryClient(proxy.url) as registry:
+    async with AsyncRegistryClient(proxy.url) as registry:
         with pytest.raises(ChangedFileError) as changed:
             await registry.register(model, source)
     assert changed.value.path == "model.pt"
@@ -206,7 +206,7 @@ async def test_a_file_that_changes_while_it_is_registered_is_not(
 async def test_a_file_that_is_removed_while_it_is_registered_is_named(proxy: Proxy, model: str, write: Write) -> None:
     source = write(3 * MIB)
     proxy.when("POST", BEGIN, _meanwhile(source.unlink))
-    async with RegistryClient(proxy.url) as registry:
+    async with AsyncRegistryClient(proxy.url) as registry:
         with pytest.raises(LocalFileError, match=r"model\.pt' cannot be read"):
             await registry.register(model, source)
     assert not proxy.asked("POST", COMPLETE)
@@ -214,7 +214,7 @@ async def test_a_file_that_is_removed_while_it_is_registered_is_named(proxy: Pro
 
 async def test_what_storage_lost_is_sent_again(proxy: Proxy, model: str, write: Write) -> None:
     proxy.when("PUT", r"^/local-store/.*b\.bin", answers(200), times=1)
-    async with RegistryClient(proxy.url) as registry:
+    async with AsyncRegistryClient(proxy.url) as registry:
         assert (await registry.register(model, write(**{"a.bin": 10, "b.bin": 11}))).version == 1
     assert Counter(len(put.body) for put in proxy.asked("PUT", STORE)) == {10: 1, 11: 2}
     keys = {complete.headers["idempotency-key"] for complete in proxy.asked("POST", COMPLETE)}
@@ -225,7 +225,7 @@ async def test_storage_that_loses_everything_ends_in_the_registrys_refusal(
     proxy: Proxy, model: str, write: Write
 ) -> None:
     proxy.when("PUT", STORE, answers(200))
-    async with RegistryClient(proxy.url) as registry:
+    async with AsyncRegistryClient(proxy.url) as registry:
         with pytest.raises(UploadIncompleteError) as incomplete:
             await registry.register(model, write(10))
     assert incomplete.value.missing == [{"path": "model.pt"}]
@@ -238,7 +238,7 @@ async def test_parts_go_up_again_each_for_itself(proxy: Proxy, model: str, write
     proxy.when("PUT", r"&part=2&", answers(403), times=1)
     proxy.when("PUT", r"&part=2&", flips_a_byte_on_its_way_up(), times=1)
     proxy.when("PUT", r"&part=2&", drops, times=1)
-    async with RegistryClient(proxy.url) as registry:
+    async with AsyncRegistryClient(proxy.url) as registry:
         version = await registry.register(model, source)
         path = await registry.download(model, version.version, dest=tmp_path / "serving")
     assert path.read_bytes() == source.read_bytes()
@@ -249,7 +249,7 @@ async def test_parts_go_up_again_each_for_itself(proxy: Proxy, model: str, write
 
 async def test_parts_of_what_storage_forgot_are_asked_for_anew(proxy: Proxy, model: str, write: Write) -> None:
     proxy.when("PUT", r"&part=1&", answers(404, "<Code>NoSuchUpload</Code>"), times=1)
-    async with RegistryClient(proxy.url) as registry:
+    async with AsyncRegistryClient(proxy.url) as registry:
         assert (await registry.register(model, write(26 * MIB))).version == 1
     assert len(proxy.asked("PUT", r"&part=1&")) == 2
     assert len(proxy.asked("POST", COMPLETE)) == 2
@@ -265,7 +265,7 @@ async def test_progress_counts_every_byte_once_however_often_it_is_sent(proxy: P
     counting = Counting()
     proxy.when("PUT", STORE, answers(503), times=2)
     proxy.when("PUT", STORE, drops, nth=1, times=1)
-    async with RegistryClient(proxy.url, progress=counting) as registry:
+    async with AsyncRegistryClient(proxy.url, progress=counting) as registry:
         await registry.register(model, write(5 * MIB))
     assert counting.moved == 2 * 5 * MIB
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from modelkeep.client import RegistryClient
+from modelkeep.client import AsyncRegistryClient
 from modelkeep.client.errors import (
     DamagedDownloadError,
     NotARegistryError,
@@ -34,13 +34,13 @@ BOMB = gzip.compress(bytes(20 * MIB))
 
 
 @pytest.fixture
-async def registry(proxy: Proxy) -> AsyncIterator[RegistryClient]:
-    async with RegistryClient(proxy.url) as registry:
+async def registry(proxy: Proxy) -> AsyncIterator[AsyncRegistryClient]:
+    async with AsyncRegistryClient(proxy.url) as registry:
         yield registry
 
 
 @pytest.fixture
-async def registered(proxy: Proxy, registry: RegistryClient, model: str, write: Write) -> Path:
+async def registered(proxy: Proxy, registry: AsyncRegistryClient, model: str, write: Write) -> Path:
     """A folder of two files, registered as version 1."""
     await registry.register(model, source := write(**{"a.bin": 100, "b.bin": 200}))
     proxy.reset()
@@ -79,7 +79,7 @@ ANSWERS: dict[str, tuple[Fault, str]] = {
 
 @pytest.mark.parametrize(("fault", "reason"), ANSWERS.values(), ids=ANSWERS)
 async def test_what_does_not_answer_like_a_registry_is_one_clear_error(
-    proxy: Proxy, registry: RegistryClient, fault: Fault, reason: str, monkeypatch: pytest.MonkeyPatch
+    proxy: Proxy, registry: AsyncRegistryClient, fault: Fault, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("modelkeep.client.registry_transport._LARGEST_ANSWER", MIB)
     proxy.when("GET", API, fault)
@@ -92,7 +92,9 @@ async def test_what_does_not_answer_like_a_registry_is_one_clear_error(
     assert proxy.seen[0].answered < 32 * MIB
 
 
-async def test_a_deletion_is_not_believed_to_anything_but_a_registry(proxy: Proxy, registry: RegistryClient) -> None:
+async def test_a_deletion_is_not_believed_to_anything_but_a_registry(
+    proxy: Proxy, registry: AsyncRegistryClient
+) -> None:
     proxy.when("DELETE", API, answers(200, "<html>Sign in</html>", content_type="text/html"))
     with pytest.raises(NotARegistryError, match="it answers a DELETE with status 200"):
         await registry.delete_version("fraud", 1)
@@ -114,7 +116,7 @@ async def test_a_deletion_is_not_believed_to_anything_but_a_registry(proxy: Prox
     ids=lambda fields: f"{fields['code']}-{len(fields)}",
 )
 async def test_a_problem_with_other_fields_than_it_should_have_is_told_as_it_came(
-    proxy: Proxy, registry: RegistryClient, fields: dict[str, Any]
+    proxy: Proxy, registry: AsyncRegistryClient, fields: dict[str, Any]
 ) -> None:
     body = json.dumps({"detail": "Not so.", **fields})
     proxy.when("GET", API, answers(409, body, content_type="application/problem+json"))
@@ -150,7 +152,7 @@ async def test_a_problem_with_other_fields_than_it_should_have_is_told_as_it_cam
     ids=ascii,
 )
 async def test_paths_that_lead_elsewhere_are_refused_before_anything_is_written(
-    proxy: Proxy, registry: RegistryClient, model: str, registered: Path, dest: Path, paths: list[str]
+    proxy: Proxy, registry: AsyncRegistryClient, model: str, registered: Path, dest: Path, paths: list[str]
 ) -> None:
     def rename(download: Any) -> Any:
         first = download["artifacts"][0]
@@ -166,7 +168,7 @@ async def test_paths_that_lead_elsewhere_are_refused_before_anything_is_written(
 
 @pytest.mark.parametrize("name", ["../../evil", "/../../../tmp/evil", "other", "", "a/b"])
 async def test_an_answer_about_another_model_is_refused_before_anything_is_written(
-    proxy: Proxy, registry: RegistryClient, model: str, registered: Path, dest: Path, name: str
+    proxy: Proxy, registry: AsyncRegistryClient, model: str, registered: Path, dest: Path, name: str
 ) -> None:
     proxy.when("GET", LOCATE, rewrites(lambda download: download | {"model": name}))
     with pytest.raises(NotARegistryError, match=f"asked about '{model}', it answers about another model"):
@@ -193,7 +195,7 @@ async def test_an_answer_about_another_model_is_refused_before_anything_is_writt
     ids=ascii,
 )
 async def test_a_url_that_is_none_is_one_clear_error(
-    proxy: Proxy, registry: RegistryClient, model: str, registered: Path, dest: Path, fields: dict[str, Any]
+    proxy: Proxy, registry: AsyncRegistryClient, model: str, registered: Path, dest: Path, fields: dict[str, Any]
 ) -> None:
     proxy.when("GET", LOCATE, rewrites(lambda download: _each(download, **fields)))
     with pytest.raises(UnreachableError, match=r"No answer from storage, for '[ab]\.bin': "):
@@ -203,7 +205,7 @@ async def test_a_url_that_is_none_is_one_clear_error(
 
 @pytest.mark.parametrize("size", [-1, 0, 10**15])
 async def test_a_size_that_is_not_that_of_the_bytes_puts_nothing_there(
-    proxy: Proxy, registry: RegistryClient, model: str, registered: Path, dest: Path, size: int
+    proxy: Proxy, registry: AsyncRegistryClient, model: str, registered: Path, dest: Path, size: int
 ) -> None:
     proxy.when("GET", LOCATE, rewrites(lambda download: _each(download, size=size)))
     with pytest.raises(RegistryError, match=r"are not those registered|not \w{64} as registered|bytes are needed"):
@@ -212,7 +214,7 @@ async def test_a_size_that_is_not_that_of_the_bytes_puts_nothing_there(
 
 
 async def test_a_digest_that_is_not_that_of_the_bytes_is_damaged(
-    proxy: Proxy, registry: RegistryClient, model: str, registered: Path, dest: Path
+    proxy: Proxy, registry: AsyncRegistryClient, model: str, registered: Path, dest: Path
 ) -> None:
     proxy.when("GET", LOCATE, rewrites(lambda download: _each(download, sha256="0" * 64)))
     with pytest.raises(DamagedDownloadError):
@@ -226,7 +228,7 @@ async def test_what_is_no_digest_names_no_file(
 ) -> None:
     proxy.when("GET", LOCATE, rewrites(lambda download: _each(download, sha256=sha256)))
     before = _below(tmp_path)
-    async with RegistryClient(proxy.url, cache_dir=tmp_path / "a" / "cache") as registry:
+    async with AsyncRegistryClient(proxy.url, cache_dir=tmp_path / "a" / "cache") as registry:
         with pytest.raises(InvalidRequestError, match="64 lower-case hex digits"):
             await registry.download(model, 1, dest=dest)
     assert _below(tmp_path) == before
@@ -237,7 +239,7 @@ def _below(folder: Path) -> list[Path]:
 
 
 async def test_parts_that_do_not_add_up_are_one_clear_error(
-    proxy: Proxy, registry: RegistryClient, model: str, write: Write
+    proxy: Proxy, registry: AsyncRegistryClient, model: str, write: Write
 ) -> None:
     multipart = {"part_size": 64 * MIB, "part_count": 10**12, "parts_done": []}
     proxy.when("POST", BEGIN, rewrites(lambda upload: _each(upload, upload=None, multipart=multipart)))
@@ -249,7 +251,7 @@ async def test_parts_that_do_not_add_up_are_one_clear_error(
 @pytest.mark.parametrize("method", ["PUT", "GET"])
 @pytest.mark.parametrize("status", [400, 404])
 async def test_of_an_endless_refusal_of_storage_only_the_beginning_is_read(
-    proxy: Proxy, registry: RegistryClient, model: str, write: Write, dest: Path, method: str, status: int
+    proxy: Proxy, registry: AsyncRegistryClient, model: str, write: Write, dest: Path, method: str, status: int
 ) -> None:
     refusal = never_ends(status, b"<Error><Code>Gone</Code></Error>" + bytes(64 * 1024))
     proxy.when(method, STORE, refusal)
@@ -260,7 +262,7 @@ async def test_of_an_endless_refusal_of_storage_only_the_beginning_is_read(
 
 @pytest.mark.parametrize("method", ["PUT", "GET"])
 async def test_a_refusal_of_storage_that_unpacks_to_a_gigabyte_is_not_unpacked(
-    proxy: Proxy, registry: RegistryClient, model: str, write: Write, dest: Path, method: str
+    proxy: Proxy, registry: AsyncRegistryClient, model: str, write: Write, dest: Path, method: str
 ) -> None:
     proxy.when(method, STORE, answers(404, BOMB, content_encoding="gzip"))
     with pytest.raises(TransferRefusedError, match=r"status 404 \(Not Found\)"):
@@ -272,10 +274,10 @@ async def test_a_refusal_of_storage_that_unpacks_to_a_gigabyte_is_not_unpacked(
 def test_what_is_no_address_is_refused_at_once(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODELKEEP_URL", url or "x")
     with pytest.raises(ValueError, match="is not an address like http://registry:8000"):
-        RegistryClient(url)
+        AsyncRegistryClient(url)
 
 
-async def _round_trip(registry: RegistryClient, model: str, source: Path, dest: Path) -> None:
+async def _round_trip(registry: AsyncRegistryClient, model: str, source: Path, dest: Path) -> None:
     await registry.register(model, source)
     await registry.download(model, 1, dest=dest)
 

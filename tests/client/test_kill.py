@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from modelkeep.client import Registry
+from modelkeep.client import RegistryClient
 from modelkeep.client.presigned_transport import BLOCK
 from tests.support.children import Call, warm_up
 from tests.support.observed import Observed
@@ -133,7 +133,7 @@ def arrived(partial: Path) -> int:
 def test_a_download_that_is_killed_at_any_instant_fetches_nothing_twice(
     observed: Observed, model: str, source: Path, tmp_path: Path, kills: int
 ) -> None:
-    with Registry(observed.url) as registry:
+    with RegistryClient(observed.url) as registry:
         registry.register(model, source)
 
     def call(number: int) -> Call:
@@ -182,7 +182,7 @@ def test_a_download_that_dies_after_the_last_byte_fetches_none_again(
 ) -> None:
     dest, folder = tmp_path / "serving", write(**sizes)
     source = folder if len(sizes) > 1 else folder / "model.pt"
-    with Registry(observed.url) as registry:
+    with RegistryClient(observed.url) as registry:
         registry.register(model, write(**{"a.bin": 7, "old.bin": 8}, folder="old"))
         registry.register(model, source)
         if source.is_dir():

@@ -10,7 +10,7 @@ from threading import Timer
 
 import pytest
 
-from modelkeep.client import Registry
+from modelkeep.client import RegistryClient
 from modelkeep.client.errors import LocalFileError
 from modelkeep.domain.errors import ArtifactNotFoundError, ModelNotFoundError, VersionNotFoundError
 from tests.support.children import Call
@@ -31,7 +31,7 @@ def names(folder: Path) -> list[str]:
 
 
 @pytest.fixture
-def sources(client: Registry, model: str, write: Write) -> list[Path]:
+def sources(client: RegistryClient, model: str, write: Write) -> list[Path]:
     """Two versions of many files, some of the same name."""
     sources = [
         write(**{f"only-{number}.bin": 10, **{f"{name}.bin": 1000 for name in "abcdefgh"}}, folder=f"run-{number}")
@@ -58,7 +58,7 @@ def taking_turns(observed: Observed, model: str, dest: Path) -> Iterator[None]:
 
 
 def test_a_reader_of_the_folder_sees_one_whole_version(
-    observed: Observed, client: Registry, model: str, sources: list[Path], tmp_path: Path
+    observed: Observed, client: RegistryClient, model: str, sources: list[Path], tmp_path: Path
 ) -> None:
     dest = tmp_path / "serving"
     path = client.download(model, 1, dest=dest)
@@ -91,7 +91,7 @@ def read_in(folder: int, name: str) -> bytes:
 
 
 def test_a_reader_of_the_file_sees_one_whole_version(
-    observed: Observed, client: Registry, model: str, write: Write, tmp_path: Path
+    observed: Observed, client: RegistryClient, model: str, write: Write, tmp_path: Path
 ) -> None:
     versions = []
     for _ in range(2):
@@ -108,7 +108,7 @@ def test_a_reader_of_the_file_sees_one_whole_version(
 @pytest.mark.parametrize("version_of", [lambda _: 1, lambda number: number % 2 + 1], ids=["same", "different"])
 def test_five_processes_may_download_to_one_place(
     observed: Observed,
-    client: Registry,
+    client: RegistryClient,
     model: str,
     sources: list[Path],
     write: Write,
@@ -134,7 +134,7 @@ def test_five_processes_may_download_to_one_place(
 
 
 def test_a_folder_of_somebody_else_is_refused_and_left_alone(
-    client: Registry, model: str, sources: list[Path], tmp_path: Path
+    client: RegistryClient, model: str, sources: list[Path], tmp_path: Path
 ) -> None:
     dest = tmp_path / "serving"
     theirs = dest / model / "notes.txt"
@@ -148,7 +148,7 @@ def test_a_folder_of_somebody_else_is_refused_and_left_alone(
 
 @pytest.mark.parametrize("mark", ["{}", "no JSON", "[1]", '{"model": "another"}'])
 def test_a_mark_of_something_else_is_no_leave_to_replace(
-    client: Registry, model: str, sources: list[Path], tmp_path: Path, mark: str
+    client: RegistryClient, model: str, sources: list[Path], tmp_path: Path, mark: str
 ) -> None:
     (tmp_path / "serving" / model).mkdir(parents=True)
     (tmp_path / "serving" / model / MARK).write_text(mark)
@@ -156,7 +156,7 @@ def test_a_mark_of_something_else_is_no_leave_to_replace(
         client.download(model, 1, dest=tmp_path / "serving")
 
 
-def test_neighbours_are_left_alone(client: Registry, model: str, sources: list[Path], tmp_path: Path) -> None:
+def test_neighbours_are_left_alone(client: RegistryClient, model: str, sources: list[Path], tmp_path: Path) -> None:
     dest = tmp_path / "serving"
     (dest / "other").mkdir(parents=True)
     (dest / "other" / "a.bin").write_bytes(b"theirs")
@@ -168,7 +168,7 @@ def test_neighbours_are_left_alone(client: Registry, model: str, sources: list[P
 
 
 def test_the_destination_may_be_missing_a_link_or_a_mount_point(
-    client: Registry, model: str, sources: list[Path], tmp_path: Path, small_disk: Path
+    client: RegistryClient, model: str, sources: list[Path], tmp_path: Path, small_disk: Path
 ) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
@@ -180,7 +180,7 @@ def test_the_destination_may_be_missing_a_link_or_a_mount_point(
 
 
 def test_what_cannot_be_a_destination_is_told_in_a_sentence(
-    client: Registry, model: str, sources: list[Path], tmp_path: Path, small_disk: Path
+    client: RegistryClient, model: str, sources: list[Path], tmp_path: Path, small_disk: Path
 ) -> None:
     (tmp_path / "file").write_bytes(b"theirs")
     (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
@@ -201,7 +201,7 @@ def test_what_cannot_be_a_destination_is_told_in_a_sentence(
 
 
 def test_a_place_may_change_between_one_file_and_many(
-    client: Registry, model: str, sources: list[Path], write: Write, tmp_path: Path
+    client: RegistryClient, model: str, sources: list[Path], write: Write, tmp_path: Path
 ) -> None:
     client.register(model, write(100))
     dest = tmp_path / "serving"
@@ -215,7 +215,7 @@ def test_a_place_may_change_between_one_file_and_many(
 
 
 def test_an_only_file_named_like_a_file_of_the_download_itself_is_not_lost(
-    client: Registry, model: str, write: Write, tmp_path: Path
+    client: RegistryClient, model: str, write: Write, tmp_path: Path
 ) -> None:
     source = write(100).rename(tmp_path / f".{model}.lock")
     client.register(model, source)
@@ -224,7 +224,7 @@ def test_an_only_file_named_like_a_file_of_the_download_itself_is_not_lost(
 
 
 def test_nothing_is_done_where_the_version_is_already(
-    observed: Observed, client: Registry, model: str, sources: list[Path], tmp_path: Path
+    observed: Observed, client: RegistryClient, model: str, sources: list[Path], tmp_path: Path
 ) -> None:
     for paths in ((), ("a.bin", "*b.bin")):
         dest = tmp_path / f"serving-{len(paths)}"
@@ -238,7 +238,7 @@ def test_nothing_is_done_where_the_version_is_already(
 
 @pytest.mark.parametrize("damage", ["altered", "missing", "extra", "linked"])
 def test_any_difference_from_the_version_is_noticed(
-    client: Registry, model: str, sources: list[Path], tmp_path: Path, damage: str
+    client: RegistryClient, model: str, sources: list[Path], tmp_path: Path, damage: str
 ) -> None:
     dest = tmp_path / "serving"
     path = client.download(model, 1, dest=dest)
@@ -258,7 +258,7 @@ def test_any_difference_from_the_version_is_noticed(
     assert not client.fetch(model, 1, dest=dest, if_changed=True).changed
 
 
-def test_an_altered_file_is_noticed(client: Registry, model: str, write: Write, tmp_path: Path) -> None:
+def test_an_altered_file_is_noticed(client: RegistryClient, model: str, write: Write, tmp_path: Path) -> None:
     source = write(1000)
     client.register(model, source)
     path = client.download(model, 1, dest=tmp_path / "serving")
@@ -268,7 +268,7 @@ def test_an_altered_file_is_noticed(client: Registry, model: str, write: Write, 
     assert path.read_bytes() == source.read_bytes()
 
 
-def test_patterns_pick_artifacts(client: Registry, model: str, write: Write, tmp_path: Path) -> None:
+def test_patterns_pick_artifacts(client: RegistryClient, model: str, write: Write, tmp_path: Path) -> None:
     source = write(**{"config.json": 1, "weights/a.bin": 2, "weights/b.bin": 3, "weights/b.txt": 4})
     client.register(model, source)
     for paths, expected in {
@@ -282,12 +282,12 @@ def test_patterns_pick_artifacts(client: Registry, model: str, write: Write, tmp
 
 
 def test_a_download_waits_for_the_first_production_version(
-    observed: Observed, client: Registry, model: str, write: Write, tmp_path: Path
+    observed: Observed, client: RegistryClient, model: str, write: Write, tmp_path: Path
 ) -> None:
     source = write(1000)
 
     def register() -> None:
-        with Registry(observed.url) as other:
+        with RegistryClient(observed.url) as other:
             other.promote(model, other.register(model, source).version)
 
     later = Timer(0.5, register)
@@ -298,7 +298,7 @@ def test_a_download_waits_for_the_first_production_version(
 
 
 def test_a_download_that_waited_in_vain_says_what_is_missing(
-    client: Registry, model: str, write: Write, tmp_path: Path
+    client: RegistryClient, model: str, write: Write, tmp_path: Path
 ) -> None:
     with pytest.raises(ModelNotFoundError):
         client.download(model, dest=tmp_path / "serving", wait=0.1)
@@ -310,7 +310,12 @@ def test_a_download_that_waited_in_vain_says_what_is_missing(
 
 @pytest.mark.parametrize("is_seen_before", [True, False])
 def test_a_full_disk_is_told_and_left_as_it_was(
-    client: Registry, model: str, write: Write, small_disk: Path, is_seen_before: bool, monkeypatch: pytest.MonkeyPatch
+    client: RegistryClient,
+    model: str,
+    write: Write,
+    small_disk: Path,
+    is_seen_before: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     client.register(model, write(**{"a.bin": 3 * MIB, "b.bin": 3 * MIB, "c.bin": 3 * MIB}))
     reason = "9437184 bytes are needed and 83.* are free" if is_seen_before else "No space left on device"
@@ -322,7 +327,7 @@ def test_a_full_disk_is_told_and_left_as_it_was(
 
 
 def test_what_has_arrived_needs_no_room_again(
-    observed: Observed, model: str, client: Registry, write: Write, small_disk: Path
+    observed: Observed, model: str, client: RegistryClient, write: Write, small_disk: Path
 ) -> None:
     source = write(**{"a.bin": 3 * MIB, "b.bin": 3 * MIB})
     client.register(model, source)
@@ -334,7 +339,7 @@ def test_what_has_arrived_needs_no_room_again(
 
 
 def test_the_mark_of_a_download_is_never_registered(
-    client: Registry, model: str, sources: list[Path], tmp_path: Path
+    client: RegistryClient, model: str, sources: list[Path], tmp_path: Path
 ) -> None:
     path = client.download(model, 1, dest=tmp_path / "serving")
     version = client.register(f"{model}-copy", path)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from modelkeep.client import Registry
+from modelkeep.client import RegistryClient
 from tests.support.pages import ADDRESS, blocks
 from tests.support.programs import EXECUTABLE, REPOSITORY, clean_environment
 
@@ -43,7 +43,7 @@ def checkpoint(folder: Path) -> None:
 
 
 def production(fresh: tuple[str, str]) -> Any:
-    with Registry(fresh[0]) as registry:
+    with RegistryClient(fresh[0]) as registry:
         return registry.version(fresh[1], "production")
 
 
@@ -72,7 +72,7 @@ def test_python(fresh: tuple[str, str], tmp_path: Path) -> None:
 
 def registered(fresh: tuple[str, str], folder: Path) -> None:
     checkpoint(folder)
-    with Registry(fresh[0]) as registry:
+    with RegistryClient(fresh[0]) as registry:
         registry.promote(fresh[1], registry.register(fresh[1], folder / "checkpoint" / "model").version)
 
 

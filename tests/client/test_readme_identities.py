@@ -17,7 +17,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from modelkeep.client import Registry
+from modelkeep.client import RegistryClient
 from modelkeep.domain.access.actions import ROLES, Action
 from modelkeep.domain.access.trust import IssuerKind
 from modelkeep.domain.errors import ActionForbiddenError
@@ -104,13 +104,13 @@ def checkpoint(tmp_path: Path) -> Path:
 @pytest.fixture
 def production(registry: AskingRegistry, issuers: Mapping[str, IssuerServer], checkpoint: Path) -> None:
     """There is a version in production."""
-    with Registry(registry.url, token=token_of(issuers, "gitlab", registry)) as gitlab:
+    with RegistryClient(registry.url, token=token_of(issuers, "gitlab", registry)) as gitlab:
         version = gitlab.register(MODEL, checkpoint / "checkpoint" / "model")
         gitlab.promote(MODEL, version.version)
 
 
 def read_production(registry: AskingRegistry, issuers: Mapping[str, IssuerServer]) -> DownloadResponse:
-    with Registry(registry.url, token=token_of(issuers, "cluster", registry)) as pod:
+    with RegistryClient(registry.url, token=token_of(issuers, "cluster", registry)) as pod:
         return pod.locate(MODEL)
 
 
@@ -201,7 +201,7 @@ def test_github_actions_register_and_promote_without_a_secret(
         run_job(name, registry, issuers, checkpoint)
     located = read_production(registry, issuers)
     assert (located.version, located.framework) == (1, "pytorch")
-    with Registry(registry.url, token=token_of(issuers, "cluster", registry)) as pod:
+    with RegistryClient(registry.url, token=token_of(issuers, "cluster", registry)) as pod:
         version, history = pod.version(MODEL, 1), pod.history(MODEL)
     assert version.tags["run_url"] == "https://github.com/acme/fraud/actions/runs/8841"
     assert [event.rule for event in history] == ["fraud-train", "fraud-train", "fraud-release"]
@@ -245,7 +245,7 @@ def _given(step: Mapping[str, Any], folder: Path) -> dict[str, str]:
 
 @pytest.mark.usefixtures("production")
 def test_the_job_that_registers_cannot_promote(registry: AskingRegistry, issuers: Mapping[str, IssuerServer]) -> None:
-    with Registry(registry.url, token=token_of(issuers, "github", registry, environment=UNSET)) as job:
+    with RegistryClient(registry.url, token=token_of(issuers, "github", registry, environment=UNSET)) as job:
         with pytest.raises(ActionForbiddenError):
             job.promote(MODEL, 1, "archived")
         with pytest.raises(ActionForbiddenError):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from modelkeep.client import RegistryClient
+from modelkeep.client import AsyncRegistryClient
 from modelkeep.client.errors import NotARegistryError, NoTokenError, TransferRefusedError, UnreachableError
 from tests.support.network_faults import answers, cuts, drops, flips_a_byte_on_its_way_up
 from tests.support.proxies import Proxy
@@ -33,7 +33,7 @@ async def _walk(proxy: Proxy, token: str, model: str, source: Path, dest: Path) 
     proxy.when("GET", STORE, answers(403), times=1)
     proxy.when("GET", STORE, drops, times=1)
     proxy.when("GET", API, answers(503), times=1)
-    async with RegistryClient(proxy.url, token=token) as registry:
+    async with AsyncRegistryClient(proxy.url, token=token) as registry:
         await registry.register(model, source)
         await registry.promote(model, 1)
         await registry.download(model, dest=dest)
@@ -57,7 +57,7 @@ async def test_the_token_of_the_environment_is_treated_alike(
     proxy: Proxy, model: str, write: Write, monkeypatch: pytest.MonkeyPatch, token: str
 ) -> None:
     monkeypatch.setenv("MODELKEEP_TOKEN", token)
-    async with RegistryClient(proxy.url) as registry:
+    async with AsyncRegistryClient(proxy.url) as registry:
         await registry.register(model, write(10))
     assert proxy.asked("POST", API)[0].headers["authorization"] == f"Bearer {token}"
     assert "authorization" not in proxy.asked("PUT", STORE)[0].headers
@@ -74,10 +74,10 @@ async def test_the_token_of_the_environment_is_treated_alike(
     ids=["GET", "PUT", "DELETE"],
 )
 async def test_the_token_does_not_follow_a_redirect(
-    proxy: Proxy, status: int, ask: Callable[[RegistryClient], Awaitable[object]], token: str
+    proxy: Proxy, status: int, ask: Callable[[AsyncRegistryClient], Awaitable[object]], token: str
 ) -> None:
     proxy.when(".*", API, answers(status, location=f"{proxy.url}/elsewhere"))
-    async with RegistryClient(proxy.url, token=token) as registry:
+    async with AsyncRegistryClient(proxy.url, token=token) as registry:
         with pytest.raises(NotARegistryError, match=f"it redirects to {proxy.url}/elsewhere"):
             await ask(registry)
     assert len(proxy.seen) == 1
@@ -111,7 +111,7 @@ async def test_where_storage_redirects_to_is_not_logged_with_its_signature(
 ) -> None:
     elsewhere = "https://bucket.s3.eu-west-1.amazonaws.com/model.pt?X-Amz-Expires=900&X-Amz-Signature=0123"
     proxy.when("PUT", STORE, answers(307, location=elsewhere))
-    async with RegistryClient(proxy.url, token=token) as registry:
+    async with AsyncRegistryClient(proxy.url, token=token) as registry:
         with pytest.raises(TransferRefusedError) as refused:
             await registry.register(model, write(10))
     told = _told(everything_logged)
@@ -124,7 +124,7 @@ async def test_errors_hold_no_secret(
     proxy: Proxy, model: str, write: Write, token: str, secrets: tuple[str, ...]
 ) -> None:
     proxy.when("PUT", STORE, drops)
-    async with RegistryClient(proxy.url, token=token) as registry:
+    async with AsyncRegistryClient(proxy.url, token=token) as registry:
         with pytest.raises(UnreachableError) as away:
             await registry.register(model, write(10))
     error: BaseException | None = away.value
@@ -137,7 +137,7 @@ async def test_errors_hold_no_secret(
 async def test_a_token_that_no_header_can_hold_is_refused_without_being_told(
     proxy: Proxy, token: str, form: str
 ) -> None:
-    async with RegistryClient(proxy.url, token=form.format(token)) as registry:
+    async with AsyncRegistryClient(proxy.url, token=form.format(token)) as registry:
         with pytest.raises(NoTokenError, match="it has spaces, line breaks or other") as refused:
             await registry.models()
     assert token not in str(refused.value)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from modelkeep.client import Progress, Registry, Step
+from modelkeep.client import Progress, RegistryClient, Step
 from modelkeep.client.errors import ChangedFileError, LocalFileError
 from modelkeep.domain.errors import ModelNotFoundError, RegistryError, TooManyArtifactsError
 from tests.support.observed import Observed
@@ -27,7 +27,7 @@ def source(write: Write) -> Path:
 
 
 def test_an_archive_holds_the_files_and_has_the_same_bytes_each_time(
-    client: Registry, model: str, source: Path, state_folder: Path, tmp_path: Path
+    client: RegistryClient, model: str, source: Path, state_folder: Path, tmp_path: Path
 ) -> None:
     first = client.register(model, source, as_zip=True)
     for file in source.rglob("*"):
@@ -49,19 +49,19 @@ def test_an_archive_holds_the_files_and_has_the_same_bytes_each_time(
 
 
 def test_an_archive_is_gone_when_its_registration_fails(
-    client: Registry, observed: Observed, model: str, source: Path, state_folder: Path
+    client: RegistryClient, observed: Observed, model: str, source: Path, state_folder: Path
 ) -> None:
     class Failing(Progress):
         def begin(self, step: Step, sizes: object) -> None:
             raise ModelNotFoundError("whatever")
 
-    with Registry(observed.url, progress=Failing()) as failing, pytest.raises(ModelNotFoundError):
+    with RegistryClient(observed.url, progress=Failing()) as failing, pytest.raises(ModelNotFoundError):
         failing.register(model, source, as_zip=True)
     assert left_in(state_folder) == []
 
 
 def test_an_archive_that_does_not_fit_is_told_in_a_sentence(
-    client: Registry, model: str, write: Write, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+    client: RegistryClient, model: str, write: Write, small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(small_disk))
     with pytest.raises(LocalFileError, match="cannot hold the archive: No space left on device"):
@@ -70,7 +70,7 @@ def test_an_archive_that_does_not_fit_is_told_in_a_sentence(
 
 
 def test_a_file_that_grows_while_it_is_archived_is_told(
-    client: Registry, model: str, source: Path, state_folder: Path, monkeypatch: pytest.MonkeyPatch
+    client: RegistryClient, model: str, source: Path, state_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = zipfile.ZipFile.open
 
@@ -97,7 +97,7 @@ def test_a_file_that_grows_while_it_is_archived_is_told(
 )
 @pytest.mark.parametrize("as_zip", [False, True])
 def test_patterns_choose_files(
-    client: Registry,
+    client: RegistryClient,
     model: str,
     source: Path,
     tmp_path: Path,
@@ -155,7 +155,7 @@ def device(path: Path) -> None:
     ],
 )
 def test_what_cannot_be_registered_is_named_and_may_be_excluded(
-    client: Registry, model: str, source: Path, name: str, make: Callable[[Path], object], said: str
+    client: RegistryClient, model: str, source: Path, name: str, make: Callable[[Path], object], said: str
 ) -> None:
     make(source / name)
     for as_zip in (False, True):
@@ -169,7 +169,7 @@ def test_what_cannot_be_registered_is_named_and_may_be_excluded(
 
 
 @pytest.mark.parametrize("as_zip", [False, True])
-def test_a_source_without_files_is_told(client: Registry, model: str, tmp_path: Path, as_zip: bool) -> None:
+def test_a_source_without_files_is_told(client: RegistryClient, model: str, tmp_path: Path, as_zip: bool) -> None:
     (tmp_path / "empty" / "below").mkdir(parents=True)
     os.mkfifo(tmp_path / "pipe")
     for source, said in {
@@ -184,12 +184,12 @@ def test_a_source_without_files_is_told(client: Registry, model: str, tmp_path: 
             client.register(model, tmp_path / source, as_zip=as_zip)
 
 
-def test_patterns_that_let_nothing_through_are_told(client: Registry, model: str, source: Path) -> None:
+def test_patterns_that_let_nothing_through_are_told(client: RegistryClient, model: str, source: Path) -> None:
     with pytest.raises(LocalFileError, match="has no files that the patterns let through"):
         client.register(model, source, include=["*.onnx"])
 
 
-def test_more_files_than_a_version_holds_are_told(client: Registry, model: str, tmp_path: Path) -> None:
+def test_more_files_than_a_version_holds_are_told(client: RegistryClient, model: str, tmp_path: Path) -> None:
     (tmp_path / "many").mkdir()
     for number in range(1001):
         (tmp_path / "many" / f"{number}").touch()
@@ -199,14 +199,14 @@ def test_more_files_than_a_version_holds_are_told(client: Registry, model: str, 
 
 
 def test_a_failed_registration_is_begun_anew_and_a_finished_one_is_not_repeated(
-    client: Registry, observed: Observed, model: str, source: Path, state_folder: Path
+    client: RegistryClient, observed: Observed, model: str, source: Path, state_folder: Path
 ) -> None:
     class Failing(Progress):
         def begin(self, step: Step, sizes: object) -> None:
             if step is Step.UPLOADING:
                 raise RegistryError
 
-    with Registry(observed.url, progress=Failing()) as failing, pytest.raises(RegistryError):
+    with RegistryClient(observed.url, progress=Failing()) as failing, pytest.raises(RegistryError):
         failing.register(model, source)
     assert len(left_in(state_folder)) == 1
     assert client.register(model, source).version == 1

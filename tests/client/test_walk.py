@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from modelkeep.client import Registry, RegistryClient
+from modelkeep.client import AsyncRegistryClient, RegistryClient
 from modelkeep.domain.errors import (
     InvalidRequestError,
     ModelNotFoundError,
@@ -23,7 +23,7 @@ Write = Callable[..., Path]
 
 
 async def test_a_file_is_registered_promoted_and_downloaded(
-    registry: RegistryClient, model: str, write: Write, tmp_path: Path
+    registry: AsyncRegistryClient, model: str, write: Write, tmp_path: Path
 ) -> None:
     source = write(3 * MIB + 17)
     version = await registry.register(model, source, metrics={"accuracy": 0.967}, tags={"owner": "risk"})
@@ -36,7 +36,7 @@ async def test_a_file_is_registered_promoted_and_downloaded(
 
 
 async def test_a_folder_is_registered_and_downloaded(
-    registry: RegistryClient, model: str, write: Write, tmp_path: Path
+    registry: AsyncRegistryClient, model: str, write: Write, tmp_path: Path
 ) -> None:
     source = write(**{"weights/a.bin": 2 * MIB, "weights/b.bin": 1, "config.json": 200, "empty": 0})
     version = await registry.register(model, source)
@@ -52,7 +52,7 @@ async def test_a_folder_is_registered_and_downloaded(
 
 
 async def test_a_large_file_goes_up_in_parts(
-    registry: RegistryClient, model: str, write: Write, tmp_path: Path
+    registry: AsyncRegistryClient, model: str, write: Write, tmp_path: Path
 ) -> None:
     source = write(130 * MIB + 5)
     version = await registry.register(model, source)
@@ -61,7 +61,7 @@ async def test_a_large_file_goes_up_in_parts(
     assert version.size == 130 * MIB + 5
 
 
-async def test_everything_else_a_caller_can_do(registry: RegistryClient, model: str, write: Write) -> None:
+async def test_everything_else_a_caller_can_do(registry: AsyncRegistryClient, model: str, write: Write) -> None:
     first = (await registry.register(model, write(10), description="the first")).version
     second = (await registry.register(model, write(11))).version
     await registry.promote(model, first, expected_production=None)
@@ -101,7 +101,7 @@ async def test_everything_else_a_caller_can_do(registry: RegistryClient, model: 
     assert absent.value.__notes__[0].startswith("request_id ")
 
 
-async def test_every_page_of_a_list_is_read(registry: RegistryClient, model: str, write: Write) -> None:
+async def test_every_page_of_a_list_is_read(registry: AsyncRegistryClient, model: str, write: Write) -> None:
     source = write(5)
     version = (await registry.register(model, source)).version
     for number in range(110):
@@ -111,7 +111,7 @@ async def test_every_page_of_a_list_is_read(registry: RegistryClient, model: str
     assert len(await registry.history(model, limit=150)) == 150
 
 
-async def test_what_is_no_name_is_refused_before_it_is_sent(registry: RegistryClient) -> None:
+async def test_what_is_no_name_is_refused_before_it_is_sent(registry: AsyncRegistryClient) -> None:
     with pytest.raises(InvalidRequestError, match="model name"):
         await registry.model("no such/name")
     with pytest.raises(InvalidRequestError, match="a ref is"):
@@ -122,7 +122,7 @@ async def test_what_is_no_name_is_refused_before_it_is_sent(registry: RegistryCl
 
 def test_the_blocking_client_does_the_same(url: str, model: str, write: Write, tmp_path: Path) -> None:
     source = write(1000)
-    with Registry(url) as registry:
+    with RegistryClient(url) as registry:
         version = registry.register(model, source, metrics={"accuracy": 0.9})
         registry.promote(model, version.version)
         assert registry.download(model, dest=tmp_path / "serving").read_bytes() == source.read_bytes()
@@ -139,13 +139,13 @@ def test_the_blocking_client_keeps_no_program_from_ending(dev_url: str) -> None:
 
 
 def test_the_blocking_client_may_be_closed_twice(dev_url: str) -> None:
-    registry = Registry(dev_url)
+    registry = RegistryClient(dev_url)
     registry.close()
     registry.close()
 
 
 async def test_the_blocking_client_works_beside_a_running_loop(dev_url: str, model: str, write: Write) -> None:
-    with Registry(dev_url) as registry:
+    with RegistryClient(dev_url) as registry:
         assert registry.register(model, write(10)).version == 1
 
 

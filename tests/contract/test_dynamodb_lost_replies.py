@@ -8,7 +8,7 @@ import pytest
 from botocore.retries.standard import ExponentialBackoff
 
 from modelkeep.storage.aws.dynamodb import DynamoDbTable
-from modelkeep.storage.table import Absent, Key, OutcomeUnknown, Put, Unavailable
+from modelkeep.storage.table import Absent, CommitStateUnknownError, ItemKey, Put, TableUnavailableError
 from tests.support.servers import AwsServer, free_port
 
 WRITE = Put({"model_name": "model", "version": 1}, Absent())
@@ -67,13 +67,13 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 async def test_a_transaction_that_was_sent_again_is_unknown(answers: list[bytes]) -> None:
     async with answering(*answers) as table:
-        with pytest.raises(OutcomeUnknown):
+        with pytest.raises(CommitStateUnknownError):
             await table.transact([WRITE], token="token")
 
 
 async def test_a_transaction_that_was_refused_at_once_has_no_effect() -> None:
     async with answering(answer(400, "ResourceNotFoundException")) as table:
-        with pytest.raises(Unavailable, match="run `modelkeep init`"):
+        with pytest.raises(TableUnavailableError, match="run `modelkeep init`"):
             await table.transact([WRITE], token="token")
 
 
@@ -82,13 +82,13 @@ async def test_a_transaction_that_was_refused_at_once_has_no_effect() -> None:
 )
 async def test_a_read_without_an_answer_is_unavailable(answers: list[bytes]) -> None:
     async with answering(*answers) as table:
-        with pytest.raises(Unavailable):
-            await table.get(Key("model", 1))
+        with pytest.raises(TableUnavailableError):
+            await table.get(ItemKey("model", 1))
 
 
 async def test_nobody_there_is_unavailable_to_read_and_unknown_to_write() -> None:
     async with opened(free_port()) as table:
-        with pytest.raises(Unavailable, match="No answer from http://"):
-            await table.get(Key("model", 1))
-        with pytest.raises(OutcomeUnknown):
+        with pytest.raises(TableUnavailableError, match="No answer from http://"):
+            await table.get(ItemKey("model", 1))
+        with pytest.raises(CommitStateUnknownError):
             await table.transact([WRITE], token="token")

@@ -20,18 +20,18 @@ from modelkeep.storage.table import (
     CATALOG_INDEX,
     STAGE_INDEX,
     Absent,
-    Contended,
+    CommitStateUnknownError,
+    ConditionFailedError,
     Delete,
     Equals,
     Item,
-    Key,
-    OutcomeUnknown,
+    ItemKey,
     Present,
     Put,
-    Refused,
     Table,
     TableError,
-    Unavailable,
+    TableUnavailableError,
+    TransactionConflictError,
 )
 from tests.support.aws_faults import Fault, always, at_random, in_turn, no_faults
 from tests.support.dynamodb_proxy import DynamoDbProxy, before_dynamodb
@@ -43,18 +43,18 @@ ATTEMPTS = 3
 
 ALWAYS: list[tuple[Fault, type[TableError] | None]] = [
     (Fault.NONE, None),
-    (Fault.REQUEST_LOST, OutcomeUnknown),
-    (Fault.RESET, OutcomeUnknown),
-    (Fault.REPLY_LOST, OutcomeUnknown),
-    (Fault.HALF_REPLY, OutcomeUnknown),
-    (Fault.LATE, OutcomeUnknown),
+    (Fault.REQUEST_LOST, CommitStateUnknownError),
+    (Fault.RESET, CommitStateUnknownError),
+    (Fault.REPLY_LOST, CommitStateUnknownError),
+    (Fault.HALF_REPLY, CommitStateUnknownError),
+    (Fault.LATE, CommitStateUnknownError),
     (Fault.DELAYED, None),
-    (Fault.HANGING, OutcomeUnknown),
-    (Fault.ERROR_500, OutcomeUnknown),
-    (Fault.ERROR_500_AFTER, OutcomeUnknown),
-    (Fault.THROTTLED, OutcomeUnknown),
-    (Fault.CONFLICT, Contended),
-    (Fault.IN_PROGRESS, OutcomeUnknown),
+    (Fault.HANGING, CommitStateUnknownError),
+    (Fault.ERROR_500, CommitStateUnknownError),
+    (Fault.ERROR_500_AFTER, CommitStateUnknownError),
+    (Fault.THROTTLED, CommitStateUnknownError),
+    (Fault.CONFLICT, TransactionConflictError),
+    (Fault.IN_PROGRESS, CommitStateUnknownError),
 ]
 """What a transaction comes to that meets the fault at each of its attempts. The SDK never repeats a conflict."""
 
@@ -166,7 +166,7 @@ async def test_a_transaction_that_meets_a_fault_once_is_written_once(
     table, token = doors.through(fault), str(uuid4())
     try:
         await table.transact([first], token=token)
-    except Contended:
+    except TransactionConflictError:
         assert fault is Fault.CONFLICT
         await table.transact([first], token=token)
     await proxy.quiesce()
@@ -185,7 +185,7 @@ async def test_a_read_meets_it_and_is_unavailable_or_right(
     if fault in {Fault.NONE, Fault.DELAYED}:
         assert await table.get(first.key) == first.item
     else:
-        with pytest.raises(Unavailable):
+        with pytest.raises(TableUnavailableError):
             await table.get(first.key)
 
 
@@ -193,7 +193,7 @@ async def test_a_condition_is_refused_through_the_proxy_as_without_it(
     table: Table, behind: Table, first: Put, second: Put
 ) -> None:
     await behind.transact([first], token=str(uuid4()))
-    with pytest.raises(Refused) as refusal:
+    with pytest.raises(ConditionFailedError) as refusal:
         await table.transact([second, first], token=str(uuid4()))
     assert refusal.value.failed == [False, True]
     assert refusal.value.items == [None, first.item]
@@ -217,7 +217,7 @@ async def test_what_is_late_comes_after_the_caller_has_given_up(
 ) -> None:
     proxy.delay = 0.5
     proxy.plan = always(Fault.LATE)
-    with pytest.raises(OutcomeUnknown):
+    with pytest.raises(CommitStateUnknownError):
         await table.transact([first], token=str(uuid4()))
     assert await behind.get(first.key) is None
     await proxy.quiesce()
@@ -270,8 +270,8 @@ async def test_a_plan_that_cannot_be_is_told(ministack: AwsServer) -> None:
     standing = before_dynamodb(ministack.endpoint, always(Fault.CONFLICT))
     proxy = await standing.__aenter__()
     async with opened(ministack, "unmade", proxy.endpoint) as table:
-        with pytest.raises(Unavailable):
-            await table.get(Key("model", 1))
+        with pytest.raises(TableUnavailableError):
+            await table.get(ItemKey("model", 1))
     with pytest.raises(ValueError, match="CONFLICT never befalls GetItem"):
         await standing.__aexit__(None, None, None)
 
@@ -279,21 +279,21 @@ async def test_a_plan_that_cannot_be_is_told(ministack: AwsServer) -> None:
 async def test_a_server_that_is_gone_is_a_lost_request() -> None:
     nowhere = AwsServer(f"http://127.0.0.1:{free_port()}")
     async with before_dynamodb(nowhere.endpoint) as proxy, opened(nowhere, "unmade", proxy.endpoint) as table:
-        with pytest.raises(Unavailable):
-            await table.get(Key("model", 1))
+        with pytest.raises(TableUnavailableError):
+            await table.get(ItemKey("model", 1))
 
 
 async def test_an_index_lags_behind_the_table(doors: Doors, server: AwsServer) -> None:
     model = f"model-{uuid4()}"
     staging: Item = {"model_name": model, "version": 1, "stage": "staging", "catalog": model}
     production: Item = {**staging, "stage": "production"}
-    key, other = Key(model, 1), Put({**staging, "model_name": f"{model}-2"}, Absent())
+    key, other = ItemKey(model, 1), Put({**staging, "model_name": f"{model}-2"}, Absent())
     async with before_dynamodb(server.endpoint) as proxy, opened(server, doors.behind._name, proxy.endpoint) as table:
 
-        async def listed(stage: str) -> Sequence[Key]:
+        async def listed(stage: str) -> Sequence[ItemKey]:
             return (await table.query_index(STAGE_INDEX, model, prefix=stage, limit=10)).items
 
-        async def catalogued() -> Sequence[Key]:
+        async def catalogued() -> Sequence[ItemKey]:
             return (await table.query_index(CATALOG_INDEX, model, limit=10)).items
 
         await table.transact([Put(staging, Absent())], token=str(uuid4()))

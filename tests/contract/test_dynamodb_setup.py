@@ -7,7 +7,7 @@ import pytest
 
 from modelkeep.storage.aws.dynamodb import DynamoDbTable
 from modelkeep.storage.aws.dynamodb_setup import set_up_table
-from modelkeep.storage.table import CATALOG_INDEX, Key, Present, Put, Unavailable
+from modelkeep.storage.table import CATALOG_INDEX, ItemKey, Present, Put, TableUnavailableError
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
@@ -118,7 +118,7 @@ async def test_an_item_from_the_recipe_is_put_back_whole(dynamodb: "DynamoDBClie
     await dynamodb.create_table(TableName=name, **RECIPE)
     await dynamodb.put_item(TableName=name, Item=RECIPE_ITEM)
     table = DynamoDbTable(dynamodb, name)
-    found = await table.get(Key("fraud-detector", 3))
+    found = await table.get(ItemKey("fraud-detector", 3))
     assert found is not None
     await table.transact([Put({**found, "stage": "archived"}, Present())], token=str(uuid.uuid4()))
     answer = await dynamodb.get_item(TableName=name, Key={key: RECIPE_ITEM[key] for key in ("model_name", "version")})
@@ -133,19 +133,21 @@ async def test_a_table_with_other_keys_is_refused(dynamodb: "DynamoDBClient", na
         "BillingMode": "PAY_PER_REQUEST",
     }
     await dynamodb.create_table(TableName=name, **other)  # type: ignore[arg-type]
-    with pytest.raises(Unavailable, match="MODELKEEP_TABLE"):
+    with pytest.raises(TableUnavailableError, match="MODELKEEP_TABLE"):
         await set_up(dynamodb, name)
 
 
 async def test_a_missing_table_is_explained(dynamodb: "DynamoDBClient", name: str) -> None:
     table = DynamoDbTable(dynamodb, name)
-    with pytest.raises(Unavailable, match=f"table '{name}' does not exist in us-east-1: run `modelkeep init`"):
-        await table.get(Key("model", 1))
-    with pytest.raises(Unavailable, match="run `modelkeep init`"):
+    with pytest.raises(
+        TableUnavailableError, match=f"table '{name}' does not exist in us-east-1: run `modelkeep init`"
+    ):
+        await table.get(ItemKey("model", 1))
+    with pytest.raises(TableUnavailableError, match="run `modelkeep init`"):
         await table.transact([Put({"model_name": "model", "version": 1}, Present())], token=str(uuid.uuid4()))
 
 
 async def test_a_missing_index_is_explained(dynamodb: "DynamoDBClient", name: str) -> None:
     await dynamodb.create_table(TableName=name, **RECIPE)
-    with pytest.raises(Unavailable, match="run `modelkeep init`"):
+    with pytest.raises(TableUnavailableError, match="run `modelkeep init`"):
         await DynamoDbTable(dynamodb, name).query_index(CATALOG_INDEX, "models", limit=5)

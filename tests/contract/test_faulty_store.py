@@ -9,7 +9,7 @@ import pytest
 from modelkeep.domain.errors import UnavailableError
 from modelkeep.storage.local.files import FileStore
 from modelkeep.storage.local.sqlite import SqliteTable
-from modelkeep.storage.objects import StoreUnavailable
+from modelkeep.storage.objects import StoreUnavailableError
 from tests.support.faults import OF_STORES, Fault, FaultyStore
 from tests.support.registries import Registry, caller
 
@@ -30,7 +30,7 @@ async def begun(store: FileStore) -> int:
 @pytest.mark.parametrize("fault", LOST)
 async def test_what_is_lost_is_unavailable_whatever_its_effect(behind: FileStore, fault: Fault) -> None:
     async with FaultyStore(behind, begin=[fault]) as faulty:
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(StoreUnavailableError):
             await faulty.begin(KEY)
     assert await begun(behind) == (1 if fault in WITH_EFFECT else 0)
     assert await faulty.begin(KEY)

@@ -31,7 +31,7 @@ from modelkeep.repositories.ledger import Ledger
 from modelkeep.repositories.optimistic_transaction import MAX_ATTEMPTS
 from modelkeep.repositories.version_items import version_to_item
 from modelkeep.repositories.versions import Versions
-from modelkeep.storage.table import Absent, Item, Key, Put, Table, Write
+from modelkeep.storage.table import Absent, Item, ItemKey, Put, Table, Write
 from tests.support.builders import LATER, MODEL, NOW, operation, upload, version
 from tests.support.faults import Fault, FaultyTable
 
@@ -64,7 +64,7 @@ class Client:
             assert number is not None
             return upload(REPLAYED)
 
-        return (await self.ledger.commit(MODEL, operation, decide, replay=replay)).number
+        return (await self.ledger.apply(MODEL, operation, decide, replay=replay)).number
 
     async def describe(self, text: str, operation: Operation, meanwhile: Meanwhile | None = None) -> str:
         """Set the description; answer the model's, or "replayed"."""
@@ -79,7 +79,7 @@ class Client:
         async def replay(_: int | None) -> Head:
             return replace(await self.head(), description="replayed")
 
-        return (await self.ledger.commit(MODEL, operation, decide, replay=replay)).description
+        return (await self.ledger.apply(MODEL, operation, decide, replay=replay)).description
 
     async def unalias(self, alias: str, operation: Operation, meanwhile: Meanwhile | None = None) -> None:
         async def decide(head: Head | None) -> Decision[None]:
@@ -92,7 +92,7 @@ class Client:
         async def replay(_: int | None) -> None:
             return None
 
-        await self.ledger.commit(MODEL, operation, decide, replay=replay)
+        await self.ledger.apply(MODEL, operation, decide, replay=replay)
 
     async def alias(self, alias: str, operation: Operation) -> None:
         async def decide(head: Head | None) -> Decision[object]:
@@ -102,7 +102,7 @@ class Client:
         async def replay(_: int | None) -> None:
             return None
 
-        await self.ledger.commit(MODEL, operation, decide, replay=replay)
+        await self.ledger.apply(MODEL, operation, decide, replay=replay)
 
     async def head(self) -> Head:
         head = await self.ledger.head(MODEL)
@@ -199,7 +199,7 @@ class TestWriting:
         async def replay(_: int | None) -> tuple[tuple[Upload, ...], bool]:
             raise AssertionError
 
-        dropped, more = await Ledger(faulty).commit(MODEL, asked, decide, replay=replay)
+        dropped, more = await Ledger(faulty).apply(MODEL, asked, decide, replay=replay)
         assert ([found.number for found in dropped], more) == ([3, 2, 1], False)
         assert [event.operation_id == asked.id for event in await history(table)] == [False] * 3 + [True] * 4
         assert await uploads(table) == []
@@ -303,7 +303,7 @@ class TestBesideOthers:
             async def replay(_: int | None) -> Upload:
                 raise AssertionError
 
-            return (await ledger.commit(model, asked, decide, replay=replay)).number
+            return (await ledger.apply(model, asked, decide, replay=replay)).number
 
         stuck = asyncio.create_task(begin("stuck"))
         await asyncio.sleep(0.05)
@@ -347,7 +347,7 @@ class TestBesideOthers:
         async def replay(_: int | None) -> Head:
             raise AssertionError
 
-        assert (await begun.ledger.commit(MODEL, asked, decide, replay=replay)).description == "mine"
+        assert (await begun.ledger.apply(MODEL, asked, decide, replay=replay)).description == "mine"
 
     @pytest.mark.parametrize("key", [None, "key"])
     async def test_nothing_to_do_on_a_head_that_moved_is_decided_again(
@@ -415,7 +415,7 @@ class TestWhatIsThere:
             raise AssertionError
 
         with pytest.raises(ContentionError):
-            await begun.ledger.commit(MODEL, asked, decide, replay=replay)
+            await begun.ledger.apply(MODEL, asked, decide, replay=replay)
         assert await Versions(table).find(MODEL, 1) is None
         assert (await begun.head()).production_version is None
 
@@ -499,7 +499,7 @@ class TestABadNetwork:
                     await super().transact(writes, token=token)
                 raise KeyError(token)
 
-            async def get(self, key: Key) -> Item | None:
+            async def get(self, key: ItemKey) -> Item | None:
                 if not self.after:
                     raise KeyError(key)
                 return await super().get(key)
@@ -609,7 +609,7 @@ class TestTakingTurns:
     async def test_a_writer_does_not_wait_for_its_turn_for_ever(
         self, table: Table, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(ledgers, "TURN_SECONDS", 0.1)
+        monkeypatch.setattr(ledgers, "WRITER_LOCK_TIMEOUT_SECONDS", 0.1)
         client = Client(FaultyTable(table, writes=[Fault.HANGING]))
         stuck = asyncio.create_task(client.begin(operation()))
         await asyncio.sleep(0.05)

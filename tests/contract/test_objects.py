@@ -11,7 +11,13 @@ import httpx
 import pytest
 
 from modelkeep.storage.aws.s3 import S3Store
-from modelkeep.storage.objects import MultipartGone, MultipartRefused, ObjectGone, ObjectStore, StoredPart
+from modelkeep.storage.objects import (
+    MultipartGoneError,
+    MultipartRefusedError,
+    ObjectGoneError,
+    ObjectStore,
+    StoredPart,
+)
 from tests.support.stores import MINUTE, digest_of, presign, presign_part, read_all, send, store_bytes
 
 pytest_plugins = ["tests.support.store_fixtures"]
@@ -88,19 +94,19 @@ async def test_expiry_is_told_and_not_later_than_asked(store: ObjectStore, key: 
 
 async def test_head_tells_size_and_digest(store: ObjectStore, http: httpx.AsyncClient, key: str) -> None:
     await store_bytes(http, store, key, CONTENT)
-    found = await store.head(key)
+    found = await store.stat(key)
     assert found is not None
     assert (found.key, found.size, found.sha256, found.parts) == (key, len(CONTENT), digest_of(CONTENT), None)
     assert abs(found.modified_at - datetime.now(UTC)) < MINUTE
 
 
 async def test_head_of_nothing_is_none(store: ObjectStore, key: str) -> None:
-    assert await store.head(key) is None
+    assert await store.stat(key) is None
 
 
 async def test_no_bytes_are_an_object_too(store: ObjectStore, http: httpx.AsyncClient, key: str) -> None:
     await store_bytes(http, store, key, b"")
-    found = await store.head(key)
+    found = await store.stat(key)
     assert found is not None
     assert (found.size, found.sha256) == (0, digest_of(b""))
     assert (await get(http, store, key)).content == b""
@@ -121,7 +127,7 @@ async def test_an_expired_put_url_is_refused(store: ObjectStore, http: httpx.Asy
     url = await presign(store, key, CONTENT, timedelta(seconds=1))
     await asyncio.sleep(2.1)
     assert (await send(http, url, CONTENT)).status_code == 403
-    assert await store.head(key) is None
+    assert await store.stat(key) is None
 
 
 async def test_an_expired_get_url_is_refused(store: ObjectStore, http: httpx.AsyncClient, key: str) -> None:
@@ -159,7 +165,7 @@ async def test_a_url_is_for_one_method(store: ObjectStore, http: httpx.AsyncClie
     get_url = await store.presign_get(key, version_id=None, filename="x", ttl=MINUTE)
     assert (await send(http, put, CONTENT, url=get_url.url)).status_code == 403
     assert (await http.head(get_url.url)).status_code == 403
-    assert await store.head(key) is None
+    assert await store.stat(key) is None
 
 
 async def test_other_bytes_of_the_same_length_are_refused(
@@ -167,14 +173,14 @@ async def test_other_bytes_of_the_same_length_are_refused(
 ) -> None:
     url = await presign(store, key, CONTENT)
     assert (await send(http, url, CONTENT[::-1])).status_code == 400
-    assert await store.head(key) is None
+    assert await store.stat(key) is None
 
 
 @pytest.mark.parametrize("content", [CONTENT[:-1], CONTENT + b"x", b""])
 async def test_another_length_is_refused(store: ObjectStore, http: httpx.AsyncClient, key: str, content: bytes) -> None:
     url = await presign(store, key, CONTENT)
     assert (await send(http, url, content, headers={"content-length": str(len(content))})).status_code == 403
-    assert await store.head(key) is None
+    assert await store.stat(key) is None
 
 
 @pytest.mark.parametrize("header", ["x-amz-checksum-sha256", "if-none-match"])
@@ -184,7 +190,7 @@ async def test_each_signed_header_must_be_sent(
 ) -> None:
     url = await presign(store, key, CONTENT)
     assert (await send(http, url, CONTENT, headers={header: value})).status_code == 403
-    assert await store.head(key) is None
+    assert await store.stat(key) is None
 
 
 async def test_a_body_without_a_length_is_refused(store: ObjectStore, http: httpx.AsyncClient, key: str) -> None:
@@ -194,7 +200,7 @@ async def test_a_body_without_a_length_is_refused(store: ObjectStore, http: http
     url = await presign(store, key, CONTENT)
     answer = await send(http, url, chunks(), headers={"content-length": None})
     assert answer.status_code in {403, 411}
-    assert await store.head(key) is None
+    assert await store.stat(key) is None
 
 
 async def test_a_second_put_is_refused(store: ObjectStore, http: httpx.AsyncClient, key: str) -> None:
@@ -214,7 +220,7 @@ async def test_of_many_puts_at_once_one_wins(store: ObjectStore, http: httpx.Asy
     assert statuses.count(200) == 1
     assert set(statuses) <= {200, 409, 412}
     winner = contents[statuses.index(200)]
-    found = await store.head(key)
+    found = await store.stat(key)
     assert found is not None
     assert (await read_all(store, key), found.sha256) == (winner, digest_of(winner))
 
@@ -284,9 +290,9 @@ async def test_parts_become_an_object(store: ObjectStore, http: httpx.AsyncClien
     assert [(part.number, part.size, part.sha256) for part in parts] == [
         (number, len(content), digest_of(content)) for number, content in enumerate(contents, 1)
     ]
-    assert await store.head(key) is None
+    assert await store.stat(key) is None
     await store.complete(key, multipart_id, parts)
-    found = await store.head(key)
+    found = await store.stat(key)
     assert found is not None
     assert found.size == len(whole)
     assert (found.sha256, found.parts) in [(digest_of(whole), None), (None, 3)]
@@ -327,10 +333,10 @@ async def test_completing_twice_leaves_the_object_as_it_is(
 ) -> None:
     multipart_id, parts = await put_parts(http, store, key, [CONTENT])
     await store.complete(key, multipart_id, parts)
-    before = await store.head(key)
-    with suppress(MultipartGone, MultipartRefused):
+    before = await store.stat(key)
+    with suppress(MultipartGoneError, MultipartRefusedError):
         await store.complete(key, multipart_id, parts)
-    assert await store.head(key) == before
+    assert await store.stat(key) == before
     assert await read_all(store, key) == CONTENT
 
 
@@ -342,16 +348,16 @@ async def test_of_two_completions_at_once_one_object_comes(
         *(store.complete(key, multipart_id, parts) for _ in range(4)), return_exceptions=True
     )
     assert None in outcomes
-    assert all(each is None or isinstance(each, MultipartGone | MultipartRefused) for each in outcomes)
+    assert all(each is None or isinstance(each, MultipartGoneError | MultipartRefusedError) for each in outcomes)
     assert await read_all(store, key) == b"x" * 5 * MIB + CONTENT
 
 
 async def test_a_part_that_never_arrived_is_refused(store: ObjectStore, http: httpx.AsyncClient, key: str) -> None:
     multipart_id, parts = await put_parts(http, store, key, [CONTENT])
     missing = StoredPart(number=2, size=len(CONTENT), sha256=parts[0].sha256, etag=parts[0].etag)
-    with pytest.raises(MultipartRefused):
+    with pytest.raises(MultipartRefusedError):
         await store.complete(key, multipart_id, [*parts, missing])
-    assert await store.head(key) is None
+    assert await store.stat(key) is None
     assert await store.list_parts(key, multipart_id) == parts
 
 
@@ -361,9 +367,9 @@ async def test_a_part_that_changed_after_it_was_listed_is_refused(
     multipart_id, parts = await put_parts(http, store, key, [CONTENT])
     url = await presign_part(store, key, multipart_id, 1, CONTENT[::-1])
     assert (await send(http, url, CONTENT[::-1])).status_code == 200
-    with pytest.raises(MultipartRefused):
+    with pytest.raises(MultipartRefusedError):
         await store.complete(key, multipart_id, parts)
-    assert await store.head(key) is None
+    assert await store.stat(key) is None
 
 
 async def test_parts_out_of_order_are_refused(
@@ -371,15 +377,15 @@ async def test_parts_out_of_order_are_refused(
 ) -> None:
     deviates(store, request, "sorts the parts where S3 answers InvalidPartOrder")
     multipart_id, parts = await put_parts(http, store, key, [b"x" * 5 * MIB, b"y"])
-    with pytest.raises(MultipartRefused):
+    with pytest.raises(MultipartRefusedError):
         await store.complete(key, multipart_id, parts[::-1])
-    assert await store.head(key) is None
+    assert await store.stat(key) is None
 
 
 async def test_completing_never_replaces_an_object(store: ObjectStore, http: httpx.AsyncClient, key: str) -> None:
     multipart_id, parts = await put_parts(http, store, key, [b"other"])
     await store_bytes(http, store, key, CONTENT)
-    with pytest.raises(MultipartRefused):
+    with pytest.raises(MultipartRefusedError):
         await store.complete(key, multipart_id, parts)
     assert await read_all(store, key) == CONTENT
     await store.abort(key, multipart_id)
@@ -397,17 +403,17 @@ async def test_a_part_url_dies_with_abortion(store: ObjectStore, http: httpx.Asy
     url = await presign_part(store, key, multipart_id, 1, CONTENT)
     await store.abort(key, multipart_id)
     assert (await send(http, url, CONTENT)).status_code == 404
-    with pytest.raises(MultipartGone):
+    with pytest.raises(MultipartGoneError):
         await store.list_parts(key, multipart_id)
 
 
 async def test_what_was_never_begun_is_gone(store: ObjectStore, http: httpx.AsyncClient, key: str) -> None:
     url = await presign_part(store, key, "0" * 32, 1, CONTENT)
     assert (await send(http, url, CONTENT)).status_code == 404
-    with pytest.raises(MultipartGone):
+    with pytest.raises(MultipartGoneError):
         await store.list_parts(key, "0" * 32)
     part = StoredPart(number=1, size=1, sha256=digest_of(b"x"), etag='"00000000000000000000000000000000"')
-    with pytest.raises(MultipartGone):
+    with pytest.raises(MultipartGoneError):
         await store.complete(key, "0" * 32, [part])
 
 
@@ -426,18 +432,18 @@ async def test_deleting_can_be_repeated(store: ObjectStore, http: httpx.AsyncCli
     await store_bytes(http, store, key, CONTENT)
     await store.delete(key)
     await store.delete(key)
-    assert await store.head(key) is None
-    with pytest.raises(ObjectGone):
+    assert await store.stat(key) is None
+    with pytest.raises(ObjectGoneError):
         await read_all(store, key)
 
 
 async def test_a_named_version_can_be_deleted_for_good(store: ObjectStore, http: httpx.AsyncClient, key: str) -> None:
     await store_bytes(http, store, key, CONTENT)
-    found = await store.head(key)
+    found = await store.stat(key)
     assert found is not None
     await store.delete(key, version_id=found.version_id)
     await store.delete(key, version_id=found.version_id)
-    assert await store.head(key, version_id=found.version_id) is None
+    assert await store.stat(key, version_id=found.version_id) is None
 
 
 async def test_objects_are_listed_by_prefix(store: ObjectStore, http: httpx.AsyncClient, key: str) -> None:

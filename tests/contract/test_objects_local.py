@@ -22,11 +22,11 @@ import pytest
 from modelkeep.domain.errors import ObjectExistsError
 from modelkeep.domain.values import PresignedUrl
 from modelkeep.storage.local import durable_files
-from modelkeep.storage.local.file_uploads import Delivery
+from modelkeep.storage.local.file_uploads import SignedPut
 from modelkeep.storage.local.files import FileStore
 from modelkeep.storage.local.folder import Folder, check_key
 from modelkeep.storage.local.signing import load_secret
-from modelkeep.storage.objects import MultipartGone, StoreUnavailable
+from modelkeep.storage.objects import MultipartGoneError, StoreUnavailableError
 from tests.support.stores import (
     MINUTE,
     digest_of,
@@ -56,14 +56,16 @@ async def take(store: FileStore, key: str, content: bytes) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         yield content
 
-    await store.receive(Delivery(key=key, size=len(content), sha256=digest_of(content)), chunks())
+    await store.receive(SignedPut(key=key, size=len(content), sha256=digest_of(content)), chunks())
 
 
 async def take_part(store: FileStore, key: str, multipart_id: str, number: int, content: bytes) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         yield content
 
-    delivery = Delivery(key=key, size=len(content), sha256=digest_of(content), multipart_id=multipart_id, number=number)
+    delivery = SignedPut(
+        key=key, size=len(content), sha256=digest_of(content), multipart_id=multipart_id, number=number
+    )
     await store.receive(delivery, chunks())
 
 
@@ -90,7 +92,7 @@ async def test_a_name_that_is_a_folder_is_taken(local: FileStore, http: httpx.As
     for other in (f"{key}/inside", key.rpartition("/")[0]):
         url = await presign(local, other, CONTENT)
         assert (await send(http, url, CONTENT)).status_code == 412
-        assert await local.head(other) is None
+        assert await local.stat(other) is None
 
 
 async def test_a_deleted_object_leaves_no_folders(empty: FileStore, tmp_path: Path) -> None:
@@ -238,7 +240,7 @@ async def test_a_file_that_was_put_there_by_hand_can_be_read(
     path = data / "objects" / key
     path.parent.mkdir(parents=True)
     path.write_bytes(CONTENT)
-    found = await local.head(key)
+    found = await local.stat(key)
     assert found is not None
     assert (found.size, found.sha256) == (len(CONTENT), None)
     url = await local.presign_get(key, version_id=None, filename="x", ttl=MINUTE)
@@ -248,7 +250,7 @@ async def test_a_file_that_was_put_there_by_hand_can_be_read(
 async def test_a_checksum_of_other_bytes_is_not_told(empty: FileStore, tmp_path: Path) -> None:
     await take(empty, "models/m/v1/x", CONTENT)
     (tmp_path / "objects/models/m/v1/x").write_bytes(b"changed by hand")
-    found = await empty.head("models/m/v1/x")
+    found = await empty.stat("models/m/v1/x")
     assert found is not None
     assert (found.size, found.sha256) == (15, None)
 
@@ -261,11 +263,11 @@ def _commit(folder: str, writer: int, keys: int) -> list[bool]:
 
 
 def _committed(folder: Folder, key: str, content: bytes) -> bool:
-    with durable_files.drafting(folder.incoming) as draft:
+    with durable_files.staged_file(folder.incoming) as draft:
         draft.write(content)
         draft.finish()
         try:
-            folder.commit(key, draft)
+            folder.publish(key, draft)
         except ObjectExistsError:
             return False
         return True
@@ -334,7 +336,7 @@ async def test_a_disconnection_half_way_leaves_nothing(local: FileStore, key: st
     writer.close()
     await writer.wait_closed()
     await _until(lambda: not any((data / "incoming").iterdir()))
-    assert await local.head(key) is None
+    assert await local.stat(key) is None
     assert not (data / "checksums" / key).exists()
 
 
@@ -372,10 +374,10 @@ async def test_a_checksum_without_its_object_is_no_object(empty: FileStore, tmp_
     path = tmp_path / "checksums" / key
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps({"size": 1, "sha256": digest_of(b"other").hex, "multipart_id": None}))
-    assert await empty.head(key) is None
+    assert await empty.stat(key) is None
     assert [found async for found in empty.list_objects("")] == []
     await take(empty, key, CONTENT)
-    found = await empty.head(key)
+    found = await empty.stat(key)
     assert found is not None
     assert found.sha256 == digest_of(CONTENT)
 
@@ -404,7 +406,7 @@ async def test_a_completion_that_was_cut_short_after_its_object_can_be_repeated(
         cut.setattr(empty._multiparts, "_drop", lambda _: None)
         await empty.complete(key, multipart_id, parts)
     await empty.complete(key, multipart_id, parts)
-    with pytest.raises(MultipartGone):
+    with pytest.raises(MultipartGoneError):
         await empty.complete(key, multipart_id, parts)
     assert await read_all(empty, key) == CONTENT
     assert [found async for found in empty.list_multiparts("")] == []
@@ -430,12 +432,12 @@ async def test_a_full_disk_is_told_to_the_operator(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("modelkeep.storage.local.durable_files.Draft.write", full)
-    with pytest.raises(StoreUnavailable, match="No space left on device"):
+    with pytest.raises(StoreUnavailableError, match="No space left on device"):
         await take(empty, "models/m/v1/x", CONTENT)
-    assert await empty.head("models/m/v1/x") is None
+    assert await empty.stat("models/m/v1/x") is None
     answer = await send(http, await presign(local, key, CONTENT), CONTENT)
     assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
-    assert await local.head(key) is None
+    assert await local.stat(key) is None
 
 
 WRITER = """
@@ -521,7 +523,7 @@ def test_all_threads_end_with_one_secret(tmp_path: Path) -> None:
 
 def test_a_damaged_secret_is_told_to_the_operator(tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(b"short")
-    with pytest.raises(StoreUnavailable, match="Remove it"):
+    with pytest.raises(StoreUnavailableError, match="Remove it"):
         _secret_of(str(tmp_path))
 
 

@@ -19,7 +19,7 @@ from modelkeep.storage.aws.s3_answers import read_checksum
 from modelkeep.storage.aws.s3_clients import addressing_style
 from modelkeep.storage.aws.s3_probe import probe_bucket
 from modelkeep.storage.aws.s3_setup import _RULES, set_up_bucket
-from modelkeep.storage.objects import StoreUnavailable
+from modelkeep.storage.objects import StoreUnavailableError
 from tests.support.servers import AwsServer
 from tests.support.stores import MINUTE, digest_of, presign, presign_part, send, store_bytes
 
@@ -122,7 +122,7 @@ async def test_urls_are_for_the_endpoint_that_callers_see(
         url = await presign(store, key, CONTENT)
         assert parts_of(url)[:2] == (seen, urlsplit((await presign(s3, key, CONTENT)).url).path)
         assert (await send(http, url, CONTENT)).status_code == 200
-        assert await store.head(key)
+        assert await store.stat(key)
 
 
 async def test_the_environment_names_the_endpoint(aws: aioboto3.Session, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,7 +184,7 @@ async def test_credentials_close_to_their_end_are_renewed_first(aws: aioboto3.Se
 
 @pytest.mark.parametrize("renew", [failing, fresh(timedelta(seconds=100)), fresh(timedelta(seconds=-5))])
 async def test_credentials_that_cannot_be_renewed_sign_nothing(aws: aioboto3.Session, renew: Callable[[], Any]) -> None:
-    with pytest.raises(StoreUnavailable, match="credentials"):
+    with pytest.raises(StoreUnavailableError, match="credentials"):
         await signed_by(aws, expiring(timedelta(seconds=90), renew), HOUR)
 
 
@@ -194,10 +194,10 @@ async def test_without_credentials_or_region_the_store_does_not_open(monkeypatch
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, "/dev/null")
-    with pytest.raises(StoreUnavailable, match="No AWS credentials"):
+    with pytest.raises(StoreUnavailableError, match="No AWS credentials"):
         async with S3Store.open(aioboto3.Session(region_name="us-east-1"), "b", public_url=None):
             pass
-    with pytest.raises(StoreUnavailable, match="AWS_REGION"):
+    with pytest.raises(StoreUnavailableError, match="AWS_REGION"):
         async with S3Store.open(aioboto3.Session("AKID", "secret"), "b", public_url=None):
             pass
 
@@ -220,13 +220,13 @@ def test_a_checksum_of_checksums_is_no_digest(checksum: str, etag: str, sha256: 
 
 async def test_a_version_is_pinned(s3: S3Store, http: httpx.AsyncClient, key: str) -> None:
     await store_bytes(http, s3, key, CONTENT)
-    before = await s3.head(key)
+    before = await s3.stat(key)
     assert before is not None
     assert before.version_id
     await s3._client.put_object(Bucket=s3._bucket, Key=key, Body=b"written past the registry")
     url = await s3.presign_get(key, version_id=before.version_id, filename="x", ttl=MINUTE)
     assert (await http.get(url.url)).content == CONTENT
-    assert await s3.head(key, version_id=before.version_id) == before
+    assert await s3.stat(key, version_id=before.version_id) == before
 
 
 async def test_parts_are_listed_over_all_pages(s3: S3Store, http: httpx.AsyncClient, key: str) -> None:
@@ -255,9 +255,9 @@ async def test_a_store_that_cannot_be_used_says_why(
 ) -> None:
     endpoint = endpoint or ministack.endpoint
     async with S3Store.open(ministack.session(), bucket, public_url=None, endpoint_url=endpoint) as store:
-        with pytest.raises(StoreUnavailable, match=sentence):
+        with pytest.raises(StoreUnavailableError, match=sentence):
             await store.begin(KEY)
-        with pytest.raises(StoreUnavailable, match=sentence):
+        with pytest.raises(StoreUnavailableError, match=sentence):
             _ = [found async for found in store.list_objects("")]
 
 
@@ -274,12 +274,12 @@ async def test_every_other_refusal_is_unavailability(
 
     monkeypatch.setattr(s3._client, "_make_api_call", refuse)
     calls: dict[str, Callable[[], Any]] = {
-        "head_object": lambda: s3.head(KEY),
+        "head_object": lambda: s3.stat(KEY),
         "get_object": lambda: anext(s3.read(KEY)),
         "list_parts": lambda: s3.list_parts(KEY, "id"),
         "complete_multipart_upload": lambda: s3.complete(KEY, "id", []),
     }
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnavailableError):
         await calls[operation]()
 
 
@@ -354,7 +354,7 @@ async def test_a_bucket_that_cannot_be_created_says_why(
     client: "S3Client", monkeypatch: pytest.MonkeyPatch, code: str, status: int, sentence: str
 ) -> None:
     monkeypatch.setattr(client, "create_bucket", refusing(code, status))
-    with pytest.raises(StoreUnavailable, match=sentence):
+    with pytest.raises(StoreUnavailableError, match=sentence):
         await steps(client, f"setup-{uuid4().hex}")
 
 
@@ -384,5 +384,5 @@ async def test_a_store_that_breaks_a_promise_is_refused(
         return await put(**asked)
 
     monkeypatch.setattr(client, "put_object", careless)
-    with pytest.raises(StoreUnavailable, match=sentence):
+    with pytest.raises(StoreUnavailableError, match=sentence):
         await probe_bucket(client, s3._bucket)

@@ -25,7 +25,7 @@ from modelkeep.domain.errors import (
 from modelkeep.domain.values import Stage, parse_ref
 from modelkeep.repositories import versions as repository
 from modelkeep.repositories.version_items import version_to_item
-from modelkeep.services.reading.resolver import MAX_LOOKS
+from modelkeep.services.reading.resolver import MAX_ATTEMPTS
 from modelkeep.storage.local.files import FileStore
 from modelkeep.storage.table import Present, Put, Table
 from tests.support.builders import operation
@@ -287,12 +287,12 @@ async def test_what_is_unset_takes_one_read(registry: Registry, table: Table, st
 @pytest.mark.parametrize("ref", ["production", "champion", "latest", "staging", "3", "commit"])
 async def test_a_model_that_changes_between_any_two_reads_is_contention(shelf: Shelf, ref: str) -> None:
     steps = cycle([shelf.take_3_away, shelf.bring_3_back])
-    assert await shelf.look_up(ref, steps) == (ContentionError, 1 + 2 * MAX_LOOKS)
+    assert await shelf.look_up(ref, steps) == (ContentionError, 1 + 2 * MAX_ATTEMPTS)
 
 
 async def test_production_that_passes_on_between_any_two_reads_is_contention(shelf: Shelf) -> None:
     steps = cycle([partial(shelf.registry.promote, MODEL, 1), partial(shelf.registry.promote, MODEL, 3)])
-    assert await shelf.look_up("production", steps) == (ContentionError, 1 + 2 * MAX_LOOKS)
+    assert await shelf.look_up("production", steps) == (ContentionError, 1 + 2 * MAX_ATTEMPTS)
 
 
 @pytest.mark.parametrize(

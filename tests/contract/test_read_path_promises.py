@@ -16,14 +16,14 @@ from modelkeep.domain.errors import UnavailableError
 from modelkeep.domain.values import PresignedUrl, Ref, parse_ref
 from modelkeep.http.openapi import STALE
 from modelkeep.routers.downloads import answer
-from modelkeep.services.limits import Policy
+from modelkeep.services.limits import ServiceLimits
 from modelkeep.services.reading import presigned_urls, resolver
-from modelkeep.services.reading.presigned_urls import SignedUrls
-from modelkeep.services.reading.single_flight import SharedReads
+from modelkeep.services.reading.presigned_urls import PresignedUrlCache
+from modelkeep.services.reading.single_flight import SingleFlight
 from modelkeep.storage.local.files import FileStore
 from modelkeep.storage.local.sqlite import SqliteTable
 from modelkeep.storage.objects import ObjectStore
-from modelkeep.storage.table import Index, Key, Page, Table
+from modelkeep.storage.table import Index, ItemKey, Table, TablePage
 from tests.support import builders
 from tests.support.faults import Fault, FaultyTable
 from tests.support.registries import PRODUCTION, Registry, caller
@@ -52,11 +52,11 @@ class Lagging(FaultyTable):
 
     def __init__(self, table: Table) -> None:
         super().__init__(table)
-        self._seen: dict[tuple[object, ...], Page[Key]] = {}
+        self._seen: dict[tuple[object, ...], TablePage[ItemKey]] = {}
 
     async def query_index(
-        self, index: Index, partition: str, *, prefix: str = "", after: Key | None = None, limit: int
-    ) -> Page[Key]:
+        self, index: Index, partition: str, *, prefix: str = "", after: ItemKey | None = None, limit: int
+    ) -> TablePage[ItemKey]:
         asked = (index, partition, prefix, after, limit)
         if asked not in self._seen:
             self._seen[asked] = await super().query_index(index, partition, prefix=prefix, after=after, limit=limit)
@@ -122,7 +122,7 @@ async def test_who_asks_while_a_reading_is_under_way_is_answered_by_the_next() -
         while len(begun) < reading:  # noqa: ASYNC110 -- what it waits for has no event
             await asyncio.sleep(0)
 
-    reads = SharedReads(read)
+    reads = SingleFlight(read)
     early = asyncio.create_task(reads.get(MODEL))
     await asyncio.wait_for(under_way(1), 10)
     late = asyncio.create_task(reads.get(MODEL))
@@ -183,13 +183,17 @@ class Signing:
 
 
 @pytest.fixture
-def signing(clock: Clock) -> tuple[SignedUrls, Signing]:
+def signing(clock: Clock) -> tuple[PresignedUrlCache, Signing]:
     store = Signing(clock)
-    policy = Policy(upload_url_ttl=HOUR, download_url_ttl=HOUR, upload_ttl=HOUR, trash_ttl=HOUR, multipart_threshold=0)
-    return SignedUrls(cast("ObjectStore", store), policy), store
+    policy = ServiceLimits(
+        upload_url_ttl=HOUR, download_url_ttl=HOUR, upload_ttl=HOUR, trash_ttl=HOUR, multipart_threshold=0
+    )
+    return PresignedUrlCache(cast("ObjectStore", store), policy), store
 
 
-async def test_a_url_that_is_given_has_half_its_life_to_go(signing: tuple[SignedUrls, Signing], clock: Clock) -> None:
+async def test_a_url_that_is_given_has_half_its_life_to_go(
+    signing: tuple[PresignedUrlCache, Signing], clock: Clock
+) -> None:
     urls, store = signing
     version = builders.version()
     for _ in range(0, 2 * 3600, 60):
@@ -199,7 +203,9 @@ async def test_a_url_that_is_given_has_half_its_life_to_go(signing: tuple[Signed
     assert len(store.asked) == 4
 
 
-async def test_a_url_is_for_the_version_of_the_object_that_was_confirmed(signing: tuple[SignedUrls, Signing]) -> None:
+async def test_a_url_is_for_the_version_of_the_object_that_was_confirmed(
+    signing: tuple[PresignedUrlCache, Signing],
+) -> None:
     urls, store = signing
     (artifact,) = builders.version().artifacts
     pinned = builders.version(artifacts=(replace(artifact, version_id="v-17"),))

@@ -21,7 +21,7 @@ from modelkeep.repositories.versions import Versions
 from modelkeep.services.reading import resolver as resolvers
 from modelkeep.services.reading.resolver import Resolved, Resolver
 from modelkeep.storage.local.files import FileStore
-from modelkeep.storage.table import Item, Key, Present, Put, Table
+from modelkeep.storage.table import Item, ItemKey, Present, Put, Table
 from tests.support.builders import operation
 from tests.support.faults import Fault, FaultyTable
 from tests.support.registries import PRODUCTION, Registry, caller
@@ -39,11 +39,11 @@ class Counting(FaultyTable):
         super().__init__(table)
         self.reads: Counter[str] = Counter()
 
-    async def get(self, key: Key) -> Item | None:
+    async def get(self, key: ItemKey) -> Item | None:
         self.reads["get"] += 1
         return await super().get(key)
 
-    async def get_many(self, keys: Sequence[Key]) -> Sequence[Item | None]:
+    async def get_many(self, keys: Sequence[ItemKey]) -> Sequence[Item | None]:
         self.reads["get_many"] += 1
         return await super().get_many(keys)
 
@@ -190,7 +190,7 @@ async def test_an_adopted_version_is_read_with_its_head_until_it_is_verified(pro
 
 async def test_memory_is_bounded(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
     limit = 3 * 5120
-    monkeypatch.setattr(resolvers, "KEPT_BYTES", limit)
+    monkeypatch.setattr(resolvers, "CACHE_BYTES", limit)
     small = Process(process.table)
     for ref in ("1", "2", "latest", "champion", "production"):
         await small.resolver.locate(MODEL, parse_ref(ref))
@@ -276,7 +276,7 @@ async def test_what_is_known_to_be_gone_is_not_given_from_memory(process: Proces
 async def test_a_table_that_hangs_is_not_waited_for_where_there_is_an_answer(
     process: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resolvers, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(resolvers, "HEAD_TIMEOUT_SECONDS", 0.05)
     before = await process.resolver.locate(MODEL, PRODUCTION)
     process.table.meet(reads=repeat(Fault.HANGING))
     async with asyncio.timeout(5):

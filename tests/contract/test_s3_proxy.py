@@ -15,12 +15,12 @@ from modelkeep.storage.aws import s3_clients
 from modelkeep.storage.aws.s3 import S3Store
 from modelkeep.storage.aws.s3_setup import set_up_bucket
 from modelkeep.storage.objects import (
-    MultipartGone,
-    MultipartRefused,
+    MultipartGoneError,
+    MultipartRefusedError,
     ObjectStore,
     ObjectStoreError,
     StoredPart,
-    StoreUnavailable,
+    StoreUnavailableError,
 )
 from tests.support.aws_faults import Fault, always, in_turn, no_faults
 from tests.support.s3_proxy import S3Proxy, before_s3
@@ -113,9 +113,9 @@ async def test_a_question_has_its_answer_or_is_unavailable(
     await put(doors.behind, key)
     store = doors.through(fault)
     proxy.plan = in_turn([fault])
-    assert (await store.head(key)) == (await doors.behind.head(key))
+    assert (await store.stat(key)) == (await doors.behind.stat(key))
     proxy.plan = always(fault)
-    assert await outcome(store.head(key)) is (None if fault in UNHARMED else StoreUnavailable)
+    assert await outcome(store.stat(key)) is (None if fault in UNHARMED else StoreUnavailableError)
 
 
 @befalling(COMPLETE)
@@ -126,8 +126,10 @@ async def test_a_completion_that_always_meets_a_fault(
     proxy.plan = always(fault, operations=[COMPLETE])
     meaning = await outcome(doors.through(fault).complete(key, multipart, parts))
     await proxy.quiesce()
-    assert meaning is {Fault.CONFLICT: MultipartRefused}.get(fault, None if fault in UNHARMED else StoreUnavailable)
-    assert (await doors.behind.head(key) is not None) == fault.has_effect
+    assert meaning is {Fault.CONFLICT: MultipartRefusedError}.get(
+        fault, None if fault in UNHARMED else StoreUnavailableError
+    )
+    assert (await doors.behind.stat(key) is not None) == fault.has_effect
     assert set(proxy.met(COMPLETE)) == {fault}
 
 
@@ -138,9 +140,9 @@ async def test_a_completion_that_meets_a_fault_once_stands_whatever_was_said(
     multipart, parts = await parts_of(http, doors, key)
     proxy.plan = in_turn([fault], operations=[COMPLETE])
     meaning = await outcome(doors.through(fault).complete(key, multipart, parts))
-    assert meaning in {None, MultipartGone, MultipartRefused}
-    assert fault.has_effect or meaning is (MultipartRefused if fault is Fault.CONFLICT else None)
-    stands = await doors.behind.head(key) is not None
+    assert meaning in {None, MultipartGoneError, MultipartRefusedError}
+    assert fault.has_effect or meaning is (MultipartRefusedError if fault is Fault.CONFLICT else None)
+    stands = await doors.behind.stat(key) is not None
     assert stands == (fault is not Fault.CONFLICT)
 
 
@@ -149,8 +151,10 @@ async def test_an_object_that_always_meets_a_fault(doors: Doors, proxy: S3Proxy,
     proxy.plan = always(fault, operations=["PutObject"])
     meaning = await outcome(put(doors.through(fault), key))
     await proxy.quiesce()
-    assert meaning is {Fault.CONFLICT: ObjectExistsError}.get(fault, None if fault in UNHARMED else StoreUnavailable)
-    assert (await doors.behind.head(key) is not None) == fault.has_effect
+    assert meaning is {Fault.CONFLICT: ObjectExistsError}.get(
+        fault, None if fault in UNHARMED else StoreUnavailableError
+    )
+    assert (await doors.behind.stat(key) is not None) == fault.has_effect
 
 
 @befalling("PutObject")
@@ -168,7 +172,7 @@ async def test_a_caller_of_a_url_meets_it_too(
         status = None
     await proxy.quiesce()
     assert status == (200 if fault in UNHARMED else ANSWERED.get(fault))
-    assert (await doors.store.head(key) is not None) == fault.has_effect
+    assert (await doors.store.stat(key) is not None) == fault.has_effect
     if fault.has_effect:
         assert await read_all(doors.behind, key) == CONTENT
 

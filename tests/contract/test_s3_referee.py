@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from modelkeep.domain.values import PresignedUrl
 from modelkeep.storage.aws.s3 import S3Store
 from modelkeep.storage.aws.s3_setup import set_up_bucket
-from modelkeep.storage.objects import MultipartRefused, StoredPart
+from modelkeep.storage.objects import MultipartRefusedError, StoredPart
 from tests.support import sigv4
 from tests.support.proxies import Request
 from tests.support.s3_proxy import S3Proxy, before_s3
@@ -94,7 +94,7 @@ async def test_everything_that_the_store_signs_is_taken(
     await judged.complete(large, multipart, await judged.list_parts(large, multipart))
     await judged.abort(large, await judged.begin(large))
     for name, content in ((key, CONTENT), (large, b"".join(parts))):
-        stored = await judged.head(name)
+        stored = await judged.stat(name)
         assert stored
         url = await judged.presign_get(name, version_id=None, filename="ein modell+1.pt", ttl=WEEK)
         assert (await send(http, url)).content == content
@@ -168,7 +168,7 @@ async def test_a_url_is_good_for_exactly_what_was_signed(
         headers=changed.get("headers"),
     )
     refused(answer, proxy, status, code)
-    assert await judged.head(key) is None
+    assert await judged.stat(key) is None
 
 
 async def test_a_url_is_good_for_one_method_and_one_key(
@@ -240,7 +240,7 @@ async def test_bytes_without_a_length_are_refused(
     url = await presign(judged, key, CONTENT)
     answer = await send(http, url, chunks(), headers={"content-length": None})
     assert answer.status_code == 403
-    assert await judged.head(key) is None
+    assert await judged.stat(key) is None
 
 
 # -- what the SDK signs
@@ -326,7 +326,7 @@ async def test_a_small_part_that_is_not_the_last_is_refused(
     proxy: S3Proxy, judged: S3Store, key: str, parts: tuple[str, list[StoredPart]]
 ) -> None:
     proxy.referee.smallest_part = 4
-    with pytest.raises(MultipartRefused):
+    with pytest.raises(MultipartRefusedError):
         await judged.complete(key, *parts)
     assert "400 EntityTooSmall" in proxy.violations[0]
 
@@ -336,10 +336,10 @@ async def test_parts_come_in_order_and_once(
     proxy: S3Proxy, judged: S3Store, key: str, parts: tuple[str, list[StoredPart]], order: list[int]
 ) -> None:
     multipart, arrived = parts
-    with pytest.raises(MultipartRefused):
+    with pytest.raises(MultipartRefusedError):
         await judged.complete(key, multipart, [arrived[position] for position in order])
     assert "400 InvalidPartOrder" in proxy.violations[0]
-    assert await judged.head(key) is None
+    assert await judged.stat(key) is None
 
 
 async def test_completion_names_each_checksum_and_the_size(

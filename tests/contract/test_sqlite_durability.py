@@ -13,10 +13,20 @@ import pytest
 
 from modelkeep.storage.local import sqlite, sqlite_file
 from modelkeep.storage.local.sqlite import SqliteTable
-from modelkeep.storage.table import Absent, Contended, Item, Key, OutcomeUnknown, Present, Put, Refused, Unavailable
+from modelkeep.storage.table import (
+    Absent,
+    CommitStateUnknownError,
+    ConditionFailedError,
+    Item,
+    ItemKey,
+    Present,
+    Put,
+    TableUnavailableError,
+    TransactionConflictError,
+)
 
 ROOT = Path(__file__).parents[2]
-HERE = Key("model", 1)
+HERE = ItemKey("model", 1)
 WRITE = Put({"model_name": "model", "version": 1}, Absent())
 
 WRITER = """
@@ -125,7 +135,7 @@ async def test_what_is_kept_is_there_after_reopening(path: Path) -> None:
 async def test_a_token_is_forgotten_after_ten_minutes(table: SqliteTable, monkeypatch: pytest.MonkeyPatch) -> None:
     await table.transact([WRITE], token="once")
     monkeypatch.setattr(sqlite, "_TOKEN_SECONDS", -1)
-    with pytest.raises(Refused):
+    with pytest.raises(ConditionFailedError):
         await table.transact([WRITE], token="once")
     await table.transact([Put(WRITE.item, Present())], token="twice")
     assert table._writer.execute("SELECT token FROM tokens").fetchall() == [("twice",)]
@@ -136,20 +146,20 @@ async def test_a_file_of_a_newer_release_is_refused(path: Path) -> None:
         pass
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA user_version = 99")
-    with pytest.raises(Unavailable, match="newer release"):
+    with pytest.raises(TableUnavailableError, match="newer release"):
         async with SqliteTable.open(path):
             pass
 
 
 async def test_a_file_of_something_else_is_refused(other_file: Path) -> None:
-    with pytest.raises(Unavailable, match="is not a registry's database"):
+    with pytest.raises(TableUnavailableError, match="is not a registry's database"):
         async with SqliteTable.open(other_file):
             pass
 
 
 async def test_a_folder_that_cannot_be_made_is_explained(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(Unavailable, match="cannot be used"):
+    with pytest.raises(TableUnavailableError, match="cannot be used"):
         async with SqliteTable.open(tmp_path / "file" / "registry.sqlite3"):
             pass
 
@@ -161,7 +171,7 @@ async def test_another_writer_is_contention_and_nobody_waits_to_read(
     table._writer.execute("PRAGMA busy_timeout = 10")
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(Contended):
+        with pytest.raises(TransactionConflictError):
             await table.transact([Put(WRITE.item, Present())], token="second")
         assert await table.get(HERE) == WRITE.item
         other.execute("ROLLBACK")
@@ -171,7 +181,7 @@ async def test_another_writer_is_contention_and_nobody_waits_to_read(
 async def test_a_full_disk_is_explained_and_writes_nothing(table: SqliteTable) -> None:
     pages = table._writer.execute("PRAGMA page_count").fetchone()[0]
     table._writer.execute(f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(Unavailable, match="is full"):
+    with pytest.raises(TableUnavailableError, match="is full"):
         await table.transact([Put({**WRITE.item, "text": "x" * 100_000}, Absent())], token="large")
     assert await table.get(HERE) is None
     table._writer.execute("PRAGMA max_page_count = 1000000")
@@ -181,10 +191,10 @@ async def test_a_full_disk_is_explained_and_writes_nothing(table: SqliteTable) -
 @pytest.mark.parametrize(
     ("code", "outcome"),
     [
-        (sqlite3.SQLITE_IOERR, OutcomeUnknown),
-        (sqlite3.SQLITE_IOERR_FSYNC, OutcomeUnknown),
-        (sqlite3.SQLITE_FULL, Unavailable),
-        (sqlite3.SQLITE_BUSY, Contended),
+        (sqlite3.SQLITE_IOERR, CommitStateUnknownError),
+        (sqlite3.SQLITE_IOERR_FSYNC, CommitStateUnknownError),
+        (sqlite3.SQLITE_FULL, TableUnavailableError),
+        (sqlite3.SQLITE_BUSY, TransactionConflictError),
     ],
 )
 def test_a_commit_that_fails_says_what_is_known(tmp_path: Path, code: int, outcome: type[Exception]) -> None:

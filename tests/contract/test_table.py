@@ -17,26 +17,26 @@ from modelkeep.storage.table import (
     AbsentOrExpired,
     Check,
     Condition,
+    ConditionFailedError,
     Delete,
     Equals,
     Index,
     Item,
-    Key,
-    Page,
+    ItemKey,
     Present,
     Put,
-    Refused,
     Table,
+    TablePage,
     Write,
 )
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 EPOCH = int(NOW.timestamp())
-HERE = Key("model", 1)
-ELSEWHERE = Key("other", 1)
+HERE = ItemKey("model", 1)
+ELSEWHERE = ItemKey("other", 1)
 
 
-def item(key: Key = HERE, **attributes: Any) -> Item:
+def item(key: ItemKey = HERE, **attributes: Any) -> Item:
     return {"model_name": key.partition, "version": key.sort, **attributes}
 
 
@@ -49,7 +49,7 @@ async def add(table: Table, *items: Item) -> None:
         await transact(table, *(Put(item, Absent()) for item in items[start : start + 100]))
 
 
-async def index_page(table: Table, expected: int, *query: Any, **options: Any) -> Page[Key]:
+async def index_page(table: Table, expected: int, *query: Any, **options: Any) -> TablePage[ItemKey]:
     """Ask an index until it has caught up."""
     deadline = time.monotonic() + 10
     while True:
@@ -59,7 +59,7 @@ async def index_page(table: Table, expected: int, *query: Any, **options: Any) -
         await asyncio.sleep(0.05)
 
 
-def sorts(page: Page[Item]) -> list[int]:
+def sorts(page: TablePage[Item]) -> list[int]:
     return [int(found["version"]) for found in page.items]
 
 
@@ -106,26 +106,26 @@ async def test_an_item_carries_its_own_key(table: Table) -> None:
 
 async def test_nothing_is_read_where_nothing_is(table: Table) -> None:
     await add(table, item())
-    assert await table.get(Key("model", 2)) is None
-    assert await table.get(Key("absent", 1)) is None
+    assert await table.get(ItemKey("model", 2)) is None
+    assert await table.get(ItemKey("absent", 1)) is None
 
 
 async def test_an_acknowledged_write_is_seen_by_every_read(table: Table) -> None:
     for n in range(1, 20):
-        await add(table, item(Key("model", n)))
-        assert await table.get(Key("model", n)) is not None
-        assert await table.get_many([Key("model", n)]) != [None]
+        await add(table, item(ItemKey("model", n)))
+        assert await table.get(ItemKey("model", n)) is not None
+        assert await table.get_many([ItemKey("model", n)]) != [None]
         assert sorts(await table.query("model", descending=True, limit=1)) == [n]
 
 
 async def test_get_many_answers_in_the_order_asked_with_gaps(table: Table) -> None:
-    await add(table, item(Key("a", 1)), item(Key("b", 2)))
-    found = await table.get_many([Key("b", 2), Key("absent", 1), Key("a", 1), Key("b", 2)])
+    await add(table, item(ItemKey("a", 1)), item(ItemKey("b", 2)))
+    found = await table.get_many([ItemKey("b", 2), ItemKey("absent", 1), ItemKey("a", 1), ItemKey("b", 2)])
     assert [each and each["model_name"] for each in found] == ["b", None, "a", "b"]
 
 
 async def test_get_many_reads_up_to_100_items_of_any_size(table: Table) -> None:
-    keys = [Key("model", n) for n in range(1, 101)]
+    keys = [ItemKey("model", n) for n in range(1, 101)]
     for key in keys[:50]:
         await add(table, item(key, text="x" * 390_000))
     await add(table, *(item(key) for key in keys[50:]))
@@ -139,17 +139,17 @@ async def test_get_many_of_nothing_is_nothing(table: Table) -> None:
 
 async def test_get_many_of_more_than_100_keys_is_a_fault(table: Table) -> None:
     with pytest.raises(ValueError, match="100"):
-        await table.get_many([Key("model", n) for n in range(101)])
+        await table.get_many([ItemKey("model", n) for n in range(101)])
 
 
 async def test_a_partition_is_read_in_the_order_of_its_sort_key(table: Table) -> None:
-    await add(table, *(item(Key("model", n)) for n in (10, 9, 100, 1, 2**32 - 1)), item(ELSEWHERE))
+    await add(table, *(item(ItemKey("model", n)) for n in (10, 9, 100, 1, 2**32 - 1)), item(ELSEWHERE))
     assert sorts(await table.query("model", limit=10)) == [1, 9, 10, 100, 2**32 - 1]
     assert sorts(await table.query("model", descending=True, limit=10)) == [2**32 - 1, 100, 10, 9, 1]
 
 
 async def test_a_query_starts_beyond_after(table: Table) -> None:
-    await add(table, *(item(Key("model", n)) for n in (1, 2, 4, 5)))
+    await add(table, *(item(ItemKey("model", n)) for n in (1, 2, 4, 5)))
     assert sorts(await table.query("model", after=2, limit=10)) == [4, 5]
     assert sorts(await table.query("model", after=3, limit=10)) == [4, 5]
     assert sorts(await table.query("model", after=4, descending=True, limit=10)) == [2, 1]
@@ -158,18 +158,18 @@ async def test_a_query_starts_beyond_after(table: Table) -> None:
 
 
 async def test_a_page_has_at_most_its_limit_and_knows_whether_more_follow(table: Table) -> None:
-    await add(table, *(item(Key("model", n)) for n in range(1, 6)))
+    await add(table, *(item(ItemKey("model", n)) for n in range(1, 6)))
     assert (await table.query("model", limit=4)).more
     assert sorts(await table.query("model", limit=4)) == [1, 2, 3, 4]
     assert not (await table.query("model", limit=5)).more
     assert not (await table.query("model", limit=6)).more
     assert not (await table.query("model", after=4, limit=1)).more
-    assert await table.query("absent", limit=5) == Page([], more=False)
+    assert await table.query("absent", limit=5) == TablePage([], more=False)
 
 
 @pytest.mark.parametrize("descending", [False, True])
 async def test_pages_together_hold_everything_once(table: Table, descending: bool) -> None:
-    await add(table, *(item(Key("model", n), text="x" * 1000) for n in range(1, 251)))
+    await add(table, *(item(ItemKey("model", n), text="x" * 1000) for n in range(1, 251)))
     seen: list[int] = []
     page = await table.query("model", descending=descending, limit=60)
     while page.items:
@@ -180,7 +180,7 @@ async def test_pages_together_hold_everything_once(table: Table, descending: boo
 
 async def test_pages_of_large_items_together_hold_everything_once(table: Table) -> None:
     for n in range(1, 9):
-        await add(table, item(Key("model", n), text="x" * 390_000))
+        await add(table, item(ItemKey("model", n), text="x" * 390_000))
     seen: list[int] = []
     while True:
         page = await table.query("model", after=seen[-1] if seen else None, limit=100)
@@ -191,13 +191,13 @@ async def test_pages_of_large_items_together_hold_everything_once(table: Table) 
 
 
 async def test_a_scan_sees_everything_once(table: Table) -> None:
-    keys = {Key(f"model-{n % 7}", n) for n in range(1, 131)} | {Key("$head#model-1", 0)}
+    keys = {ItemKey(f"model-{n % 7}", n) for n in range(1, 131)} | {ItemKey("$head#model-1", 0)}
     await add(table, *(item(key) for key in keys))
-    seen: list[Key] = []
+    seen: list[ItemKey] = []
     while True:
         page = await table.scan(after=seen[-1] if seen else None, limit=20)
         assert len(page.items) <= 20
-        seen += [Key(found["model_name"], int(found["version"])) for found in page.items]
+        seen += [ItemKey(found["model_name"], int(found["version"])) for found in page.items]
         if not page.more:
             break
     assert len(seen) == 131
@@ -208,26 +208,26 @@ async def test_a_scan_sees_everything_once(table: Table) -> None:
 
 
 def heads(*names: str) -> Sequence[Item]:
-    return [item(Key(f"$head#{name}", 0), catalog="models", generation=1) for name in names]
+    return [item(ItemKey(f"$head#{name}", 0), catalog="models", generation=1) for name in names]
 
 
 async def test_an_index_lists_keys_in_the_order_of_its_sort_attribute(table: Table) -> None:
     await add(table, *heads("b", "a", "B", "ab", "a-b"))
     page = await index_page(table, 5, CATALOG_INDEX, "models", limit=10)
-    assert page == Page([Key(f"$head#{name}", 0) for name in ("B", "a", "a-b", "ab", "b")], more=False)
+    assert page == TablePage([ItemKey(f"$head#{name}", 0) for name in ("B", "a", "a-b", "ab", "b")], more=False)
 
 
 async def test_an_index_holds_only_the_items_that_carry_its_attribute(table: Table) -> None:
-    await add(table, *heads("a"), item(Key("$head#b", 0)), item(Key("$head#c", 0), catalog="others"), item())
-    assert (await index_page(table, 1, CATALOG_INDEX, "models", limit=10)).items == [Key("$head#a", 0)]
-    assert (await index_page(table, 1, CATALOG_INDEX, "others", limit=10)).items == [Key("$head#c", 0)]
+    await add(table, *heads("a"), item(ItemKey("$head#b", 0)), item(ItemKey("$head#c", 0), catalog="others"), item())
+    assert (await index_page(table, 1, CATALOG_INDEX, "models", limit=10)).items == [ItemKey("$head#a", 0)]
+    assert (await index_page(table, 1, CATALOG_INDEX, "others", limit=10)).items == [ItemKey("$head#c", 0)]
     assert (await index_page(table, 0, CATALOG_INDEX, "absent", limit=10)).items == []
 
 
 async def test_an_index_is_searched_by_prefix(table: Table) -> None:
     await add(table, *heads("a", "ab", "abc", "abd", "ac", "b"))
     page = await index_page(table, 3, CATALOG_INDEX, "models", prefix="$head#ab", limit=10)
-    assert page.items == [Key("$head#ab", 0), Key("$head#abc", 0), Key("$head#abd", 0)]
+    assert page.items == [ItemKey("$head#ab", 0), ItemKey("$head#abc", 0), ItemKey("$head#abd", 0)]
     assert (await index_page(table, 0, CATALOG_INDEX, "models", prefix="$head#x", limit=10)).items == []
 
 
@@ -235,7 +235,7 @@ async def test_an_index_is_searched_by_prefix(table: Table) -> None:
 async def test_pages_of_an_index_together_hold_everything_once(table: Table, prefix: str) -> None:
     await add(table, *heads(*(f"m{n:03}" for n in range(250))))
     await index_page(table, 250, CATALOG_INDEX, "models", limit=300)
-    seen: list[Key] = []
+    seen: list[ItemKey] = []
     while True:
         after = seen[-1] if seen else None
         page = await table.query_index(CATALOG_INDEX, "models", prefix=prefix, after=after, limit=50)
@@ -243,29 +243,29 @@ async def test_pages_of_an_index_together_hold_everything_once(table: Table, pre
         seen += page.items
         if not page.more:
             break
-    assert seen == [Key(f"$head#m{n:03}", 0) for n in range(250)]
+    assert seen == [ItemKey(f"$head#m{n:03}", 0) for n in range(250)]
 
 
 async def test_an_index_goes_on_after_a_key_that_is_gone(table: Table) -> None:
     await add(table, *heads("a", "b", "c"))
-    await transact(table, Delete(Key("$head#b", 0), Present()))
+    await transact(table, Delete(ItemKey("$head#b", 0), Present()))
     await index_page(table, 2, CATALOG_INDEX, "models", limit=10)
-    page = await table.query_index(CATALOG_INDEX, "models", after=Key("$head#b", 0), limit=10)
-    assert page.items == [Key("$head#c", 0)]
+    page = await table.query_index(CATALOG_INDEX, "models", after=ItemKey("$head#b", 0), limit=10)
+    assert page.items == [ItemKey("$head#c", 0)]
 
 
 async def test_the_stage_index_pages_within_one_stage(table: Table) -> None:
-    staged = [item(Key("model", n), stage="staging" if n % 2 else "archived") for n in range(1, 11)]
+    staged = [item(ItemKey("model", n), stage="staging" if n % 2 else "archived") for n in range(1, 11)]
     await add(table, *staged)
     await index_page(table, 10, STAGE_INDEX, "model", limit=20)
-    seen: list[Key] = []
+    seen: list[ItemKey] = []
     while True:
         after = seen[-1] if seen else None
         page = await table.query_index(STAGE_INDEX, "model", prefix="staging", after=after, limit=2)
         seen += page.items
         if not page.more:
             break
-    assert sorted(seen) == [Key("model", n) for n in (1, 3, 5, 7, 9)]
+    assert sorted(seen) == [ItemKey("model", n) for n in (1, 3, 5, 7, 9)]
     assert len(seen) == 5
 
 
@@ -325,7 +325,7 @@ async def test_a_write_happens_exactly_if_its_condition_holds(
     if holds:
         await transact(table, beside, write)
     else:
-        with pytest.raises(Refused):
+        with pytest.raises(ConditionFailedError):
             await transact(table, beside, write)
     expected = {Put: after, Delete: None, Check: before}[kind] if holds else before
     assert await table.get(HERE) == expected
@@ -349,29 +349,29 @@ async def test_a_deleted_item_is_gone(table: Table) -> None:
 
 
 async def test_a_refusal_writes_nothing_at_all(table: Table) -> None:
-    await add(table, item(n=1), item(Key("doomed", 1)))
+    await add(table, item(n=1), item(ItemKey("doomed", 1)))
     before = await table.scan(limit=100)
-    with pytest.raises(Refused):
+    with pytest.raises(ConditionFailedError):
         await transact(
             table,
             Put(item(n=2), Equals({"n": 1})),
-            Delete(Key("doomed", 1), Present()),
-            Put(item(Key("new", 1)), Absent()),
-            Check(Key("absent", 1), Present()),
+            Delete(ItemKey("doomed", 1), Present()),
+            Put(item(ItemKey("new", 1)), Absent()),
+            Check(ItemKey("absent", 1), Present()),
         )
     assert (await table.scan(limit=100)).items == before.items
 
 
 async def test_a_refusal_tells_which_failed_and_what_stood_there(table: Table) -> None:
-    await add(table, item(n=1, owner="me"), item(Key("held", 1), n=7))
-    with pytest.raises(Refused) as refusal:
+    await add(table, item(n=1, owner="me"), item(ItemKey("held", 1), n=7))
+    with pytest.raises(ConditionFailedError) as refusal:
         await transact(
             table,
-            Put(item(Key("new", 1)), Absent()),
+            Put(item(ItemKey("new", 1)), Absent()),
             Put(item(n=2), Absent()),
-            Check(Key("held", 1), Equals({"n": 7})),
-            Delete(Key("absent", 1), Present()),
-            Check(Key("held", 2), Equals({"n": 7})),
+            Check(ItemKey("held", 1), Equals({"n": 7})),
+            Delete(ItemKey("absent", 1), Present()),
+            Check(ItemKey("held", 2), Equals({"n": 7})),
         )
     assert list(refusal.value.failed) == [False, True, False, True, True]
     assert list(refusal.value.items) == [None, item(n=1, owner="me"), None, None, None]
@@ -381,7 +381,7 @@ async def test_a_refusal_tells_which_failed_and_what_stood_there(table: Table) -
 async def test_every_kind_of_write_tells_what_stood_there(table: Table, kind: type[Write]) -> None:
     await add(table, item(nested={"a": [Decimal("0.1")]}))
     write = Put(item(), Absent()) if kind is Put else kind(HERE, Absent())  # type: ignore[arg-type]
-    with pytest.raises(Refused) as refusal:
+    with pytest.raises(ConditionFailedError) as refusal:
         await transact(table, write)
     assert list(refusal.value.items) == [item(nested={"a": [Decimal("0.1")]})]
 
@@ -393,7 +393,7 @@ async def test_a_check_alone_writes_nothing(table: Table) -> None:
 
 
 async def test_a_transaction_has_up_to_100_writes(table: Table) -> None:
-    writes = [Put(item(Key("model", n)), Absent()) for n in range(1, 102)]
+    writes = [Put(item(ItemKey("model", n)), Absent()) for n in range(1, 102)]
     with pytest.raises(ValueError, match="not 101"):
         await transact(table, *writes)
     assert (await table.scan(limit=1)).items == []
@@ -425,7 +425,7 @@ async def test_an_item_has_up_to_400_kib(table: Table) -> None:
 
 @pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
 async def test_a_transaction_has_up_to_4_megabytes(table: Table) -> None:
-    writes = [Put(item(Key("model", n), text="x" * 390_000), Absent()) for n in range(1, 12)]
+    writes = [Put(item(ItemKey("model", n), text="x" * 390_000), Absent()) for n in range(1, 12)]
     with pytest.raises(ValueError, match="4000000"):
         await transact(table, *writes)
     assert await table.get(HERE) is None
@@ -492,7 +492,7 @@ async def test_a_token_with_other_writes_is_a_fault(table: Table) -> None:
 async def test_a_refused_token_may_be_sent_again(table: Table) -> None:
     token = str(uuid.uuid4())
     write = Put(item(n=2), Present())
-    with pytest.raises(Refused):
+    with pytest.raises(ConditionFailedError):
         await transact(table, write, token=token)
     await add(table, item(n=1))
     await transact(table, write, token=token)

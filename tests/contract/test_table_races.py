@@ -6,23 +6,23 @@ from collections.abc import Sequence
 
 from modelkeep.storage.table import (
     Absent,
-    Contended,
+    CommitStateUnknownError,
+    ConditionFailedError,
     Equals,
     Item,
-    Key,
-    OutcomeUnknown,
+    ItemKey,
     Present,
     Put,
-    Refused,
     Table,
+    TransactionConflictError,
     Write,
 )
 
-COUNTER = Key("counter", 0)
+COUNTER = ItemKey("counter", 0)
 CALLERS = 32
 
 
-def item(key: Key, **attributes: str | int) -> Item:
+def item(key: ItemKey, **attributes: str | int) -> Item:
     return {"model_name": key.partition, "version": key.sort, **attributes}
 
 
@@ -32,9 +32,9 @@ async def settled(table: Table, *writes: Write) -> bool:
     while True:
         try:
             await table.transact(writes, token=token)
-        except Refused:
+        except ConditionFailedError:
             return False
-        except (Contended, OutcomeUnknown):
+        except (TransactionConflictError, CommitStateUnknownError):
             await asyncio.sleep(0.02)
         else:
             return True
@@ -48,7 +48,7 @@ async def count(table: Table) -> int:
 
 async def test_one_of_many_creators_wins(table: Table) -> None:
     for attempt in range(5):
-        key = Key("prize", attempt)
+        key = ItemKey("prize", attempt)
         outcomes = await asyncio.gather(
             *(settled(table, Put(item(key, owner=owner), Absent())) for owner in range(CALLERS))
         )
@@ -82,14 +82,14 @@ async def claim(table: Table) -> None:
     while True:
         n = await count(table)
         raised = Put(item(COUNTER, n=n + 1), Equals({"n": n}))
-        if await settled(table, raised, Put(item(Key("claims", n + 1)), Absent())):
+        if await settled(table, raised, Put(item(ItemKey("claims", n + 1)), Absent())):
             return
 
 
 async def test_one_token_sent_by_many_at_once_takes_effect_once(table: Table) -> None:
     await settled(table, Put(item(COUNTER, n=0), Absent()))
     token = str(uuid.uuid4())
-    writes: Sequence[Write] = [Put(item(COUNTER, n=1), Equals({"n": 0})), Put(item(Key("effect", 1)), Absent())]
+    writes: Sequence[Write] = [Put(item(COUNTER, n=1), Equals({"n": 0})), Put(item(ItemKey("effect", 1)), Absent())]
     await asyncio.gather(*(resend(table, writes, token) for _ in range(CALLERS)))
     assert await count(table) == 1
 
@@ -98,7 +98,7 @@ async def resend(table: Table, writes: Sequence[Write], token: str) -> None:
     while True:
         try:
             await table.transact(writes, token=token)
-        except (Contended, OutcomeUnknown):
+        except (TransactionConflictError, CommitStateUnknownError):
             await asyncio.sleep(0.02)
         else:
             return
@@ -106,7 +106,7 @@ async def resend(table: Table, writes: Sequence[Write], token: str) -> None:
 
 async def test_a_read_never_goes_back_behind_another(table: Table) -> None:
     """The first item of a pair read before the second is never ahead of it."""
-    first, second = Key("first", 1), Key("second", 1)
+    first, second = ItemKey("first", 1), ItemKey("second", 1)
     await settled(table, Put(item(first, n=0), Absent()), Put(item(second, n=0), Absent()))
     writing = asyncio.create_task(write_pairs(table, first, second))
     while not writing.done():
@@ -118,14 +118,14 @@ async def test_a_read_never_goes_back_behind_another(table: Table) -> None:
     await writing
 
 
-async def write_pairs(table: Table, first: Key, second: Key) -> None:
+async def write_pairs(table: Table, first: ItemKey, second: ItemKey) -> None:
     for n in range(1, 100):
         assert await settled(table, Put(item(first, n=n), Present()), Put(item(second, n=n), Present()))
 
 
 async def test_a_cancelled_caller_tears_nothing(table: Table) -> None:
     for n in range(1, 31):
-        pair = [Put(item(Key("first", n)), Absent()), Put(item(Key("second", n)), Absent())]
+        pair = [Put(item(ItemKey("first", n)), Absent()), Put(item(ItemKey("second", n)), Absent())]
         task = asyncio.create_task(settled(table, *pair))
         await asyncio.sleep(n / 10_000)
         task.cancel()

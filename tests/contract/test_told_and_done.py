@@ -142,4 +142,4 @@ def test_what_was_told_of_every_kind_of_change_is_what_happened(
 
 
 def test_what_is_left_after_the_last_start_outlasts_a_request_without_an_answer() -> None:
-    assert (1 - commits.STARTING_SHARE) * commits.DEADLINE_SECONDS > ANSWER_SECONDS
+    assert (1 - commits.SEND_DEADLINE_FRACTION) * commits.DEADLINE_SECONDS > ANSWER_SECONDS

@@ -13,10 +13,10 @@ import httpx
 import pytest
 
 from modelkeep.admin import access
-from modelkeep.admin.access import NO_WAY_IN, OPEN_TO_ALL
-from modelkeep.domain.access.tokens import parse_credential
+from modelkeep.admin.access import NO_ACCESS_CONFIGURED, OPEN_TO_ALL
+from modelkeep.domain.access.tokens import parse_secret
 from modelkeep.domain.access.trust import IssuerKind
-from modelkeep.repositories.pages import Listed
+from modelkeep.repositories.pages import Page
 from modelkeep.repositories.tokens import Tokens
 from modelkeep.settings import Settings
 from tests.support.access import token_for
@@ -49,12 +49,12 @@ def create(variables: Variables, *options: str, principal: str = "ci") -> str:
     said = operate(variables, "token", "create", principal, "--days", "30", *(options or ("--allow", "reader")))
     assert said.status == 0, said
     (text,) = said.out
-    assert parse_credential(text)
+    assert parse_secret(text)
     return text
 
 
 def id_of(text: str) -> str:
-    shown = parse_credential(text)
+    shown = parse_secret(text)
     assert shown
     return shown.id
 
@@ -314,21 +314,21 @@ def serve(variables: Variables, *options: str) -> tuple[Said, bool]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(access, "LISTED_AFTER", (0.0,))
+    monkeypatch.setattr(access, "LIST_RETRY_DELAYS", (0.0,))
 
 
 def test_a_service_that_nobody_could_enter_does_not_start(secure: Variables, impatient: None) -> None:
-    assert serve(secure) == (Said(2, [], [NO_WAY_IN]), False)
+    assert serve(secure) == (Said(2, [], [NO_ACCESS_CONFIGURED]), False)
     text = create(secure)
     assert serve(secure) == (Said(0, [], []), True)
     operate(secure, "token", "revoke", id_of(text))
-    assert serve(secure) == (Said(2, [], [NO_WAY_IN]), False)
+    assert serve(secure) == (Said(2, [], [NO_ACCESS_CONFIGURED]), False)
 
 
 async def test_tokens_that_have_ended_let_nobody_in(secure: Variables, settings: Settings, impatient: None) -> None:
     await token_for(settings, allow=["admin"], life=timedelta(milliseconds=300))
     await asyncio.sleep(0.3)
-    assert await operating(secure, "serve") == Said(2, [], [NO_WAY_IN])
+    assert await operating(secure, "serve") == Said(2, [], [NO_ACCESS_CONFIGURED])
 
 
 def test_a_token_of_a_moment_ago_may_not_be_listed_yet(secure: Variables, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -338,10 +338,10 @@ def test_a_token_of_a_moment_ago_may_not_be_listed_yet(secure: Variables, monkey
     async def list_late(tokens: Tokens, *, cursor: str | None, limit: int) -> Any:
         nonlocal looks
         looks += 1
-        return Listed([], None) if looks < 3 else await listing(tokens, cursor=cursor, limit=limit)
+        return Page([], None) if looks < 3 else await listing(tokens, cursor=cursor, limit=limit)
 
     monkeypatch.setattr(Tokens, "list", list_late)
-    monkeypatch.setattr(access, "LISTED_AFTER", (0.0, 0.01, 0.01, 0.01))
+    monkeypatch.setattr(access, "LIST_RETRY_DELAYS", (0.0, 0.01, 0.01, 0.01))
     assert serve(secure) == (Said(0, [], []), True)
     assert looks == 3
 
@@ -352,7 +352,7 @@ def test_rules_in_a_file_or_in_the_table_are_a_way_in(
     path = written(tmp_path, rules(github, rule("ci", {"repository_id": 740216803}, "publisher")))
     assert serve(secure | {"MODELKEEP_ACCESS_FILE": path}) == (Said(0, [], []), True)
     empty = written(tmp_path, rules(github), "empty.json")
-    assert serve(secure | {"MODELKEEP_ACCESS_FILE": empty}) == (Said(2, [], [NO_WAY_IN]), False)
+    assert serve(secure | {"MODELKEEP_ACCESS_FILE": empty}) == (Said(2, [], [NO_ACCESS_CONFIGURED]), False)
     assert operate(secure, "access", "set", path).status == 0
     assert serve(secure) == (Said(0, [], []), True)
 
@@ -405,7 +405,7 @@ def test_dev_prints_a_token_and_asks_for_it_where_others_reach_it(tmp_path: Path
 
 def test_dev_is_not_moved_by_the_settings_of_a_service(tmp_path: Path) -> None:
     variables = local_environment(tmp_path) | {"MODELKEEP_AUTH": "none", "MODELKEEP_INSECURE": "1"}
-    with mock.patch("uvicorn.run") as run, mock.patch("modelkeep.admin.serving.check_way_in") as check:
+    with mock.patch("uvicorn.run") as run, mock.patch("modelkeep.admin.serving.check_access_configured") as check:
         said = operate(variables, "dev", "--host", "0.0.0.0", "--data-dir", str(tmp_path / "data"))
     assert said.status == 0, said
     assert run.called

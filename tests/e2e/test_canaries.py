@@ -16,7 +16,7 @@ from modelkeep.services.models import ModelService
 from modelkeep.settings import Settings
 from modelkeep.storage.aws.dynamodb import DynamoDbTable
 from modelkeep.storage.local.sqlite import SqliteTable
-from modelkeep.storage.table import Unavailable
+from modelkeep.storage.table import TableUnavailableError
 from modelkeep.telemetry.logging import configure
 from modelkeep.telemetry.tracing import ENDPOINT
 from tests.support.access import secured
@@ -81,7 +81,7 @@ async def _break_down(walk: CanaryWalk, settings: Settings, patch: pytest.Monkey
         raise RuntimeError(told) from ValueError(told)
 
     async def die(*_: Any) -> None:
-        raise Unavailable("The table is dead.")
+        raise TableUnavailableError("The table is dead.")
 
     with patch.context() as broken:
         broken.setattr(ModelService, "get", fail)

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from modelkeep.admin.access import NO_WAY_IN
+from modelkeep.admin.access import NO_ACCESS_CONFIGURED
 from tests.support import api
 from tests.support.backends import aws_environment, environment, local_environment
 from tests.support.programs import EXECUTABLE, Said, operate, serving
@@ -41,7 +41,7 @@ def sentence_of(said: Said, *, status: int = 1) -> str:
 
 def test_serve_needs_a_way_in(tmp_path: Path) -> None:
     local = without(local_environment(tmp_path), "MODELKEEP_AUTH")
-    assert sentence_of(operate(local, "serve"), status=2) == NO_WAY_IN
+    assert sentence_of(operate(local, "serve"), status=2) == NO_ACCESS_CONFIGURED
 
 
 @pytest.mark.parametrize(

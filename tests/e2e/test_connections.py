@@ -142,12 +142,16 @@ async def client(server: Server, connect: Connect) -> Client:
 
 def test_the_program_waits_ten_seconds_for_a_head() -> None:
     """How it waits is seen below, where it has less patience."""
-    assert (hardened_protocol.HEAD_SECONDS, hardened_protocol.SPREAD_SECONDS, hardened_protocol.DRAIN_SECONDS) == (
+    assert (
+        hardened_protocol.HEADER_TIMEOUT_SECONDS,
+        hardened_protocol.TIMEOUT_JITTER_SECONDS,
+        hardened_protocol.DRAIN_SECONDS,
+    ) == (
         10,
         2,
         3,
     )
-    assert (requests.BODY_SECONDS, requests.SILENCE_SECONDS) == (30, 60)
+    assert (requests.BODY_TIMEOUT_SECONDS, requests.BODY_IDLE_TIMEOUT_SECONDS) == (30, 60)
 
 
 async def test_a_head_is_not_awaited_for_ever(server: Server, connect: Connect) -> None:
@@ -202,7 +206,7 @@ LONG = b"a" * 33 * KIB
 async def test_a_head_over_32_kib_is_refused_and_not_read_on(client: Client, pieces: list[bytes]) -> None:
     await client.say(*pieces, pause=0.001)
     answer = await client.last_answer()
-    assert (answer.status, answer.code) == (431, "head_too_large")
+    assert (answer.status, answer.code) == (431, "header_fields_too_large")
     assert await client.is_cut_off(*[b"a" * MIB] * 20)
 
 

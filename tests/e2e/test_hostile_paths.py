@@ -17,7 +17,7 @@ import pytest
 
 from modelkeep.bootstrap import open_storage
 from modelkeep.domain.values import check_alias, check_artifact_path, check_model_name, parse_ref
-from modelkeep.http.server.hardened_protocol import GuardedConnection
+from modelkeep.http.server.hardened_protocol import HardenedHttpProtocol
 from modelkeep.main import create_app
 from modelkeep.storage.objects import ObjectStore
 from modelkeep.storage.table import Table
@@ -269,7 +269,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     with environment(variables) as settings, mock.patch("modelkeep.main.open_storage", open_counted):
         prepare_now(settings)
         app = create_app(settings)
-        with serving(app, port := free_port(), http=GuardedConnection, server_header=False, loop="uvloop"):
+        with serving(app, port := free_port(), http=HardenedHttpProtocol, server_header=False, loop="uvloop"):
             yield Target(port, routes_of(app.openapi()), calls)
 
 

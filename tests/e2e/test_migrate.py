@@ -24,8 +24,8 @@ from modelkeep.services.maintenance import model_migration
 from modelkeep.services.maintenance.migrator import IncompleteMigrationError
 from modelkeep.settings import Settings
 from modelkeep.storage.aws import s3_writes
-from modelkeep.storage.objects import StoreUnavailable
-from modelkeep.storage.table import Key
+from modelkeep.storage.objects import StoreUnavailableError
+from modelkeep.storage.table import ItemKey
 from tests.support.api import Api, serving
 from tests.support.backends import aws_environment, environment, prepare
 from tests.support.builders import version
@@ -146,7 +146,7 @@ async def test_everything_is_as_it_was_there_and_back(
 async def is_pinned(storage: Storage, number: int) -> bool:
     """Whether the version names the very bytes that the destination's bucket holds."""
     item = await storage.item(version_key(MODEL, number))
-    found = await storage.store.head(object_key(MODEL, number, "model.pt"))
+    found = await storage.store.stat(object_key(MODEL, number, "model.pt"))
     (pin,) = [entry.get("version_id") for entry in item["registry"]["artifacts"] if entry["path"] == "model.pt"]
     return found is not None and pin is not None and pin == found.version_id
 
@@ -199,14 +199,14 @@ async def test_a_repeat_changes_nothing(folder: Path, aws: Settings, variables: 
     await moving(variables, folder, "aws")
     async with looking_into(aws) as storage:
         before = await everything(storage.table)
-        versions = {key: (await storage.store.head(key)) for key in await storage.keys()}
+        versions = {key: (await storage.store.stat(key)) for key in await storage.keys()}
         said = await moving(variables, folder, "aws")
         assert said.status == 0
         lines = [line for line in said.out if ":" in line and "upload" not in line]
         assert len(lines) == 4
         assert all("0 objects copied" in line and line.endswith("; nothing had changed") for line in lines)
         assert await everything(storage.table) == before
-        assert {key: (await storage.store.head(key)) for key in await storage.keys()} == versions
+        assert {key: (await storage.store.stat(key)) for key in await storage.keys()} == versions
 
 
 async def test_what_the_source_did_since_is_brought_forward(
@@ -286,7 +286,7 @@ async def test_bytes_that_were_lost_at_the_destination_come_again(destination: S
             await pair.move()
             store = pair.destination[1]
             (lost,) = [found async for found in store.list_objects("models/m/v1/model")]
-            now = await store.head(lost.key)
+            now = await store.stat(lost.key)
             await store.delete(lost.key, version_id=now.version_id if now else None)
             assert (await pair.move())[0].startswith("m: 1 version, 1 object copied")
         assert await api.fetch("m", "1") == files_of(3)
@@ -456,7 +456,7 @@ async def test_a_damaged_version_is_named_and_left_out_and_all_others_move(
     assert said.err[0].startswith("1 model(s) were not moved, or not as a whole; they are named above.")
     async with serving(aws) as api, looking_into(aws) as storage:
         await api.problem("GET", f"/{MODEL}/versions/27", status=404, code="version_not_found")
-        assert await storage.store.head(object_key(MODEL, 27, "model.pt")) is None
+        assert await storage.store.stat(object_key(MODEL, 27, "model.pt")) is None
         assert await api.fetch(MODEL, "26") == files_of(26)
         assert await api.fetch(SMALL) == {"model.pt": SMALL.encode()}
         assert await storage.check() == []
@@ -577,21 +577,23 @@ async def test_whoever_writes_during_a_move_is_not_overwritten(destination: Sett
 async def test_every_transaction_holds_only_while_the_head_is_the_one_that_was_seen(destination: Settings) -> None:
     async with serving(destination) as theirs, looking_into(destination) as storage:
         await theirs.begin("m", {"model.pt": b"x"})
-        there = model_snapshots.Copies(storage.table)
+        there = model_snapshots.ModelSnapshots(storage.table)
         seen = await there.read("m")
         (event,) = [event async for event in Events(storage.table).walk("m")]
         assert seen.head is not None
         await theirs.begin("m", {"model.pt": b"x"})
         before = await everything(storage.table)
 
-        kept: dict[Key, model_snapshots.Kept] = {version_key("m", n): version(n, model="m") for n in range(5, 8)}
-        step = model_snapshots.Step(seen=seen, head=replace(seen.head, generation=9), kept=kept, operation_id="x")
-        with pytest.raises(model_snapshots.OvertakenError):
+        kept: dict[ItemKey, model_snapshots.Kept] = {version_key("m", n): version(n, model="m") for n in range(5, 8)}
+        step = model_snapshots.SnapshotDiff(
+            seen=seen, head=replace(seen.head, generation=9), kept=kept, operation_id="x"
+        )
+        with pytest.raises(model_snapshots.ConcurrentModificationError):
             await there.add_events([replace(event, generation=9)], seen)
         for most in (1, 90):
-            overtaken = pytest.raises(model_snapshots.OvertakenError)
+            overtaken = pytest.raises(model_snapshots.ConcurrentModificationError)
             with mock.patch.object(model_snapshots, "_MOST_WRITES", most), overtaken:
-                await there.bring_forward(step)
+                await there.apply(step)
         assert await everything(storage.table) == before
 
 
@@ -687,11 +689,11 @@ async def test_what_the_service_puts_is_exact_and_never_replaces(destination: Se
             async with aclosing(blocks_of(wrong)) as blocks:
                 with pytest.raises(BodyMismatchError):
                     await store.put(key, blocks, **right)
-            assert await store.head(key) is None
+            assert await store.stat(key) is None
         assert await storage.open_multiparts() == set()
 
         await store.put(key, blocks_of(content), **right)
-        found = await store.head(key)
+        found = await store.stat(key)
         assert found is not None
         assert found.size == len(content)
         in_parts = destination.backend == "aws" and content == LARGE
@@ -709,12 +711,12 @@ async def test_what_the_service_puts_is_exact_and_never_replaces(destination: Se
 async def test_a_source_that_fails_on_the_way_leaves_nothing_behind(destination: Settings) -> None:
     async def failing() -> AsyncGenerator[bytes, None]:
         yield LARGE[:2_000_000]
-        raise StoreUnavailable("The disk fails.")
+        raise StoreUnavailableError("The disk fails.")
 
     async with looking_into(destination) as storage:
         with mock.patch.object(s3_writes, "PART_SIZE", 1024 * 1024):
             async with aclosing(failing()) as blocks:
-                with pytest.raises(StoreUnavailable, match="The disk fails"):
+                with pytest.raises(StoreUnavailableError, match="The disk fails"):
                     await storage.store.put("models/m/v1/x", blocks, size=len(LARGE), sha256=digest_of(LARGE))
         assert await storage.keys() | await storage.open_multiparts() == set()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from modelkeep.bootstrap import policy_of
+from modelkeep.bootstrap import limits_of
 from modelkeep.domain.access.grants import Grant
 from modelkeep.domain.artifacts import object_key
 from modelkeep.repositories.heads import Heads
@@ -14,7 +14,7 @@ from modelkeep.repositories.keys import event_key, head_key, upload_key, version
 from modelkeep.repositories.ledger import Ledger
 from modelkeep.repositories.tokens import Tokens
 from modelkeep.repositories.versions import Versions
-from modelkeep.services.access.caller import operator
+from modelkeep.services.access.caller import operator_caller
 from modelkeep.services.access.tokens import TokenService
 from modelkeep.services.maintenance.sweeper import CALLER
 from modelkeep.services.models import ModelService
@@ -25,7 +25,7 @@ from tests.support.upkeep import Storage
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 READER = Grant(rule="", words=("reader",), models=("*",))
-OPERATOR = operator("operator", request_id="test")
+OPERATOR = operator_caller("operator", request_id="test")
 
 
 async def test_expired_uploads_go_with_their_parts_and_objects(api: Api, storage: Storage) -> None:
@@ -94,7 +94,7 @@ async def test_an_interrupted_model_deletion_is_finished(api: Api, storage: Stor
         await api.begin("m", {"model.pt": b"x"})
     await api.register("m")
     table = storage.table
-    models = ModelService(Ledger(table), Heads(table), Versions(table), storage.store, policy_of(storage.settings))
+    models = ModelService(Ledger(table), Heads(table), Versions(table), storage.store, limits_of(storage.settings))
     assert await models._delete_some("m", CALLER, begun=False), "one step is not enough for 33"
     assert await storage.check() == []
 

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 from modelkeep.domain.access.grants import Grant
-from modelkeep.domain.access.tokens import Credential, Token, new_credential
+from modelkeep.domain.access.tokens import ApiTokenSecret, Token, new_secret
 from modelkeep.domain.artifacts import Artifact, commit_of, object_key
 from modelkeep.domain.events import IdempotencyKey, Operation
 from modelkeep.domain.models import Head, TrashedVersion, Version
@@ -81,12 +81,12 @@ def trashed(number: int = 1, stage: Stage = Stage.STAGING, **fields: Any) -> Tra
     )
 
 
-def credential() -> Credential:
+def credential() -> ApiTokenSecret:
     """A new token, as its holder shows it."""
-    return new_credential(secrets.token_bytes(40))
+    return new_secret(secrets.token_bytes(40))
 
 
-def token(shown: Credential, **fields: Any) -> Token:
+def token(shown: ApiTokenSecret, **fields: Any) -> Token:
     """What is kept of it: a reader of every model, until a week from then."""
     defaults: Fields = {
         "principal": "ci",

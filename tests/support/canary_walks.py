@@ -11,7 +11,7 @@ import httpx
 
 from modelkeep.admin import access
 from modelkeep.bootstrap import open_storage
-from modelkeep.domain.access.tokens import Credential, parse_credential
+from modelkeep.domain.access.tokens import ApiTokenSecret, parse_secret
 from modelkeep.repositories.tokens import Tokens
 from modelkeep.settings import Settings
 from tests.support import builders
@@ -47,7 +47,7 @@ async def tokens(settings: Settings) -> Shown:
     good = await token_for(settings, allow=["admin"])
     poor = await token_for(settings, allow=["reader"], models=["other-*"])
     revoked = await token_for(settings, allow=["admin"])
-    known = parse_credential(good)
+    known = parse_secret(good)
     assert known is not None
     await access.revoke_token(settings, revoked.split("_")[1])
     expired = builders.credential()
@@ -58,7 +58,7 @@ async def tokens(settings: Settings) -> Shown:
         {
             "a good token": (good, 200),
             "a token for other models": (poor, 404),
-            "a wrong secret": (Credential(known.id, builders.credential().secret).text, 401),
+            "a wrong secret": (ApiTokenSecret(known.id, builders.credential().secret).text, 401),
             "an expired token": (expired.text, 401),
             "a revoked token": (revoked, 401),
             "a mistyped token": (f"{mistyped[:-1]}{'0' if mistyped[-1] != '0' else '1'}", 401),

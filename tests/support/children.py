@@ -13,7 +13,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 from unittest import mock
 
-from modelkeep.client import Registry
+from modelkeep.client import RegistryClient
 from modelkeep.domain.errors import RegistryError
 
 _PROCESSES = multiprocessing.get_context("forkserver")
@@ -85,7 +85,7 @@ def _run(call: Call, environment: Mapping[str, str]) -> None:
         when, where = call.dies.split()
         mock.patch(where, _deadly(pkgutil.resolve_name(where), after=when == "after")).start()
     try:
-        with Registry(call.url, **call.client) as registry:
+        with RegistryClient(call.url, **call.client) as registry:
             for _ in range(call.times):
                 getattr(registry, call.method)(*call.arguments, **call.options)
     except RegistryError as error:

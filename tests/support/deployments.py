@@ -22,7 +22,7 @@ from modelkeep.bootstrap import open_storage
 from modelkeep.main import create_app
 from modelkeep.settings import Settings
 from modelkeep.storage.objects import ObjectStore
-from modelkeep.storage.table import Item, Key, Page, Table, Write
+from modelkeep.storage.table import Item, ItemKey, Table, TablePage, Write
 from tests.support.api import BASE, Api
 from tests.support.faults import LOSSES, Fault, FaultyTable, at_random, lose_patience
 
@@ -106,19 +106,19 @@ class DistantTable(FaultyTable):
         """From now on, take up to so long to answer a read, and a fifth of it to answer a write."""
         self._longest, self._chance = seconds, random.Random(seed)
 
-    async def get(self, key: Key) -> Item | None:
+    async def get(self, key: ItemKey) -> Item | None:
         found = await super().get(key)
         await self._travel(self._longest)
         return found
 
-    async def get_many(self, keys: Sequence[Key]) -> Sequence[Item | None]:
+    async def get_many(self, keys: Sequence[ItemKey]) -> Sequence[Item | None]:
         found = await super().get_many(keys)
         await self._travel(self._longest)
         return found
 
     async def query(
         self, partition: str, *, after: int | None = None, descending: bool = False, limit: int
-    ) -> Page[Item]:
+    ) -> TablePage[Item]:
         found = await super().query(partition, after=after, descending=descending, limit=limit)
         await self._travel(self._longest)
         return found

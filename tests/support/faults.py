@@ -11,17 +11,17 @@ from typing import Any, Final, Self, TypeVar
 import pytest
 
 from modelkeep.repositories import optimistic_transaction as commits
-from modelkeep.storage.objects import ObjectStore, ObjectStoreError, StoreUnavailable
+from modelkeep.storage.objects import ObjectStore, ObjectStoreError, StoreUnavailableError
 from modelkeep.storage.table import (
-    Contended,
+    CommitStateUnknownError,
     Index,
     Item,
-    Key,
-    OutcomeUnknown,
-    Page,
+    ItemKey,
     Table,
     TableError,
-    Unavailable,
+    TablePage,
+    TableUnavailableError,
+    TransactionConflictError,
     Write,
 )
 
@@ -98,27 +98,27 @@ class FaultyTable:
         self._writes = chain(writes, repeat(Fault.NONE))
         self._reads = chain(reads, repeat(Fault.NONE))
 
-    async def get(self, key: Key) -> Item | None:
+    async def get(self, key: ItemKey) -> Item | None:
         await self._read()
         return await self._table.get(key)
 
-    async def get_many(self, keys: Sequence[Key]) -> Sequence[Item | None]:
+    async def get_many(self, keys: Sequence[ItemKey]) -> Sequence[Item | None]:
         await self._read()
         return await self._table.get_many(keys)
 
     async def query(
         self, partition: str, *, after: int | None = None, descending: bool = False, limit: int
-    ) -> Page[Item]:
+    ) -> TablePage[Item]:
         await self._read()
         return await self._table.query(partition, after=after, descending=descending, limit=limit)
 
     async def query_index(
-        self, index: Index, partition: str, *, prefix: str = "", after: Key | None = None, limit: int
-    ) -> Page[Key]:
+        self, index: Index, partition: str, *, prefix: str = "", after: ItemKey | None = None, limit: int
+    ) -> TablePage[ItemKey]:
         await self._read()
         return await self._table.query_index(index, partition, prefix=prefix, after=after, limit=limit)
 
-    async def scan(self, *, after: Key | None = None, limit: int) -> Page[Item]:
+    async def scan(self, *, after: ItemKey | None = None, limit: int) -> TablePage[Item]:
         await self._read()
         return await self._table.scan(after=after, limit=limit)
 
@@ -126,18 +126,18 @@ class FaultyTable:
         self.sent.append((writes, token))
         match next(self._writes):
             case Fault.REQUEST_LOST:
-                raise OutcomeUnknown("the request was lost")
+                raise CommitStateUnknownError("the request was lost")
             case Fault.REPLY_LOST:
                 with suppress(TableError):
                     await self._table.transact(writes, token=token)
-                raise OutcomeUnknown("the reply was lost")
+                raise CommitStateUnknownError("the reply was lost")
             case Fault.LATE:
                 self._late.add(asyncio.create_task(self._transact_late(writes, token)))
-                raise OutcomeUnknown("the request is on its way")
+                raise CommitStateUnknownError("the request is on its way")
             case Fault.CONTENDED:
-                raise Contended("others were in the way")
+                raise TransactionConflictError("others were in the way")
             case Fault.UNAVAILABLE:
-                raise Unavailable("the table is away")
+                raise TableUnavailableError("the table is away")
             case fault:
                 await _wait(fault, self._slow)
         await self._table.transact(writes, token=token)
@@ -145,7 +145,7 @@ class FaultyTable:
     async def _read(self) -> None:
         fault = next(self._reads)
         if fault in _LOST_READS:
-            raise Unavailable("the table is away")
+            raise TableUnavailableError("the table is away")
         await _wait(fault, self._slow)
 
     async def _transact_late(self, writes: Sequence[Write], token: str) -> None:
@@ -170,7 +170,7 @@ _LOST: Final = "the store does not answer"
 class FaultyStore:
     """Any object store, whose calls meet these faults in turn, by the name of the call, and none after those.
 
-    All that a caller learns of a loss is `StoreUnavailable`. Leaving the context waits for what is late.
+    All that a caller learns of a loss is `StoreUnavailableError`. Leaving the context waits for what is late.
     """
 
     def __init__(self, store: ObjectStore, **calls: Iterable[Fault]) -> None:
@@ -207,12 +207,12 @@ class FaultyStore:
             case Fault.REPLY_LOST:
                 with suppress(ObjectStoreError):
                     await call()
-                raise StoreUnavailable(_LOST)
+                raise StoreUnavailableError(_LOST)
             case Fault.LATE:
                 self._late.add(asyncio.create_task(_late(call)))
-                raise StoreUnavailable(_LOST)
+                raise StoreUnavailableError(_LOST)
             case Fault.REQUEST_LOST | Fault.UNAVAILABLE:
-                raise StoreUnavailable(_LOST)
+                raise StoreUnavailableError(_LOST)
             case Fault.CONTENDED:
                 raise ValueError("a store knows no contention")
             case _:

@@ -16,10 +16,10 @@ DRAIN_SECONDS = 1.0
 
 if __name__ == "__main__":
     with (
-        mock.patch.object(hardened_protocol, "HEAD_SECONDS", HEAD_SECONDS),
-        mock.patch.object(hardened_protocol, "SPREAD_SECONDS", 0.2),
+        mock.patch.object(hardened_protocol, "HEADER_TIMEOUT_SECONDS", HEAD_SECONDS),
+        mock.patch.object(hardened_protocol, "TIMEOUT_JITTER_SECONDS", 0.2),
         mock.patch.object(hardened_protocol, "DRAIN_SECONDS", DRAIN_SECONDS),
-        mock.patch.object(requests, "BODY_SECONDS", BODY_SECONDS),
-        mock.patch.object(requests, "SILENCE_SECONDS", SILENCE_SECONDS),
+        mock.patch.object(requests, "BODY_TIMEOUT_SECONDS", BODY_SECONDS),
+        mock.patch.object(requests, "BODY_IDLE_TIMEOUT_SECONDS", SILENCE_SECONDS),
     ):
         program()

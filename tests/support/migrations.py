@@ -12,10 +12,10 @@ from unittest import mock
 from modelkeep.bootstrap import open_storage
 from modelkeep.repositories.versions import Versions
 from modelkeep.services.maintenance.migrator import Migrator
-from modelkeep.services.maintenance.model_migration import Side
+from modelkeep.services.maintenance.model_migration import RegistryEndpoint
 from modelkeep.settings import Settings
 from modelkeep.storage.objects import ObjectStore
-from modelkeep.storage.table import Item, Key, Table
+from modelkeep.storage.table import Item, ItemKey, Table
 from tests.support.api import BASE, Api
 from tests.support.programs import Said, operating
 
@@ -96,14 +96,14 @@ async def trash_of(table: Table, model: str) -> list[Any]:
     ]
 
 
-async def everything(table: Table) -> dict[Key, Item]:
+async def everything(table: Table) -> dict[ItemKey, Item]:
     """Every item of a table."""
-    found: dict[Key, Item] = {}
+    found: dict[ItemKey, Item] = {}
     after, more = None, True
     while more:
         page = await table.scan(after=after, limit=500)
         for item in page.items:
-            after = Key(item["model_name"], int(item["version"]))
+            after = ItemKey(item["model_name"], int(item["version"]))
             found[after] = item
         more = page.more
     return found
@@ -123,7 +123,7 @@ class Pair:
     destination: tuple[Table, ObjectStore]
 
     async def move(self) -> list[str]:
-        migrator = Migrator(Side(*self.source), Side(*self.destination), dry_run=False)
+        migrator = Migrator(RegistryEndpoint(*self.source), RegistryEndpoint(*self.destination), dry_run=False)
         return [sentence async for sentence in migrator.migrate()]
 
 

@@ -8,7 +8,7 @@ from unittest import mock
 
 from modelkeep.storage.aws.dynamodb import DynamoDbTable
 from modelkeep.storage.local.sqlite import SqliteTable
-from modelkeep.storage.table import OutcomeUnknown, Unavailable
+from modelkeep.storage.table import CommitStateUnknownError, TableUnavailableError
 
 _CALLS: Final = ("get", "get_many", "query", "query_index", "scan", "transact")
 
@@ -35,7 +35,11 @@ class Outage:
             return
         if self.hangs:
             await asyncio.Event().wait()
-        raise OutcomeUnknown("the table is away") if call == "transact" else Unavailable("the table is away")
+        raise (
+            CommitStateUnknownError("the table is away")
+            if call == "transact"
+            else TableUnavailableError("the table is away")
+        )
 
 
 @contextmanager

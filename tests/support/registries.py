@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from modelkeep.bootstrap import build
+from modelkeep.bootstrap import build_services
 from modelkeep.domain.access.principals import unrestricted
 from modelkeep.domain.changes import StageRequest
 from modelkeep.domain.events import Event, IdempotencyKey
@@ -14,12 +14,12 @@ from modelkeep.domain.uploads import Declared, Registration
 from modelkeep.domain.values import UNSET, Digest, Ref, RefKind, Stage, Unset
 from modelkeep.repositories.events import Events
 from modelkeep.repositories.heads import Heads
-from modelkeep.repositories.table_scan import Survey
+from modelkeep.repositories.table_scan import TableScan
 from modelkeep.repositories.versions import Versions
 from modelkeep.services.access.caller import Caller
-from modelkeep.services.maintenance.checker import Inspector
+from modelkeep.services.maintenance.checker import ConsistencyChecker
 from modelkeep.settings import Settings
-from modelkeep.storage.local.file_uploads import Delivery
+from modelkeep.storage.local.file_uploads import SignedPut
 from modelkeep.storage.local.files import FileStore
 from modelkeep.storage.table import Table
 from tests.support.faults import FaultyStore
@@ -40,7 +40,7 @@ class Registry:
     def __init__(self, table: Table, store: FileStore | FaultyStore) -> None:
         self._table = table
         self._store = store
-        self.services = build(table, store, Settings(backend="local", auth="none"))
+        self.services = build_services(table, store, Settings(backend="local", auth="none"))
 
     async def begin(self, model: str, content: bytes = b"weights") -> int:
         """Reserve a number."""
@@ -54,7 +54,7 @@ class Registry:
         (signed,) = [artifact.upload for artifact in status.artifacts if artifact.upload]
         parts = urlsplit(signed.url)
         key = parts.path.removeprefix("/local-store/")
-        delivery = Delivery.read(key, self._store.check(signed.method, key, parts.query))
+        delivery = SignedPut.read(key, self._store.check(signed.method, key, parts.query))
         await self._store.receive(delivery, _chunks(content))
 
     async def register(self, model: str) -> int:
@@ -88,7 +88,7 @@ class Registry:
     async def faults(self) -> list[str]:
         """What `modelkeep check` finds."""
         table = self._table
-        inspector = Inspector(Heads(table), Versions(table), Events(table), Survey(table), self._store)
+        inspector = ConsistencyChecker(Heads(table), Versions(table), Events(table), TableScan(table), self._store)
         return [fault async for fault in inspector.inspect()]
 
 

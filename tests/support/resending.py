@@ -7,7 +7,13 @@ from functools import partial
 from typing import Any, Final, TypeVar, cast
 
 from modelkeep.storage.aws.errors import CONFIG
-from modelkeep.storage.table import Contended, OutcomeUnknown, Table, Unavailable, Write
+from modelkeep.storage.table import (
+    CommitStateUnknownError,
+    Table,
+    TableUnavailableError,
+    TransactionConflictError,
+    Write,
+)
 
 T = TypeVar("T")
 
@@ -43,13 +49,13 @@ class _Resending:
             try:
                 async with asyncio.timeout(ANSWER_SECONDS):
                     return await self._table.transact(writes, token=token)
-            except (OutcomeUnknown, Unavailable, TimeoutError):
+            except (CommitStateUnknownError, TableUnavailableError, TimeoutError):
                 await _pause(attempt)
-            except Contended:
+            except TransactionConflictError:
                 if attempt == 1:
                     raise
-                raise OutcomeUnknown("an earlier copy may be under way") from None
-        raise OutcomeUnknown("no answer to any copy")
+                raise CommitStateUnknownError("an earlier copy may be under way") from None
+        raise CommitStateUnknownError("no answer to any copy")
 
 
 async def _read(call: Callable[[], Awaitable[T]]) -> T:
@@ -57,9 +63,9 @@ async def _read(call: Callable[[], Awaitable[T]]) -> T:
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 return await call()
-        except (Unavailable, TimeoutError):
+        except (TableUnavailableError, TimeoutError):
             await _pause(attempt)
-    raise Unavailable("no answer to any copy")
+    raise TableUnavailableError("no answer to any copy")
 
 
 async def _pause(attempt: int) -> None:

@@ -7,19 +7,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from modelkeep.bootstrap import open_storage, policy_of
+from modelkeep.bootstrap import limits_of, open_storage
 from modelkeep.domain.artifacts import KEY_PREFIX
 from modelkeep.domain.events import Event
 from modelkeep.repositories.events import Events
 from modelkeep.repositories.heads import Heads
 from modelkeep.repositories.ledger import Ledger
-from modelkeep.repositories.table_scan import Survey
+from modelkeep.repositories.table_scan import TableScan
 from modelkeep.repositories.versions import Versions
-from modelkeep.services.maintenance.checker import Inspector
+from modelkeep.services.maintenance.checker import ConsistencyChecker
 from modelkeep.services.maintenance.sweeper import Sweeper
 from modelkeep.settings import Settings
 from modelkeep.storage.objects import ObjectStore
-from modelkeep.storage.table import AbsentOrExpired, Delete, Item, Key, Present, Put, Table
+from modelkeep.storage.table import AbsentOrExpired, Delete, Item, ItemKey, Present, Put, Table
 
 
 @dataclass(frozen=True)
@@ -36,16 +36,16 @@ class Storage:
             Ledger(self.table),
             Heads(self.table),
             Versions(self.table),
-            Survey(self.table),
+            TableScan(self.table),
             self.store,
-            policy_of(self.settings),
+            limits_of(self.settings),
         )
         now = datetime.now(UTC) + after
         return [sentence async for sentence in sweeper.sweep(now, dry_run=dry_run)]
 
-    def inspector(self) -> Inspector:
+    def inspector(self) -> ConsistencyChecker:
         table = self.table
-        return Inspector(Heads(table), Versions(table), Events(table), Survey(table), self.store)
+        return ConsistencyChecker(Heads(table), Versions(table), Events(table), TableScan(table), self.store)
 
     async def check(self) -> list[str]:
         return [fault async for fault in self.inspector().inspect()]
@@ -60,28 +60,28 @@ class Storage:
     async def open_multiparts(self) -> set[str]:
         return {found.key async for found in self.store.list_multiparts(KEY_PREFIX)}
 
-    async def items(self) -> dict[Key, Item]:
+    async def items(self) -> dict[ItemKey, Item]:
         """Everything that the table holds."""
         page = await self.table.scan(limit=1000)
         assert not page.more
-        return {Key(item["model_name"], int(item["version"])): item for item in page.items}
+        return {ItemKey(item["model_name"], int(item["version"])): item for item in page.items}
 
-    async def item(self, key: Key) -> Item:
+    async def item(self, key: ItemKey) -> Item:
         item = await self.table.get(key)
         assert item is not None
         return item
 
     async def put(self, item: Item) -> None:
         """Write an item over whatever is there."""
-        key = Key(item["model_name"], int(item["version"]))
+        key = ItemKey(item["model_name"], int(item["version"]))
         condition = Present() if await self.table.get(key) else AbsentOrExpired(datetime.now(UTC))
         await self.table.transact([Put(item, condition)], token=str(uuid4()))
 
-    async def edit(self, key: Key, **attributes: Any) -> None:
+    async def edit(self, key: ItemKey, **attributes: Any) -> None:
         """Change attributes of an item."""
         await self.put({**await self.item(key), **attributes})
 
-    async def remove(self, key: Key) -> None:
+    async def remove(self, key: ItemKey) -> None:
         await self.table.transact([Delete(key, Present())], token=str(uuid4()))
 
 

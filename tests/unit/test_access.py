@@ -12,9 +12,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from modelkeep.domain.access.actions import ROLES, Action, parse_actions, stage_set
-from modelkeep.domain.access.grants import Grant, Verdict, decide, passed_on
+from modelkeep.domain.access.grants import Grant, Verdict, decide, delegate
 from modelkeep.domain.access.principals import Principal, unrestricted
-from modelkeep.domain.access.tokens import Credential, new_credential, parse_credential
+from modelkeep.domain.access.tokens import ApiTokenSecret, new_secret, parse_secret
 from modelkeep.domain.values import Stage
 
 WORDS = ["reader", "publisher", "promoter", "admin", "*", "stage.set:*", *Action]
@@ -180,7 +180,7 @@ def test_nobody_gives_more_than_he_has(data: st.DataObject) -> None:
     held = data.draw(st.lists(GRANTS, min_size=1, max_size=4))
     wanted = data.draw(st.lists(narrowed(held), min_size=1, max_size=3))
     try:
-        given_away = passed_on(held, wanted)
+        given_away = delegate(held, wanted)
     except ValueError:
         return
     for action, model in product(Action, SHORT_NAMES):
@@ -208,7 +208,7 @@ def test_a_pattern_that_covers_another_covers_all_its_names() -> None:
 )
 def test_what_is_held_can_be_given(held: Sequence[str], wanted: Sequence[str]) -> None:
     want = grant("reader", models=wanted, rule="new")
-    assert passed_on([grant("publisher", models=held)], [want]) == (want,)
+    assert delegate([grant("publisher", models=held)], [want]) == (want,)
 
 
 @pytest.mark.parametrize(
@@ -221,14 +221,14 @@ def test_what_is_held_can_be_given(held: Sequence[str], wanted: Sequence[str]) -
 )
 def test_what_is_not_held_is_named(word: str, pattern: str, lacking: str) -> None:
     with pytest.raises(ValueError, match=re.escape(f"{lacking} is not yours to give")):
-        passed_on([grant("publisher", models=["fraud-*"])], [grant(word, models=[pattern])])
+        delegate([grant("publisher", models=["fraud-*"])], [grant(word, models=[pattern])])
 
 
 def test_a_denial_is_no_right_to_give_and_goes_along_with_what_is_given() -> None:
     denial = grant("model.read", models=["fraud-secret"], denies=True)
     with pytest.raises(ValueError, match=r"model\.read on 'fraud-secret'"):
-        passed_on([denial], [grant("model.read", models=["fraud-secret"])])
-    given_away = passed_on([grant("reader"), denial], [grant("reader", models=["fraud-*"])])
+        delegate([denial], [grant("model.read", models=["fraud-secret"])])
+    given_away = delegate([grant("reader"), denial], [grant("reader", models=["fraud-*"])])
     assert decide(given_away, Action.MODEL_READ, "fraud-secret").allowed is False
     assert decide(given_away, Action.MODEL_READ, "fraud-open").allowed is True
 
@@ -238,8 +238,8 @@ def test_a_denial_is_no_right_to_give_and_goes_along_with_what_is_given() -> Non
 
 @given(st.binary(min_size=40, max_size=40))
 def test_a_token_is_read_as_it_was_made(randomness: bytes) -> None:
-    made = new_credential(randomness)
-    assert parse_credential(made.text) == made
+    made = new_secret(randomness)
+    assert parse_secret(made.text) == made
     assert re.fullmatch(r"mr_[0-9A-Za-z]{11}_[0-9A-Za-z]{43}_[0-9a-f]{8}", made.text)
     body, _, checksum = made.text.rpartition("_")
     assert int(checksum, 16) == zlib.crc32(body.encode())
@@ -247,23 +247,23 @@ def test_a_token_is_read_as_it_was_made(randomness: bytes) -> None:
 
 @given(st.binary(min_size=40, max_size=40), st.binary(min_size=40, max_size=40))
 def test_other_randomness_makes_another_token(one: bytes, other: bytes) -> None:
-    assert (new_credential(one) == new_credential(other)) is (one == other)
-    assert (new_credential(one).secret == new_credential(other).secret) is (one[8:] == other[8:])
+    assert (new_secret(one) == new_secret(other)) is (one == other)
+    assert (new_secret(one).secret == new_secret(other).secret) is (one[8:] == other[8:])
 
 
 @pytest.mark.parametrize("length", [0, 39, 41])
 def test_a_token_takes_all_its_randomness(length: int) -> None:
     with pytest.raises(ValueError, match="40 random bytes"):
-        new_credential(b"r" * length)
+        new_secret(b"r" * length)
 
 
-TOKEN = new_credential(bytes(range(40)))
+TOKEN = new_secret(bytes(range(40)))
 
 
 @given(st.integers(0, len(TOKEN.text) - 1), st.characters(codec="latin-1"))
 def test_a_mistyped_token_is_none(place: int, character: str) -> None:
     assume(TOKEN.text[place] != character)
-    assert parse_credential(TOKEN.text[:place] + character + TOKEN.text[place + 1 :]) is None
+    assert parse_secret(TOKEN.text[:place] + character + TOKEN.text[place + 1 :]) is None
 
 
 @pytest.mark.parametrize(
@@ -280,12 +280,12 @@ def test_a_mistyped_token_is_none(place: int, character: str) -> None:
     ],
 )
 def test_what_is_no_token(text: str) -> None:
-    assert parse_credential(text) is None
+    assert parse_secret(text) is None
 
 
 def test_what_is_kept_proves_the_secret_and_is_bound_to_the_id() -> None:
-    others = [Credential(TOKEN.id, "0" * 43), Credential("0" * 11, TOKEN.secret)]
-    assert TOKEN.digest == Credential(TOKEN.id, TOKEN.secret).digest
+    others = [ApiTokenSecret(TOKEN.id, "0" * 43), ApiTokenSecret("0" * 11, TOKEN.secret)]
+    assert TOKEN.digest == ApiTokenSecret(TOKEN.id, TOKEN.secret).digest
     assert re.fullmatch("[0-9a-f]{64}", TOKEN.digest)
     assert TOKEN.secret not in TOKEN.digest
     assert all(other.digest != TOKEN.digest for other in others)

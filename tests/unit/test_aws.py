@@ -7,7 +7,7 @@ from botocore import exceptions as boto
 
 from modelkeep.storage.aws.dynamodb import DynamoDbTable
 from modelkeep.storage.aws.errors import CONFIG, Resource, explain, new_session
-from modelkeep.storage.table import Unavailable
+from modelkeep.storage.table import TableUnavailableError
 
 TABLE = Resource("table", "registry", "eu-west-1", "http://dynamodb.example")
 BUCKET = Resource("bucket", "models", "eu-west-1")
@@ -91,13 +91,13 @@ def test_the_region_is_that_of_the_environment(
 
 
 async def test_a_table_without_a_region_says_so(nothing_configured: None) -> None:
-    with pytest.raises(Unavailable, match="Set AWS_REGION"):
+    with pytest.raises(TableUnavailableError, match="Set AWS_REGION"):
         async with DynamoDbTable.open(new_session(), "registry"):
             pass
 
 
 async def test_a_table_at_no_address_says_so(nothing_configured: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
-    with pytest.raises(Unavailable, match="AWS_ENDPOINT_URL"):
+    with pytest.raises(TableUnavailableError, match="AWS_ENDPOINT_URL"):
         async with DynamoDbTable.open(new_session(), "registry", endpoint_url="nonsense"):
             pass

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from modelkeep.domain import changes
-from modelkeep.domain.changes import Added, Change, Decision, Edit, Removed, Replaced, StageRequest, Unchanged
+from modelkeep.domain.changes import Change, CreateItem, Decision, DeleteItem, Edit, StageRequest, Unchanged, UpdateItem
 from modelkeep.domain.errors import (
     AliasNotFoundError,
     AliasReservedError,
@@ -63,7 +63,7 @@ class TestBeginning:
         assert (begun.version, begun.head.next_version, begun.head.generation) == (1, 2, 1)
         assert begun.head.latest_version is None
         assert (begun.head.created_at, begun.head.updated_at) == (NOW, NOW)
-        assert begun.moves == (Added(upload(1)),)
+        assert begun.moves == (CreateItem(upload(1)),)
 
     def test_an_upload_gets_the_next_number_and_an_event(self) -> None:
         begun = changes.begin(head(), upload(4), operation())
@@ -81,7 +81,7 @@ class TestBeginning:
 
     def test_completing_turns_the_upload_into_the_latest_version(self) -> None:
         done = changes.complete(head(next_version=5), upload(4), version(4), operation())
-        assert done.moves == (Removed(upload(4)), Added(version(4)))
+        assert done.moves == (DeleteItem(upload(4)), CreateItem(version(4)))
         assert done.head.latest_version == 4
         assert (done.events[0].type, done.events[0].target) == (EventType.VERSION_COMPLETED, "staging")
 
@@ -91,7 +91,7 @@ class TestBeginning:
     @pytest.mark.parametrize("expired", [True, False])
     def test_an_upload_given_up_leaves_its_number_spent(self, expired: bool) -> None:
         dropped = changes.drop_upload(head(next_version=5), upload(4), operation(), expired=expired)
-        assert dropped.moves == (Removed(upload(4)),)
+        assert dropped.moves == (DeleteItem(upload(4)),)
         assert dropped.head.next_version == 5
         assert dropped.events[0].type == (EventType.UPLOAD_EXPIRED if expired else EventType.UPLOAD_ABANDONED)
 
@@ -107,7 +107,7 @@ class TestPromoting:
         change = promoted(head(production_version=1), 2)
         assert stages(change) == {2: Stage.PRODUCTION, 1: Stage.ARCHIVED}
         assert (change.head.production_version, change.head.production_history) == (2, (1,))
-        assert all(isinstance(move, Replaced) for move in change.moves)
+        assert all(isinstance(move, UpdateItem) for move in change.moves)
 
     def test_the_event_tells_from_to_whom_it_replaced_and_why(self) -> None:
         (event,) = promoted(head(production_version=1), 2, comment="better").events
@@ -301,7 +301,7 @@ class TestEditing:
         before = version(metrics={"f1": Decimal("0.5"), "auc": Decimal(1)}, tags={"team": "risk", "run": "7"})
         edit = Edit(metrics={"f1": Decimal("0.6"), "auc": None}, tags={"run": None, "env": "eu"}, description="x")
         (move,) = changed(changes.edit_version(head(), before, edit, operation())).moves
-        assert move == Replaced(
+        assert move == UpdateItem(
             replace(before, metrics={"f1": Decimal("0.6")}, tags={"team": "risk", "env": "eu"}, description="x")
         )
 
@@ -344,8 +344,8 @@ class TestDeleting:
         gone = version(2, Stage.ARCHIVED)
         change = changes.delete_version(head(), gone, operation(), purge_after=LATER, new_latest=3)
         removed, added = change.moves
-        assert removed == Removed(gone)
-        assert isinstance(added, Added)
+        assert removed == DeleteItem(gone)
+        assert isinstance(added, CreateItem)
         assert added.subject == replace(trashed(2, Stage.ARCHIVED), deleted_at=NOW)
         assert (change.events[0].type, change.events[0].origin) == (EventType.VERSION_DELETED, "archived")
 
@@ -384,7 +384,7 @@ class TestDeleting:
 
     def test_a_restored_version_comes_back_in_its_stage(self) -> None:
         change = changes.restore(head(latest_version=2), trashed(3, Stage.ARCHIVED), operation())
-        assert change.moves == (Removed(trashed(3, Stage.ARCHIVED)), Added(version(3, Stage.ARCHIVED)))
+        assert change.moves == (DeleteItem(trashed(3, Stage.ARCHIVED)), CreateItem(version(3, Stage.ARCHIVED)))
         assert change.head.latest_version == 3
         assert change.events[0].type is EventType.VERSION_RESTORED
 
@@ -395,11 +395,11 @@ class TestDeleting:
 
     def test_nothing_is_restored_while_the_model_is_still_being_emptied(self) -> None:
         with pytest.raises(ModelBeingDeletedError):
-            changes.restore(head(deleted_at=BEFORE, emptying=True), trashed(2), operation())
+            changes.restore(head(deleted_at=BEFORE, deletion_in_progress=True), trashed(2), operation())
 
     def test_a_purged_version_leaves_its_number_spent(self) -> None:
         change = changes.purge(head(), trashed(2), operation())
-        assert (change.moves, change.head.next_version) == ((Removed(trashed(2)),), 4)
+        assert (change.moves, change.head.next_version) == ((DeleteItem(trashed(2)),), 4)
         assert change.events[0].type is EventType.VERSION_PURGED
 
 
@@ -412,7 +412,7 @@ class TestDeletingAModel:
     def test_an_empty_one_is_gone_with_one_event(self) -> None:
         change = changes.delete_model(head(latest_version=None), [], [], operation(), purge_after=LATER, more=False)
         assert [event.type for event in change.events] == [EventType.MODEL_DELETED]
-        assert (change.head.deleted_at, change.head.emptying, change.head.generation) == (NOW, False, 7)
+        assert (change.head.deleted_at, change.head.deletion_in_progress, change.head.generation) == (NOW, False, 7)
 
     def test_the_first_step_deletes_it_and_numbers_the_events_of_all_that_goes_without_a_gap(self) -> None:
         versions, uploads = [version(3), version(2)], [upload(4)]
@@ -431,10 +431,10 @@ class TestDeletingAModel:
         assert len(change.moves) == 5
 
     def test_a_later_step_goes_on_under_the_first_ones_time(self) -> None:
-        before = head(deleted_at=BEFORE, emptying=True, generation=10)
+        before = head(deleted_at=BEFORE, deletion_in_progress=True, generation=10)
         change = changes.delete_model(before, [version(1)], [], operation(), purge_after=LATER, more=False)
         assert [(event.generation, event.type) for event in change.events] == [(11, EventType.VERSION_DELETED)]
-        assert (change.head.deleted_at, change.head.emptying) == (BEFORE, False)
+        assert (change.head.deleted_at, change.head.deletion_in_progress) == (BEFORE, False)
 
     def test_a_step_fits_into_one_transaction(self) -> None:
         most = [version(number) for number in range(1, changes.MAX_MOVES + 1)]
@@ -479,7 +479,7 @@ class TestAdopting:
 
     def test_strays_are_those_that_claim_production_against_the_head(self) -> None:
         found = [version(1, Stage.PRODUCTION), version(2), version(3, Stage.PRODUCTION)]
-        assert changes.strays_of(head(production_version=3), found) == [found[0]]
+        assert changes.conflicting_production_of(head(production_version=3), found) == [found[0]]
 
     @pytest.mark.parametrize("found", [[], [3, 1]])
     def test_a_head_that_knows_them_all_needs_no_catching_up(self, found: list[int]) -> None:
@@ -494,5 +494,5 @@ class TestAdopting:
     def test_a_verified_version_is_written_once(self) -> None:
         before, verified = version(), version(description="now with a digest")
         change = changed(changes.verify(head(), before, verified, operation()))
-        assert (change.moves, change.events[0].type) == ((Replaced(verified),), EventType.VERSION_VERIFIED)
+        assert (change.moves, change.events[0].type) == ((UpdateItem(verified),), EventType.VERSION_VERIFIED)
         assert isinstance(changes.verify(head(), verified, verified, operation()), Unchanged)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelkeep.domain import changes
-from modelkeep.domain.changes import Added, Decision, Edit, Removed, StageRequest, Unchanged
+from modelkeep.domain.changes import CreateItem, Decision, DeleteItem, Edit, StageRequest, Unchanged
 from modelkeep.domain.errors import RegistryError
 from modelkeep.domain.events import Event
 from modelkeep.domain.models import Head, TrashedVersion, Version
@@ -47,8 +47,8 @@ class World:
             return
         for move in decision.moves:
             place, number = self.place(move.subject)
-            assert (number in place) is not isinstance(move, Added)
-            if isinstance(move, Removed):
+            assert (number in place) is not isinstance(move, CreateItem)
+            if isinstance(move, DeleteItem):
                 del place[number]
             else:
                 place[number] = move.subject
@@ -63,11 +63,11 @@ class World:
             self.change(self.head, action, number, other)
         elif self.head and action == "restore" and number in self.trash:
             self.apply(changes.restore(self.head, self.trash[number], operation()))
-        elif self.head and action == "delete model" and self.head.emptying:
+        elif self.head and action == "delete model" and self.head.deletion_in_progress:
             self.delete_model(self.head)
 
     def begin(self) -> None:
-        if self.head and self.head.emptying:
+        if self.head and self.head.deletion_in_progress:
             return
         number = changes.next_version(self.head)
         self.given.append(number)
@@ -132,9 +132,9 @@ class World:
         assert len(self.live) + len(self.uploads) + len(self.trash) == len({*self.live, *self.uploads, *self.trash})
         if head.deleted_at is None:
             assert head.latest_version == max(numbers, default=None)
-            assert not head.emptying
+            assert not head.deletion_in_progress
         else:
-            assert head.emptying or not (self.live or self.uploads)
+            assert head.deletion_in_progress or not (self.live or self.uploads)
 
 
 ACTIONS = [

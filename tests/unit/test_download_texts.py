@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from modelkeep.domain.artifacts import Artifact
-from modelkeep.domain.downloads import Download, Located, LocatedArtifact
+from modelkeep.domain.downloads import Download, SignedArtifact, SignedArtifacts
 from modelkeep.domain.values import Digest, PresignedUrl
 from modelkeep.schemas.download_texts import check_file, curl_config
 from tests.support.api import sha256
@@ -18,15 +18,15 @@ PATHS = ["a\nurl = file:b", 'q"uo\\te', "c\r\td", "\\", "*?[1-2]{a,b}#1", "-o", 
 
 
 @pytest.fixture
-def located(tmp_path: Path) -> Located:
+def located(tmp_path: Path) -> SignedArtifacts:
     """What the public recipe wrote, of which sizes and digests are known by now."""
     origin = tmp_path / "origin"
     origin.write_bytes(CONTENT)
     url = PresignedUrl(method="GET", url=origin.as_uri(), headers={}, expires_at=NOW + timedelta(hours=1))
     digest = Digest(sha256(CONTENT))
-    return Located(
+    return SignedArtifacts(
         [
-            LocatedArtifact(artifact=Artifact(path=path, size=len(CONTENT), sha256=digest, key=path), url=url)
+            SignedArtifact(artifact=Artifact(path=path, size=len(CONTENT), sha256=digest, key=path), url=url)
             for path in PATHS
         ]
     )
@@ -38,7 +38,7 @@ def run(command: list[str], given: str, folder: Path) -> str:
     return done.stdout.decode()
 
 
-def test_every_file_comes_to_its_place_and_is_found_good(located: Located, tmp_path: Path) -> None:
+def test_every_file_comes_to_its_place_and_is_found_good(located: SignedArtifacts, tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
     run(["curl", "--no-progress-meter", "--parallel", "--config", "-"], curl_config(located), folder)

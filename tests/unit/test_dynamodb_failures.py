@@ -11,9 +11,18 @@ from botocore import exceptions as boto
 
 from modelkeep.storage.aws.dynamodb import DynamoDbTable
 from modelkeep.storage.aws.dynamodb_failures import UnexpectedAnswerError
-from modelkeep.storage.table import CATALOG_INDEX, Absent, Contended, Key, OutcomeUnknown, Put, Refused, Unavailable
+from modelkeep.storage.table import (
+    CATALOG_INDEX,
+    Absent,
+    CommitStateUnknownError,
+    ConditionFailedError,
+    ItemKey,
+    Put,
+    TableUnavailableError,
+    TransactionConflictError,
+)
 
-HERE = Key("model", 1)
+HERE = ItemKey("model", 1)
 WRITE = Put({"model_name": "model", "version": 1}, Absent())
 SECRET = "arn:aws:iam::123456789012:user/someone"
 
@@ -127,18 +136,18 @@ def name(value: object) -> str | None:
 
 @pytest.mark.parametrize("failure", CONTENDED, ids=name)
 async def test_what_was_in_the_way_is_contention(failure: Exception) -> None:
-    assert type(await outcome(failure)) is Contended
+    assert type(await outcome(failure)) is TransactionConflictError
 
 
 @pytest.mark.parametrize("failure", UNKNOWN, ids=name)
 async def test_what_may_have_happened_is_unknown(failure: Exception) -> None:
-    assert type(await outcome(failure)) is OutcomeUnknown
+    assert type(await outcome(failure)) is CommitStateUnknownError
 
 
 @pytest.mark.parametrize(("failure", "sentence"), UNAVAILABLE, ids=name)
 async def test_what_cannot_have_happened_is_unavailable_and_explained(failure: Exception, sentence: str) -> None:
     error = await outcome(failure)
-    assert type(error) is Unavailable
+    assert type(error) is TableUnavailableError
     assert sentence in str(error)
 
 
@@ -155,7 +164,7 @@ async def test_a_failed_condition_is_a_refusal_by_position() -> None:
         {"Code": "ConditionalCheckFailed"},
     ]
     error = await outcome(refusal("TransactionCanceledException", reasons=reasons))
-    assert isinstance(error, Refused)
+    assert isinstance(error, ConditionFailedError)
     assert error.failed == [False, True, False, True]
     assert error.items == [None, {"model_name": "model", "version": 1}, None, None]
 
@@ -175,7 +184,7 @@ async def test_a_read_that_fails_is_unavailable(failure: Exception) -> None:
     broken = table(failure)
     reads = [broken.get(HERE), broken.get_many([HERE]), broken.query("model", limit=1), broken.scan(limit=1)]
     for read in [*reads, broken.query_index(CATALOG_INDEX, "models", limit=1)]:
-        with pytest.raises(Unavailable):
+        with pytest.raises(TableUnavailableError):
             await read
 
 
@@ -192,7 +201,7 @@ async def test_a_read_that_was_not_understood_is_a_fault_of_the_code() -> None:
     ],
 )
 async def test_an_index_that_is_missing_or_not_yet_built_is_explained(message: str) -> None:
-    with pytest.raises(Unavailable, match=r"index of table 'registry'.*run `modelkeep init`"):
+    with pytest.raises(TableUnavailableError, match=r"index of table 'registry'.*run `modelkeep init`"):
         await table(refusal("ValidationException", message=message)).query_index(CATALOG_INDEX, "models", limit=1)
 
 
@@ -213,7 +222,7 @@ async def test_keys_that_were_left_out_are_asked_for_again() -> None:
 
 async def test_keys_that_are_left_out_again_and_again_are_unavailable() -> None:
     left_out = {"Responses": {}, "UnprocessedKeys": {"registry": {"Keys": [{"model_name": {"S": "model"}}]}}}
-    with pytest.raises(Unavailable, match="limited"):
+    with pytest.raises(TableUnavailableError, match="limited"):
         await batched(iter([left_out] * 100)).get_many([HERE])
 
 

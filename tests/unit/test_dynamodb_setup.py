@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 
 from modelkeep.storage.aws import dynamodb_setup
 from modelkeep.storage.aws.dynamodb_setup import set_up_table
-from modelkeep.storage.table import Unavailable
+from modelkeep.storage.table import TableUnavailableError
 
 
 class ResourceInUseError(ClientError):
@@ -120,7 +120,7 @@ async def test_a_new_index_is_awaited_until_it_can_be_read() -> None:
 
 async def test_an_index_that_takes_too_long_is_told() -> None:
     building = described(stage_index="ACTIVE", catalog_index="CREATING")
-    with pytest.raises(Unavailable, match="still being built"):
+    with pytest.raises(TableUnavailableError, match="still being built"):
         await set_up(Aws(building))
 
 
@@ -132,11 +132,11 @@ async def test_backups_of_a_new_table_are_asked_for_again() -> None:
 
 async def test_backups_that_never_come_are_told() -> None:
     never = failure(BackupsUnavailableError, "ContinuousBackupsUnavailableException")
-    with pytest.raises(Unavailable, match="could not serve table 'registry'"):
+    with pytest.raises(TableUnavailableError, match="could not serve table 'registry'"):
         await set_up(Aws(COMPLETE, backups=(never,)))
 
 
 async def test_a_role_that_may_not_create_a_table_is_told() -> None:
     denied = ClientError({"Error": {"Code": "AccessDeniedException"}}, "CreateTable")
-    with pytest.raises(Unavailable, match="lacks dynamodb:CreateTable on table 'registry'"):
+    with pytest.raises(TableUnavailableError, match="lacks dynamodb:CreateTable on table 'registry'"):
         await set_up(Aws(COMPLETE, created=denied))

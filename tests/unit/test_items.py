@@ -49,7 +49,7 @@ HEADS = st.builds(
     created_at=TIMES,
     updated_at=TIMES,
     deleted_at=OPTIONAL_TIMES,
-    emptying=st.booleans(),
+    deletion_in_progress=st.booleans(),
 )
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from modelkeep.cli.ci_environment import Run, current_run
+from modelkeep.cli.ci_environment import CiRun, current_run
 
 COMMIT = "1f3e5a7" + "0" * 33
 
@@ -62,7 +62,7 @@ def test_a_run_is_recognised_and_its_second_attempt_is_the_same(
     variables: dict[str, str], scope: str, url: str, tmp_path: Path
 ) -> None:
     run = current_run(variables, tmp_path)
-    assert run == Run(scope=scope, commit=COMMIT, url=url)
+    assert run == CiRun(scope=scope, commit=COMMIT, url=url)
     again = variables | {name: value for name, value in ATTEMPTS.items() if name in variables}
     assert current_run(again, tmp_path) == run
 
@@ -87,7 +87,7 @@ def test_another_run_and_another_job_have_another_scope(
 def test_what_is_not_set_is_looked_for_elsewhere(tmp_path: Path) -> None:
     assert current_run(BUILDKITE | {"BUILDKITE_STEP_KEY": ""}, tmp_path).scope == "buildkite 018d Train"
     assert current_run({"BUILD_URL": "https://jenkins/12/"}, tmp_path).scope == "jenkins https://jenkins/12/"
-    assert current_run({"GITHUB_RUN_ID": "", "GITHUB_JOB": ""}, tmp_path) == Run()
+    assert current_run({"GITHUB_RUN_ID": "", "GITHUB_JOB": ""}, tmp_path) == CiRun()
     assert current_run({"GITHUB_RUN_ID": "8841", "GITHUB_JOB": "train"}, tmp_path).url is None
 
 

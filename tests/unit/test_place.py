@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from modelkeep.client import download_target as place_module
-from modelkeep.client.download_target import Place
-from modelkeep.client.local_files import MARK, digest_of
+from modelkeep.client.download_target import DownloadTarget
+from modelkeep.client.local_files import MARKER_FILE, digest_of
 from modelkeep.domain.values import Stage
 from modelkeep.schemas.downloads import DownloadArtifactResponse, DownloadResponse
 
@@ -41,10 +41,10 @@ def version_of(files: Mapping[str, bytes], folder: Path, *, number: int = 1) -> 
     )
 
 
-def put(dest: Path, files: Mapping[str, bytes], *, number: int = 1) -> Place:
+def put(dest: Path, files: Mapping[str, bytes], *, number: int = 1) -> DownloadTarget:
     dest.mkdir(exist_ok=True)
     version = version_of(files, dest.parent, number=number)
-    place = Place(dest, version, version.artifacts)
+    place = DownloadTarget(dest, version, version.artifacts)
     place.check()
     place.partial.mkdir(exist_ok=True)
     arrived = {}
@@ -74,9 +74,9 @@ def _either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 def test_a_folder_takes_the_place_of_an_earlier_one(dest: Path) -> None:
     put(dest, {"a": b"1", "b/c": b"1"})
     place = put(dest, {"a": b"2", "d": b"2"}, number=2)
-    mark = json.loads((dest / "fraud" / MARK).read_text())
+    mark = json.loads((dest / "fraud" / MARKER_FILE).read_text())
     assert mark == {"model": "fraud", "version": 2, "commit": f"{2:040x}"}
-    (dest / "fraud" / MARK).unlink()
+    (dest / "fraud" / MARKER_FILE).unlink()
     assert contents(dest) == {"fraud/a": b"2", "fraud/d": b"2"}
     assert place.holds()
 
@@ -88,7 +88,7 @@ def test_what_an_interrupted_one_left_behind_is_in_nobodys_way(dest: Path) -> No
         (dest / ".fraud.partial" / left / "x").mkdir(parents=True)
         (dest / ".fraud.partial" / left / "old").write_bytes(b"old")
     put(dest, {"a": b"2", "b": b"2"}, number=2)
-    assert set(contents(dest)) == {"fraud/a", "fraud/b", f"fraud/{MARK}"}
+    assert set(contents(dest)) == {"fraud/a", "fraud/b", f"fraud/{MARKER_FILE}"}
     assert [entry.name for entry in dest.iterdir()] == ["fraud"]
 
 
@@ -96,7 +96,7 @@ def test_files_stay_until_all_of_them_are_in_place(dest: Path, monkeypatch: pyte
     def die(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(place_module, "_swap", die)
+    monkeypatch.setattr(place_module, "_exchange_atomically", die)
     with pytest.raises(KeyboardInterrupt):
         put(dest, {"a": b"1", "b": b"2"})
     assert [(dest / ".fraud.partial" / name).read_bytes() for name in ("0", "1")] == [b"1", b"2"]
@@ -121,18 +121,18 @@ def test_a_place_holds_what_was_put_there_and_nothing_else(dest: Path, files: di
     assert place.path == (dest / "model.pt" if "model.pt" in files else dest / "fraud")
     assert place.holds()
     changed = version_of(dict.fromkeys(files, b"9"), dest.parent)
-    assert not Place(dest, changed, changed.artifacts).holds()
+    assert not DownloadTarget(dest, changed, changed.artifacts).holds()
     more = version_of({**files, "more": b"3"}, dest.parent)
-    assert not Place(dest, more, more.artifacts).holds()
+    assert not DownloadTarget(dest, more, more.artifacts).holds()
     if place.path.is_dir():
         (place.path / "extra").touch()
         assert not place.holds()
 
 
 def test_a_file_that_is_named_like_the_mark_is_one_of_the_version(dest: Path) -> None:
-    place = put(dest, {MARK: b'{"model": "fraud"}', "a": b"1"})
+    place = put(dest, {MARKER_FILE: b'{"model": "fraud"}', "a": b"1"})
     assert place.holds()
-    (place.path / MARK).write_text("{}")
+    (place.path / MARKER_FILE).write_text("{}")
     assert not place.holds()
 
 

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 
 from modelkeep.domain.values import Digest, PresignedUrl
 from modelkeep.storage.aws import s3
-from modelkeep.storage.aws.presigning import FrozenCredentials, Place, Presigner
+from modelkeep.storage.aws.presigning import BucketEndpoint, FrozenCredentials, Presigner
 from modelkeep.storage.aws.s3 import S3Store
 from modelkeep.storage.aws.s3_clients import S3_CONFIG, _client
-from modelkeep.storage.objects import StoreUnavailable
+from modelkeep.storage.objects import StoreUnavailableError
 
 DIGEST = Digest("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -50,7 +50,7 @@ def botocore_at(now: datetime) -> Iterator[None]:
 
 def test_a_url_is_the_one_of_the_documentation() -> None:
     """https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html#query-string-auth-v4-signing-example"""
-    presigner = Presigner(Place("https://examplebucket.s3.amazonaws.com/", "us-east-1"))
+    presigner = Presigner(BucketEndpoint("https://examplebucket.s3.amazonaws.com/", "us-east-1"))
     credentials = FrozenCredentials("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
     at = datetime(2013, 5, 24, tzinfo=UTC)
     url = presigner.presign(credentials, "GET", "test.txt", query={}, headers={}, seconds=86400, now=at)
@@ -154,7 +154,7 @@ def at_site(endpoint: str | None, region: str, style: str) -> Any:
 def presigner_of(client: Any, bucket: str) -> Presigner:
     """One for all examples, so that what it remembers of one must do no harm to the next."""
     signed = client.generate_presigned_url("get_object", {"Bucket": bucket, "Key": "key"})
-    return Presigner(Place.of(signed, "key"))
+    return Presigner(BucketEndpoint.of(signed, "key"))
 
 
 @settings(max_examples=300, deadline=None)
@@ -205,7 +205,7 @@ def sign(presigner: Presigner, credentials: FrozenCredentials, now: datetime) ->
 
 
 def test_what_was_signed_before_makes_no_difference() -> None:
-    place = Place("https://s3.example.com/b/", "eu-west-1")
+    place = BucketEndpoint("https://s3.example.com/b/", "eu-west-1")
     cases = [
         (FrozenCredentials(access_key, secret, token), day)
         for access_key in ("A", "B")
@@ -221,7 +221,7 @@ def test_what_was_signed_before_makes_no_difference() -> None:
 
 
 def test_the_signing_key_is_derived_once_a_day() -> None:
-    presigner = Presigner(Place("https://s3.example.com/b/", "eu-west-1"))
+    presigner = Presigner(BucketEndpoint("https://s3.example.com/b/", "eu-west-1"))
     with mock.patch("modelkeep.storage.aws.presigning._hmac", wraps=lambda *_: b"key") as spy:
         for now, count in [(NOON, 5), (NOON, 6), (NOON + timedelta(hours=11), 7), (NOON + timedelta(days=1), 12)]:
             sign(presigner, FrozenCredentials("AKID", "secret"), now)
@@ -302,7 +302,7 @@ async def test_a_url_is_signed_by_the_credentials_that_its_life_was_taken_from()
             return FrozenCredentials(f"AKID{self.asked}", "secret", "token")
 
     credentials = Changing()
-    presigner = Presigner(Place("https://s3.example.com/b/", "eu-west-1"))
+    presigner = Presigner(BucketEndpoint("https://s3.example.com/b/", "eu-west-1"))
     store = S3Store(mock.Mock(), presigner, credentials, "b")
     for number in (1, 2):
         url = await store.presign_get("key", version_id=None, filename="x", ttl=timedelta(hours=1))
@@ -315,7 +315,7 @@ async def test_a_url_is_signed_by_the_credentials_that_its_life_was_taken_from()
 async def test_a_store_opens_without_asking_who_signs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a role has to be assumed first, the service starts all the same, and says later what is wrong."""
     lend = mock.AsyncMock()
-    monkeypatch.setattr(s3, "lend", lend)
+    monkeypatch.setattr(s3, "signing_credentials", lend)
     session = aioboto3.Session(region_name="eu-central-1")
     credentials = mock.Mock(get_frozen_credentials=mock.AsyncMock(side_effect=AssertionError))
     vars(session._session)["_credentials"] = credentials
@@ -325,6 +325,6 @@ async def test_a_store_opens_without_asking_who_signs(monkeypatch: pytest.Monkey
 
 
 async def test_a_bucket_that_keeps_no_versions_is_refused() -> None:
-    with pytest.raises(StoreUnavailable, match="general purpose"):
+    with pytest.raises(StoreUnavailableError, match="general purpose"):
         async with opened("models--euc1-az1--x-s3", None, None):
             pass

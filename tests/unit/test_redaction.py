@@ -2,10 +2,10 @@
 
 import pytest
 
-from modelkeep.domain.access.tokens import ID_BYTES, SECRET_BYTES, new_credential
+from modelkeep.domain.access.tokens import ID_BYTES, SECRET_BYTES, new_secret
 from modelkeep.telemetry.redaction import redacted, without_credentials
 
-TOKEN = new_credential(bytes(range(ID_BYTES + SECRET_BYTES)))
+TOKEN = new_secret(bytes(range(ID_BYTES + SECRET_BYTES)))
 JWT = "eyJhbGciOiJSUzI1NiIsImtpZCI6ImEifQ.eyJpc3MiOiJodHRwczovL2NpLmV4YW1wbGUifQ.c2lnbmF0dXJl"
 
 

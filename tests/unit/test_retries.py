@@ -67,11 +67,11 @@ def test_the_statuses_after_which_storage_is_asked_again() -> None:
 
 
 def test_the_statuses_after_which_the_registry_is_asked_again() -> None:
-    assert {429, 502, 503, 504} == registry_transport._AGAIN
+    assert {429, 502, 503, 504} == registry_transport.RETRYABLE
 
 
 def test_a_stalled_connection_to_storage_is_given_up_after_thirty_seconds() -> None:
-    store = presigned_transport.Storage(connections=1)
+    store = presigned_transport.PresignedTransport(connections=1)
     store.close()
     assert (store._http.timeout.read, store._http.timeout.write) == (30, 30)
 

@@ -7,14 +7,14 @@ import pytest
 
 from modelkeep.services.reading import single_flight
 from modelkeep.services.reading.single_flight import (
-    ALONE_SECONDS,
-    AT_ONCE,
-    COMPANY,
-    CROWD,
-    GAP_SECONDS,
-    LATE_SECONDS,
-    LONGEST_SECONDS,
-    SharedReads,
+    BYPASS_SECONDS,
+    LINGER_SECONDS,
+    LOOP_LAG_SECONDS,
+    MAX_BATCH,
+    MAX_DELAY_SECONDS,
+    MIN_BATCH,
+    UNDELAYED_PER_SECOND,
+    SingleFlight,
 )
 from tests.support.virtual_time import be_busy, in_virtual_time
 
@@ -49,17 +49,17 @@ async def until(second: float) -> None:
     await asyncio.sleep(second - now())
 
 
-async def busy(reads: SharedReads[str, int], store: Store) -> None:
+async def busy(reads: SingleFlight[str, int], store: Store) -> None:
     """Use up what begins without delay in this second."""
-    for _ in range(AT_ONCE):
+    for _ in range(UNDELAYED_PER_SECOND):
         await reads.get("a")
-    assert len(store.began) == AT_ONCE
+    assert len(store.began) == UNDELAYED_PER_SECOND
 
 
 def test_who_asks_during_a_reading_gets_the_next_one() -> None:
     async def ask() -> None:
         store = Store()
-        reads = SharedReads(store.read)
+        reads = SingleFlight(store.read)
         first = asyncio.create_task(reads.get("a"))
         await asyncio.sleep(0.001)
         store.writes = 1
@@ -75,7 +75,7 @@ def test_what_was_written_before_a_question_is_in_its_answer() -> None:
 
     async def ask(pause: float, seconds: float) -> None:
         store = Store(seconds)
-        reads = SharedReads(store.read)
+        reads = SingleFlight(store.read)
 
         async def question(at: float) -> None:
             await asyncio.sleep(at)
@@ -93,7 +93,7 @@ def test_what_was_written_before_a_question_is_in_its_answer() -> None:
 def test_those_who_ask_in_one_turn_share_a_reading() -> None:
     async def ask() -> None:
         store = Store()
-        reads = SharedReads(store.read)
+        reads = SingleFlight(store.read)
         assert await asyncio.gather(*(reads.get("a") for _ in range(1_000))) == [0] * 1_000
         assert len(store.began) == 1
 
@@ -110,7 +110,7 @@ def test_a_failure_is_everybody_s_and_the_next_question_reads_anew() -> None:
                 raise failures.pop()
             return 7
 
-        reads = SharedReads(read)
+        reads = SingleFlight(read)
         answers = await asyncio.gather(*(reads.get("a") for _ in range(3)), return_exceptions=True)
         assert [str(answer) for answer in answers] == ["away"] * 3
         assert await reads.get("a") == 7
@@ -128,7 +128,7 @@ def test_who_asked_during_a_reading_that_fails_is_answered_by_the_next() -> None
                 raise failures.pop()
             return 7
 
-        reads = SharedReads(read)
+        reads = SingleFlight(read)
         first = asyncio.create_task(reads.get("a"))
         await asyncio.sleep(0.005)
         assert await reads.get("a") == 7
@@ -148,7 +148,7 @@ def test_a_reading_that_is_cancelled_keeps_nobody_waiting() -> None:
                 raise cancelled.pop()
             return 7
 
-        reads = SharedReads(read)
+        reads = SingleFlight(read)
         async with asyncio.timeout(1):
             answers = await asyncio.gather(*(reads.get("a") for _ in range(3)), return_exceptions=True)
         assert [type(answer) for answer in answers] == [asyncio.CancelledError] * 3
@@ -163,7 +163,7 @@ def test_who_leaves_disturbs_nobody(leaving: Sequence[int]) -> None:
 
     async def ask(after: float) -> None:
         store = Store(0.01)
-        reads = SharedReads(store.read)
+        reads = SingleFlight(store.read)
         asking = [asyncio.create_task(reads.get("a")) for _ in range(3)]
         await asyncio.sleep(after)
         for number in leaving:
@@ -186,7 +186,7 @@ def test_keys_do_not_wait_for_each_other() -> None:
                 await never.wait()
             return len(key)
 
-        reads = SharedReads(read)
+        reads = SingleFlight(read)
         slow = asyncio.create_task(reads.get("slow"))
         await asyncio.sleep(0)
         began = now()
@@ -202,7 +202,7 @@ def test_keys_do_not_wait_for_each_other() -> None:
 def test_a_thousand_questions_in_a_second_cost_a_hundred_readings(seconds: float) -> None:
     async def ask() -> int:
         store = Store(seconds)
-        reads = SharedReads(store.read)
+        reads = SingleFlight(store.read)
         longest = 0.0
 
         async def question(at: float) -> None:
@@ -213,16 +213,16 @@ def test_a_thousand_questions_in_a_second_cost_a_hundred_readings(seconds: float
 
         start = now()
         await asyncio.gather(*(question(start + number / 1_000) for number in range(1_000)))
-        assert longest <= LONGEST_SECONDS + 2 * seconds + 0.001
+        assert longest <= MAX_DELAY_SECONDS + 2 * seconds + 0.001
         return len(store.began)
 
-    assert AT_ONCE < in_virtual_time(ask()) <= 100
+    assert UNDELAYED_PER_SECOND < in_virtual_time(ask()) <= 100
 
 
 def test_who_asks_again_and_again_is_held_back_ten_times_a_second_at_most() -> None:
     async def ask() -> None:
         store = Store(0.001)
-        reads = SharedReads(store.read)
+        reads = SingleFlight(store.read)
         start = now()
         slow = []
         while now() < start + 3:
@@ -230,8 +230,8 @@ def test_who_asks_again_and_again_is_held_back_ten_times_a_second_at_most() -> N
             await reads.get("a")
             if now() - asked > 0.0011:
                 slow.append(round(now() - asked, 6))
-        assert set(slow) == {GAP_SECONDS + 0.001}
-        assert 3 <= len(slow) <= 3 / ALONE_SECONDS
+        assert set(slow) == {LINGER_SECONDS + 0.001}
+        assert 3 <= len(slow) <= 3 / BYPASS_SECONDS
         assert len(store.began) > 2_800
 
     in_virtual_time(ask())
@@ -240,15 +240,15 @@ def test_who_asks_again_and_again_is_held_back_ten_times_a_second_at_most() -> N
 def test_a_look_that_comes_too_late_is_no_sign_that_nobody_comes() -> None:
     async def ask() -> None:
         store = Store(0)
-        reads = SharedReads(store.read)
+        reads = SingleFlight(store.read)
         await busy(reads, store)
         alone = asyncio.create_task(reads.get("a"))
         await asyncio.sleep(0)
-        be_busy(GAP_SECONDS + 2 * LATE_SECONDS)
+        be_busy(LINGER_SECONDS + 2 * LOOP_LAG_SECONDS)
         await alone
         asked = now()
         await reads.get("a")
-        assert now() - asked == pytest.approx(GAP_SECONDS)
+        assert now() - asked == pytest.approx(LINGER_SECONDS)
 
     in_virtual_time(ask())
 
@@ -256,12 +256,12 @@ def test_a_look_that_comes_too_late_is_no_sign_that_nobody_comes() -> None:
 def test_a_few_who_ask_at_once_are_company_enough_to_be_held_back_again() -> None:
     async def ask() -> None:
         store = Store(0)
-        reads = SharedReads(store.read)
+        reads = SingleFlight(store.read)
         await busy(reads, store)
         for _ in range(5):
             asked = now()
-            await asyncio.gather(*(reads.get("a") for _ in range(COMPANY)))
-            assert now() - asked == pytest.approx(GAP_SECONDS)
+            await asyncio.gather(*(reads.get("a") for _ in range(MIN_BATCH)))
+            assert now() - asked == pytest.approx(LINGER_SECONDS)
 
     in_virtual_time(ask())
 
@@ -269,14 +269,14 @@ def test_a_few_who_ask_at_once_are_company_enough_to_be_held_back_again() -> Non
 def test_a_crowd_begins_at_once() -> None:
     async def ask() -> None:
         store = Store(0)
-        reads = SharedReads(store.read)
+        reads = SingleFlight(store.read)
         await busy(reads, store)
         asked = now()
-        await asyncio.gather(*(reads.get("a") for _ in range(CROWD)))
+        await asyncio.gather(*(reads.get("a") for _ in range(MAX_BATCH)))
         assert now() == asked
-        await asyncio.gather(*(reads.get("a") for _ in range(CROWD - 1)))
-        assert now() == pytest.approx(asked + GAP_SECONDS)
-        assert len(store.began) == AT_ONCE + 2
+        await asyncio.gather(*(reads.get("a") for _ in range(MAX_BATCH - 1)))
+        assert now() == pytest.approx(asked + LINGER_SECONDS)
+        assert len(store.began) == UNDELAYED_PER_SECOND + 2
 
     in_virtual_time(ask())
 
@@ -284,7 +284,7 @@ def test_a_crowd_begins_at_once() -> None:
 def test_a_reading_is_held_back_while_others_join_but_not_longer() -> None:
     async def ask() -> None:
         store = Store(0)
-        reads = SharedReads(store.read)
+        reads = SingleFlight(store.read)
         await busy(reads, store)
         asked = now()
         asking = []
@@ -292,8 +292,8 @@ def test_a_reading_is_held_back_while_others_join_but_not_longer() -> None:
             asking.append(asyncio.create_task(reads.get("a")))
             await asyncio.sleep(0.003)
         await asyncio.gather(*asking)
-        assert store.began[AT_ONCE] - asked == pytest.approx(LONGEST_SECONDS)
-        assert len(store.began) == AT_ONCE + 2
+        assert store.began[UNDELAYED_PER_SECOND] - asked == pytest.approx(MAX_DELAY_SECONDS)
+        assert len(store.began) == UNDELAYED_PER_SECOND + 2
 
     in_virtual_time(ask())
 
@@ -301,13 +301,13 @@ def test_a_reading_is_held_back_while_others_join_but_not_longer() -> None:
 def test_a_reading_that_is_held_back_ends_when_nobody_joins() -> None:
     async def ask() -> None:
         store = Store(0)
-        reads = SharedReads(store.read)
+        reads = SingleFlight(store.read)
         await busy(reads, store)
         asked = now()
-        await asyncio.gather(reads.get("a"), *(later(reads, 0.003) for _ in range(COMPANY)))
-        assert store.began[AT_ONCE:] == [pytest.approx(asked + 0.003 + GAP_SECONDS)]
+        await asyncio.gather(reads.get("a"), *(later(reads, 0.003) for _ in range(MIN_BATCH)))
+        assert store.began[UNDELAYED_PER_SECOND:] == [pytest.approx(asked + 0.003 + LINGER_SECONDS)]
 
-    async def later(reads: SharedReads[str, int], seconds: float) -> None:
+    async def later(reads: SingleFlight[str, int], seconds: float) -> None:
         await asyncio.sleep(seconds)
         await reads.get("a")
 
@@ -325,7 +325,7 @@ def test_lines_in_which_nobody_waits_are_forgotten(monkeypatch: pytest.MonkeyPat
                 await release.wait()
             return 1
 
-        reads = SharedReads(read)
+        reads = SingleFlight(read)
         kept = [asyncio.create_task(reads.get("kept"))]
         for number in range(100):
             await reads.get(f"{number}")

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelkeep.domain.access.actions import ROLES, Action
-from modelkeep.domain.access.grants import Grant, decide, passed_on
-from modelkeep.domain.access.tokens import Credential, Token, check_principal, new_credential, parse_credential
+from modelkeep.domain.access.grants import Grant, decide, delegate
+from modelkeep.domain.access.tokens import ApiTokenSecret, Token, check_principal, new_secret, parse_secret
 from modelkeep.repositories.tokens import from_item, to_item
 from modelkeep.storage import attributes
 from tests.support.builders import LATER, credential, token
@@ -20,7 +20,7 @@ from tests.support.builders import LATER, credential, token
 WORDS = st.sampled_from([*ROLES, *(action.value for action in Action), "stage.set:*", "*"])
 PATTERNS = st.text(st.sampled_from("ab-*"), min_size=1, max_size=5)
 TIMES = st.datetimes(timezones=st.just(UTC)).filter(lambda time: 1970 < time.year < 9999)
-CREDENTIALS = st.binary(min_size=40, max_size=40).map(new_credential)
+CREDENTIALS = st.binary(min_size=40, max_size=40).map(new_secret)
 
 
 def grants_of(rule: str) -> st.SearchStrategy[tuple[Grant, ...]]:
@@ -61,15 +61,15 @@ def test_tokens_that_were_made_by_hand_are_listed_beyond_their_end_and_others_en
 
 
 @given(CREDENTIALS)
-def test_a_credential_is_read_as_it_is_written(shown: Credential) -> None:
+def test_a_credential_is_read_as_it_is_written(shown: ApiTokenSecret) -> None:
     assert re.fullmatch(r"mr_[0-9A-Za-z]{11}_[0-9A-Za-z]{43}_[0-9a-f]{8}", shown.text)
-    assert parse_credential(shown.text) == shown
+    assert parse_secret(shown.text) == shown
     assert token(shown).admits(shown)
     assert shown.secret not in repr(to_item(token(shown)))
 
 
 def test_a_credential_has_all_of_its_randomness() -> None:
-    lowest, highest = new_credential(bytes(40)), new_credential(b"\xff" * 40)
+    lowest, highest = new_secret(bytes(40)), new_secret(b"\xff" * 40)
     assert lowest.id + lowest.secret == "0" * 54
     digits = string.digits + string.ascii_uppercase + string.ascii_lowercase
 
@@ -79,29 +79,29 @@ def test_a_credential_has_all_of_its_randomness() -> None:
     assert (number(highest.id), number(highest.secret)) == (2**64 - 1, 2**256 - 1)
     for length in (39, 41):
         with pytest.raises(ValueError, match="40 random bytes"):
-            new_credential(bytes(length))
+            new_secret(bytes(length))
 
 
 @given(CREDENTIALS, st.data())
-def test_a_mistyped_credential_is_none(shown: Credential, data: st.DataObject) -> None:
+def test_a_mistyped_credential_is_none(shown: ApiTokenSecret, data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(shown.text) - 1))
     other = data.draw(st.sampled_from([char for char in string.ascii_letters + "0_-é" if char != shown.text[place]]))
-    assert parse_credential(shown.text[:place] + other + shown.text[place + 1 :]) is None
-    assert parse_credential(shown.text[:place] + shown.text[place + 1 :]) is None
+    assert parse_secret(shown.text[:place] + other + shown.text[place + 1 :]) is None
+    assert parse_secret(shown.text[:place] + shown.text[place + 1 :]) is None
 
 
 @pytest.mark.parametrize("change", [" {}", "{} ", "{}\n", "x{}", "{}x", "{}_{}"])
 def test_a_credential_with_something_around_it_is_none(change: str) -> None:
     text = credential().text
-    assert parse_credential(change.format(text, text)) is None
+    assert parse_secret(change.format(text, text)) is None
 
 
 def test_a_secret_belongs_to_one_token() -> None:
     first, second = credential(), credential()
-    swapped = Credential(second.id, first.secret)
+    swapped = ApiTokenSecret(second.id, first.secret)
     assert swapped.digest != first.digest
     assert not token(second).admits(swapped)
-    assert not token(first).admits(Credential(first.id, second.secret))
+    assert not token(first).admits(ApiTokenSecret(first.id, second.secret))
     body = f"mr_{first.id}_{first.secret}"
     assert first.text == f"{body}_{zlib.crc32(body.encode()):08x}"
 
@@ -124,7 +124,7 @@ def grant(*words: str, models: tuple[str, ...] = ("*",), denies: bool = False) -
 def test_whoever_gives_may_deny_more_and_passes_on_what_is_denied() -> None:
     held = (grant("publisher"), grant("version.edit", models=("gold-*",), denies=True))
     stricter = (grant("publisher"), grant("version.delete", denies=True))
-    given = passed_on(held, stricter)
+    given = delegate(held, stricter)
     assert given == (*stricter, held[1])
     assert not decide(given, Action.VERSION_EDIT, "gold-1").allowed
     assert decide(given, Action.VERSION_EDIT, "silver-1").allowed
@@ -146,8 +146,8 @@ def test_whoever_gives_may_deny_more_and_passes_on_what_is_denied() -> None:
 def test_nobody_gives_what_he_has_not(held: Any, wanted: Any) -> None:
     own, other = (grant(words, models=tuple(models)) for words, models in (held, wanted))
     with pytest.raises(ValueError, match=r"is not yours to give$"):
-        passed_on([own], [other])
-    passed_on([own], [own])
+        delegate([own], [other])
+    delegate([own], [own])
 
 
 @given(grants_of("held"), grants_of("wanted"), st.sampled_from(Action), st.text("ab-", min_size=1, max_size=6))
@@ -155,7 +155,7 @@ def test_what_is_given_allows_nothing_that_the_giver_may_not_do(
     held: tuple[Grant, ...], wanted: tuple[Grant, ...], action: Action, model: str
 ) -> None:
     try:
-        given = passed_on(held, wanted)
+        given = delegate(held, wanted)
     except ValueError:
         return
     assert decide(held, action, model).allowed >= decide(given, action, model).allowed

@@ -9,32 +9,38 @@ from typing import get_args
 import pytest
 
 from modelkeep.domain.errors import BodyMismatchError, ObjectExistsError
-from modelkeep.storage.instrumentation import Call, Result, watch_store, watch_table
+from modelkeep.storage.instrumentation import OperationTiming, Result, instrument_store, instrument_table
 from modelkeep.storage.local.files import FileStore
 from modelkeep.storage.local.sqlite import SqliteTable
-from modelkeep.storage.objects import MultipartGone, MultipartRefused, ObjectGone, StoreUnavailable
-from modelkeep.storage.table import Contended, Key, OutcomeUnknown, Refused, Unavailable
+from modelkeep.storage.objects import MultipartGoneError, MultipartRefusedError, ObjectGoneError, StoreUnavailableError
+from modelkeep.storage.table import (
+    CommitStateUnknownError,
+    ConditionFailedError,
+    ItemKey,
+    TableUnavailableError,
+    TransactionConflictError,
+)
 from tests.support.stores import digest_of, presign
 
-KEY = Key("m", 1)
+KEY = ItemKey("m", 1)
 RAISED: list[tuple[BaseException, Result]] = [
-    (Refused([True], [None]), "refused"),
-    (ObjectGone(), "refused"),
-    (MultipartGone(), "refused"),
-    (MultipartRefused(), "refused"),
+    (ConditionFailedError([True], [None]), "refused"),
+    (ObjectGoneError(), "refused"),
+    (MultipartGoneError(), "refused"),
+    (MultipartRefusedError(), "refused"),
     (ObjectExistsError(), "refused"),
     (BodyMismatchError(), "refused"),
-    (Contended(), "contended"),
-    (OutcomeUnknown(), "outcome_unknown"),
-    (Unavailable("away"), "unavailable"),
-    (StoreUnavailable("away"), "unavailable"),
+    (TransactionConflictError(), "contended"),
+    (CommitStateUnknownError(), "outcome_unknown"),
+    (TableUnavailableError("away"), "unavailable"),
+    (StoreUnavailableError("away"), "unavailable"),
     (asyncio.CancelledError(), "cancelled"),
     (RuntimeError("a bug"), "error"),
 ]
 
 
 @pytest.fixture
-def calls() -> list[Call]:
+def calls() -> list[OperationTiming]:
     return []
 
 
@@ -44,8 +50,8 @@ async def table(tmp_path: Path) -> AsyncIterator[SqliteTable]:
         yield table
 
 
-async def test_each_call_is_told_with_its_time(table: SqliteTable, calls: list[Call]) -> None:
-    watched = watch_table(table, calls.append)
+async def test_each_call_is_told_with_its_time(table: SqliteTable, calls: list[OperationTiming]) -> None:
+    watched = instrument_table(table, calls.append)
     assert await watched.get(KEY) is None
     assert (await watched.query("m", limit=1)).items == []
     assert [(call.backend, call.operation, call.result) for call in calls] == [
@@ -57,14 +63,14 @@ async def test_each_call_is_told_with_its_time(table: SqliteTable, calls: list[C
 
 @pytest.mark.parametrize(("error", "result"), RAISED, ids=lambda value: type(value).__name__)
 async def test_what_is_raised_is_told_and_raised(
-    table: SqliteTable, calls: list[Call], monkeypatch: pytest.MonkeyPatch, error: BaseException, result: str
+    table: SqliteTable, calls: list[OperationTiming], monkeypatch: pytest.MonkeyPatch, error: BaseException, result: str
 ) -> None:
     async def fail(*_: object, **__: object) -> None:
         raise error
 
     monkeypatch.setattr(SqliteTable, "transact", fail)
     with pytest.raises(type(error)) as raised:
-        await watch_table(table, calls.append).transact([], token="t")
+        await instrument_table(table, calls.append).transact([], token="t")
     assert raised.value is error
     assert [(call.operation, call.result) for call in calls] == [("transact", result)]
 
@@ -74,7 +80,7 @@ def test_every_result_is_one_that_can_happen() -> None:
 
 
 async def test_a_call_that_nobody_waits_for_any_more_is_told(
-    table: SqliteTable, calls: list[Call], monkeypatch: pytest.MonkeyPatch
+    table: SqliteTable, calls: list[OperationTiming], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def hang(*_: object) -> None:
         await asyncio.Event().wait()
@@ -82,13 +88,13 @@ async def test_a_call_that_nobody_waits_for_any_more_is_told(
     monkeypatch.setattr(SqliteTable, "get", hang)
     with suppress(TimeoutError):
         async with asyncio.timeout(0.01):
-            await watch_table(table, calls.append).get(KEY)
+            await instrument_table(table, calls.append).get(KEY)
     assert [call.result for call in calls] == ["cancelled"]
     assert calls[0].seconds >= 0.005
 
 
-async def test_a_store_signs_and_walks_as_before(tmp_path: Path, calls: list[Call]) -> None:
-    store = watch_store(await FileStore.open(tmp_path, public_url="http://registry"), calls.append)
+async def test_a_store_signs_and_walks_as_before(tmp_path: Path, calls: list[OperationTiming]) -> None:
+    store = instrument_store(await FileStore.open(tmp_path, public_url="http://registry"), calls.append)
     assert (await presign(store, "models/m/v1/a", b"x")).method == "PUT"
     assert [found async for found in store.list_objects("")] == []
     assert store.uri("k").startswith("file://")
@@ -98,5 +104,5 @@ async def test_a_store_signs_and_walks_as_before(tmp_path: Path, calls: list[Cal
         yield b"x"
 
     await store.put("models/m/v1/a", blocks(), size=1, sha256=digest_of(b"x"))
-    assert await store.head("models/m/v1/a") is not None
-    assert [(call.backend, call.operation) for call in calls] == [("store", "put"), ("store", "head")]
+    assert await store.stat("models/m/v1/a") is not None
+    assert [(call.backend, call.operation) for call in calls] == [("store", "put"), ("store", "stat")]

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from modelkeep.cli import formatting
-from modelkeep.cli.tables import Folded
+from modelkeep.cli.tables import TruncatedCell
 
 GIB = 1024**3
 
@@ -64,8 +64,8 @@ def test_what_is_older_than_a_week_has_a_date() -> None:
     ],
 )
 def test_words_are_left_out_before_the_first_is_cut(width: int, read: str) -> None:
-    assert Folded(["accuracy=0.967", "f1=0.941"]).fitting(width) == read
+    assert TruncatedCell(["accuracy=0.967", "f1=0.941"]).fitting(width) == read
 
 
 def test_no_words_need_no_room() -> None:
-    assert (Folded([]).fitting(10), Folded([]).least) == ("", 0)
+    assert (TruncatedCell([]).fitting(10), TruncatedCell([]).least) == ("", 0)

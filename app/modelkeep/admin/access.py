@@ -10,27 +10,27 @@ from typing import Final
 from modelkeep.bootstrap import open_storage, trust_of
 from modelkeep.domain.access.actions import EVERYTHING, Action
 from modelkeep.domain.access.grants import ALL_MODELS, Grant
-from modelkeep.domain.access.tokens import Credential, Token
+from modelkeep.domain.access.tokens import ApiTokenSecret, Token
 from modelkeep.domain.values import is_loopback
 from modelkeep.identity.verifier import Verifier
 from modelkeep.repositories.tokens import Tokens
 from modelkeep.repositories.trust import TrustDocument, TrustDocuments
 from modelkeep.schemas import access_file
-from modelkeep.services.access.caller import operator
+from modelkeep.services.access.caller import operator_caller
 from modelkeep.services.access.explainer import Explainer, Explanation
 from modelkeep.services.access.tokens import TokenService
 from modelkeep.settings import Settings
 from modelkeep.storage.table import Table
 from modelkeep.telemetry import logging
 
-OPERATOR: Final = operator("operator", request_id="token")
+OPERATOR: Final = operator_caller("operator", request_id="token")
 DEV_LIFE: Final = timedelta(days=30)
-LISTED_AFTER: Final = (0.0, 0.5, 1.0, 2.0)
+LIST_RETRY_DELAYS: Final = (0.0, 0.5, 1.0, 2.0)
 """Seconds from one look for tokens to the next."""
 
 _PAGE: Final = 100
 
-NO_WAY_IN: Final = (
+NO_ACCESS_CONFIGURED: Final = (
     "Nobody could come in: there is no token and no trust rule. Make a token with `modelkeep token create`, name"
     " a file of rules in MODELKEEP_ACCESS_FILE, or set MODELKEEP_AUTH=none for a port that nobody else reaches."
 )
@@ -40,7 +40,7 @@ OPEN_TO_ALL: Final = (
 )
 
 
-async def check_way_in(settings: Settings, host: str) -> None:
+async def check_access_configured(settings: Settings, host: str) -> None:
     """Raise `ValueError` with a sentence if a service would let in nobody, or anybody. Raises `UnavailableError`."""
     if settings.auth == "none" and not settings.insecure and not is_loopback(host):
         raise ValueError(OPEN_TO_ALL.format(host=host))
@@ -49,18 +49,18 @@ async def check_way_in(settings: Settings, host: str) -> None:
         trust = trust_of(table, settings)
         if settings.auth == "none" or (await trust.current()).rules or await _has_live_token(table):
             return
-    raise ValueError(NO_WAY_IN)
+    raise ValueError(NO_ACCESS_CONFIGURED)
 
 
 async def create_token(
     settings: Settings, principal: str, grants: Sequence[Grant], life: timedelta
-) -> tuple[Token, Credential]:
+) -> tuple[Token, ApiTokenSecret]:
     """Make a token, straight in the table. Raises `InvalidRequestError`, `UnavailableError`, `OutcomeUnknownError`."""
     async with _table(settings) as table:
         return await TokenService(Tokens(table)).create(principal, grants, datetime.now(UTC) + life, OPERATOR)
 
 
-async def dev_token(settings: Settings) -> Credential:
+async def dev_token(settings: Settings) -> ApiTokenSecret:
     """Make an administrator's token for a registry on this machine."""
     everything = Grant(rule="", words=(EVERYTHING,), models=(ALL_MODELS,))
     return (await create_token(settings, "dev", [everything], DEV_LIFE))[1]
@@ -108,7 +108,7 @@ async def show_rules(settings: Settings) -> TrustDocument | None:
 
 async def _has_live_token(table: Table) -> bool:
     """Whether any token admits anybody. One of a moment ago may not be listed yet, so that is no quick no."""
-    for pause in LISTED_AFTER:
+    for pause in LIST_RETRY_DELAYS:
         await asyncio.sleep(pause)
         now = datetime.now(UTC)
         if any(token.expires_at > now and not token.revoked_at for token in await _tokens(table)):

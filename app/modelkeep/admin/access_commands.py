@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from modelkeep.admin.refusals import refusals_told
+from modelkeep.admin.refusals import exit_on_error
 from modelkeep.admin.settings import read_settings
 from modelkeep.domain.access.actions import Action
 from modelkeep.domain.access.grants import ALL_MODELS
@@ -35,7 +35,7 @@ def create_token(
     from modelkeep.admin import access  # noqa: PLC0415 -- help needs none of it
     from modelkeep.schemas.access import Grants  # noqa: PLC0415
 
-    with refusals_told():
+    with exit_on_error():
         grants = Grants(allow=allow, deny=deny or [], models=models or [ALL_MODELS]).to_grants("")
         making = access.create_token(read_settings(), principal, grants, timedelta(days=days))
         token, credential = asyncio.run(making)
@@ -49,7 +49,7 @@ def list_tokens() -> None:
     """List tokens, without their secrets."""
     from modelkeep.admin import access  # noqa: PLC0415 -- see create_token
 
-    with refusals_told():
+    with exit_on_error():
         tokens = asyncio.run(access.list_tokens(read_settings()))
     for token in tokens:
         state = "revoked" if token.revoked_at else f"until {token.expires_at:%Y-%m-%d}"
@@ -66,7 +66,7 @@ def revoke_token(token: Annotated[str, typer.Argument(help="The token's id, as `
     """Let a token admit nobody any more; every running service knows within 30 seconds."""
     from modelkeep.admin import access  # noqa: PLC0415 -- see create_token
 
-    with refusals_told():
+    with exit_on_error():
         asyncio.run(access.revoke_token(read_settings(), token))
 
 
@@ -75,7 +75,7 @@ def check(file: File) -> None:
     """Say what is wrong with a file of rules, and what to think over. Exit status 2 if it cannot be used."""
     from modelkeep.schemas import access_file  # noqa: PLC0415 -- see create_token
 
-    with refusals_told():
+    with exit_on_error():
         trust = access_file.read(file)
     for warning in trust.warnings:
         typer.echo(f"Warning: {warning}", err=True)
@@ -87,7 +87,7 @@ def set_rules(file: File) -> None:
     """Put a file of rules into the table, in place of those there; running services know within 30 seconds."""
     from modelkeep.admin import access  # noqa: PLC0415 -- see create_token
 
-    with refusals_told():
+    with exit_on_error():
         warnings = asyncio.run(access.set_rules(read_settings(), file))
     for warning in warnings:
         typer.echo(f"Warning: {warning}", err=True)
@@ -98,7 +98,7 @@ def show() -> None:
     """Print the rules that the table holds, as JSON."""
     from modelkeep.admin import access  # noqa: PLC0415 -- see create_token
 
-    with refusals_told():
+    with exit_on_error():
         document = asyncio.run(access.show_rules(read_settings()))
     typer.echo(document.text if document else "{}")
 
@@ -112,7 +112,7 @@ def explain(
     """Say which rule allows something to the bearer of a token, or why none does. Exit status 1 if none does."""
     from modelkeep.admin import access  # noqa: PLC0415 -- see create_token
 
-    with refusals_told():
+    with exit_on_error():
         text = token_file.read_text().strip()
         explanation = asyncio.run(access.explain(read_settings(), text, action, model))
     for sentence in explanation.sentences:

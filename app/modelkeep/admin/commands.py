@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from modelkeep.admin.iam_policies import Role, policy
-from modelkeep.admin.refusals import refusals_told
+from modelkeep.admin.refusals import exit_on_error
 from modelkeep.admin.settings import read_settings
 
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
@@ -37,7 +37,7 @@ def dev(
     """Serve the embedded store, with docs, on this machine; nothing else is needed."""
     from modelkeep.admin import serving  # noqa: PLC0415 -- see serve
 
-    serving.develop(host=host, port=port, workers=workers, data_dir=data_dir)
+    serving.serve_dev(host=host, port=port, workers=workers, data_dir=data_dir)
 
 
 @commands.command()
@@ -121,5 +121,5 @@ def _say(sentences: AsyncGenerator[str, None]) -> int:
             count += 1
         return count
 
-    with refusals_told():
+    with exit_on_error():
         return asyncio.run(say())

@@ -5,16 +5,16 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from modelkeep.bootstrap import open_storage, policy_of
+from modelkeep.bootstrap import limits_of, open_storage
 from modelkeep.domain.errors import UnavailableError
 from modelkeep.repositories.events import Events
 from modelkeep.repositories.heads import Heads
 from modelkeep.repositories.ledger import Ledger
-from modelkeep.repositories.table_scan import Survey
+from modelkeep.repositories.table_scan import TableScan
 from modelkeep.repositories.versions import Versions
 from modelkeep.services.maintenance.adopter import Adopter
-from modelkeep.services.maintenance.checker import Inspector
-from modelkeep.services.maintenance.sweeper import SAFETY, Sweeper
+from modelkeep.services.maintenance.checker import ConsistencyChecker
+from modelkeep.services.maintenance.sweeper import ORPHAN_GRACE, Sweeper
 from modelkeep.settings import Settings
 from modelkeep.storage.local.files import FileStore
 from modelkeep.storage.objects import ObjectStore
@@ -39,11 +39,11 @@ async def sweep(settings: Settings, *, dry_run: bool, metrics: Path | None = Non
     counted = SweepMetrics()
     async with _opened(settings) as (table, store):
         ledger = Ledger(table, counted.count_change)
-        sweeper = Sweeper(ledger, Heads(table), Versions(table), Survey(table), store, policy_of(settings))
+        sweeper = Sweeper(ledger, Heads(table), Versions(table), TableScan(table), store, limits_of(settings))
         async for sentence in sweeper.sweep(datetime.now(UTC), dry_run=dry_run):
             yield sentence
         if isinstance(store, FileStore) and not dry_run:
-            left = await store.clear_incoming(older_than=SAFETY)
+            left = await store.clear_incoming(older_than=ORPHAN_GRACE)
             if left:
                 yield f"{left} file(s) of uploads that were cut short"
     if metrics:
@@ -56,7 +56,7 @@ async def sweep(settings: Settings, *, dry_run: bool, metrics: Path | None = Non
 async def check(settings: Settings) -> AsyncGenerator[str, None]:
     """Every fault of the table and the store."""
     async with _opened(settings) as (table, store):
-        inspector = Inspector(Heads(table), Versions(table), Events(table), Survey(table), store)
+        inspector = ConsistencyChecker(Heads(table), Versions(table), Events(table), TableScan(table), store)
         async for fault in inspector.inspect():
             yield fault
 
@@ -64,6 +64,6 @@ async def check(settings: Settings) -> AsyncGenerator[str, None]:
 async def adopt(settings: Settings, *, verify: bool) -> AsyncGenerator[str, None]:
     """Take over what the public recipe wrote, and say what was found."""
     async with _opened(settings) as (table, store):
-        adopter = Adopter(Ledger(table), Versions(table), Survey(table), store)
+        adopter = Adopter(Ledger(table), Versions(table), TableScan(table), store)
         async for sentence in adopter.adopt(verify=verify):
             yield sentence

@@ -10,7 +10,7 @@ from modelkeep.admin.settings import read_settings
 from modelkeep.bootstrap import open_storage
 from modelkeep.domain.errors import UnavailableError
 from modelkeep.services.maintenance.migrator import Migrator
-from modelkeep.services.maintenance.model_migration import Side
+from modelkeep.services.maintenance.model_migration import RegistryEndpoint
 from modelkeep.settings import Settings
 
 _LOCAL: Final = "local:"
@@ -33,7 +33,7 @@ async def migrate(source: Settings, destination: Settings, *, dry_run: bool) -> 
     """
     _check(source, destination, dry_run=dry_run)
     async with open_storage(source) as here, open_storage(destination) as there:
-        async for sentence in Migrator(Side(*here), Side(*there), dry_run=dry_run).migrate():
+        async for sentence in Migrator(RegistryEndpoint(*here), RegistryEndpoint(*there), dry_run=dry_run).migrate():
             yield sentence
 
 

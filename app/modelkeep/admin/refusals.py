@@ -9,7 +9,7 @@ from modelkeep.domain.errors import RegistryError
 
 
 @contextmanager
-def refusals_told() -> Iterator[None]:
+def exit_on_error() -> Iterator[None]:
     """End the program with status 1 if the registry refuses, with 2 if what it was given cannot be used."""
     try:
         yield

@@ -10,12 +10,12 @@ import typer
 import uvicorn
 from fastapi import FastAPI
 
-from modelkeep.admin.access import check_way_in, dev_token
-from modelkeep.admin.refusals import refusals_told
+from modelkeep.admin.access import check_access_configured, dev_token
+from modelkeep.admin.refusals import exit_on_error
 from modelkeep.admin.settings import read_settings
 from modelkeep.bootstrap import open_storage
 from modelkeep.domain.values import is_loopback
-from modelkeep.http.server.hardened_protocol import GuardedConnection, allow_many_connections
+from modelkeep.http.server.hardened_protocol import HardenedHttpProtocol, raise_connection_limits
 from modelkeep.main import create_app
 from modelkeep.settings import Settings
 from modelkeep.telemetry import tracing
@@ -36,9 +36,9 @@ _ANY_ADDRESS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 -- nobody can b
 def serve(*, host: str, port: int, workers: int) -> None:
     """Serve what the environment describes, until stopped. What cannot be opened is said in a sentence."""
     settings = read_settings()
-    with refusals_told():
-        asyncio.run(_try(settings, host))
-    signal.signal(signal.SIGTERM, _leave)
+    with exit_on_error():
+        asyncio.run(_preflight(settings, host))
+    signal.signal(signal.SIGTERM, _exit_cleanly)
     uvicorn.run(
         "modelkeep.admin.serving:create_ready_app",
         factory=True,
@@ -46,7 +46,7 @@ def serve(*, host: str, port: int, workers: int) -> None:
         port=port,
         workers=workers,
         loop="uvloop",
-        http=GuardedConnection,
+        http=HardenedHttpProtocol,
         ws="none",
         lifespan="on",
         log_config=None,
@@ -62,11 +62,11 @@ def serve(*, host: str, port: int, workers: int) -> None:
 
 def create_ready_app() -> FastAPI:
     """Build the app, in a worker that is ready for thousands of connections."""
-    allow_many_connections()
+    raise_connection_limits()
     return create_app()
 
 
-def develop(*, host: str, port: int, workers: int, data_dir: Path) -> None:
+def serve_dev(*, host: str, port: int, workers: int, data_dir: Path) -> None:
     """Serve the embedded store with docs: on loopback to anybody, elsewhere to whoever has the token that it prints."""
     own = {
         "MODELKEEP_BACKEND": "local",
@@ -79,21 +79,21 @@ def develop(*, host: str, port: int, workers: int, data_dir: Path) -> None:
     seen_as = "127.0.0.1" if host in _ANY_ADDRESS else f"[{host}]" if ":" in host else host
     os.environ.setdefault("MODELKEEP_PUBLIC_URL", f"http://{seen_as}:{port}")
     typer.echo(f"Model registry on http://{host}:{port} (docs at /docs), data in {data_dir.absolute()}")
-    with refusals_told():
+    with exit_on_error():
         token = asyncio.run(dev_token(read_settings()))
     need = "may" if is_loopback(host) else "must"
     typer.echo(f"Clients {need} say who they are; for 30 days:  export MODELKEEP_TOKEN={token.text}")
     serve(host=host, port=port, workers=workers)
 
 
-async def _try(settings: Settings, host: str) -> None:
+async def _preflight(settings: Settings, host: str) -> None:
     """Open and close what every worker will open, for workers report with a stack trace; and see who could come in."""
     tracing.from_environment()
     async with open_storage(settings):
         pass
-    await check_way_in(settings, host)
+    await check_access_configured(settings, host)
 
 
-def _leave(*_: object) -> None:
+def _exit_cleanly(*_: object) -> None:
     """Being asked to stop is no failure: uvicorn, when all is done, raises the signal again for a handler like this."""
     raise SystemExit(0)

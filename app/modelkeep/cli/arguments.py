@@ -34,7 +34,7 @@ Jobs = Annotated[
 ]
 
 
-def fence(expect: str | None) -> dict[str, Any]:
+def precondition(expect: str | None) -> dict[str, Any]:
     """The keyword `expected_production`, if it was asked for."""
     if expect is None:
         return {}

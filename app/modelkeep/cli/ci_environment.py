@@ -12,7 +12,7 @@ _GIT_SECONDS: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class CiRun:
     """One run of one job. Every attempt at it has the same `scope`; another run or another job has another one."""
 
     scope: str | None = None
@@ -69,23 +69,23 @@ _SYSTEMS: Final = (
 )
 
 
-def current_run(environment: Mapping[str, str], source: Path) -> Run:
+def current_run(environment: Mapping[str, str], source: Path) -> CiRun:
     """The run that the variables tell of; its commit is read from the repository around `source` if they do not."""
-    run = _told_by(environment)
-    return run if run.commit else Run(scope=run.scope, commit=_checked_out(source), url=run.url)
+    run = _from_environment(environment)
+    return run if run.commit else CiRun(scope=run.scope, commit=_checked_out(source), url=run.url)
 
 
-def _told_by(environment: Mapping[str, str]) -> Run:
+def _from_environment(environment: Mapping[str, str]) -> CiRun:
     given = {name: value for name, value in environment.items() if value}
     for system in _SYSTEMS:
         if scope := _first(system.scopes, given):
             commit = _first([system.commit], given)
-            return Run(
+            return CiRun(
                 scope=f"{system.name} {scope}",
                 commit=commit if commit and _COMMIT.match(commit) else None,
                 url=_first(system.urls, given),
             )
-    return Run()
+    return CiRun()
 
 
 def _first(patterns: Sequence[str], given: Mapping[str, str]) -> str | None:

@@ -2,10 +2,10 @@
 
 import typer
 
-from modelkeep.cli.mutations import changing
-from modelkeep.cli.queries import reading
+from modelkeep.cli.mutations import mutations
+from modelkeep.cli.queries import queries
 from modelkeep.cli.transfers import transfers
 
 commands = typer.Typer()
-for group in (transfers, reading, changing):
+for group in (transfers, queries, mutations):
     commands.add_typer(group)

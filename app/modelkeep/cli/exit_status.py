@@ -25,7 +25,7 @@ class Status(IntEnum):
 
 
 @contextmanager
-def told(*, as_json: bool) -> Iterator[None]:
+def exit_on_error(*, as_json: bool) -> Iterator[None]:
     """End the program with a status and a sentence, whatever goes wrong in the block."""
     try:
         yield

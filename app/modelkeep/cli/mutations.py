@@ -6,19 +6,19 @@ from typing import Annotated, Any
 import typer
 
 from modelkeep.cli import tables
-from modelkeep.cli.arguments import Comment, Expect, MaybeNumber, Model, Number, fence, metrics_of, pairs
+from modelkeep.cli.arguments import Comment, Expect, MaybeNumber, Model, Number, metrics_of, pairs, precondition
 from modelkeep.cli.output import answer
 from modelkeep.cli.session import connected
 from modelkeep.domain.values import Stage
 
-changing = typer.Typer()
+mutations = typer.Typer()
 alias = typer.Typer(help="Movable names for versions.")
-changing.add_typer(alias, name="alias")
+mutations.add_typer(alias, name="alias")
 
 Alias = Annotated[str, typer.Argument(metavar="ALIAS", help="The alias.")]
 
 
-@changing.command()
+@mutations.command()
 def promote(
     context: typer.Context,
     model: Model,
@@ -33,15 +33,15 @@ def promote(
 ) -> None:
     """Move a version to a stage. What was in production before is archived in the same step."""
     with connected(context) as registry:
-        moved = registry.promote(model, version, stage, only_newer=only_newer, comment=comment, **fence(expect))
+        moved = registry.promote(model, version, stage, only_newer=only_newer, comment=comment, **precondition(expect))
         answer(context, moved, lambda it: f"{it.model} v{it.version} is in stage {it.stage}")
 
 
-@changing.command()
+@mutations.command()
 def rollback(context: typer.Context, model: Model, expect: Expect = None, comment: Comment = None) -> None:
     """Give production back to the version that held it before."""
     with connected(context) as registry:
-        back = registry.rollback(model, comment=comment, **fence(expect))
+        back = registry.rollback(model, comment=comment, **precondition(expect))
         answer(context, back, lambda it: f"{it.model} v{it.version} is in stage {it.stage} again")
 
 
@@ -61,7 +61,7 @@ def remove_alias(context: typer.Context, model: Model, alias: Alias) -> None:
         answer(context, {"model": model, "alias": alias}, lambda _: f"{model}@{alias} is removed")
 
 
-@changing.command()
+@mutations.command()
 def edit(
     context: typer.Context,
     model: Model,
@@ -94,7 +94,7 @@ def _merged(changed: dict[str, Any], removed: list[str] | None) -> dict[str, Any
     return changed | dict.fromkeys(removed or [])
 
 
-@changing.command()
+@mutations.command()
 def delete(
     context: typer.Context,
     model: Model,
@@ -124,7 +124,7 @@ def _confirm(subject: str) -> None:
         raise typer.Exit(1)
 
 
-@changing.command()
+@mutations.command()
 def restore(context: typer.Context, model: Model, version: Number) -> None:
     """Take a deleted version out of the trash."""
     with connected(context) as registry:

@@ -51,7 +51,7 @@ def listed(
     if found or options_of(context).as_json:
         answer(context, found, human)
     else:
-        remark(context, nothing)
+        notice(context, nothing)
 
 
 def document(found: Any) -> None:
@@ -68,7 +68,7 @@ def show(found: RenderableType) -> None:
         typer.echo(line.rstrip())
 
 
-def remark(context: typer.Context, sentence: str) -> None:
+def notice(context: typer.Context, sentence: str) -> None:
     """Say on standard error what went well, unless that is not wanted."""
     options = options_of(context)
     if not options.quiet and not options.as_json:

@@ -4,7 +4,7 @@ from typing import Any
 
 from typer.core import TyperGroup
 
-from modelkeep.cli.exit_status import told
+from modelkeep.cli.exit_status import exit_on_error
 from modelkeep.cli.options import Output
 
 
@@ -13,5 +13,5 @@ class Program(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was named."""
-        with told(as_json=ctx.params.get("output") is Output.JSON):
+        with exit_on_error(as_json=ctx.params.get("output") is Output.JSON):
             return super().invoke(ctx)

@@ -10,10 +10,10 @@ from modelkeep.cli.output import answer, listed
 from modelkeep.cli.session import connected
 from modelkeep.domain.values import Stage
 
-reading = typer.Typer()
+queries = typer.Typer()
 
 
-@reading.command(name="list")
+@queries.command(name="list")
 def list_(
     context: typer.Context,
     model: Annotated[str | None, typer.Argument(metavar="[NAME]", help="The model; without it, all models.")] = None,
@@ -29,7 +29,7 @@ def list_(
             listed(context, registry.versions(model, stage=stage), tables.versions, "There are no such versions.")
 
 
-@reading.command()
+@queries.command()
 def show(
     context: typer.Context,
     model: Model,
@@ -45,7 +45,7 @@ def show(
             answer(context, registry.version(model, ref), tables.version)
 
 
-@reading.command()
+@queries.command()
 def history(
     context: typer.Context,
     model: Model,

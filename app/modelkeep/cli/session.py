@@ -13,18 +13,18 @@ import typer
 from modelkeep.cli import formatting
 from modelkeep.cli.exit_status import Status
 from modelkeep.cli.options import options_of
-from modelkeep.cli.output import console, remark
+from modelkeep.cli.output import console, notice
 
 if TYPE_CHECKING:
     from modelkeep.cli.progress import Display
-    from modelkeep.client import Registry
+    from modelkeep.client import RegistryClient
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transfer:
     """A registry whose transfers are shown, and the moment when they began."""
 
-    registry: "Registry"
+    registry: "RegistryClient"
     display: "Display"
     context: typer.Context
     began: float
@@ -35,11 +35,11 @@ class Transfer:
         seconds = max(time.monotonic() - self.began, 0.001)
         rate = f"{formatting.size(size / seconds)}/s"
         moved = f"{formatting.files(count)}, {formatting.size(size)} in {formatting.duration(seconds)} ({rate})"
-        remark(self.context, f"{done}: {moved}")
+        notice(self.context, f"{done}: {moved}")
 
 
 @contextmanager
-def connected(context: typer.Context) -> Iterator["Registry"]:
+def connected(context: typer.Context) -> Iterator["RegistryClient"]:
     """Open the registry that the options name. Ctrl-C ends the program at once."""
     with _opened(context) as registry:
         try:
@@ -65,11 +65,11 @@ def transferring(context: typer.Context, jobs: int | None) -> Iterator[Transfer]
 
 
 @contextmanager
-def _opened(context: typer.Context, **options: Any) -> Iterator["Registry"]:
-    from modelkeep.client import Registry  # noqa: PLC0415 -- see transferring
+def _opened(context: typer.Context, **options: Any) -> Iterator["RegistryClient"]:
+    from modelkeep.client import RegistryClient  # noqa: PLC0415 -- see transferring
 
     try:
-        registry = Registry(options_of(context).url, **options)
+        registry = RegistryClient(options_of(context).url, **options)
     except ValueError as error:
         raise typer.BadParameter(f"{error}.", param_hint="'--url' or MODELKEEP_URL") from None
     with registry:

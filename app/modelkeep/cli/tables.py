@@ -25,7 +25,7 @@ _DIGEST_START: Final = 12
 """As much of a digest as a terminal has room for."""
 
 
-class Folded:
+class TruncatedCell:
     """Words side by side: as many as there is room for, and a sign if some are left out or cut."""
 
     def __init__(self, words_: Iterable[str]) -> None:
@@ -57,7 +57,7 @@ def _cut(word: str, width: int) -> str:
     return f"{name[:room]}…={value}" if equals and room > 0 else f"{word[: width - 1]}…"
 
 
-Cells = Sequence[str | Text | Folded]
+Cells = Sequence[str | Text | TruncatedCell]
 
 
 def models(found: Sequence["ModelResponse"]) -> RenderableType:
@@ -66,7 +66,7 @@ def models(found: Sequence["ModelResponse"]) -> RenderableType:
         model=[_text(model.model) for model in found],
         production=[_version(model.production_version) for model in found],
         latest=[_version(model.latest_version) for model in found],
-        aliases=[Folded(_aliases(model.aliases)) for model in found],
+        aliases=[TruncatedCell(_aliases(model.aliases)) for model in found],
         updated=[_when(model.updated_at) for model in found],
         description=[_text(model.description) for model in found],
     )
@@ -77,10 +77,10 @@ def versions(found: Sequence["VersionResponse"]) -> RenderableType:
     return _table(
         version=[f"v{version.version}" for version in found],
         stage=[Text(version.stage, _STAGE_STYLES.get(version.stage, "")) for version in found],
-        aliases=[Folded(version.aliases) for version in found],
+        aliases=[TruncatedCell(version.aliases) for version in found],
         size=[formatting.size(version.size) for version in found],
         framework=[_text(version.framework) for version in found],
-        metrics=[Folded(_metrics(version.metrics)) for version in found],
+        metrics=[TruncatedCell(_metrics(version.metrics)) for version in found],
         created=[_when(version.created_at) for version in found],
     )
 
@@ -153,13 +153,15 @@ def _table(**columns: Cells) -> Table:
         )
     for row in zip(*shown.values(), strict=True):
         cells = zip(shown, row, strict=True)
-        table.add_row(*(cell.fitting(widths[name]) if isinstance(cell, Folded) else cell for name, cell in cells))
+        table.add_row(
+            *(cell.fitting(widths[name]) if isinstance(cell, TruncatedCell) else cell for name, cell in cells)
+        )
     return table
 
 
 def _folded_widths(columns: Mapping[str, Cells]) -> dict[str, int]:
     """Room for the columns that fold: the least for each, and more of what the others leave, to the last one first."""
-    folded = {name: [cell for cell in cells if isinstance(cell, Folded)] for name, cells in columns.items()}
+    folded = {name: [cell for cell in cells if isinstance(cell, TruncatedCell)] for name, cells in columns.items()}
     widths = {name: max(len(name), *(cell.least for cell in cells)) for name, cells in folded.items() if cells}
     others = [(name, cells) for name, cells in columns.items() if name not in widths | dict.fromkeys(_FREE_TEXT)]
     taken = sum(max(len(name), *(len(str(cell)) for cell in cells)) for name, cells in others)

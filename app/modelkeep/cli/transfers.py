@@ -11,12 +11,12 @@ from modelkeep.cli import formatting
 from modelkeep.cli.arguments import Jobs, Model, metrics_of, pairs
 from modelkeep.cli.ci_environment import current_run
 from modelkeep.cli.options import options_of
-from modelkeep.cli.output import document, remark
+from modelkeep.cli.output import document, notice
 from modelkeep.cli.session import Transfer, transferring
 from modelkeep.domain.values import Stage
 
 if TYPE_CHECKING:
-    from modelkeep.client import Downloaded
+    from modelkeep.client import DownloadResult
     from modelkeep.schemas.versions import VersionResponse
 
 transfers = typer.Typer()
@@ -78,7 +78,7 @@ def _promote(transfer: Transfer, version: "VersionResponse", stage: Stage, scope
     """Repeated within a scope, the promotion takes effect once, whatever was promoted since."""
     key = hashlib.sha256(f"{scope}\n{stage}".encode()).hexdigest() if scope else None
     moved = transfer.registry.promote(version.model, version.version, stage, idempotency_key=key)
-    remark(transfer.context, f"{moved.model} v{moved.version} is in stage {moved.stage}")
+    notice(transfer.context, f"{moved.model} v{moved.version} is in stage {moved.stage}")
     return moved
 
 
@@ -112,7 +112,7 @@ def download(
         if found.changed:
             transfer.sum_up(f"Downloaded {named}", count=len(found.artifacts), size=found.size)
         else:
-            remark(
+            notice(
                 context, f"{named} is there: {formatting.files(len(found.artifacts))}, {formatting.size(found.size)}"
             )
     if options_of(context).as_json:
@@ -121,7 +121,7 @@ def download(
         typer.echo(str(found.path))
 
 
-def _downloaded(found: "Downloaded") -> dict[str, Any]:
+def _downloaded(found: "DownloadResult") -> dict[str, Any]:
     described = found.version.model_dump(mode="json", exclude={"artifacts"})
     files = [artifact.model_dump(mode="json", include={"path", "size", "sha256"}) for artifact in found.artifacts]
     return {"path": str(found.path), **described, "changed": found.changed, "size": found.size, "artifacts": files}

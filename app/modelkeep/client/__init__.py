@@ -1,9 +1,9 @@
-"""The client: `RegistryClient` for code that awaits, `Registry` for code that does not."""
+"""The client: `AsyncRegistryClient` for code that awaits, `RegistryClient` for code that does not."""
 
-from modelkeep.client.async_client import RegistryClient
-from modelkeep.client.blocking_client import Registry
+from modelkeep.client.async_client import AsyncRegistryClient
+from modelkeep.client.blocking_client import RegistryClient
 from modelkeep.client.progress import Progress, Step
 from modelkeep.client.token_sources import TokenProvider
-from modelkeep.client.version_downloader import Downloaded
+from modelkeep.client.version_downloader import DownloadResult
 
-__all__ = ["Downloaded", "Progress", "Registry", "RegistryClient", "Step", "TokenProvider"]
+__all__ = ["AsyncRegistryClient", "DownloadResult", "Progress", "RegistryClient", "Step", "TokenProvider"]

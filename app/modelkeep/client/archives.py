@@ -12,7 +12,7 @@ from modelkeep.client.errors import ChangedFileError, LocalFileError
 from modelkeep.client.local_files import LocalFile, is_unchanged
 from modelkeep.client.locks import locked
 from modelkeep.client.pending_registration import state_folder
-from modelkeep.client.transfer_pool import Transfers
+from modelkeep.client.transfer_pool import TransferPool
 
 _BLOCK: Final = 1024 * 1024
 _LONG_AGO: Final = (1980, 1, 1, 0, 0, 0)
@@ -22,7 +22,7 @@ _READABLE: Final = 0o644 << 16
 
 
 @asynccontextmanager
-async def zipped(source: Path, files: Sequence[LocalFile], transfers: Transfers) -> AsyncIterator[Path]:
+async def zipped(source: Path, files: Sequence[LocalFile], transfers: TransferPool) -> AsyncIterator[Path]:
     """Bundle files of the folder `source` into `<name of the folder>.zip`, which is gone when the block ends.
 
     Stored, not compressed: weights hardly shrink. Raises `LocalFileError` and `ChangedFileError`.

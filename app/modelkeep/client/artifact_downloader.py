@@ -9,22 +9,22 @@ from modelkeep.client.in_parallel import in_parallel
 from modelkeep.client.partial_file import PartialFile
 from modelkeep.client.presigned_transport import (
     BLOCK,
-    AnotherObjectError,
     AttemptFailedError,
-    NoRangesError,
+    ObjectChangedError,
+    RangeNotSupportedError,
     UrlRefusedError,
 )
-from modelkeep.client.registry_transport import Service
-from modelkeep.client.transfer_pool import Patience, Transfers, is_expiring
+from modelkeep.client.registry_transport import RegistryTransport
+from modelkeep.client.transfer_pool import RetryState, TransferPool, is_expiring
 from modelkeep.schemas.downloads import DownloadArtifactResponse, DownloadResponse
 
 _RANGE: Final = 32 * BLOCK
 
 
-class Downloading:
+class ArtifactDownloader:
     """One download of a version, whose URLs are renewed by its commit: no other version can slip in."""
 
-    def __init__(self, service: Service, transfers: Transfers, version: DownloadResponse) -> None:
+    def __init__(self, service: RegistryTransport, transfers: TransferPool, version: DownloadResponse) -> None:
         self._service = service
         self._transfers = transfers
         self._version = version
@@ -67,13 +67,13 @@ class Downloading:
         async def fetch(positions: range, *, whole: bool = False) -> None:
             try:
                 await self._fetch_run(artifact, partial, positions, whole=whole)
-            except (AnotherObjectError, NoRangesError) as obstacle:
+            except (ObjectChangedError, RangeNotSupportedError) as obstacle:
                 obstacles.append(obstacle)
 
         await in_parallel(fetch, partial.missing(at_most=_RANGE), jobs=self._transfers.jobs)
-        if any(isinstance(obstacle, NoRangesError) for obstacle in obstacles):
+        if any(isinstance(obstacle, RangeNotSupportedError) for obstacle in obstacles):
             await fetch(range(partial.size), whole=True)
-        if any(isinstance(obstacle, AnotherObjectError) for obstacle in obstacles):
+        if any(isinstance(obstacle, ObjectChangedError) for obstacle in obstacles):
             return None
         return await self._transfers.in_thread(_conclude, artifact, partial, target)
 
@@ -81,14 +81,14 @@ class Downloading:
         self, artifact: DownloadArtifactResponse, partial: PartialFile, positions: range, *, whole: bool
     ) -> None:
         """Fetch a run of blocks; in one go with all others if `whole`, from storage that can do no better. S3 can."""
-        patience = Patience(artifact.path)
+        patience = RetryState(artifact.path)
         while left := partial.rest_of(positions):
             signed = await self._url(artifact.path)
             try:
                 await self._transfers.in_thread(self._receive, signed, partial, range(partial.size) if whole else left)
             except AttemptFailedError as failure:
                 if len(partial.rest_of(left)) < len(left):
-                    patience.came_further()
+                    patience.reset()
                 if isinstance(failure, UrlRefusedError):
                     self._drop(signed)
                 await patience.after(failure)
@@ -99,7 +99,7 @@ class Downloading:
             partial.note_etag(etag)
             block += chunk
             if at + len(block) > positions.stop:
-                raise AnotherObjectError
+                raise ObjectChangedError
             while len(block) >= BLOCK or (block and at + len(block) == positions.stop):
                 ready = block[:BLOCK]
                 del block[:BLOCK]

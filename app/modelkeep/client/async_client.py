@@ -10,11 +10,11 @@ from typing import Any, Final, Self, TypeVar
 from modelkeep.client.cache import Cache
 from modelkeep.client.errors import UnreachableError
 from modelkeep.client.progress import Progress
-from modelkeep.client.registrar import Key, Registering, Source
-from modelkeep.client.registry_transport import Service
+from modelkeep.client.registrar import IdempotencyKeySource, Registrar, Source
+from modelkeep.client.registry_transport import RegistryTransport
 from modelkeep.client.requests import alias_name, checked, model_name, ref
-from modelkeep.client.token_sources import TokenProvider, find_credential
-from modelkeep.client.version_downloader import Downloaded, Fetching
+from modelkeep.client.token_sources import TokenProvider, find_token_source
+from modelkeep.client.version_downloader import DownloadResult, VersionDownloader
 from modelkeep.domain.errors import ModelNotFoundError, VersionNotFoundError
 from modelkeep.domain.values import UNSET, Unset
 from modelkeep.schemas.aliases import AliasResponse, SetAlias
@@ -34,7 +34,7 @@ _PAGE: Final = 100
 _LOOK_SECONDS: Final = 2.0
 
 
-class RegistryClient:
+class AsyncRegistryClient:
     """A client of one registry, inside `async with`.
 
     `url` and `cache_dir` come from `MODELKEEP_URL` and `MODELKEEP_CACHE_DIR` if they are not given. `token` is a token,
@@ -62,9 +62,9 @@ class RegistryClient:
         audience = environment.get("MODELKEEP_AUDIENCE") or url.rstrip("/")
         cache = cache_dir or environment.get("MODELKEEP_CACHE_DIR")
         progress = progress or Progress()
-        self._service = Service(url, credential=find_credential(token, environment, audience=audience))
-        self._registering = Registering(self._service, jobs=jobs, progress=progress)
-        self._fetching = Fetching(
+        self._service = RegistryTransport(url, credential=find_token_source(token, environment, audience=audience))
+        self._registering = Registrar(self._service, jobs=jobs, progress=progress)
+        self._fetching = VersionDownloader(
             self._service, jobs=jobs, progress=progress, cache=Cache(Path(cache)) if cache else None
         )
 
@@ -106,7 +106,7 @@ class RegistryClient:
         return await self._registering.register(
             model_name(model),
             Source(path=Path(source), include=include, exclude=exclude, as_zip=as_zip),
-            Key(literal=idempotency_key, scope=idempotency_scope),
+            IdempotencyKeySource(literal=idempotency_key, scope=idempotency_scope),
             metadata={name: value for name, value in metadata.items() if value},
         )
 
@@ -133,7 +133,7 @@ class RegistryClient:
         paths: Sequence[str] = (),
         if_changed: bool = False,
         wait: float = 0,
-    ) -> Downloaded:
+    ) -> DownloadResult:
         """Put the files of a version below `dest`: `dest/<file>` if it has only one, else the folder `dest/<model>`.
 
         Each file is held against its size and SHA-256 first; then all appear at once, in the place of an earlier

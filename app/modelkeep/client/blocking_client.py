@@ -6,32 +6,32 @@ from collections.abc import Awaitable, Callable
 from functools import partial, update_wrapper
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-from modelkeep.client.async_client import RegistryClient
+from modelkeep.client.async_client import AsyncRegistryClient
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 def _blocking(
-    method: Callable[Concatenate[RegistryClient, P], Awaitable[T]],
-) -> Callable[Concatenate["Registry", P], T]:
-    def call(self: "Registry", /, *args: P.args, **kwargs: P.kwargs) -> T:
+    method: Callable[Concatenate[AsyncRegistryClient, P], Awaitable[T]],
+) -> Callable[Concatenate["RegistryClient", P], T]:
+    def call(self: "RegistryClient", /, *args: P.args, **kwargs: P.kwargs) -> T:
         return self.wait_for(partial(method, self.client, *args, **kwargs))
 
     update_wrapper(call, method)
     return call
 
 
-class Registry:
-    """`RegistryClient`, with methods that return when they are done; inside `with`, or closed by `close`.
+class RegistryClient:
+    """`AsyncRegistryClient`, with methods that return when they are done; inside `with`, or closed by `close`.
 
     It works where an event loop runs already, as in a notebook: its own runs in a thread, which keeps no program from
     ending.
     """
 
     def __init__(self, url: str | None = None, **options: Any) -> None:
-        """Take what `RegistryClient` takes."""
-        self.client = RegistryClient(url, **options)
+        """Take what `AsyncRegistryClient` takes."""
+        self.client = AsyncRegistryClient(url, **options)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="registry", daemon=True)
         self._thread.start()
@@ -64,21 +64,21 @@ class Registry:
             future.cancel()
             raise
 
-    register = _blocking(RegistryClient.register)
-    download = _blocking(RegistryClient.download)
-    fetch = _blocking(RegistryClient.fetch)
-    locate = _blocking(RegistryClient.locate)
-    models = _blocking(RegistryClient.models)
-    model = _blocking(RegistryClient.model)
-    versions = _blocking(RegistryClient.versions)
-    version = _blocking(RegistryClient.version)
-    history = _blocking(RegistryClient.history)
-    promote = _blocking(RegistryClient.promote)
-    rollback = _blocking(RegistryClient.rollback)
-    set_alias = _blocking(RegistryClient.set_alias)
-    remove_alias = _blocking(RegistryClient.remove_alias)
-    edit_version = _blocking(RegistryClient.edit_version)
-    edit_model = _blocking(RegistryClient.edit_model)
-    delete_version = _blocking(RegistryClient.delete_version)
-    delete_model = _blocking(RegistryClient.delete_model)
-    restore = _blocking(RegistryClient.restore)
+    register = _blocking(AsyncRegistryClient.register)
+    download = _blocking(AsyncRegistryClient.download)
+    fetch = _blocking(AsyncRegistryClient.fetch)
+    locate = _blocking(AsyncRegistryClient.locate)
+    models = _blocking(AsyncRegistryClient.models)
+    model = _blocking(AsyncRegistryClient.model)
+    versions = _blocking(AsyncRegistryClient.versions)
+    version = _blocking(AsyncRegistryClient.version)
+    history = _blocking(AsyncRegistryClient.history)
+    promote = _blocking(AsyncRegistryClient.promote)
+    rollback = _blocking(AsyncRegistryClient.rollback)
+    set_alias = _blocking(AsyncRegistryClient.set_alias)
+    remove_alias = _blocking(AsyncRegistryClient.remove_alias)
+    edit_version = _blocking(AsyncRegistryClient.edit_version)
+    edit_model = _blocking(AsyncRegistryClient.edit_model)
+    delete_version = _blocking(AsyncRegistryClient.delete_version)
+    delete_model = _blocking(AsyncRegistryClient.delete_model)
+    restore = _blocking(AsyncRegistryClient.restore)

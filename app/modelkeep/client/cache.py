@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Final
 
 from modelkeep.client.errors import LocalFileError
-from modelkeep.client.local_files import NO_ROOM, digest_of
+from modelkeep.client.local_files import DISK_FULL_ERRNOS, digest_of
 from modelkeep.client.locks import locked
-from modelkeep.client.transfer_pool import Transfers
+from modelkeep.client.transfer_pool import TransferPool
 
 _FICLONE: Final = 0x40049409
 """ioctl_ficlone(2): share the bytes of a file until one of the two is written."""
@@ -28,7 +28,7 @@ class Cache:
         self._folder = folder
 
     async def provide(
-        self, sha256: str, target: Path, fetch: Callable[[Path], Awaitable[None]], transfers: Transfers
+        self, sha256: str, target: Path, fetch: Callable[[Path], Awaitable[None]], transfers: TransferPool
     ) -> bool:
         """Put the file with this digest at `target`, by `fetch` into the cache first if it is not there.
 
@@ -43,7 +43,7 @@ class Cache:
         await transfers.in_thread(_share, kept, target)
         return was_there
 
-    async def _has_filled(self, kept: Path, fetch: Callable[[Path], Awaitable[None]], transfers: Transfers) -> bool:
+    async def _has_filled(self, kept: Path, fetch: Callable[[Path], Awaitable[None]], transfers: TransferPool) -> bool:
         """Fetch a file, or wait for the one who does; whether there was one."""
         await transfers.in_thread(self._folder.mkdir, parents=True, exist_ok=True)
         async with locked(kept.with_name(f"{kept.name}.lock")):
@@ -52,7 +52,7 @@ class Cache:
             try:
                 await fetch(kept)
             except OSError as error:
-                if error.errno in NO_ROOM:
+                if error.errno in DISK_FULL_ERRNOS:
                     _clear(kept)
                 raise
             await transfers.in_thread(kept.chmod, 0o444)

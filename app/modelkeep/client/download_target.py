@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import Final
 
 from modelkeep.client.errors import LocalFileError
-from modelkeep.client.local_files import MARK, NO_ROOM, digest_of
+from modelkeep.client.local_files import DISK_FULL_ERRNOS, MARKER_FILE, digest_of
 from modelkeep.schemas.downloads import DownloadArtifactResponse, DownloadResponse
 
 _AT_FDCWD: Final = -100
 _RENAME_EXCHANGE: Final = 2
 
 
-class Place:
+class DownloadTarget:
     """What `chosen` of a version will be, or is, below `dest`. Methods block, and may raise `OSError`."""
 
     def __init__(self, dest: Path, version: DownloadResponse, chosen: Sequence[DownloadArtifactResponse]) -> None:
@@ -55,7 +55,7 @@ class Place:
         """Whether what is there is exactly this version, by size and SHA-256 of every file."""
         chosen = {artifact.path for artifact in self._chosen}
         with suppress(FileNotFoundError):
-            there = self._is_file or self._present() - {MARK} == chosen - {MARK}
+            there = self._is_file or self._present() - {MARKER_FILE} == chosen - {MARKER_FILE}
             return there and all(self._is_there(artifact) for artifact in self._chosen)
         return False
 
@@ -73,11 +73,11 @@ class Place:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 _link(file, target)
             mark = {"model": self._version.model, "version": self._version.version, "commit": self._version.commit}
-            if MARK not in files:
-                (tree / MARK).write_text(f"{json.dumps(mark)}\n")
-            _sync(tree / MARK)
+            if MARKER_FILE not in files:
+                (tree / MARKER_FILE).write_text(f"{json.dumps(mark)}\n")
+            _sync(tree / MARKER_FILE)
             _sync_tree(tree)
-            _swap(tree, self.path, aside=replaced)
+            _exchange_atomically(tree, self.path, aside=replaced)
         _sync(self.dest)
         self.clear()
 
@@ -87,7 +87,7 @@ class Place:
         try:
             yield
         except OSError as error:
-            if error.errno in NO_ROOM:
+            if error.errno in DISK_FULL_ERRNOS:
                 self.clear()
             raise
 
@@ -101,7 +101,7 @@ class Place:
         if not any(self.path.iterdir()):
             return True
         try:
-            return bool(json.loads((self.path / MARK).read_text())["model"] == self._version.model)
+            return bool(json.loads((self.path / MARKER_FILE).read_text())["model"] == self._version.model)
         except (OSError, ValueError, KeyError, TypeError):
             return False
 
@@ -125,7 +125,7 @@ def _link(file: Path, target: Path) -> None:
         file.replace(target)
 
 
-def _swap(tree: Path, target: Path, *, aside: Path) -> None:
+def _exchange_atomically(tree: Path, target: Path, *, aside: Path) -> None:
     """Put `tree` where `target` is. On Linux the two change places in one step, and no reader finds nothing."""
     if not target.exists():
         tree.rename(target)

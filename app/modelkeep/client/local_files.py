@@ -15,10 +15,10 @@ from modelkeep.client.errors import ChangedFileError, LocalFileError
 from modelkeep.domain.uploads import plan_parts
 from modelkeep.domain.values import check_artifact_path, check_distinct_paths
 
-MARK: Final = ".modelkeep.json"
+MARKER_FILE: Final = ".modelkeep.json"
 """Lies in a downloaded folder and says whose files these are; it is never registered itself."""
 
-NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+DISK_FULL_ERRNOS: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 """What a full disk says."""
 
 _BLOCK: Final = 1024 * 1024
@@ -55,7 +55,7 @@ def find_files(source: Path, *, include: Sequence[str] = (), exclude: Sequence[s
         return [_file(source.name, source.resolve())]
 
     def wanted(path: str) -> bool:
-        return path != MARK and (not include or _matches(path, include)) and not _matches(path, exclude)
+        return path != MARKER_FILE and (not include or _matches(path, include)) and not _matches(path, exclude)
 
     found = [_file(path, entry) for path, entry in _walk(source, source) if wanted(path)]
     if not found:

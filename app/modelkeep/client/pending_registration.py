@@ -29,7 +29,7 @@ def state_folder() -> Path:
     return home / "modelkeep"
 
 
-class Unfinished:
+class PendingRegistration:
     """The key of the registration that `what` tells from all others; always a new one if no folder can be written."""
 
     def __init__(self, *what: str) -> None:

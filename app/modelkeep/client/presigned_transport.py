@@ -58,7 +58,7 @@ class UrlRefusedError(AttemptFailedError):
     """The URL has expired, or its signer's credentials have: get a new one."""
 
 
-class AlreadyThereError(Exception):
+class ObjectExistsError(Exception):
     """The object stands; nothing is left to send."""
 
 
@@ -66,24 +66,24 @@ class PartsGoneError(Exception):
     """The multipart object is complete or was given up."""
 
 
-class OtherBytesError(Exception):
+class ContentMismatchError(Exception):
     """Storage received bytes that the URL does not admit."""
 
 
-class AnotherObjectError(Exception):
+class ObjectChangedError(Exception):
     """There are other bytes at the URL than those that the transfer began with."""
 
 
-class NoRangesError(Exception):
+class RangeNotSupportedError(Exception):
     """This storage sends the whole object whatever is asked for."""
 
 
-class StoppedError(Exception):
+class TransferCancelledError(Exception):
     """The transfer was called off."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Slice:
+class FileRange:
     """Some bytes of a file: `size` of them from `start`."""
 
     path: Path
@@ -103,8 +103,8 @@ class Slice:
             raise LocalFileError(self.path, f"cannot be read: {error.strerror}.") from error
 
 
-class Storage:
-    """Sends and fetches. Safe for use by many threads; `stop` makes all of them raise `StoppedError` soon."""
+class PresignedTransport:
+    """Sends and fetches. Safe for use by many threads; `stop` makes all of them raise `TransferCancelledError` soon."""
 
     def __init__(self, *, connections: int) -> None:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=connections)
@@ -123,10 +123,10 @@ class Storage:
         """Call everything off that is under way."""
         self._stopped.set()
 
-    def put(self, artifact: str, signed: PresignedUrlResponse, piece: Slice, report: Report) -> None:
+    def put(self, artifact: str, signed: PresignedUrlResponse, piece: FileRange, report: Report) -> None:
         """Send a piece of a file, once.
 
-        Raises `AttemptFailedError`, `UrlRefusedError`, `AlreadyThereError`, `PartsGoneError`, `OtherBytesError`,
+        Raises `AttemptFailedError`, `UrlRefusedError`, `ObjectExistsError`, `PartsGoneError`, `ContentMismatchError`,
         `TransferRefusedError`, `LocalFileError`.
         """
         moved = 0
@@ -139,7 +139,7 @@ class Storage:
                 moved += len(block)
                 report(artifact, len(block))
             if moved != piece.size:
-                raise OtherBytesError
+                raise ContentMismatchError
 
         done = False
         try:
@@ -157,22 +157,23 @@ class Storage:
     ) -> Iterator[tuple[str | None, bytes]]:
         """Fetch positions of an object of `size` bytes: its ETag, if it has a strong one, with each chunk.
 
-        Raises `AttemptFailedError`, `UrlRefusedError`, `AnotherObjectError`, `NoRangesError`, `TransferRefusedError`.
+        Raises `AttemptFailedError`, `UrlRefusedError`, `ObjectChangedError`, `RangeNotSupportedError`,
+        `TransferRefusedError`.
         """
         headers = dict(signed.headers)
         if positions != range(size):
             headers["range"] = f"bytes={positions.start}-{positions.stop - 1}"
         if etag is not None:
             if not _STRONG_ETAG.match(etag):
-                raise AnotherObjectError
+                raise ObjectChangedError
             headers["if-match"] = etag
         with _one_attempt(), self._stream(signed, headers) as response:
             if not response.is_success:
                 raise _failure(artifact, response, self._beginning(response))
             if "range" in headers and not _begins_at(positions.start, response):
-                raise NoRangesError
+                raise RangeNotSupportedError
             if int(response.headers.get("content-length", len(positions))) != len(positions):
-                raise AnotherObjectError
+                raise ObjectChangedError
             found = response.headers.get("etag", "")
             for chunk in response.iter_raw():
                 self._check_stopped()
@@ -195,7 +196,7 @@ class Storage:
 
     def _check_stopped(self) -> None:
         if self._stopped.is_set():
-            raise StoppedError
+            raise TransferCancelledError
 
 
 @contextmanager
@@ -220,11 +221,11 @@ def _failure(artifact: str, response: httpx.Response, said: str) -> Exception:
     if status == httpx.codes.FORBIDDEN or code in _EXPIRED:
         return UrlRefusedError(f"storage answered {status} {code}")
     if status == httpx.codes.PRECONDITION_FAILED:
-        return AlreadyThereError() if response.request.method == "PUT" else AnotherObjectError()
+        return ObjectExistsError() if response.request.method == "PUT" else ObjectChangedError()
     if code in _GONE:
         return PartsGoneError()
     if code in _OTHER_BYTES:
-        return OtherBytesError()
+        return ContentMismatchError()
     return TransferRefusedError(artifact, status, code)
 
 

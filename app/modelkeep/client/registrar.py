@@ -12,18 +12,18 @@ from modelkeep.client.archives import zipped
 from modelkeep.client.errors import NotARegistryError
 from modelkeep.client.in_parallel import in_parallel
 from modelkeep.client.local_files import HashedFile, LocalFile, find_files, hash_file
-from modelkeep.client.pending_registration import Unfinished
+from modelkeep.client.pending_registration import PendingRegistration
 from modelkeep.client.progress import Progress, Step
-from modelkeep.client.registry_transport import Service
+from modelkeep.client.registry_transport import RegistryTransport
 from modelkeep.client.requests import checked
-from modelkeep.client.transfer_pool import Transfers
-from modelkeep.client.uploader import Uploading
+from modelkeep.client.transfer_pool import TransferPool
+from modelkeep.client.uploader import Uploader
 from modelkeep.domain.errors import UploadIncompleteError, UploadNotFoundError
 from modelkeep.domain.uploads import MAX_PART_SIZE
 from modelkeep.schemas.uploads import CreateUpload, UploadArtifactResponse, UploadResponse
 from modelkeep.schemas.versions import VersionResponse
 
-_ROUNDS: Final = 3
+MAX_COMPLETE_ATTEMPTS: Final = 3
 """How often what the registry misses is sent before its refusal counts."""
 
 
@@ -38,7 +38,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Key:
+class IdempotencyKeySource:
     """An Idempotency-Key as it is, or a scope within which the same model, files and metadata have the same key."""
 
     literal: str | None = None
@@ -51,20 +51,22 @@ class Key:
         return hashlib.sha256(f"{self.scope}\n{model}\n{body.model_dump_json()}".encode()).hexdigest()
 
 
-class Registering:
+class Registrar:
     """Registers one source after the other at one registry."""
 
-    def __init__(self, service: Service, *, jobs: int, progress: Progress) -> None:
+    def __init__(self, service: RegistryTransport, *, jobs: int, progress: Progress) -> None:
         self._service = service
         self._jobs = jobs
         self._progress = progress
 
-    async def register(self, model: str, source: Source, key: Key, metadata: dict[str, Any]) -> VersionResponse:
+    async def register(
+        self, model: str, source: Source, key: IdempotencyKeySource, metadata: dict[str, Any]
+    ) -> VersionResponse:
         """Register, going on with what an interrupted call for the same files and metadata has done.
 
         Raises `LocalFileError`, `ChangedFileError`, `TransferRefusedError`, `UnreachableError`, the registry's errors.
         """
-        async with Transfers(jobs=self._jobs, report=self._progress.move) as transfers:
+        async with TransferPool(jobs=self._jobs, report=self._progress.move) as transfers:
             found = await transfers.in_thread(find_files, source.path, include=source.include, exclude=source.exclude)
             if source.as_zip and source.path.is_dir():
                 async with zipped(source.path, found, transfers) as archive:
@@ -77,20 +79,20 @@ class Registering:
         self,
         model: str,
         found: list[LocalFile],
-        key: Key,
+        key: IdempotencyKeySource,
         metadata: dict[str, Any],
-        transfers: Transfers,
+        transfers: TransferPool,
     ) -> VersionResponse:
         hashed = await self._hash(found, transfers)
         declared = [{"path": file.path, "size": file.size, "sha256": hashed[file.path].sha256} for file in found]
         body = checked(CreateUpload, artifacts=declared, **metadata)
-        unfinished = Unfinished(self._service.url, model, body.model_dump_json())
+        unfinished = PendingRegistration(self._service.url, model, body.model_dump_json())
         upload = await self._begin(model, body, key.of(model, body), unfinished)
         version = await self._finish(upload, hashed, transfers)
         unfinished.forget()
         return version
 
-    async def _hash(self, found: list[LocalFile], transfers: Transfers) -> dict[str, HashedFile]:
+    async def _hash(self, found: list[LocalFile], transfers: TransferPool) -> dict[str, HashedFile]:
         self._progress.begin(Step.HASHING, {file.path: file.size for file in found})
         hashed: dict[str, HashedFile] = {}
 
@@ -101,7 +103,9 @@ class Registering:
         await in_parallel(hash_one, found, jobs=self._jobs)
         return hashed
 
-    async def _begin(self, model: str, body: CreateUpload, key: str | None, unfinished: Unfinished) -> UploadResponse:
+    async def _begin(
+        self, model: str, body: CreateUpload, key: str | None, unfinished: PendingRegistration
+    ) -> UploadResponse:
         """Begin, or find what was begun under the key; if that is gone, begin another, unless the key was given."""
         begin = partial(self._service.change, UploadResponse, "POST", "models", model, "versions", body=body)
         if key is not None:
@@ -113,16 +117,16 @@ class Registering:
             return await begin(key=unfinished.key())
 
     async def _finish(
-        self, upload: UploadResponse, hashed: dict[str, HashedFile], transfers: Transfers
+        self, upload: UploadResponse, hashed: dict[str, HashedFile], transfers: TransferPool
     ) -> VersionResponse:
         where = ("models", upload.model, "versions", upload.version)
         await self._match_parts(upload, hashed, transfers)
-        uploading = Uploading(self._service, transfers, hashed)
+        uploading = Uploader(self._service, transfers, hashed)
         self._progress.begin(Step.UPLOADING, {path: each.file.size for path, each in hashed.items()})
         for artifact in upload.artifacts:
             self._progress.move(artifact.path, _arrived(artifact, hashed[artifact.path]))
         complete = partial(self._service.change, VersionResponse, "POST", *where, "complete")
-        for _ in range(_ROUNDS - 1):
+        for _ in range(MAX_COMPLETE_ATTEMPTS - 1):
             await uploading.send(upload)
             with suppress(UploadIncompleteError):
                 return await complete()
@@ -130,7 +134,9 @@ class Registering:
         await uploading.send(upload)
         return await complete()
 
-    async def _match_parts(self, upload: UploadResponse, hashed: dict[str, HashedFile], transfers: Transfers) -> None:
+    async def _match_parts(
+        self, upload: UploadResponse, hashed: dict[str, HashedFile], transfers: TransferPool
+    ) -> None:
         """Take the digests of parts once more where the registry cuts a file otherwise. Raises `NotARegistryError`."""
         if sorted(artifact.path for artifact in upload.artifacts) != sorted(hashed):
             raise NotARegistryError(self._service.url, "its upload is of other files than those that were declared")

@@ -13,7 +13,7 @@ from pydantic_core import from_json
 
 from modelkeep.client.errors import NotARegistryError, UnreachableError, from_problem
 from modelkeep.client.retries import ATTEMPTS, pause, reason_of, retry_after
-from modelkeep.client.token_sources import Credential
+from modelkeep.client.token_sources import TokenSource
 
 Answer = TypeVar("Answer", bound=BaseModel)
 
@@ -22,10 +22,10 @@ USER_AGENT: Final = f"modelkeep/{version('modelkeep')}"
 _TIMEOUT: Final = httpx.Timeout(connect=5, read=150, write=30, pool=None)
 """Reading is patient: `complete` of a version with very large files takes minutes at S3."""
 
-_KNOCKS: Final = 4
+CONNECT_ATTEMPTS: Final = 4
 """Where nobody listens, nobody should wait long to hear it; `--wait` is for a service that is still to come."""
 
-_AGAIN: Final = frozenset({429, 502, 503, 504})
+RETRYABLE: Final = frozenset({429, 502, 503, 504})
 
 _LARGEST_ANSWER: Final = 64 * 1024 * 1024
 """More than a page of a hundred versions with a thousand artifacts each."""
@@ -33,10 +33,10 @@ _LARGEST_ANSWER: Final = 64 * 1024 * 1024
 _LARGEST_PORT: Final = 65535
 
 
-class Service:
+class RegistryTransport:
     """Asks one registry. Every change carries an Idempotency-Key, so repeating it after a lost reply is safe."""
 
-    def __init__(self, url: str, *, credential: Credential | None = None) -> None:
+    def __init__(self, url: str, *, credential: TokenSource | None = None) -> None:
         """Raises `ValueError` if `url` is not an address of HTTP."""
         if not _is_address(url):
             raise ValueError(f"'{url}' is not an address like http://registry:8000")
@@ -96,11 +96,11 @@ class Service:
             try:
                 response = await self._exchange(request)
             except httpx.RequestError as error:
-                if attempt >= (_KNOCKS if isinstance(error, httpx.ConnectError) else ATTEMPTS):
+                if attempt >= (CONNECT_ATTEMPTS if isinstance(error, httpx.ConnectError) else ATTEMPTS):
                     raise UnreachableError(self.url, reason_of(error)) from error
                 await asyncio.sleep(pause(attempt))
                 continue
-            if response.status_code not in _AGAIN or attempt >= ATTEMPTS:
+            if response.status_code not in RETRYABLE or attempt >= ATTEMPTS:
                 return self._accepted(response)
             await asyncio.sleep(pause(attempt, retry_after(response)))
 

@@ -23,7 +23,7 @@ _MARGIN: Final = 60.0
 _SENDABLE: Final = re.compile(r"[!-~]+\Z")
 
 
-class Credential:
+class TokenSource:
     """A token, and the way to the next one. `source` says in messages where it comes from.
 
     What the provider gives is used until shortly before it expires (JSON Web Tokens say when) or the registry refuses
@@ -65,25 +65,25 @@ class Credential:
         return token
 
 
-def find_credential(
+def find_token_source(
     given: str | TokenProvider | None, environment: Mapping[str, str], *, audience: str
-) -> Credential | None:
+) -> TokenSource | None:
     """The token or provider that is given, else `MODELKEEP_TOKEN`, the file `MODELKEEP_TOKEN_FILE`, or GitHub's word.
 
     GitHub tells jobs that may have an identity (`permissions: id-token: write`) whom to ask for it; it is asked for one
     that is good at `audience` alone.
     """
     if callable(given):
-        return Credential(given, source="the provider")
+        return TokenSource(given, source="the provider")
     if given:
-        return Credential(lambda: given, source="the caller")
+        return TokenSource(lambda: given, source="the caller")
     if token := environment.get("MODELKEEP_TOKEN"):
-        return Credential(lambda: token, source="MODELKEEP_TOKEN")
+        return TokenSource(lambda: token, source="MODELKEEP_TOKEN")
     if path := environment.get("MODELKEEP_TOKEN_FILE"):
-        return Credential(partial(_read, Path(path)), source=f"MODELKEEP_TOKEN_FILE '{path}'", keeps=False)
+        return TokenSource(partial(_read, Path(path)), source=f"MODELKEEP_TOKEN_FILE '{path}'", keeps=False)
     url, bearer = (environment.get(f"ACTIONS_ID_TOKEN_REQUEST_{name}") for name in ("URL", "TOKEN"))
     if url and bearer:
-        return Credential(partial(request_token, url, bearer, audience), source="GitHub")
+        return TokenSource(partial(request_token, url, bearer, audience), source="GitHub")
     return None
 
 

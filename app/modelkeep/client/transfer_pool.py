@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, ParamSpec, Self, TypeVar
 
 from modelkeep.client.errors import UnreachableError
-from modelkeep.client.presigned_transport import AttemptFailedError, Report, Storage
+from modelkeep.client.presigned_transport import AttemptFailedError, PresignedTransport, Report
 from modelkeep.client.retries import ATTEMPTS, pause
 from modelkeep.schemas.base import PresignedUrlResponse
 
@@ -17,13 +17,13 @@ T = TypeVar("T")
 _EXPIRING: Final = timedelta(seconds=30)
 
 
-class Transfers:
+class TransferPool:
     """Threads and connections for one upload or download; all end with the block."""
 
     def __init__(self, *, jobs: int, report: Report) -> None:
         self.jobs = jobs
         self.report = report
-        self.storage = Storage(connections=jobs)
+        self.storage = PresignedTransport(connections=jobs)
         self.beside = ThreadPoolExecutor(jobs, thread_name_prefix="hash")
         self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="transfer")
 
@@ -47,14 +47,14 @@ class Transfers:
             raise
 
 
-class Patience:
+class RetryState:
     """Counts the failures in a row of one transfer, and waits after each."""
 
     def __init__(self, artifact: str) -> None:
         self._artifact = artifact
         self._failures = 0
 
-    def came_further(self) -> None:
+    def reset(self) -> None:
         """Something arrived since the last failure."""
         self._failures = 0
 

@@ -6,24 +6,24 @@ from modelkeep.client.errors import ChangedFileError, NotARegistryError
 from modelkeep.client.in_parallel import in_parallel
 from modelkeep.client.local_files import HashedFile, is_unchanged
 from modelkeep.client.presigned_transport import (
-    AlreadyThereError,
     AttemptFailedError,
-    OtherBytesError,
+    ContentMismatchError,
+    FileRange,
+    ObjectExistsError,
     PartsGoneError,
-    Slice,
     UrlRefusedError,
 )
-from modelkeep.client.registry_transport import Service
-from modelkeep.client.transfer_pool import Patience, Transfers
-from modelkeep.client.upload_url_cache import Piece, UploadUrls
+from modelkeep.client.registry_transport import RegistryTransport
+from modelkeep.client.transfer_pool import RetryState, TransferPool
+from modelkeep.client.upload_url_cache import UploadUnit, UploadUrlCache
 from modelkeep.schemas.base import PresignedUrlResponse
 from modelkeep.schemas.uploads import UploadArtifactResponse, UploadResponse
 
 
-class Uploading:
+class Uploader:
     """One upload of these files."""
 
-    def __init__(self, service: Service, transfers: Transfers, files: Mapping[str, HashedFile]) -> None:
+    def __init__(self, service: RegistryTransport, transfers: TransferPool, files: Mapping[str, HashedFile]) -> None:
         self._service = service
         self._transfers = transfers
         self._files = files
@@ -36,19 +36,19 @@ class Uploading:
         for artifact in upload.artifacts:
             if artifact.multipart and artifact.multipart.part_count != len(self._files[artifact.path].parts):
                 raise NotARegistryError(self._service.url, f"it cuts '{artifact.path}' into parts that do not add up")
-        urls = UploadUrls(self._service, upload)
+        urls = UploadUrlCache(self._service, upload)
         pieces = [piece for artifact in upload.artifacts for piece in _missing(artifact)]
         await in_parallel(lambda piece: self._send(piece, urls), pieces, jobs=self._transfers.jobs)
 
-    async def _send(self, piece: Piece, urls: UploadUrls) -> None:
+    async def _send(self, piece: UploadUnit, urls: UploadUrlCache) -> None:
         hashed = self._files[piece.path]
-        patience = Patience(piece.path)
+        patience = RetryState(piece.path)
         while signed := await urls.of(piece, hashed):
             try:
                 await self._transfers.in_thread(self._put, piece, signed)
-            except (AlreadyThereError, PartsGoneError):
+            except (ObjectExistsError, PartsGoneError):
                 return
-            except OtherBytesError as failure:
+            except ContentMismatchError as failure:
                 if not is_unchanged(hashed.file):
                     raise ChangedFileError(piece.path) from failure
                 await patience.after(AttemptFailedError("bytes were altered on their way"))
@@ -62,23 +62,23 @@ class Uploading:
                     raise ChangedFileError(piece.path)
                 return
 
-    def _put(self, piece: Piece, signed: PresignedUrlResponse) -> None:
+    def _put(self, piece: UploadUnit, signed: PresignedUrlResponse) -> None:
         self._transfers.storage.put(piece.path, signed, _slice(piece, self._files[piece.path]), self._transfers.report)
 
 
-def _missing(artifact: UploadArtifactResponse) -> Iterator[Piece]:
+def _missing(artifact: UploadArtifactResponse) -> Iterator[UploadUnit]:
     if artifact.state == "arrived":
         return
     if artifact.multipart is None:
-        yield Piece(path=artifact.path)
+        yield UploadUnit(path=artifact.path)
         return
     done = set(artifact.multipart.parts_done)
     for number in range(1, artifact.multipart.part_count + 1):
         if number not in done:
-            yield Piece(path=artifact.path, part=number)
+            yield UploadUnit(path=artifact.path, part=number)
 
 
-def _slice(piece: Piece, hashed: HashedFile) -> Slice:
+def _slice(piece: UploadUnit, hashed: HashedFile) -> FileRange:
     start = (piece.part - 1) * hashed.part_size if piece.part else 0
     size = min(hashed.part_size, hashed.file.size - start) if piece.part else hashed.file.size
-    return Slice(path=hashed.file.source, start=start, size=size)
+    return FileRange(path=hashed.file.source, start=start, size=size)

@@ -10,15 +10,15 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from modelkeep.client.artifact_downloader import Downloading
+from modelkeep.client.artifact_downloader import ArtifactDownloader
 from modelkeep.client.cache import Cache
-from modelkeep.client.download_target import Place
+from modelkeep.client.download_target import DownloadTarget
 from modelkeep.client.errors import LocalFileError
 from modelkeep.client.in_parallel import in_parallel
 from modelkeep.client.locks import locked
 from modelkeep.client.progress import Progress, Step
-from modelkeep.client.registry_transport import Service
-from modelkeep.client.transfer_pool import Transfers
+from modelkeep.client.registry_transport import RegistryTransport
+from modelkeep.client.transfer_pool import TransferPool
 from modelkeep.domain.errors import ArtifactNotFoundError, InvalidRequestError
 from modelkeep.domain.values import Digest, check_artifact_path, check_distinct_paths
 from modelkeep.schemas.downloads import DownloadArtifactResponse, DownloadResponse
@@ -28,7 +28,7 @@ _STAT_BLOCK: Final = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Downloaded:
+class DownloadResult:
     """A version on this machine: at `path`, which is a file if the version has only one, else a folder."""
 
     path: Path
@@ -42,10 +42,10 @@ class Downloaded:
         return sum(artifact.size or 0 for artifact in self.artifacts)
 
 
-class Fetching:
+class VersionDownloader:
     """Downloads versions of one registry."""
 
-    def __init__(self, service: Service, *, jobs: int, progress: Progress, cache: Cache | None) -> None:
+    def __init__(self, service: RegistryTransport, *, jobs: int, progress: Progress, cache: Cache | None) -> None:
         self._service = service
         self._jobs = jobs
         self._progress = progress
@@ -53,15 +53,15 @@ class Fetching:
 
     async def fetch(
         self, version: DownloadResponse, dest: Path, *, paths: Sequence[str], if_changed: bool
-    ) -> Downloaded:
+    ) -> DownloadResult:
         """Put a version below `dest`, going on with what an interrupted call has fetched.
 
         Raises `DamagedDownloadError`, `LocalFileError`, `TransferRefusedError`, `UnreachableError`, the registry's.
         """
         chosen = _choose(version, paths)
-        place = Place(dest, version, chosen)
-        done = partial(Downloaded, path=place.path, version=version, artifacts=chosen)
-        async with Transfers(jobs=self._jobs, report=self._progress.move) as transfers:
+        place = DownloadTarget(dest, version, chosen)
+        done = partial(DownloadResult, path=place.path, version=version, artifacts=chosen)
+        async with TransferPool(jobs=self._jobs, report=self._progress.move) as transfers:
             try:
                 place.check()
                 was_begun = place.is_begun()
@@ -80,14 +80,14 @@ class Fetching:
 
     async def _fill(
         self,
-        place: Place,
+        place: DownloadTarget,
         version: DownloadResponse,
         chosen: Sequence[DownloadArtifactResponse],
-        transfers: Transfers,
+        transfers: TransferPool,
     ) -> None:
         place.partial.mkdir(exist_ok=True)
         self._progress.begin(Step.DOWNLOADING, {artifact.path: artifact.size or 0 for artifact in chosen})
-        downloading = Downloading(self._service, transfers, version)
+        downloading = ArtifactDownloader(self._service, transfers, version)
         files = {artifact.path: place.partial / _name(artifact) for artifact in chosen}
         if self._cache is None:
             _check_room(place.partial, [(files[artifact.path], artifact.size or 0) for artifact in chosen])
@@ -103,7 +103,7 @@ class Fetching:
         await transfers.in_thread(place.put, files)
 
     async def _is_cached(
-        self, artifact: DownloadArtifactResponse, target: Path, downloading: Downloading, transfers: Transfers
+        self, artifact: DownloadArtifactResponse, target: Path, downloading: ArtifactDownloader, transfers: TransferPool
     ) -> bool:
         """Put an artifact at `target`; whether it was in the cache, and nothing was fetched."""
         fetch = partial(downloading.fetch, artifact)

@@ -9,27 +9,27 @@ from modelkeep.domain.models import Version
 from modelkeep.domain.values import PresignedUrl
 
 
-class _Every(Container[str]):
+class _MatchAll(Container[str]):
     def __contains__(self, _: object) -> bool:
         return True
 
 
-EVERY_COMMIT: Final[Container[str]] = _Every()
+ANY_COMMIT: Final[Container[str]] = _MatchAll()
 """What a caller knows that takes no version for news."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LocatedArtifact:
+class SignedArtifact:
     """An artifact, and the URL it can be read from."""
 
     artifact: Artifact
     url: PresignedUrl
 
 
-class Located:
+class SignedArtifacts:
     """All artifacts of a version with their URLs, signed together and shared by many answers: one is itself alone."""
 
-    def __init__(self, artifacts: Sequence[LocatedArtifact]) -> None:
+    def __init__(self, artifacts: Sequence[SignedArtifact]) -> None:
         self.artifacts = artifacts
         self.weight = 512 + sum(1024 + 2 * len(located.url.url) for located in artifacts)
         """About as many bytes as this takes in memory, with what it is on the wire."""
@@ -44,7 +44,7 @@ class Download:
 
     version: Version
     generation: int
-    located: Located | None
+    located: SignedArtifacts | None
     stale_seconds: int | None = None
 
 

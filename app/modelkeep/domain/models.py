@@ -19,7 +19,7 @@ class Head:
 
     `generation` is the number of the model's latest event. `production_history` holds the versions that held production
     before, the latest last, without those that were deleted since. A deleted model keeps its head, so that numbers are
-    never given twice; `emptying` says that some of its versions have yet to be moved to the trash.
+    never given twice; `deletion_in_progress` says that some of its versions have yet to be moved to the trash.
     """
 
     model: str
@@ -34,7 +34,7 @@ class Head:
     created_at: datetime
     updated_at: datetime
     deleted_at: datetime | None = None
-    emptying: bool = False
+    deletion_in_progress: bool = False
 
     def aliases_of(self, number: int) -> tuple[str, ...]:
         """The aliases of a version, by name."""
@@ -91,11 +91,11 @@ class Version:
         """Whether sizes and digests are known; of what was adopted they are not, until it has been read once."""
         return all(artifact.sha256 for artifact in self.artifacts)
 
-    def agrees_with(self, head: Head) -> bool:
+    def is_consistent_with(self, head: Head) -> bool:
         """Whether version and head tell the same story of who is production; if not, one was read before a change."""
         return (self.stage is Stage.PRODUCTION) == (head.production_version == self.number)
 
-    def seen_from(self, head: Head) -> "Version":
+    def with_head(self, head: Head) -> "Version":
         """This version with the aliases of the head, and production by the head's word alone."""
         stage = self.stage
         if head.production_version == self.number:

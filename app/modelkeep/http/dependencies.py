@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, cast
 from fastapi import Depends, Header, Path, Query, Request
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
-from modelkeep.domain.downloads import EVERY_COMMIT
+from modelkeep.domain.downloads import ANY_COMMIT
 from modelkeep.domain.events import IdempotencyKey
 from modelkeep.domain.values import MAX_VERSION, AliasName, ArtifactPath, ModelName, Ref, parse_ref
 from modelkeep.schemas.downloads import Format
@@ -92,16 +92,16 @@ async def _read_version(version: RefText) -> Ref:
     return parse_ref(version)
 
 
-AnyRef = Annotated[Ref, Depends(_read_ref)]
-AnyVersion = Annotated[Ref, Depends(_read_version)]
+RefParam = Annotated[Ref, Depends(_read_ref)]
+VersionRefParam = Annotated[Ref, Depends(_read_version)]
 """A ref where other methods of the same address take a number: OpenAPI allows one name for both."""
 
 
 async def _read_reader(request: Request) -> CallerInfo:
-    return note_reader(request.scope["state"])
+    return bind_caller(request.scope["state"])
 
 
-Reader = Annotated[CallerInfo, Depends(_read_reader)]
+ReadCaller = Annotated[CallerInfo, Depends(_read_reader)]
 """Who asks, where nothing is changed."""
 
 
@@ -156,7 +156,7 @@ Wait = Annotated[
         description="With `If-None-Match`: seconds to wait for another version to answer to the ref, before 304.",
     ),
 ]
-AnyFormat = Annotated[
+FormatParam = Annotated[
     Format,
     Query(alias="format", description="`json`; a config for `curl --parallel -K -`; a check file; shell variables."),
 ]
@@ -165,10 +165,10 @@ AnyFormat = Annotated[
 def known_commits(if_none_match: str) -> Container[str]:
     """The commits among the ETags of an `If-None-Match` header."""
     given = if_none_match.strip()
-    return EVERY_COMMIT if given == "*" else frozenset(_ETAG.findall(given))
+    return ANY_COMMIT if given == "*" else frozenset(_ETAG.findall(given))
 
 
-def note_reader(state: MutableMapping[str, Any]) -> CallerInfo:
+def bind_caller(state: MutableMapping[str, Any]) -> CallerInfo:
     """Who asks, where nothing is changed, kept with the request: what is decided on it goes into its log line."""
     caller = CallerInfo(principal=state["principal"], request_id=state["request_id"])
     state["caller"] = caller

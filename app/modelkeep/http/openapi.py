@@ -9,7 +9,7 @@ from modelkeep.schemas.problems import Problem
 
 Document = dict[str, Any]
 
-_SAID_TWICE: Final = frozenset({"anyOf", "title", "description"})
+_REDUNDANT_KEYS: Final = frozenset({"anyOf", "title", "description"})
 
 _REQUEST_ID: Final = "X-Request-Id"
 STALE: Final = "X-Registry-Stale"
@@ -51,7 +51,7 @@ def links(*operations: str, **fields: str) -> Document:
     return {"links": {name: {"operationId": name, "parameters": parameters} for name in operations}}
 
 
-def needs(*actions: str) -> Document:
+def requires(*actions: str) -> Document:
     """What a route says of who may use it: any of these actions, as the request goes; with none, to be known is enough.
 
     It is said here for readers. The decision is the service's, and without one no answer leaves (`http.middleware`).
@@ -59,7 +59,7 @@ def needs(*actions: str) -> Document:
     return {"security": [{"token": []}], "x-actions": list(actions)}
 
 
-OPEN: Final[Document] = {"security": []}
+PUBLIC: Final[Document] = {"security": []}
 """What a route says that asks nobody who he is."""
 
 
@@ -83,7 +83,7 @@ def _completed(document: Document) -> Document:
     for operation in _operations(document):
         parameters = operation.setdefault("parameters", [])
         for parameter in parameters:
-            parameter["schema"] = _plain(parameter["schema"])
+            parameter["schema"] = _without_null(parameter["schema"])
         parameters.append({"$ref": f"#/components/parameters/{_REQUEST_ID}"})
         operation["responses"] = dict(sorted(operation["responses"].items()))
         for response in operation["responses"].values():
@@ -104,8 +104,8 @@ def _nested(node: Any) -> Iterator[Document]:
         yield from _nested(each)
 
 
-def _plain(schema: Document) -> Document:
+def _without_null(schema: Document) -> Document:
     """A parameter is there or not: it cannot be null, as an optional one in Python can. Its name says the rest."""
     kinds = [kind for kind in schema.get("anyOf", []) if kind != {"type": "null"}]
     of_kind = kinds[0] if len(kinds) == 1 else {}
-    return {**of_kind, **{key: value for key, value in schema.items() if key not in _SAID_TWICE}}
+    return {**of_kind, **{key: value for key, value in schema.items() if key not in _REDUNDANT_KEYS}}

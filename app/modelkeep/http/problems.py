@@ -20,7 +20,7 @@ from modelkeep.domain.errors import (
     ContentionError,
     CredentialsRequiredError,
     ForbiddenError,
-    HeadTooLargeError,
+    HeaderFieldsTooLargeError,
     IdempotencyKeyReusedError,
     InvalidError,
     InvalidRequestError,
@@ -62,7 +62,7 @@ STATUS: Final[Mapping[type[RegistryError], int]] = {
     RangeNotSatisfiableError: 416,
     InvalidError: 422,
     PreconditionRequiredError: 428,
-    HeadTooLargeError: 431,
+    HeaderFieldsTooLargeError: 431,
     TooManyRequestsError: 429,
     TemporaryError: 503,
 }
@@ -74,7 +74,7 @@ Responses = dict[int | str, dict[str, Any]]
 
 _PROBLEM: Final = {"content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
 
-OTHERWISE: Final[Responses] = {"default": {"description": "Whatever else went wrong.", **_PROBLEM}}
+DEFAULT_RESPONSE: Final[Responses] = {"default": {"description": "Whatever else went wrong.", **_PROBLEM}}
 """What OpenAPI says of every route; without it FastAPI would promise a body of its own for 422."""
 
 _ALWAYS: Final[tuple[type[RegistryError], ...]] = (
@@ -92,8 +92,8 @@ _OF_CALLERS: Final[tuple[type[RegistryError], ...]] = (
     TooManyRequestsError,
     IssuerUnavailableError,
 )
-OF_BODIES: Final = (RequestTimeoutError, RequestTooLargeError)
-OF_WRITES: Final = (IdempotencyKeyReusedError, ContentionError, OutcomeUnknownError)
+BODY_ERRORS: Final = (RequestTimeoutError, RequestTooLargeError)
+WRITE_ERRORS: Final = (IdempotencyKeyReusedError, ContentionError, OutcomeUnknownError)
 
 _TITLES: Final = {
     413: "Content Too Large",
@@ -113,7 +113,7 @@ _NO_OBJECT: Final = frozenset({"missing", "model_attributes_type"})
 _log = structlog.get_logger("modelkeep.http.problems")
 
 
-def answers(*errors: type[RegistryError], asks_who: bool = True) -> Responses:
+def error_responses(*errors: type[RegistryError], asks_who: bool = True) -> Responses:
     """What OpenAPI says of the problems of a route: under each status, the codes that it may have."""
     codes: dict[int, list[str]] = {}
     for error in (*_ALWAYS, *(_OF_CALLERS if asks_who else ()), *errors):
@@ -140,7 +140,7 @@ def problem(request: Request, error: RegistryError) -> JSONResponse:
     return _answer(request, _status(type(error)), error.code(), str(error), headers=_headers(error), extra=extra)
 
 
-def unexpected(request: Request) -> JSONResponse:
+def internal_error(request: Request) -> JSONResponse:
     """The answer to what nobody expected: nothing of it leaks."""
     detail = "The service failed in a way it should not. Report the request_id to its operator."
     return _answer(request, 500, "internal_error", detail)

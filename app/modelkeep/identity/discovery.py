@@ -11,7 +11,7 @@ import httpx
 
 from modelkeep.domain.access.trust import Issuer
 from modelkeep.domain.values import is_loopback
-from modelkeep.identity.jwks import Key, read_keys
+from modelkeep.identity.jwks import SigningKey, read_keys
 
 SECONDS: Final = 5
 """For all of it: connections, discovery, keys."""
@@ -25,7 +25,7 @@ _DISCOVERY: Final = "/.well-known/openid-configuration"
 _HEADERS: Final = {"accept": "application/json", "accept-encoding": "identity"}
 
 
-async def fetch_keys(issuer: Issuer) -> Mapping[str, Key]:
+async def fetch_keys(issuer: Issuer) -> Mapping[str, SigningKey]:
     """The issuer's keys by their ids, at least one; from `jwks_url`, or from where its discovery document says."""
     async with asyncio.timeout(SECONDS):
         authorities = await asyncio.to_thread(_authorities, issuer.ca_file)

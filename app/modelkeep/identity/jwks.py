@@ -16,7 +16,7 @@ RSA_BITS: Final = range(2048, 8192 + 1)
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class SigningKey:
     """A public key, and the algorithms whose signatures it may verify."""
 
     id: str
@@ -24,7 +24,7 @@ class Key:
     algorithms: frozenset[str]
 
 
-def read_keys(document: bytes) -> Mapping[str, Key]:
+def read_keys(document: bytes) -> Mapping[str, SigningKey]:
     """The usable keys of a set by their ids, the first of each; others are passed over, and all beyond `MAX_KEYS`.
 
     Raises `ValueError` or `RecursionError` for what is no key set, or has no usable key.
@@ -47,7 +47,7 @@ def _entries(document: bytes) -> list[Any]:
             raise ValueError("this is not a JSON Web Key Set")
 
 
-def _key(jwk: Any) -> Key | None:
+def _key(jwk: Any) -> SigningKey | None:
     """A private key that is published proves nothing any more, so it is no key, either."""
     match jwk:
         case {"d": _}:
@@ -55,7 +55,7 @@ def _key(jwk: Any) -> Key | None:
         case {"kid": str(key_id)} if jwk.get("use", "sig") == "sig":
             algorithms = frozenset(each for each in _algorithms(jwk) if jwk.get("alg", each) == each)
             public = _public(jwk, min(algorithms)) if algorithms else None
-            return None if public is None else Key(key_id, public, algorithms)
+            return None if public is None else SigningKey(key_id, public, algorithms)
         case _:
             return None
 

@@ -10,7 +10,7 @@ import structlog
 from modelkeep.domain.access.trust import Issuer
 from modelkeep.domain.errors import IssuerUnavailableError
 from modelkeep.identity.discovery import FAILURES, fetch_keys
-from modelkeep.identity.jwks import Key
+from modelkeep.identity.jwks import SigningKey
 
 MAX_AGE: Final = 60 * 60
 """Seconds after which keys are asked for again, in the course of their use."""
@@ -24,7 +24,7 @@ FIRST_COOLDOWN: Final = 5
 _log = structlog.get_logger("modelkeep.identity")
 
 
-class IssuerKeys:
+class JwksCache:
     """The keys of one issuer, which is never asked twice at once.
 
     Only other keys ever take the place of keys: while the issuer fails, the old ones serve. `timer` gives seconds that
@@ -34,13 +34,13 @@ class IssuerKeys:
     def __init__(self, issuer: Issuer, timer: Callable[[], float]) -> None:
         self._issuer = issuer
         self._timer = timer
-        self._keys: Mapping[str, Key] = {}
+        self._keys: Mapping[str, SigningKey] = {}
         self._asked_at = -math.inf
         self._quiet_until = -math.inf
         self._failed = False
         self._asking: asyncio.Task[None] | None = None
 
-    async def find(self, key_id: str) -> Key | None:
+    async def find(self, key_id: str) -> SigningKey | None:
         """The key with this id; `None` if the issuer has none such. A key that is known is had without waiting.
 
         Raises `IssuerUnavailableError` if the issuer cannot be asked.

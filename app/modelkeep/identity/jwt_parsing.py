@@ -21,7 +21,7 @@ _REFUSED: Final = ("crit", "jku", "jwk", "x5u", "x5c", "b64")
 """Headers by which a token would choose its own key or its own rules."""
 
 
-class Unverified(NamedTuple):
+class UnverifiedToken(NamedTuple):
     """What a token says of itself."""
 
     algorithm: str
@@ -30,7 +30,7 @@ class Unverified(NamedTuple):
     claims: Claims
 
 
-def read(token: str) -> Unverified:
+def parse_jwt(token: str) -> UnverifiedToken:
     """Take a token apart. Raises `InvalidTokenError` for one that no issuer should have signed, whoever did."""
     if len(token) > MAX_LENGTH:
         raise InvalidTokenError(f"The token is too long: a JSON Web Token has at most {MAX_LENGTH} characters here.")
@@ -41,7 +41,7 @@ def read(token: str) -> Unverified:
     for name in _REFUSED:
         if name in header:
             raise InvalidTokenError(f"The token has the header '{name}', which is accepted of nobody.")
-    return Unverified(_text(header, "alg"), _key_id(header), _issuer(claims), claims)
+    return UnverifiedToken(_text(header, "alg"), _key_id(header), _issuer(claims), claims)
 
 
 def _object(part: str, name: str) -> dict[str, Any]:

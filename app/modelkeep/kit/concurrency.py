@@ -10,7 +10,7 @@ R = TypeVar("R")
 AT_ONCE: Final = 32
 
 
-async def concurrently(call: Callable[[A], Awaitable[R]], arguments: Iterable[A]) -> list[R]:
+async def gather_limited(call: Callable[[A], Awaitable[R]], arguments: Iterable[A]) -> list[R]:
     """Call for each argument, 32 at a time; answers in their order. The first exception cancels what is left."""
     gate = asyncio.Semaphore(AT_ONCE)
 

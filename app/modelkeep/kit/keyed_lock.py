@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 
-class Turns:
+class KeyedLock:
     """A lock per name, kept only while somebody holds or awaits it."""
 
     def __init__(self) -> None:

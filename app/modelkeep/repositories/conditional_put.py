@@ -6,13 +6,22 @@ from typing import Final
 from uuid import uuid4
 
 from modelkeep.domain.errors import OutcomeUnknownError, UnavailableError
-from modelkeep.storage.table import Condition, Contended, Item, OutcomeUnknown, Put, Refused, Table, Unavailable
+from modelkeep.storage.table import (
+    CommitStateUnknownError,
+    Condition,
+    ConditionFailedError,
+    Item,
+    Put,
+    Table,
+    TableUnavailableError,
+    TransactionConflictError,
+)
 
 ATTEMPTS: Final = 6
 SHORTEST_PAUSE: Final = 0.02
 
 
-async def put(table: Table, item: Item, condition: Condition, *, what: str) -> bool:
+async def put_idempotently(table: Table, item: Item, condition: Condition, *, what: str) -> bool:
     """Write the item if the condition holds; `False`, and nothing written, if it does not.
 
     A lost reply is followed by the same request, which takes effect once. An item that is found equal is this very one.
@@ -22,11 +31,11 @@ async def put(table: Table, item: Item, condition: Condition, *, what: str) -> b
     for attempt in range(ATTEMPTS):
         try:
             await table.transact([Put(item, condition)], token=request)
-        except Refused as refused:
+        except ConditionFailedError as refused:
             return refused.items[0] == item
-        except (Contended, OutcomeUnknown, Unavailable) as error:
-            unknown = unknown or isinstance(error, OutcomeUnknown)
-            if isinstance(error, Unavailable) and not unknown:
+        except (TransactionConflictError, CommitStateUnknownError, TableUnavailableError) as error:
+            unknown = unknown or isinstance(error, CommitStateUnknownError)
+            if isinstance(error, TableUnavailableError) and not unknown:
                 raise
         else:
             return True

@@ -7,7 +7,7 @@ from modelkeep.domain.events import Event
 from modelkeep.repositories import cursor as cursors
 from modelkeep.repositories.items import event_from_item
 from modelkeep.repositories.keys import EVENT, event_key
-from modelkeep.repositories.pages import Listed
+from modelkeep.repositories.pages import Page
 from modelkeep.storage.table import Table
 
 _READ_AHEAD: Final = 100
@@ -24,13 +24,13 @@ class Events:
         item = await self._table.get(event_key(model, generation))
         return event_from_item(item) if item else None
 
-    async def list(self, model: str, *, after: int, cursor: str | None, limit: int) -> Listed[Event]:
+    async def list(self, model: str, *, after: int, cursor: str | None, limit: int) -> Page[Event]:
         """The events after a generation, oldest first."""
         scope = f"events {model}"
         position = cursors.decode_number(scope, cursor) or after
         page = await self._table.query(f"{EVENT}{model}", after=position, limit=limit)
         events = [event_from_item(item) for item in page.items]
-        return Listed(events, cursors.encode(scope, str(events[-1].generation)) if page.more and events else None)
+        return Page(events, cursors.encode(scope, str(events[-1].generation)) if page.more and events else None)
 
     async def walk(self, model: str, *, after: int = 0) -> AsyncGenerator[Event, None]:
         """All events after a generation, oldest first."""

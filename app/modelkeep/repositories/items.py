@@ -26,10 +26,10 @@ from modelkeep.repositories.keys import (
     version_key,
 )
 from modelkeep.repositories.version_items import trash_to_item, version_to_item
-from modelkeep.storage.table import PARTITION, SORT, Item, Key
+from modelkeep.storage.table import PARTITION, SORT, Item, ItemKey
 
 
-def subject_key(subject: Version | Upload | TrashedVersion) -> Key:
+def subject_key(subject: Version | Upload | TrashedVersion) -> ItemKey:
     """Where the subject of a change lies."""
     if isinstance(subject, Version):
         return version_key(subject.model, subject.number)
@@ -62,7 +62,7 @@ def head_to_item(head: Head, operation_id: str) -> dict[str, Any]:
         "created_at": to_text(head.created_at),
         "updated_at": to_text(head.updated_at),
         "deleted_at": optional_text(head.deleted_at),
-        "emptying": head.emptying,
+        "emptying": head.deletion_in_progress,
         "operation_id": operation_id,
     }
     return item if head.deleted_at else {**item, "catalog": CATALOG}
@@ -83,7 +83,7 @@ def head_from_item(item: Item) -> Head:
         created_at=from_text(item["created_at"]),
         updated_at=from_text(item["updated_at"]),
         deleted_at=optional_time(item["deleted_at"]),
-        emptying=item["emptying"],
+        deletion_in_progress=item["emptying"],
     )
 
 

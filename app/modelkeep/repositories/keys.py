@@ -17,7 +17,7 @@ A version's number is in exactly one of the partitions live, upload and trash. O
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from modelkeep.storage.table import PARTITION, SORT, Key
+from modelkeep.storage.table import PARTITION, SORT, ItemKey
 
 HEAD: Final = "$head#"
 UPLOAD: Final = "$upload#"
@@ -32,44 +32,44 @@ TOKENS: Final = "tokens"
 """The partition of the catalog index that holds the tokens that were made by hand."""
 
 
-def head_key(model: str) -> Key:
+def head_key(model: str) -> ItemKey:
     """Where a model's head lies."""
-    return Key(f"{HEAD}{model}", 0)
+    return ItemKey(f"{HEAD}{model}", 0)
 
 
-def version_key(model: str, number: int) -> Key:
+def version_key(model: str, number: int) -> ItemKey:
     """Where a live version lies."""
-    return Key(model, number)
+    return ItemKey(model, number)
 
 
-def upload_key(model: str, number: int) -> Key:
+def upload_key(model: str, number: int) -> ItemKey:
     """Where an upload lies."""
-    return Key(f"{UPLOAD}{model}", number)
+    return ItemKey(f"{UPLOAD}{model}", number)
 
 
-def trash_key(model: str, number: int) -> Key:
+def trash_key(model: str, number: int) -> ItemKey:
     """Where a deleted version lies."""
-    return Key(f"{TRASH}{model}", number)
+    return ItemKey(f"{TRASH}{model}", number)
 
 
-def event_key(model: str, generation: int) -> Key:
+def event_key(model: str, generation: int) -> ItemKey:
     """Where the event that made this generation lies."""
-    return Key(f"{EVENT}{model}", generation)
+    return ItemKey(f"{EVENT}{model}", generation)
 
 
-def idempotency_key(name: str) -> Key:
+def idempotency_key(name: str) -> ItemKey:
     """Where the outcome of a request with an Idempotency-Key lies."""
-    return Key(f"{IDEMPOTENCY}{name}", 0)
+    return ItemKey(f"{IDEMPOTENCY}{name}", 0)
 
 
-def token_key(token_id: str) -> Key:
+def token_key(token_id: str) -> ItemKey:
     """Where a registry token lies."""
-    return Key(f"{TOKEN}{token_id}", 0)
+    return ItemKey(f"{TOKEN}{token_id}", 0)
 
 
-def access_key() -> Key:
+def access_key() -> ItemKey:
     """Where issuers and trust rules lie."""
-    return Key(ACCESS, 0)
+    return ItemKey(ACCESS, 0)
 
 
 def to_text(time: datetime) -> str:
@@ -83,7 +83,7 @@ def from_text(text: str) -> datetime:
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-def keyed(key: Key) -> dict[str, Any]:
+def keyed(key: ItemKey) -> dict[str, Any]:
     """The attributes that say where an item lies."""
     return {PARTITION: key.partition, SORT: key.sort}
 

@@ -10,15 +10,15 @@ from modelkeep.domain.changes import Decision, Unchanged
 from modelkeep.domain.errors import ContentionError
 from modelkeep.domain.events import Operation
 from modelkeep.domain.models import Head
-from modelkeep.kit.keyed_lock import Turns
+from modelkeep.kit.keyed_lock import KeyedLock
 from modelkeep.repositories.heads import Heads
-from modelkeep.repositories.optimistic_transaction import Commit, Decide, OnChange, Replay
+from modelkeep.repositories.optimistic_transaction import Decide, OnChange, OnDuplicate, OptimisticTransaction
 from modelkeep.repositories.versions import Versions
 from modelkeep.storage.table import Table
 
 T = TypeVar("T")
 
-TURN_SECONDS: Final = 30.0
+WRITER_LOCK_TIMEOUT_SECONDS: Final = 30.0
 """How long a writer waits for its turn: long enough for a crowd, too short for a crowd before a dead table."""
 
 
@@ -33,13 +33,13 @@ class Ledger:
         self._on_change = on_change
         self._heads = Heads(table)
         self._versions = Versions(table)
-        self._turns = Turns()
+        self._turns = KeyedLock()
 
     async def head(self, model: str) -> Head | None:
         """The head as it is now. For a model that the public recipe wrote, it is built on first touch."""
         return await self._heads.find(model) or await self._adopt(model)
 
-    async def commit(self, model: str, operation: Operation, decide: Decide[T], *, replay: Replay[T]) -> T:
+    async def apply(self, model: str, operation: Operation, decide: Decide[T], *, replay: OnDuplicate[T]) -> T:
         """Apply what `decide` makes of the present head, once, and return its result.
 
         `decide` is asked again whenever the head has moved. If the operation's Idempotency-Key was settled before,
@@ -49,10 +49,12 @@ class Ledger:
         """
         async with AsyncExitStack() as turn:
             try:
-                await turn.enter_async_context(self._turns.take(model, patience=TURN_SECONDS))
+                await turn.enter_async_context(self._turns.take(model, patience=WRITER_LOCK_TIMEOUT_SECONDS))
             except TimeoutError:
                 raise ContentionError(model) from None
-            return await Commit(self._table, self.head, model, operation, decide, replay, self._on_change).run()
+            return await OptimisticTransaction(
+                self._table, self.head, model, operation, decide, replay, self._on_change
+            ).run()
 
     async def _adopt(self, model: str) -> Head | None:
         versions = [version async for version in self._versions.walk(model)]
@@ -64,7 +66,9 @@ class Ledger:
             return Unchanged(result=head) if head else changes.adopt(model, versions, operation)
 
         find_head = self._heads.find
-        return await Commit(self._table, find_head, model, operation, decide, _no_replay, self._on_change).run()
+        return await OptimisticTransaction(
+            self._table, find_head, model, operation, decide, _no_replay, self._on_change
+        ).run()
 
 
 async def _no_replay(_: int | None) -> Head:

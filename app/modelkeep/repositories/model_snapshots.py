@@ -22,16 +22,16 @@ from modelkeep.storage.attributes import item_size
 from modelkeep.storage.table import (
     Absent,
     Check,
+    CommitStateUnknownError,
     Condition,
-    Contended,
+    ConditionFailedError,
     Delete,
     Equals,
-    Key,
-    OutcomeUnknown,
+    ItemKey,
     Present,
     Put,
-    Refused,
     Table,
+    TransactionConflictError,
     Write,
 )
 
@@ -47,21 +47,21 @@ _PAUSE_SECONDS: Final = 0.1
 Kept = Version | TrashedVersion
 
 
-class KeepsChangingError(Exception):
+class SnapshotContentionError(Exception):
     """The model was changed during each of several looks at it."""
 
 
-class OvertakenError(Exception):
+class ConcurrentModificationError(Exception):
     """Somebody else wrote the model since it was looked at; this transaction wrote nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Holding:
+class ModelSnapshot:
     """What a table holds of a model at one generation: its head, live versions and trash, and numbers of uploads."""
 
     model: str
     head: Head | None
-    kept: Mapping[Key, Kept]
+    kept: Mapping[ItemKey, Kept]
     uploads: tuple[int, ...]
 
     @property
@@ -71,12 +71,12 @@ class Holding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class SnapshotDiff:
     """From what a destination holds to what it should hold. `operation_id` is that of the latest event."""
 
-    seen: Holding
+    seen: ModelSnapshot
     head: Head
-    kept: Mapping[Key, Kept]
+    kept: Mapping[ItemKey, Kept]
     operation_id: str
 
     @property
@@ -85,7 +85,7 @@ class Step:
         return self.seen.kept != self.kept or self.seen.head != self.head
 
 
-class Copies:
+class ModelSnapshots:
     """Reads and writes models as wholes."""
 
     def __init__(self, table: Table) -> None:
@@ -93,30 +93,33 @@ class Copies:
         self._heads = Heads(table)
         self._versions = Versions(table)
 
-    async def read(self, model: str) -> Holding:
-        """Everything but the events, as it was at one instant. Raises `KeepsChangingError`."""
+    async def read(self, model: str) -> ModelSnapshot:
+        """Everything but the events, as it was at one instant. Raises `SnapshotContentionError`."""
         for _ in range(MAX_LOOKS):
             head = await self._heads.find(model)
-            kept: dict[Key, Kept] = {subject_key(live): live async for live in self._versions.walk(model)}
+            kept: dict[ItemKey, Kept] = {subject_key(live): live async for live in self._versions.walk(model)}
             kept |= {subject_key(trashed): trashed async for trashed in self._versions.walk_trash(model)}
             uploads = tuple(sorted([upload.number async for upload in self._versions.walk_uploads(model)]))
             again = await self._heads.find(model)
             if (head and head.generation) == (again and again.generation):
-                return Holding(model=model, head=head, kept=kept, uploads=uploads)
-        raise KeepsChangingError
+                return ModelSnapshot(model=model, head=head, kept=kept, uploads=uploads)
+        raise SnapshotContentionError
 
-    async def add_events(self, events: Sequence[Event], seen: Holding) -> None:
-        """Write at most `MAX_EVENTS` events that are not there yet. Raises `OvertakenError`, `UnavailableError`."""
+    async def add_events(self, events: Sequence[Event], seen: ModelSnapshot) -> None:
+        """Write at most `MAX_EVENTS` events that are not there yet.
+
+        Raises `ConcurrentModificationError` and `UnavailableError`.
+        """
         writes = [Put(event_to_item(event), Absent()) for event in events]
         await self._send([Check(head_key(seen.model), _at(seen.head)), *writes])
 
-    async def bring_forward(self, step: Step) -> bool:
+    async def apply(self, step: SnapshotDiff) -> bool:
         """Write what differs, in as few transactions as hold it; tell whether anything did.
 
         A number is in one place at every instant. What one transaction takes goes in one, with the head. Otherwise what
         is new comes first, but for what is or was production: that changes in one transaction with the head. What else
-        was there already, and may have gone since, follows. Raises `OvertakenError` and `UnavailableError`; a repeat
-        goes on from there.
+        was there already, and may have gone since, follows. Raises `ConcurrentModificationError` and
+        `UnavailableError`; a repeat goes on from there.
         """
         if not step.changes_anything:
             return False
@@ -135,9 +138,9 @@ class Copies:
         for attempt in range(_ATTEMPTS):
             try:
                 await self._table.transact(writes, token=token)
-            except Refused:
-                raise OvertakenError from None
-            except (Contended, OutcomeUnknown):
+            except ConditionFailedError:
+                raise ConcurrentModificationError from None
+            except (TransactionConflictError, CommitStateUnknownError):
                 await asyncio.sleep(_PAUSE_SECONDS * attempt)
             else:
                 return
@@ -148,10 +151,10 @@ def _at(head: Head | None) -> Condition:
     return Equals({"generation": head.generation}) if head else Absent()
 
 
-def _in_order(step: Step) -> tuple[Sequence[Sequence[Write]], Sequence[Sequence[Write]]]:
+def _in_order(step: SnapshotDiff) -> tuple[Sequence[Sequence[Write]], Sequence[Sequence[Write]]]:
     """The transactions that come before the head, and those that go with it (at least one) and after it."""
     differing = _differing(step)
-    whole = list(_filled(differing.values()))
+    whole = list(_batched(differing.values()))
     if len(whole) <= 1:
         return [], whole or [[]]
     production = {head.production_version for head in (step.seen.head, step.head) if head}
@@ -159,12 +162,12 @@ def _in_order(step: Step) -> tuple[Sequence[Sequence[Write]], Sequence[Sequence[
     early = [number for number in differing if number not in production | known]
     late = sorted(differing.keys() - set(early), key=lambda number: (number not in production, number))
     return (
-        list(_filled(differing[number] for number in early)),
-        list(_filled(differing[number] for number in late)) or [[]],
+        list(_batched(differing[number] for number in early)),
+        list(_batched(differing[number] for number in late)) or [[]],
     )
 
 
-def _differing(step: Step) -> Mapping[int, Sequence[Write]]:
+def _differing(step: SnapshotDiff) -> Mapping[int, Sequence[Write]]:
     """What is to be written of each number, in the order of numbers."""
     writes: dict[int, list[Write]] = {}
     before, after = step.seen.kept, step.kept
@@ -174,13 +177,13 @@ def _differing(step: Step) -> Mapping[int, Sequence[Write]]:
     return writes
 
 
-def _write(key: Key, before: Kept | None, after: Kept | None) -> Write:
+def _write(key: ItemKey, before: Kept | None, after: Kept | None) -> Write:
     if after is None:
         return Delete(key, Present())
     return Put(subject_to_item(after), Present() if before else Absent())
 
 
-def _filled(groups: Iterable[Sequence[Write]]) -> Iterator[list[Write]]:
+def _batched(groups: Iterable[Sequence[Write]]) -> Iterator[list[Write]]:
     """Put whole groups together, as many as one transaction takes beside a head."""
     filled: list[Write] = []
     size = 0

@@ -29,8 +29,15 @@ from modelkeep.domain.errors import (
 from modelkeep.domain.events import Operation
 from modelkeep.domain.models import Head
 from modelkeep.repositories.events import Events
-from modelkeep.repositories.writes import Outcome, change_writes, find_outcome, outcome_writes
-from modelkeep.storage.table import Contended, OutcomeUnknown, Refused, Table, Unavailable, Write
+from modelkeep.repositories.writes import IdempotencyRecord, change_writes, find_outcome, outcome_writes
+from modelkeep.storage.table import (
+    CommitStateUnknownError,
+    ConditionFailedError,
+    Table,
+    TableUnavailableError,
+    TransactionConflictError,
+    Write,
+)
 
 _log = structlog.get_logger("modelkeep.ledger")
 
@@ -38,7 +45,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 DEADLINE_SECONDS: Final = 8.0
-STARTING_SHARE: Final = 0.6
+SEND_DEADLINE_FRACTION: Final = 0.6
 """After this part of the time nothing new is sent; what is left outlasts one request that DynamoDB never answers."""
 
 MAX_ATTEMPTS: Final = 8
@@ -48,7 +55,7 @@ SHORTEST_PAUSE: Final = 0.02
 LONGEST_PAUSE: Final = 1.0
 
 Decide = Callable[[Head | None], Awaitable[Decision[T]]]
-Replay = Callable[[int | None], Awaitable[T]]
+OnDuplicate = Callable[[int | None], Awaitable[T]]
 FindHead = Callable[[str], Awaitable[Head | None]]
 OnChange = Callable[[Change[object]], None]
 
@@ -63,7 +70,7 @@ class _Sending(Generic[T]):
     decision: Decision[T]
 
 
-class Commit(Generic[T]):
+class OptimisticTransaction(Generic[T]):
     """One operation on its way into the table."""
 
     def __init__(
@@ -73,7 +80,7 @@ class Commit(Generic[T]):
         model: str,
         operation: Operation,
         decide: Decide[T],
-        replay: Replay[T],
+        replay: OnDuplicate[T],
         on_change: OnChange,
     ) -> None:
         self._table = table
@@ -88,7 +95,7 @@ class Commit(Generic[T]):
         self._decisions = 0
         self._pauses = 0
         self._met_others = False
-        self._last_start = time.monotonic() + STARTING_SHARE * DEADLINE_SECONDS
+        self._last_start = time.monotonic() + SEND_DEADLINE_FRACTION * DEADLINE_SECONDS
         self._sent: _Sending[T] | None = None
         self._in_flight = False
 
@@ -179,15 +186,15 @@ class Commit(Generic[T]):
         sent_before, self._sent, self._in_flight = self._in_flight, sending, True
         try:
             await self._table.transact(sending.writes, token=sending.token)
-        except OutcomeUnknown:
+        except CommitStateUnknownError:
             await self._pause()
-        except Refused:
+        except ConditionFailedError:
             self._in_flight = False
             await self._pause()
-        except Contended:
+        except TransactionConflictError:
             self._in_flight = sent_before
             await self._pause()
-        except Unavailable:
+        except TableUnavailableError:
             self._in_flight = sent_before
             if not sent_before:
                 raise
@@ -206,7 +213,7 @@ class Commit(Generic[T]):
         self._in_flight = False
         return False
 
-    async def _remembered(self) -> Outcome | None:
+    async def _remembered(self) -> IdempotencyRecord | None:
         key = self._operation.idempotency
         if key is None:
             return None

@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Listed(Generic[T]):
+class Page(Generic[T]):
     """Some entries in order, and the cursor that continues the list (`None` at its end)."""
 
     items: Sequence[T]

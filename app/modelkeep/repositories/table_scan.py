@@ -8,17 +8,27 @@ from uuid import uuid4
 
 from modelkeep.domain.errors import UnavailableError
 from modelkeep.repositories.keys import EVENT, HEAD, TRASH, UPLOAD
-from modelkeep.storage.table import MAX_WRITES, PARTITION, SORT, TTL, AbsentOrExpired, Delete, Key, Table, TableError
+from modelkeep.storage.table import (
+    MAX_WRITES,
+    PARTITION,
+    SORT,
+    TTL,
+    AbsentOrExpired,
+    Delete,
+    ItemKey,
+    Table,
+    TableError,
+)
 
 _PAGE: Final = 500
 _OF_MODELS: Final = (HEAD, UPLOAD, TRASH, EVENT)
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class ScannedItem:
     """An item that was seen: of which model, if of any, and when it expires, if it does; epoch seconds."""
 
-    key: Key
+    key: ItemKey
     model: str | None
     expiry: int | None
 
@@ -27,24 +37,24 @@ class Sighting:
         return self.expiry is not None and self.expiry <= now.timestamp()
 
 
-class Survey:
+class TableScan:
     """Looks at every item."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
 
-    async def walk(self) -> AsyncGenerator[Sighting, None]:
+    async def walk(self) -> AsyncGenerator[ScannedItem, None]:
         """Every item, in no promised order. What changes meanwhile may be seen or missed."""
-        after: Key | None = None
+        after: ItemKey | None = None
         more = True
         while more:
             page = await self._table.scan(after=after, limit=_PAGE)
             for item in page.items:
-                after = Key(item[PARTITION], int(item[SORT]))
-                yield Sighting(after, _model_of(after.partition), int(item[TTL]) if TTL in item else None)
+                after = ItemKey(item[PARTITION], int(item[SORT]))
+                yield ScannedItem(after, _model_of(after.partition), int(item[TTL]) if TTL in item else None)
             more = page.more
 
-    async def drop_expired(self, now: datetime, *, dry_run: bool) -> int:
+    async def delete_expired(self, now: datetime, *, dry_run: bool) -> int:
         """Remove what has expired by `now`, and say how much it was. DynamoDB does so by itself; not every table does.
 
         Raises `UnavailableError`, also for what the table is too busy to remove now: a repeat goes on.
@@ -65,7 +75,7 @@ class Survey:
         return sorted({sighting.model async for sighting in self.walk() if sighting.model is not None})
 
 
-def may_expire(key: Key) -> bool:
+def may_expire(key: ItemKey) -> bool:
     """Whether an item is of a kind that may carry an expiry. History, heads and versions never may."""
     return key.partition.startswith("$") and not key.partition.startswith(_OF_MODELS)
 

@@ -23,7 +23,7 @@ from modelkeep.repositories.keys import (
     to_text,
     token_key,
 )
-from modelkeep.repositories.pages import Listed
+from modelkeep.repositories.pages import Page
 from modelkeep.storage.table import CATALOG_INDEX, PARTITION, TTL, Absent, Condition, Equals, Item, Table
 
 KEPT_AFTER_EXPIRY: Final = timedelta(days=30)
@@ -48,7 +48,7 @@ class Tokens:
         item = await self._table.get(token_key(token_id))
         return from_item(item) if item else None
 
-    async def list(self, *, cursor: str | None, limit: int) -> Listed[Token]:
+    async def list(self, *, cursor: str | None, limit: int) -> Page[Token]:
         """The tokens that were made by hand, by id. One of a moment ago may be missing. Raises `InvalidCursorError`."""
         name = cursors.decode_name(_LIST, cursor, prefix="")
         after = token_key(name) if name else None
@@ -56,7 +56,7 @@ class Tokens:
         items = await self._table.get_many(page.items)
         more = page.more and page.items
         last = cursors.encode(_LIST, page.items[-1].partition.removeprefix(TOKEN)) if more else None
-        return Listed([from_item(item) for item in items if item], last)
+        return Page([from_item(item) for item in items if item], last)
 
     async def replace(self, token: Token) -> bool:
         """Write a token that was read; `False`, and nothing written, if somebody else wrote it since.
@@ -66,7 +66,7 @@ class Tokens:
         return await self._put(replace(token, revision=token.revision + 1), Equals({"revision": token.revision}))
 
     async def _put(self, token: Token, condition: Condition) -> bool:
-        return await conditional_put.put(self._table, to_item(token), condition, what=f"token {token.id}")
+        return await conditional_put.put_idempotently(self._table, to_item(token), condition, what=f"token {token.id}")
 
 
 def to_item(token: Token) -> dict[str, Any]:

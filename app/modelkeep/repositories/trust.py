@@ -49,5 +49,5 @@ class TrustDocuments:
             "changed_at": to_text(now),
         }
         condition = Equals({"revision": revision}) if revision else Absent()
-        if not await conditional_put.put(self._table, item, condition, what=_WHAT):
+        if not await conditional_put.put_idempotently(self._table, item, condition, what=_WHAT):
             raise ContentionError(_WHAT)

@@ -10,7 +10,7 @@ from modelkeep.domain.values import Stage
 from modelkeep.repositories import cursor as cursors
 from modelkeep.repositories.items import upload_from_item
 from modelkeep.repositories.keys import TRASH, UPLOAD, trash_key, upload_key, version_key
-from modelkeep.repositories.pages import Listed
+from modelkeep.repositories.pages import Page
 from modelkeep.repositories.version_items import trash_from_item, version_from_item
 from modelkeep.storage.attributes import item_size
 from modelkeep.storage.table import SORT, Item, Table
@@ -48,7 +48,7 @@ class Versions:
 
     async def list(
         self, model: str, is_shown: Callable[[Version], bool] | None, *, scope: str, cursor: str | None, limit: int
-    ) -> Listed[Version]:
+    ) -> Page[Version]:
         """The live versions, or those of them that are shown, newest first.
 
         A page looks at a thousand versions at most, so it may be short, or empty, although the list goes on.
@@ -60,16 +60,16 @@ class Versions:
             page = await self._table.query(model, after=after, descending=True, limit=ahead)
             for item in page.items:
                 if len(found) == limit:
-                    return Listed(found, cursors.encode(scope, str(after)))
+                    return Page(found, cursors.encode(scope, str(after)))
                 after = int(item[SORT])
                 version = version_from_item(item)
                 if is_shown is None or is_shown(version):
                     found.append(version)
             if not page.more:
-                return Listed(found, None)
+                return Page(found, None)
             if len(found) == limit:
                 break
-        return Listed(found, cursors.encode(scope, str(after)))
+        return Page(found, cursors.encode(scope, str(after)))
 
     async def walk(self, model: str) -> AsyncGenerator[Version, None]:
         """All live versions, newest first."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from modelkeep.domain.changes import Added, Change, Move, Removed, Replaced, Unchanged
+from modelkeep.domain.changes import Change, CreateItem, DeleteItem, ItemChange, Unchanged, UpdateItem
 from modelkeep.domain.errors import MetadataTooLargeError
 from modelkeep.domain.events import IDEMPOTENCY_LIFE_SECONDS, IdempotencyKey, Operation
 from modelkeep.domain.models import Head
@@ -36,7 +36,7 @@ COMPLETION_RESERVE: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class IdempotencyRecord:
     """What an Idempotency-Key was settled on."""
 
     request_hash: str
@@ -46,7 +46,7 @@ class Outcome:
 def change_writes(head: Head | None, change: Change[Any], operation: Operation) -> Sequence[Write]:
     """Head, subjects, events, and the outcome if a key asks for it. Raises `MetadataTooLargeError`."""
     return [
-        Put(_checked(head_to_item(change.head, operation.id)), _unmoved(head)),
+        Put(_within_size_limit(head_to_item(change.head, operation.id)), _generation_unchanged(head)),
         *(_write(move) for move in change.moves),
         *(Put(event_to_item(event), Absent()) for event in change.events),
         *_outcome(operation, change.version),
@@ -56,34 +56,34 @@ def change_writes(head: Head | None, change: Change[Any], operation: Operation) 
 def outcome_writes(head: Head | None, decision: Unchanged[Any], operation: Operation) -> Sequence[Write]:
     """Nothing; with a key, its outcome alone, so that a late repeat changes nothing either."""
     noted = _outcome(operation, decision.version)
-    return [*noted, Check(head_key(head.model), _unmoved(head))] if noted and head else noted
+    return [*noted, Check(head_key(head.model), _generation_unchanged(head))] if noted and head else noted
 
 
-async def find_outcome(table: Table, key: IdempotencyKey, now: datetime) -> Outcome | None:
+async def find_outcome(table: Table, key: IdempotencyKey, now: datetime) -> IdempotencyRecord | None:
     """What the key was settled on, if it was and has not expired. Raises `Unavailable`."""
     item = await table.get(idempotency_key(key.name))
     if item is None or int(item[TTL]) <= now.timestamp():
         return None
     version = item["target_version"]
-    return Outcome(item["request_hash"], None if version is None else int(version))
+    return IdempotencyRecord(item["request_hash"], None if version is None else int(version))
 
 
-def _unmoved(head: Head | None) -> Condition:
+def _generation_unchanged(head: Head | None) -> Condition:
     return Equals({"generation": head.generation}) if head else Absent()
 
 
-def _write(move: Move) -> Write:
-    if isinstance(move, Removed):
+def _write(move: ItemChange) -> Write:
+    if isinstance(move, DeleteItem):
         return Delete(subject_key(move.subject), Present())
     item: Item = subject_to_item(move.subject)
     if isinstance(move.subject, Upload):
-        item = _checked(item, COMPLETION_RESERVE * len(move.subject.artifacts))
-    elif isinstance(move, Replaced) and move.grows:
-        item = _checked(item)
-    return Put(item, Absent() if isinstance(move, Added) else Present())
+        item = _within_size_limit(item, COMPLETION_RESERVE * len(move.subject.artifacts))
+    elif isinstance(move, UpdateItem) and move.grows:
+        item = _within_size_limit(item)
+    return Put(item, Absent() if isinstance(move, CreateItem) else Present())
 
 
-def _checked(item: Item, reserve: int = 0) -> Item:
+def _within_size_limit(item: Item, reserve: int = 0) -> Item:
     """Hold what a caller adds against the limit; what only moves has been held against it before."""
     size = item_size(item) + reserve
     if size > MAX_ITEM_SIZE:

@@ -11,8 +11,8 @@ from modelkeep.domain.errors import (
     VersionNotFoundError,
 )
 from modelkeep.http.dependencies import Alias, Aliases, Caller, Model
-from modelkeep.http.openapi import needs
-from modelkeep.http.problems import OF_BODIES, OF_WRITES, answers
+from modelkeep.http.openapi import requires
+from modelkeep.http.problems import BODY_ERRORS, WRITE_ERRORS, error_responses
 from modelkeep.schemas.aliases import AliasResponse, SetAlias
 
 router = APIRouter(prefix="/v1/models", tags=["aliases"])
@@ -21,15 +21,15 @@ router = APIRouter(prefix="/v1/models", tags=["aliases"])
 @router.put(
     "/{model}/aliases/{alias}",
     response_description="The alias as it is now.",
-    responses=answers(
+    responses=error_responses(
         ModelNotFoundError,
         VersionNotFoundError,
         AliasReservedError,
         MetadataTooLargeError,
-        *OF_BODIES,
-        *OF_WRITES,
+        *BODY_ERRORS,
+        *WRITE_ERRORS,
     ),
-    openapi_extra=needs(Action.ALIAS_SET),
+    openapi_extra=requires(Action.ALIAS_SET),
 )
 async def set_alias(model: Model, alias: Alias, body: SetAlias, caller: Caller, aliases: Aliases) -> AliasResponse:
     """Point an alias at a version, whatever it named before."""
@@ -41,8 +41,8 @@ async def set_alias(model: Model, alias: Alias, body: SetAlias, caller: Caller, 
     "/{model}/aliases/{alias}",
     status_code=204,
     response_description="The alias is gone.",
-    responses=answers(ModelNotFoundError, AliasNotFoundError, *OF_BODIES, *OF_WRITES),
-    openapi_extra=needs(Action.ALIAS_SET),
+    responses=error_responses(ModelNotFoundError, AliasNotFoundError, *BODY_ERRORS, *WRITE_ERRORS),
+    openapi_extra=requires(Action.ALIAS_SET),
 )
 async def remove_alias(model: Model, alias: Alias, caller: Caller, aliases: Aliases) -> None:
     """Remove an alias."""

@@ -7,7 +7,7 @@ from typing import Final, Literal
 from fastapi import APIRouter
 from fastapi.responses import FileResponse, HTMLResponse, Response
 
-POLICY: Final = (
+CSP: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
     " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
@@ -45,7 +45,7 @@ router = APIRouter(include_in_schema=False)
 @router.get("/docs")
 async def get_docs() -> HTMLResponse:
     """Show every route, to be tried."""
-    return HTMLResponse(PAGE, headers={"content-security-policy": POLICY})
+    return HTMLResponse(PAGE, headers={"content-security-policy": CSP})
 
 
 @router.get("/docs/start.js")

@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
 from modelkeep.domain.values import Ref, check_model_name, parse_ref
-from modelkeep.http.dependencies import known_commits, note_reader
+from modelkeep.http.dependencies import bind_caller, known_commits
 from modelkeep.routers.downloads import answer, router
 from modelkeep.services.reading.downloads import DownloadService
 
@@ -23,12 +23,14 @@ _REMEMBERED: Final = 4_096
 _ROUTE: Final = next(route for route in router.routes if getattr(route, "name", "") == "get_download")
 
 
-class _Asked(NamedTuple):
+class ParsedDownload(NamedTuple):
+    """The path of a download, parsed."""
+
     model: str
     ref: Ref
 
 
-class Shortcut(BaseRoute):
+class DownloadFastPath(BaseRoute):
     """Stands before all other routes, and takes what it can answer."""
 
     name = "shortcut"
@@ -48,21 +50,21 @@ class Shortcut(BaseRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer as `get_download` does."""
-        asked: _Asked = scope["asked"]
+        asked: ParsedDownload = scope["asked"]
         downloads: DownloadService = scope["state"]["downloads"]
         known = known_commits(_if_none_match(scope))
-        download = await downloads.locate(asked.model, asked.ref, note_reader(scope["state"]), known_commits=known)
+        download = await downloads.locate(asked.model, asked.ref, bind_caller(scope["state"]), known_commits=known)
         await answer(download)(scope, receive, send)
 
 
 @lru_cache(_REMEMBERED)
-def _read(path: str) -> _Asked | None:
+def _read(path: str) -> ParsedDownload | None:
     """What a path asks for; `None` if it is another one, or names what cannot be."""
     found = _ADDRESS.fullmatch(path)
     if found is None:
         return None
     try:
-        return _Asked(check_model_name(found[1]), parse_ref(found[2]))
+        return ParsedDownload(check_model_name(found[1]), parse_ref(found[2]))
     except ValueError:
         return None
 

@@ -14,15 +14,24 @@ from modelkeep.domain.errors import (
     ModelNotFoundError,
     VersionNotFoundError,
 )
-from modelkeep.http.dependencies import AnyFormat, AnyRef, Downloads, FilePath, KnownCommits, Model, Reader, Wait
-from modelkeep.http.openapi import STALE, header, needs
-from modelkeep.http.problems import answers
+from modelkeep.http.dependencies import (
+    Downloads,
+    FilePath,
+    FormatParam,
+    KnownCommits,
+    Model,
+    ReadCaller,
+    RefParam,
+    Wait,
+)
+from modelkeep.http.openapi import STALE, header, requires
+from modelkeep.http.problems import error_responses
 from modelkeep.schemas.download_texts import check_file, curl_config, shell_variables
 from modelkeep.schemas.downloads import DownloadResponse, Format, download_body
 
 router = APIRouter(prefix="/v1/models", tags=["downloads"])
 
-_PROBLEMS: Final = answers(
+_PROBLEMS: Final = error_responses(
     ModelNotFoundError, VersionNotFoundError, ArtifactNotFoundError, DigestUnknownError, ContentionError
 )
 _LOCATION: Final = {"Location": {"description": "A presigned URL.", "schema": {"type": "string", "format": "uri"}}}
@@ -41,16 +50,16 @@ _STALE: Final = header(STALE)
             "headers": header("ETag") | _STALE,
         },
     },
-    openapi_extra=needs(Action.MODEL_READ),
+    openapi_extra=requires(Action.MODEL_READ),
 )
 async def get_download(
     model: Model,
-    ref: AnyRef,
+    ref: RefParam,
     known: KnownCommits,
-    caller: Reader,
+    caller: ReadCaller,
     downloads: Downloads,
     wait: Wait = 0,
-    answer_format: AnyFormat = Format.JSON,
+    answer_format: FormatParam = Format.JSON,
 ) -> Response:
     """Resolve a ref and get a URL for each artifact. The ETag changes when another version answers to the ref."""
     download = await downloads.locate(model, ref, caller, known_commits=known, wait=wait)
@@ -80,10 +89,10 @@ def answer(download: Download, answer_format: Format = Format.JSON) -> Response:
     response_class=RedirectResponse,
     response_description="To a presigned URL.",
     responses={**_PROBLEMS, 307: {"headers": _LOCATION | _STALE}},
-    openapi_extra=needs(Action.MODEL_READ),
+    openapi_extra=requires(Action.MODEL_READ),
 )
 async def get_artifact(
-    model: Model, ref: AnyRef, path: FilePath, caller: Reader, downloads: Downloads
+    model: Model, ref: RefParam, path: FilePath, caller: ReadCaller, downloads: Downloads
 ) -> RedirectResponse:
     """Follow a redirect to one artifact: `curl -L`."""
     redirect = await downloads.locate_artifact(model, ref, path, caller)

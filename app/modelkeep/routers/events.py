@@ -6,9 +6,9 @@ from fastapi import APIRouter, Query
 
 from modelkeep.domain.access.actions import Action
 from modelkeep.domain.errors import InvalidCursorError, ModelNotFoundError
-from modelkeep.http.dependencies import Cursor, Events, Limit, Model, Reader
-from modelkeep.http.openapi import needs
-from modelkeep.http.problems import answers
+from modelkeep.http.dependencies import Cursor, Events, Limit, Model, ReadCaller
+from modelkeep.http.openapi import requires
+from modelkeep.http.problems import error_responses
 from modelkeep.schemas.events import EventPage, EventResponse
 
 router = APIRouter(prefix="/v1/models", tags=["events"])
@@ -19,11 +19,11 @@ After = Annotated[int, Query(ge=0, le=10**15, description="Only events after thi
 @router.get(
     "/{model}/events",
     response_description="A page of events, oldest first.",
-    responses=answers(InvalidCursorError, ModelNotFoundError),
-    openapi_extra=needs(Action.EVENT_READ),
+    responses=error_responses(InvalidCursorError, ModelNotFoundError),
+    openapi_extra=requires(Action.EVENT_READ),
 )
 async def list_events(
-    model: Model, caller: Reader, events: Events, after: After = 0, cursor: Cursor = None, limit: Limit = 50
+    model: Model, caller: ReadCaller, events: Events, after: After = 0, cursor: Cursor = None, limit: Limit = 50
 ) -> EventPage:
     """List what happened to a model, oldest first; a deleted model keeps its history."""
     page = await events.list(model, caller, after=after, cursor=cursor, limit=limit)

@@ -6,9 +6,9 @@ from fastapi import APIRouter, Query
 
 from modelkeep.domain.access.actions import Action
 from modelkeep.domain.errors import InvalidCursorError, MetadataTooLargeError, ModelNotEmptyError, ModelNotFoundError
-from modelkeep.http.dependencies import Caller, Cursor, Limit, Model, Models, Reader
-from modelkeep.http.openapi import needs
-from modelkeep.http.problems import OF_BODIES, OF_WRITES, answers
+from modelkeep.http.dependencies import Caller, Cursor, Limit, Model, Models, ReadCaller
+from modelkeep.http.openapi import requires
+from modelkeep.http.problems import BODY_ERRORS, WRITE_ERRORS, error_responses
 from modelkeep.schemas.models import EditModel, ModelPage, ModelResponse
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
@@ -19,11 +19,11 @@ Prefix = Annotated[str, Query(max_length=96, pattern=r"^[A-Za-z0-9._-]*$", descr
 @router.get(
     "",
     response_description="A page of models, by name.",
-    responses=answers(InvalidCursorError),
-    openapi_extra=needs(Action.MODEL_READ),
+    responses=error_responses(InvalidCursorError),
+    openapi_extra=requires(Action.MODEL_READ),
 )
 async def list_models(
-    caller: Reader, models: Models, prefix: Prefix = "", cursor: Cursor = None, limit: Limit = 50
+    caller: ReadCaller, models: Models, prefix: Prefix = "", cursor: Cursor = None, limit: Limit = 50
 ) -> ModelPage:
     """List the models that you may read, by name. One that was created a moment ago may be missing."""
     page = await models.list(caller, prefix=prefix, cursor=cursor, limit=limit)
@@ -33,10 +33,10 @@ async def list_models(
 @router.get(
     "/{model}",
     response_description="The model.",
-    responses=answers(ModelNotFoundError),
-    openapi_extra=needs(Action.MODEL_READ),
+    responses=error_responses(ModelNotFoundError),
+    openapi_extra=requires(Action.MODEL_READ),
 )
-async def get_model(model: Model, caller: Reader, models: Models) -> ModelResponse:
+async def get_model(model: Model, caller: ReadCaller, models: Models) -> ModelResponse:
     """Read one model as it is now."""
     return ModelResponse.of(await models.get(model, caller))
 
@@ -44,8 +44,8 @@ async def get_model(model: Model, caller: Reader, models: Models) -> ModelRespon
 @router.patch(
     "/{model}",
     response_description="The model as it is now.",
-    responses=answers(ModelNotFoundError, MetadataTooLargeError, *OF_BODIES, *OF_WRITES),
-    openapi_extra=needs(Action.MODEL_WRITE),
+    responses=error_responses(ModelNotFoundError, MetadataTooLargeError, *BODY_ERRORS, *WRITE_ERRORS),
+    openapi_extra=requires(Action.MODEL_WRITE),
 )
 async def edit_model(model: Model, body: EditModel, caller: Caller, models: Models) -> ModelResponse:
     """Change a model's description and tags."""
@@ -56,8 +56,8 @@ async def edit_model(model: Model, body: EditModel, caller: Caller, models: Mode
     "/{model}",
     status_code=204,
     response_description="The model is gone.",
-    responses=answers(ModelNotFoundError, ModelNotEmptyError, *OF_BODIES, *OF_WRITES),
-    openapi_extra=needs(Action.MODEL_WRITE, Action.VERSION_DELETE),
+    responses=error_responses(ModelNotFoundError, ModelNotEmptyError, *BODY_ERRORS, *WRITE_ERRORS),
+    openapi_extra=requires(Action.MODEL_WRITE, Action.VERSION_DELETE),
 )
 async def delete_model(model: Model, caller: Caller, models: Models) -> None:
     """Delete a model that has no production version and no alias; its versions go to the trash."""

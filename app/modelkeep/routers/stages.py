@@ -12,8 +12,8 @@ from modelkeep.domain.errors import (
     VersionNotFoundError,
 )
 from modelkeep.http.dependencies import Caller, Model, Number, Stages
-from modelkeep.http.openapi import needs
-from modelkeep.http.problems import OF_BODIES, OF_WRITES, answers
+from modelkeep.http.openapi import requires
+from modelkeep.http.problems import BODY_ERRORS, WRITE_ERRORS, error_responses
 from modelkeep.schemas.stages import RollBack, SetStage
 from modelkeep.schemas.versions import VersionResponse
 
@@ -25,15 +25,15 @@ NO_BODY = RollBack()
 @router.put(
     "/{model}/versions/{version}/stage",
     response_description="The version as it is now.",
-    responses=answers(
+    responses=error_responses(
         ModelNotFoundError,
         VersionNotFoundError,
         NotNewerError,
         ProductionChangedError,
-        *OF_BODIES,
-        *OF_WRITES,
+        *BODY_ERRORS,
+        *WRITE_ERRORS,
     ),
-    openapi_extra=needs(*STAGE_SETS),
+    openapi_extra=requires(*STAGE_SETS),
 )
 async def set_stage(model: Model, version: Number, body: SetStage, caller: Caller, stages: Stages) -> VersionResponse:
     """Move a version to a stage. Promoting to production archives the version that held it, in the same step."""
@@ -43,16 +43,16 @@ async def set_stage(model: Model, version: Number, body: SetStage, caller: Calle
 @router.post(
     "/{model}/rollback",
     response_description="The version that is production now.",
-    responses=answers(
+    responses=error_responses(
         ModelNotFoundError,
         VersionNotFoundError,
         NoEarlierProductionError,
         ProductionChangedError,
         PreconditionRequiredError,
-        *OF_BODIES,
-        *OF_WRITES,
+        *BODY_ERRORS,
+        *WRITE_ERRORS,
     ),
-    openapi_extra=needs(Action.STAGE_SET_PRODUCTION),
+    openapi_extra=requires(Action.STAGE_SET_PRODUCTION),
 )
 async def roll_back(model: Model, caller: Caller, stages: Stages, body: RollBack = NO_BODY) -> VersionResponse:
     """Give production back to the version that held it before. Needs an Idempotency-Key or `expected_production`."""

@@ -6,9 +6,9 @@ from fastapi import APIRouter, Path
 
 from modelkeep.domain.access.actions import Action
 from modelkeep.domain.errors import ContentionError, InvalidCursorError, OutcomeUnknownError, TokenNotFoundError
-from modelkeep.http.dependencies import Cursor, Limit, Reader, Tokens
-from modelkeep.http.openapi import links, needs
-from modelkeep.http.problems import OF_BODIES, answers
+from modelkeep.http.dependencies import Cursor, Limit, ReadCaller, Tokens
+from modelkeep.http.openapi import links, requires
+from modelkeep.http.problems import BODY_ERRORS, error_responses
 from modelkeep.schemas.tokens import CreateToken, ExchangedTokenResponse, NewTokenResponse, TokenPage, TokenResponse
 
 router = APIRouter(prefix="/v1", tags=["tokens"])
@@ -20,10 +20,10 @@ TokenId = Annotated[str, Path(pattern=r"^[0-9A-Za-z]{1,32}$", description="The t
     "/tokens",
     status_code=201,
     response_description="The token, with its secret: it is told this once.",
-    responses={**answers(OutcomeUnknownError, *OF_BODIES), 201: links("revoke_token", token="id")},  # noqa: S106 -- a field
-    openapi_extra=needs(Action.TOKEN_ADMIN),
+    responses={**error_responses(OutcomeUnknownError, *BODY_ERRORS), 201: links("revoke_token", token="id")},  # noqa: S106 -- a field
+    openapi_extra=requires(Action.TOKEN_ADMIN),
 )
-async def create_token(body: CreateToken, caller: Reader, tokens: Tokens) -> NewTokenResponse:
+async def create_token(body: CreateToken, caller: ReadCaller, tokens: Tokens) -> NewTokenResponse:
     """Make a registry token. You can give what you have, and no more."""
     made = await tokens.create(body.principal, body.to_grants(""), body.expires_at, caller)
     return NewTokenResponse.made(*made)
@@ -32,10 +32,10 @@ async def create_token(body: CreateToken, caller: Reader, tokens: Tokens) -> New
 @router.get(
     "/tokens",
     response_description="A page of tokens, by id.",
-    responses=answers(InvalidCursorError),
-    openapi_extra=needs(Action.TOKEN_ADMIN),
+    responses=error_responses(InvalidCursorError),
+    openapi_extra=requires(Action.TOKEN_ADMIN),
 )
-async def list_tokens(caller: Reader, tokens: Tokens, cursor: Cursor = None, limit: Limit = 50) -> TokenPage:
+async def list_tokens(caller: ReadCaller, tokens: Tokens, cursor: Cursor = None, limit: Limit = 50) -> TokenPage:
     """List the tokens that were made, also revoked ones, until 30 days after their end."""
     page = await tokens.list(caller, cursor=cursor, limit=limit)
     return TokenPage(items=[TokenResponse.of(token) for token in page.items], next_cursor=page.next_cursor)
@@ -45,10 +45,10 @@ async def list_tokens(caller: Reader, tokens: Tokens, cursor: Cursor = None, lim
     "/tokens/{token}",
     status_code=204,
     response_description="The token admits nobody, within 30 seconds everywhere.",
-    responses=answers(TokenNotFoundError, ContentionError, OutcomeUnknownError),
-    openapi_extra=needs(Action.TOKEN_ADMIN),
+    responses=error_responses(TokenNotFoundError, ContentionError, OutcomeUnknownError),
+    openapi_extra=requires(Action.TOKEN_ADMIN),
 )
-async def revoke_token(token: TokenId, caller: Reader, tokens: Tokens) -> None:
+async def revoke_token(token: TokenId, caller: ReadCaller, tokens: Tokens) -> None:
     """Revoke a token. A repeat changes nothing."""
     await tokens.revoke(token, caller)
 
@@ -56,9 +56,9 @@ async def revoke_token(token: TokenId, caller: Reader, tokens: Tokens) -> None:
 @router.post(
     "/auth/token",
     response_description="A registry token for 15 minutes.",
-    responses=answers(OutcomeUnknownError),
-    openapi_extra=needs(),
+    responses=error_responses(OutcomeUnknownError),
+    openapi_extra=requires(),
 )
-async def exchange_token(caller: Reader, tokens: Tokens) -> ExchangedTokenResponse:
+async def exchange_token(caller: ReadCaller, tokens: Tokens) -> ExchangedTokenResponse:
     """Exchange the token of a trusted issuer, sent as bearer, for a registry token with the same rights."""
     return ExchangedTokenResponse.of(*await tokens.exchange(caller))

@@ -11,15 +11,15 @@ from modelkeep.domain.errors import (
     ModelBeingDeletedError,
     ModelNotFoundError,
     NotMultipartError,
-    NumberTakenError,
     SizeMismatchError,
     TooManyArtifactsError,
     UploadIncompleteError,
     UploadNotFoundError,
+    VersionConflictError,
 )
-from modelkeep.http.dependencies import Caller, Model, Number, Reader, Uploads
-from modelkeep.http.openapi import links, needs
-from modelkeep.http.problems import OF_BODIES, OF_WRITES, answers
+from modelkeep.http.dependencies import Caller, Model, Number, ReadCaller, Uploads
+from modelkeep.http.openapi import links, requires
+from modelkeep.http.problems import BODY_ERRORS, WRITE_ERRORS, error_responses
 from modelkeep.schemas.uploads import CreateUpload, PartsResponse, SignParts, UploadResponse
 from modelkeep.schemas.versions import VersionResponse
 
@@ -31,18 +31,18 @@ router = APIRouter(prefix="/v1/models", tags=["uploads"])
     status_code=201,
     response_description="The upload, with a presigned URL or a plan of parts for each artifact.",
     responses={
-        **answers(
+        **error_responses(
             UploadNotFoundError,
             ModelBeingDeletedError,
             ArtifactTooLargeError,
             TooManyArtifactsError,
             MetadataTooLargeError,
-            *OF_BODIES,
-            *OF_WRITES,
+            *BODY_ERRORS,
+            *WRITE_ERRORS,
         ),
         201: links("get_upload", "complete_upload", "abandon_upload", model="model", version="version"),
     },
-    openapi_extra=needs(Action.VERSION_UPLOAD),
+    openapi_extra=requires(Action.VERSION_UPLOAD),
 )
 async def begin_upload(model: Model, body: CreateUpload, caller: Caller, uploads: Uploads) -> UploadResponse:
     """Reserve the next version number and get the URLs to upload to; the first version creates the model."""
@@ -52,10 +52,10 @@ async def begin_upload(model: Model, body: CreateUpload, caller: Caller, uploads
 @router.get(
     "/{model}/versions/{version}/upload",
     response_description="The upload as it stands.",
-    responses=answers(UploadNotFoundError),
-    openapi_extra=needs(Action.VERSION_UPLOAD),
+    responses=error_responses(UploadNotFoundError),
+    openapi_extra=requires(Action.VERSION_UPLOAD),
 )
-async def get_upload(model: Model, version: Number, caller: Reader, uploads: Uploads) -> UploadResponse:
+async def get_upload(model: Model, version: Number, caller: ReadCaller, uploads: Uploads) -> UploadResponse:
     """See what has arrived and what is missing, with fresh URLs for that."""
     return UploadResponse.of(await uploads.status(model, version, caller))
 
@@ -63,10 +63,12 @@ async def get_upload(model: Model, version: Number, caller: Reader, uploads: Upl
 @router.post(
     "/{model}/versions/{version}/upload/parts",
     response_description="A presigned URL for each part.",
-    responses=answers(UploadNotFoundError, ArtifactNotFoundError, NotMultipartError, *OF_BODIES),
-    openapi_extra=needs(Action.VERSION_UPLOAD),
+    responses=error_responses(UploadNotFoundError, ArtifactNotFoundError, NotMultipartError, *BODY_ERRORS),
+    openapi_extra=requires(Action.VERSION_UPLOAD),
 )
-async def sign_parts(model: Model, version: Number, body: SignParts, caller: Reader, uploads: Uploads) -> PartsResponse:
+async def sign_parts(
+    model: Model, version: Number, body: SignParts, caller: ReadCaller, uploads: Uploads
+) -> PartsResponse:
     """Get the URLs for parts of one multipart artifact."""
     signed = await uploads.presign_parts(model, version, body.path, body.to_digests(), caller)
     return PartsResponse.of(body.path, signed)
@@ -75,17 +77,17 @@ async def sign_parts(model: Model, version: Number, body: SignParts, caller: Rea
 @router.post(
     "/{model}/versions/{version}/complete",
     response_description="The version.",
-    responses=answers(
+    responses=error_responses(
         ModelNotFoundError,
         UploadNotFoundError,
         UploadIncompleteError,
-        NumberTakenError,
+        VersionConflictError,
         SizeMismatchError,
         ChecksumMismatchError,
-        *OF_BODIES,
-        *OF_WRITES,
+        *BODY_ERRORS,
+        *WRITE_ERRORS,
     ),
-    openapi_extra=needs(Action.VERSION_UPLOAD),
+    openapi_extra=requires(Action.VERSION_UPLOAD),
 )
 async def complete_upload(model: Model, version: Number, caller: Caller, uploads: Uploads) -> VersionResponse:
     """Have every artifact checked in storage, and make the version exist. A repeat answers the same."""
@@ -96,8 +98,8 @@ async def complete_upload(model: Model, version: Number, caller: Caller, uploads
     "/{model}/versions/{version}/upload",
     status_code=204,
     response_description="The upload is given up.",
-    responses=answers(UploadNotFoundError, *OF_BODIES, *OF_WRITES),
-    openapi_extra=needs(Action.VERSION_UPLOAD),
+    responses=error_responses(UploadNotFoundError, *BODY_ERRORS, *WRITE_ERRORS),
+    openapi_extra=requires(Action.VERSION_UPLOAD),
 )
 async def abandon_upload(model: Model, version: Number, caller: Caller, uploads: Uploads) -> None:
     """Give an upload up; its number stays spent."""

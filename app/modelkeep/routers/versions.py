@@ -15,9 +15,9 @@ from modelkeep.domain.errors import (
     VersionNotFoundError,
 )
 from modelkeep.domain.values import Stage
-from modelkeep.http.dependencies import AnyVersion, Caller, Cursor, Limit, Model, Number, Reader, Versions
-from modelkeep.http.openapi import needs
-from modelkeep.http.problems import OF_BODIES, OF_WRITES, answers
+from modelkeep.http.dependencies import Caller, Cursor, Limit, Model, Number, ReadCaller, VersionRefParam, Versions
+from modelkeep.http.openapi import requires
+from modelkeep.http.problems import BODY_ERRORS, WRITE_ERRORS, error_responses
 from modelkeep.schemas.versions import EditVersion, VersionPage, VersionResponse
 
 router = APIRouter(prefix="/v1/models", tags=["versions"])
@@ -28,11 +28,16 @@ OfStage = Annotated[Stage | None, Query(description="Only versions of this stage
 @router.get(
     "/{model}/versions",
     response_description="A page of versions, newest first.",
-    responses=answers(InvalidCursorError, ModelNotFoundError),
-    openapi_extra=needs(Action.MODEL_READ),
+    responses=error_responses(InvalidCursorError, ModelNotFoundError),
+    openapi_extra=requires(Action.MODEL_READ),
 )
 async def list_versions(
-    model: Model, caller: Reader, versions: Versions, stage: OfStage = None, cursor: Cursor = None, limit: Limit = 50
+    model: Model,
+    caller: ReadCaller,
+    versions: Versions,
+    stage: OfStage = None,
+    cursor: Cursor = None,
+    limit: Limit = 50,
 ) -> VersionPage:
     """List versions, newest first. With `stage`, a page may be short although the list goes on."""
     page = await versions.list(model, caller, stage=stage, cursor=cursor, limit=limit)
@@ -42,10 +47,12 @@ async def list_versions(
 @router.get(
     "/{model}/versions/{version}",
     response_description="The version.",
-    responses=answers(ModelNotFoundError, VersionNotFoundError, ContentionError),
-    openapi_extra=needs(Action.MODEL_READ),
+    responses=error_responses(ModelNotFoundError, VersionNotFoundError, ContentionError),
+    openapi_extra=requires(Action.MODEL_READ),
 )
-async def get_version(model: Model, version: AnyVersion, caller: Reader, versions: Versions) -> VersionResponse:
+async def get_version(
+    model: Model, version: VersionRefParam, caller: ReadCaller, versions: Versions
+) -> VersionResponse:
     """Read the version that answers to a ref."""
     return VersionResponse.of(await versions.get(model, version, caller))
 
@@ -53,8 +60,10 @@ async def get_version(model: Model, version: AnyVersion, caller: Reader, version
 @router.patch(
     "/{model}/versions/{version}",
     response_description="The version as it is now.",
-    responses=answers(ModelNotFoundError, VersionNotFoundError, MetadataTooLargeError, *OF_BODIES, *OF_WRITES),
-    openapi_extra=needs(Action.VERSION_EDIT),
+    responses=error_responses(
+        ModelNotFoundError, VersionNotFoundError, MetadataTooLargeError, *BODY_ERRORS, *WRITE_ERRORS
+    ),
+    openapi_extra=requires(Action.VERSION_EDIT),
 )
 async def edit_version(
     model: Model, version: Number, body: EditVersion, caller: Caller, versions: Versions
@@ -67,8 +76,8 @@ async def edit_version(
     "/{model}/versions/{version}",
     status_code=204,
     response_description="The version is in the trash.",
-    responses=answers(ModelNotFoundError, VersionNotFoundError, VersionInUseError, *OF_BODIES, *OF_WRITES),
-    openapi_extra=needs(Action.VERSION_DELETE),
+    responses=error_responses(ModelNotFoundError, VersionNotFoundError, VersionInUseError, *BODY_ERRORS, *WRITE_ERRORS),
+    openapi_extra=requires(Action.VERSION_DELETE),
 )
 async def delete_version(model: Model, version: Number, caller: Caller, versions: Versions) -> None:
     """Move a version to the trash, unless it is production or has aliases."""
@@ -78,8 +87,10 @@ async def delete_version(model: Model, version: Number, caller: Caller, versions
 @router.post(
     "/{model}/versions/{version}/restore",
     response_description="The version as it is now.",
-    responses=answers(ModelNotFoundError, VersionNotFoundError, ModelBeingDeletedError, *OF_BODIES, *OF_WRITES),
-    openapi_extra=needs(Action.VERSION_DELETE),
+    responses=error_responses(
+        ModelNotFoundError, VersionNotFoundError, ModelBeingDeletedError, *BODY_ERRORS, *WRITE_ERRORS
+    ),
+    openapi_extra=requires(Action.VERSION_DELETE),
 )
 async def restore_version(model: Model, version: Number, caller: Caller, versions: Versions) -> VersionResponse:
     """Take a version out of the trash, in the stage that it had."""

@@ -3,20 +3,20 @@
 import shlex
 from typing import Final
 
-from modelkeep.domain.downloads import Download, Located, LocatedArtifact
+from modelkeep.domain.downloads import Download, SignedArtifact, SignedArtifacts
 from modelkeep.domain.errors import DigestUnknownError
 
 _IN_CHECK_FILES: Final = str.maketrans({"\\": r"\\", "\n": r"\n", "\r": r"\r"})
 _IN_CURL_CONFIGS: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": r"\r"})
 
 
-def curl_config(located: Located) -> str:
+def curl_config(located: SignedArtifacts) -> str:
     """A config for `curl --parallel -K -`, which puts every file below the folder that it runs in."""
     options = "fail\ncreate-dirs\nretry = 5\n"
     return options + "".join(_transfer(each) for each in located.artifacts)
 
 
-def check_file(download: Download, located: Located) -> str:
+def check_file(download: Download, located: SignedArtifacts) -> str:
     """What `sha256sum --check` reads. Raises `DigestUnknownError`."""
     return "".join(_check_line(_digest(download, each), _below(each)) for each in located.artifacts)
 
@@ -36,17 +36,17 @@ def shell_variables(download: Download) -> str:
     return "".join(f"{name}={shlex.quote(str(value))}\n" for name, value in variables.items())
 
 
-def _transfer(located: LocatedArtifact) -> str:
+def _transfer(located: SignedArtifact) -> str:
     headers = "".join(f"header = {_quoted(f'{name}: {value}')}\n" for name, value in located.url.headers.items())
     return f"url = {_quoted(located.url.url)}\noutput = {_quoted(_below(located))}\n{headers}"
 
 
-def _below(located: LocatedArtifact) -> str:
+def _below(located: SignedArtifact) -> str:
     """The path as one that no tool takes for an option, or for standard input."""
     return f"./{located.artifact.path}"
 
 
-def _digest(download: Download, located: LocatedArtifact) -> str:
+def _digest(download: Download, located: SignedArtifact) -> str:
     digest = located.artifact.sha256
     if digest is None:
         raise DigestUnknownError(download.version.model, download.version.number, located.artifact.path)

@@ -6,7 +6,7 @@ from weakref import WeakKeyDictionary
 
 from pydantic import TypeAdapter
 
-from modelkeep.domain.downloads import Download, Located, LocatedArtifact
+from modelkeep.domain.downloads import Download, SignedArtifact, SignedArtifacts
 from modelkeep.domain.values import Stage
 from modelkeep.schemas.base import Answer, PresignedUrlResponse, presigned
 
@@ -28,7 +28,7 @@ class DownloadArtifactResponse(PresignedUrlResponse):
     sha256: str | None
 
     @classmethod
-    def of(cls, located: LocatedArtifact) -> Self:
+    def of(cls, located: SignedArtifact) -> Self:
         """Shape the service's located artifact."""
         artifact = located.artifact
         return cls(
@@ -39,7 +39,7 @@ class DownloadArtifactResponse(PresignedUrlResponse):
         )
 
 
-class DownloadHeadResponse(Answer):
+class DownloadSummary(Answer):
     """The version that answers to a ref."""
 
     model: str
@@ -51,10 +51,10 @@ class DownloadHeadResponse(Answer):
     s3_path: str
 
     @classmethod
-    def of(cls, download: Download) -> "DownloadHeadResponse":
+    def of(cls, download: Download) -> "DownloadSummary":
         """Shape the service's download."""
         version = download.version
-        return DownloadHeadResponse(
+        return DownloadSummary(
             model=version.model,
             version=version.number,
             stage=version.stage,
@@ -65,7 +65,7 @@ class DownloadHeadResponse(Answer):
         )
 
 
-class DownloadResponse(DownloadHeadResponse):
+class DownloadResponse(DownloadSummary):
     """The version that answers to a ref, and a URL for each of its files."""
 
     artifacts: list[DownloadArtifactResponse]
@@ -81,20 +81,20 @@ class _Rendered(NamedTuple):
     body: bytes
 
 
-_rendered: Final[WeakKeyDictionary[Located, _Rendered]] = WeakKeyDictionary()
+_rendered: Final[WeakKeyDictionary[SignedArtifacts, _Rendered]] = WeakKeyDictionary()
 """For as long as their URLs are shared: a thousand containers get the same bytes."""
 
 
-def download_body(download: Download, located: Located) -> bytes:
+def download_body(download: Download, located: SignedArtifacts) -> bytes:
     """A `DownloadResponse` as JSON; written once for all who get the same."""
     rendered = _rendered.get(located)
     if rendered is None or (rendered.generation, rendered.stage) != (download.generation, download.version.stage):
         artifacts = rendered.artifacts if rendered else _artifacts_body(located)
-        head = DownloadHeadResponse.of(download).model_dump_json().encode()
+        head = DownloadSummary.of(download).model_dump_json().encode()
         body = head.removesuffix(b"}") + b',"artifacts":' + artifacts + b"}"
         rendered = _rendered[located] = _Rendered(artifacts, download.generation, download.version.stage, body)
     return rendered.body
 
 
-def _artifacts_body(located: Located) -> bytes:
+def _artifacts_body(located: SignedArtifacts) -> bytes:
     return _ARTIFACTS.dump_json([DownloadArtifactResponse.of(each) for each in located.artifacts])

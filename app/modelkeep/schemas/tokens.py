@@ -6,7 +6,7 @@ from typing import Annotated, Self
 from pydantic import AwareDatetime, Field
 
 from modelkeep.domain.access.grants import Grant
-from modelkeep.domain.access.tokens import Credential, Token
+from modelkeep.domain.access.tokens import ApiTokenSecret, Token
 from modelkeep.schemas.access import Grants
 from modelkeep.schemas.base import Answer, Name, PageResponse
 
@@ -71,7 +71,7 @@ class NewTokenResponse(TokenResponse):
     token: str
 
     @classmethod
-    def made(cls, token: Token, credential: Credential) -> Self:
+    def made(cls, token: Token, credential: ApiTokenSecret) -> Self:
         """Shape a token with the secret that admits its holder."""
         return cls(**TokenResponse.of(token).model_dump(), token=credential.text)
 
@@ -85,7 +85,7 @@ class ExchangedTokenResponse(Answer):
     principal: str
 
     @classmethod
-    def of(cls, token: Token, credential: Credential) -> Self:
+    def of(cls, token: Token, credential: ApiTokenSecret) -> Self:
         """Shape it."""
         life = token.expires_at - token.created_at
         return cls(access_token=credential.text, expires_in=int(life.total_seconds()), principal=token.principal)

@@ -29,7 +29,7 @@ class AliasService:
             version = await self._versions.require(model, number)
             return changes.set_alias(live, version, alias, operation, comment=comment)
 
-        return await self._ledger.commit(
+        return await self._ledger.apply(
             model, operation, decide, replay=lambda _: self._versions.get_number(model, number)
         )
 
@@ -43,4 +43,4 @@ class AliasService:
         async def replay(_: int | None) -> None:
             return None
 
-        await self._ledger.commit(model, operation, decide, replay=replay)
+        await self._ledger.apply(model, operation, decide, replay=replay)

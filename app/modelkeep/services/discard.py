@@ -5,7 +5,7 @@ from contextlib import suppress
 from modelkeep.domain.errors import UnavailableError
 from modelkeep.domain.models import Version
 from modelkeep.domain.uploads import PendingArtifact, Upload
-from modelkeep.kit.concurrency import concurrently
+from modelkeep.kit.concurrency import gather_limited
 from modelkeep.storage.objects import ObjectStore
 
 
@@ -23,17 +23,17 @@ async def _abort_all(store: ObjectStore, upload: Upload) -> None:
         if artifact.multipart:
             await store.abort(artifact.key, artifact.multipart.id)
 
-    await concurrently(drop, upload.artifacts)
+    await gather_limited(drop, upload.artifacts)
 
 
 async def discard_upload(store: ObjectStore, upload: Upload, *, kept: frozenset[str]) -> None:
     """Drop the parts and the objects that an upload has brought, but none whose key is in `kept`."""
     await _abort_all(store, upload)
     unshared = [artifact for artifact in upload.artifacts if artifact.key not in kept]
-    await concurrently(lambda artifact: store.delete(artifact.key), unshared)
+    await gather_limited(lambda artifact: store.delete(artifact.key), unshared)
 
 
 async def discard_version(store: ObjectStore, version: Version, *, kept: frozenset[str]) -> None:
     """Remove a purged version's objects, but none whose key is in `kept`: another version points at it."""
     unshared = [artifact for artifact in version.artifacts if artifact.key not in kept]
-    await concurrently(lambda artifact: store.delete(artifact.key, version_id=artifact.version_id), unshared)
+    await gather_limited(lambda artifact: store.delete(artifact.key, version_id=artifact.version_id), unshared)

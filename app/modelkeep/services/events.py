@@ -5,7 +5,7 @@ from modelkeep.domain.errors import ModelNotFoundError
 from modelkeep.domain.events import Event
 from modelkeep.repositories.events import Events
 from modelkeep.repositories.ledger import Ledger
-from modelkeep.repositories.pages import Listed
+from modelkeep.repositories.pages import Page
 from modelkeep.services.access.caller import Caller
 
 
@@ -16,7 +16,7 @@ class EventService:
         self._ledger = ledger
         self._events = events
 
-    async def list(self, model: str, caller: Caller, *, after: int, cursor: str | None, limit: int) -> Listed[Event]:
+    async def list(self, model: str, caller: Caller, *, after: int, cursor: str | None, limit: int) -> Page[Event]:
         """Events after a generation, oldest first; a deleted model keeps its history.
 
         Raises `ModelNotFoundError`, `InvalidCursorError`.

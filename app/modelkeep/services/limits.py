@@ -5,7 +5,7 @@ from datetime import timedelta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
+class ServiceLimits:
     """Lives of URLs, uploads and trash; `multipart_threshold` in bytes."""
 
     upload_url_ttl: timedelta

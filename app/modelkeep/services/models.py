@@ -9,14 +9,14 @@ from modelkeep.domain.changes import Decision, Edit, Unchanged
 from modelkeep.domain.errors import ModelNotFoundError, TemporaryError
 from modelkeep.domain.models import Head
 from modelkeep.domain.uploads import Upload
-from modelkeep.kit.concurrency import concurrently
+from modelkeep.kit.concurrency import gather_limited
 from modelkeep.repositories.heads import Heads
 from modelkeep.repositories.ledger import Ledger
-from modelkeep.repositories.pages import Listed
+from modelkeep.repositories.pages import Page
 from modelkeep.repositories.versions import Versions
 from modelkeep.services.access.caller import Caller
 from modelkeep.services.discard import drop_parts
-from modelkeep.services.limits import Policy
+from modelkeep.services.limits import ServiceLimits
 from modelkeep.storage.objects import ObjectStore
 
 
@@ -30,19 +30,21 @@ def existing(head: Head | None, model: str) -> Head:
 class ModelService:
     """List, read, edit and delete models."""
 
-    def __init__(self, ledger: Ledger, heads: Heads, versions: Versions, store: ObjectStore, policy: Policy) -> None:
+    def __init__(
+        self, ledger: Ledger, heads: Heads, versions: Versions, store: ObjectStore, policy: ServiceLimits
+    ) -> None:
         self._ledger = ledger
         self._heads = heads
         self._versions = versions
         self._store = store
         self._policy = policy
 
-    async def list(self, caller: Caller, *, prefix: str, cursor: str | None, limit: int) -> Listed[Head]:
+    async def list(self, caller: Caller, *, prefix: str, cursor: str | None, limit: int) -> Page[Head]:
         """The models that the caller may read, by name; one that began a moment ago may be missing.
 
         Raises `InvalidCursorError`.
         """
-        return await self._heads.list(caller.readable(), prefix=prefix, cursor=cursor, limit=limit)
+        return await self._heads.list(caller.read_filter(), prefix=prefix, cursor=cursor, limit=limit)
 
     async def get(self, model: str, caller: Caller) -> Head:
         """One model as it is now. Raises `ModelNotFoundError`."""
@@ -59,7 +61,7 @@ class ModelService:
         async def replay(_: int | None) -> Head:
             return existing(await self._ledger.head(model), model)
 
-        return await self._ledger.commit(model, operation, decide, replay=replay)
+        return await self._ledger.apply(model, operation, decide, replay=replay)
 
     async def delete(self, model: str, caller: Caller) -> None:
         """Delete a model that has no production version and no alias; its versions go to the trash.
@@ -82,9 +84,9 @@ class ModelService:
         operation = caller.operation(Action.MODEL_WRITE, model)
 
         async def decide(head: Head | None) -> Decision[tuple[tuple[Upload, ...], bool]]:
-            if begun and not (head and head.emptying):
+            if begun and not (head and head.deletion_in_progress):
                 return Unchanged(result=((), False))
-            if head is None or (head.deleted_at and not head.emptying):
+            if head is None or (head.deleted_at and not head.deletion_in_progress):
                 raise ModelNotFoundError(model)
             versions, more_versions = await self._versions.take(model, changes.MAX_MOVES)
             uploads, more_uploads = await self._versions.take_uploads(model, changes.MAX_MOVES - len(versions))
@@ -99,8 +101,8 @@ class ModelService:
 
         async def replay(_: int | None) -> tuple[tuple[Upload, ...], bool]:
             head = await self._heads.find(model)
-            return (), head is not None and head.emptying
+            return (), head is not None and head.deletion_in_progress
 
-        uploads, more = await self._ledger.commit(model, operation, decide, replay=replay)
-        await concurrently(lambda upload: drop_parts(self._store, upload), uploads)
+        uploads, more = await self._ledger.apply(model, operation, decide, replay=replay)
+        await gather_limited(lambda upload: drop_parts(self._store, upload), uploads)
         return more

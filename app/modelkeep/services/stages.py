@@ -34,7 +34,7 @@ class StageService:
             version, holder = await self._with_holder(live, number)
             return changes.move(live, version, holder, request, operation)
 
-        return await self._ledger.commit(
+        return await self._ledger.apply(
             model, operation, decide, replay=lambda _: self._versions.get_number(model, number)
         )
 
@@ -56,7 +56,7 @@ class StageService:
             target, holder = await self._with_holder(live, number)
             return changes.roll_back(live, target, holder, operation, comment=comment)
 
-        return await self._ledger.commit(
+        return await self._ledger.apply(
             model, operation, decide, replay=lambda number: self._versions.get_number(model, number)
         )
 

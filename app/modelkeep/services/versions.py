@@ -10,12 +10,12 @@ from modelkeep.domain.changes import Decision, Edit
 from modelkeep.domain.errors import VersionNotFoundError
 from modelkeep.domain.models import Head, Version
 from modelkeep.domain.values import Ref, RefKind, Stage
-from modelkeep.kit.concurrency import concurrently
+from modelkeep.kit.concurrency import gather_limited
 from modelkeep.repositories.ledger import Ledger
-from modelkeep.repositories.pages import Listed
+from modelkeep.repositories.pages import Page
 from modelkeep.repositories.versions import Versions
 from modelkeep.services.access.caller import Caller
-from modelkeep.services.limits import Policy
+from modelkeep.services.limits import ServiceLimits
 from modelkeep.services.models import existing
 from modelkeep.services.reading.resolver import Resolver
 from modelkeep.storage.objects import ObjectStore
@@ -25,7 +25,7 @@ class VersionService:
     """Find, list, edit, delete and restore versions."""
 
     def __init__(
-        self, ledger: Ledger, versions: Versions, resolver: Resolver, store: ObjectStore, policy: Policy
+        self, ledger: Ledger, versions: Versions, resolver: Resolver, store: ObjectStore, policy: ServiceLimits
     ) -> None:
         self._ledger = ledger
         self._versions = versions
@@ -35,19 +35,19 @@ class VersionService:
 
     async def list(
         self, model: str, caller: Caller, *, stage: Stage | None, cursor: str | None, limit: int
-    ) -> Listed[Version]:
+    ) -> Page[Version]:
         """Versions newest first, of one stage or all. Raises `ModelNotFoundError`, `InvalidCursorError`."""
         caller.require(Action.MODEL_READ, model)
         head = existing(await self._ledger.head(model), model)
         page = await self._versions.list(
             model,
-            None if stage is None else lambda version: version.seen_from(head).stage is stage,
+            None if stage is None else lambda version: version.with_head(head).stage is stage,
             scope=f"versions {model} {stage or ''}",
             cursor=cursor,
             limit=limit,
         )
-        sized = await concurrently(self._sized, page.items)
-        return Listed([version.seen_from(head) for version in sized], page.next_cursor)
+        sized = await gather_limited(self._sized, page.items)
+        return Page([version.with_head(head) for version in sized], page.next_cursor)
 
     async def get(self, model: str, ref: Ref, caller: Caller) -> Version:
         """The version that answers to a ref. Raises `ModelNotFoundError`, `VersionNotFoundError`, `ContentionError`."""
@@ -62,7 +62,7 @@ class VersionService:
             live = existing(head, model)
             return changes.edit_version(live, await self.require(model, number), edit, operation)
 
-        return await self._ledger.commit(model, operation, decide, replay=lambda _: self.get_number(model, number))
+        return await self._ledger.apply(model, operation, decide, replay=lambda _: self.get_number(model, number))
 
     async def delete(self, model: str, number: int, caller: Caller) -> None:
         """Move a version to the trash. Raises `VersionNotFoundError`, `VersionInUseError`."""
@@ -80,7 +80,7 @@ class VersionService:
         async def replay(_: int | None) -> None:
             return None
 
-        await self._ledger.commit(model, operation, decide, replay=replay)
+        await self._ledger.apply(model, operation, decide, replay=replay)
 
     async def restore(self, model: str, number: int, caller: Caller) -> Version:
         """Take a version out of the trash, and a deleted model with it.
@@ -95,7 +95,7 @@ class VersionService:
                 raise VersionNotFoundError(model, str(number))
             return changes.restore(head, trashed, operation)
 
-        return await self._ledger.commit(model, operation, decide, replay=lambda _: self.get_number(model, number))
+        return await self._ledger.apply(model, operation, decide, replay=lambda _: self.get_number(model, number))
 
     async def find_many(self, model: str, numbers: Sequence[int]) -> Sequence[Version | None]:
         """Live versions as kept, in the order asked; `None` for one that is not there."""
@@ -118,9 +118,9 @@ class VersionService:
         async def sized(artifact: Artifact) -> Artifact:
             if artifact.size is not None or self._store.key_of(version.s3_path) != artifact.key:
                 return artifact
-            stored = await self._store.head(artifact.key)
+            stored = await self._store.stat(artifact.key)
             return replace(artifact, size=stored.size) if stored else artifact
 
         if version.size is not None:
             return version
-        return replace(version, artifacts=tuple(await concurrently(sized, version.artifacts)))
+        return replace(version, artifacts=tuple(await gather_limited(sized, version.artifacts)))

@@ -8,14 +8,14 @@ from typing import Any, Final, Literal, NamedTuple, cast
 
 from modelkeep.domain.errors import RegistryError, UnavailableError
 from modelkeep.storage.objects import ObjectStore, ObjectStoreError
-from modelkeep.storage.table import Contended, OutcomeUnknown, Table, TableError
+from modelkeep.storage.table import CommitStateUnknownError, Table, TableError, TransactionConflictError
 
 Result = Literal["ok", "refused", "contended", "outcome_unknown", "unavailable", "cancelled", "error"]
 
 _RESULTS: Final[Sequence[tuple[type[BaseException] | tuple[type[BaseException], ...], Result]]] = (
     (UnavailableError, "unavailable"),
-    (Contended, "contended"),
-    (OutcomeUnknown, "outcome_unknown"),
+    (TransactionConflictError, "contended"),
+    (CommitStateUnknownError, "outcome_unknown"),
     ((TableError, ObjectStoreError, RegistryError), "refused"),
     (asyncio.CancelledError, "cancelled"),
     (BaseException, "error"),
@@ -23,7 +23,7 @@ _RESULTS: Final[Sequence[tuple[type[BaseException] | tuple[type[BaseException], 
 """What an exception means: the first line that fits. A caller that waits no longer cancels."""
 
 
-class Call(NamedTuple):
+class OperationTiming(NamedTuple):
     """One call that has ended: of which backend, what it was asked, how it went, how long it took."""
 
     backend: Literal["table", "store"]
@@ -32,34 +32,36 @@ class Call(NamedTuple):
     seconds: float
 
 
-Note = Callable[[Call], None]
+OnCall = Callable[[OperationTiming], None]
 
 
-def watch_table(table: Table, note: Note) -> Table:
+def instrument_table(table: Table, note: OnCall) -> Table:
     """The same table, of whose calls `note` is told."""
-    return cast("Table", _Watched(table, "table", _operations(Table), note))
+    return cast("Table", InstrumentedDriver(table, "table", _operations(Table), note))
 
 
-def watch_store(store: ObjectStore, note: Note) -> ObjectStore:
+def instrument_store(store: ObjectStore, note: OnCall) -> ObjectStore:
     """The same store, of whose calls `note` is told. Signing a URL and walking through everything are no calls."""
     operations = [name for name in _operations(ObjectStore) if not name.startswith("presign_")]
-    return cast("ObjectStore", _Watched(store, "store", operations, note))
+    return cast("ObjectStore", InstrumentedDriver(store, "store", operations, note))
 
 
-class _Watched:
+class InstrumentedDriver:
     """Stands before a driver, and takes part in those of its operations that are watched."""
 
-    def __init__(self, driver: Any, backend: Literal["table", "store"], operations: Sequence[str], note: Note) -> None:
+    def __init__(
+        self, driver: Any, backend: Literal["table", "store"], operations: Sequence[str], note: OnCall
+    ) -> None:
         self._driver = driver
         self._backend = backend
         self._note = note
         for operation in operations:
-            setattr(self, operation, self._watched(operation))
+            setattr(self, operation, self._instrumented(operation))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._driver, name)
 
-    def _watched(self, operation: str) -> Callable[..., Any]:
+    def _instrumented(self, operation: str) -> Callable[..., Any]:
         async def call(*arguments: Any, **options: Any) -> Any:
             began = time.perf_counter()
             result: Result = "ok"
@@ -69,7 +71,7 @@ class _Watched:
                 result = next(meaning for kind, meaning in _RESULTS if isinstance(error, kind))
                 raise
             finally:
-                self._note(Call(self._backend, operation, result, time.perf_counter() - began))
+                self._note(OperationTiming(self._backend, operation, result, time.perf_counter() - began))
 
         return call
 

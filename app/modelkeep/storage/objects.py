@@ -63,24 +63,24 @@ class ObjectStoreError(Exception):
     """The base of a driver's refusals."""
 
 
-class ObjectGone(ObjectStoreError):  # noqa: N818 -- a refusal is an answer
+class ObjectGoneError(ObjectStoreError):
     """There is no such object, or no longer."""
 
 
-class MultipartGone(ObjectStoreError):  # noqa: N818 -- see ObjectGone
+class MultipartGoneError(ObjectStoreError):
     """No such multipart object is open: it was completed, aborted, or never begun."""
 
 
-class MultipartRefused(ObjectStoreError):  # noqa: N818 -- see ObjectGone
+class MultipartRefusedError(ObjectStoreError):
     """The parts changed between listing and completing, or the key is taken; nothing was stored."""
 
 
-class StoreUnavailable(UnavailableError, ObjectStoreError):  # noqa: N818 -- see ObjectGone
+class StoreUnavailableError(UnavailableError, ObjectStoreError):
     """The store cannot be used now. The sentence says what an operator should do."""
 
 
 class ObjectStore(Protocol):
-    """Bytes. Every method but the `presign_…` ones and `uri` may raise `StoreUnavailable`."""
+    """Bytes. Every method but the `presign_…` ones and `uri` may raise `StoreUnavailableError`."""
 
     async def reach(self) -> None:
         """Return if there is a bucket or folder that can be reached."""
@@ -108,7 +108,7 @@ class ObjectStore(Protocol):
         """Allow reading, `Range` included; a browser saves it as `filename`."""
         ...
 
-    async def head(self, key: str, *, version_id: str | None = None) -> StoredObject | None:
+    async def stat(self, key: str, *, version_id: str | None = None) -> StoredObject | None:
         """Describe an object; `None` if there is none."""
         ...
 
@@ -117,14 +117,14 @@ class ObjectStore(Protocol):
         ...
 
     async def list_parts(self, key: str, multipart_id: str) -> Sequence[StoredPart]:
-        """The parts that have arrived, by number. Raises `MultipartGone`."""
+        """The parts that have arrived, by number. Raises `MultipartGoneError`."""
         ...
 
     async def complete(self, key: str, multipart_id: str, parts: Sequence[StoredPart]) -> None:
         """Make the object out of exactly these parts, where no object is yet.
 
-        Raises `MultipartGone` and `MultipartRefused`. A repeat after success changes nothing, and may succeed or raise
-        either: `head` tells which it was.
+        Raises `MultipartGoneError` and `MultipartRefusedError`. A repeat after success changes nothing, and may succeed
+        or raise either: `stat` says which it was.
         """
         ...
 
@@ -145,7 +145,10 @@ class ObjectStore(Protocol):
         ...
 
     def read(self, key: str, *, version_id: str | None = None) -> AsyncGenerator[bytes, None]:
-        """Read an object through, in chunks of at most 1 MiB: for operators, not in requests. Raises `ObjectGone`."""
+        """Read an object whole, in chunks of at most 1 MiB: for operators, not in requests.
+
+        Raises `ObjectGoneError`.
+        """
         ...
 
     def list_objects(self, prefix: str) -> AsyncIterator[StoredObject]:

@@ -36,7 +36,7 @@ Item = Mapping[str, Any]
 T_co = TypeVar("T_co", covariant=True)
 
 
-class Key(NamedTuple):
+class ItemKey(NamedTuple):
     """Where an item lies."""
 
     partition: str
@@ -60,7 +60,7 @@ CATALOG_INDEX: Final = Index("catalog-index", "catalog", PARTITION)
 
 
 @dataclass(frozen=True, slots=True)
-class Page(Generic[T_co]):
+class TablePage(Generic[T_co]):
     """Some results in order, and whether more follow."""
 
     items: Sequence[T_co]
@@ -107,16 +107,16 @@ class Put:
     condition: Condition
 
     @property
-    def key(self) -> Key:
+    def key(self) -> ItemKey:
         """The item's own key."""
-        return Key(self.item[PARTITION], int(self.item[SORT]))
+        return ItemKey(self.item[PARTITION], int(self.item[SORT]))
 
 
 @dataclass(frozen=True, slots=True)
 class Delete:
     """Remove the item if the condition holds."""
 
-    key: Key
+    key: ItemKey
     condition: Condition
 
 
@@ -124,7 +124,7 @@ class Delete:
 class Check:
     """Write nothing, and refuse the whole transaction unless the condition holds."""
 
-    key: Key
+    key: ItemKey
     condition: Condition
 
 
@@ -135,7 +135,7 @@ class TableError(Exception):
     """The base of a driver's refusals."""
 
 
-class Refused(TableError):  # noqa: N818 -- a refusal is an answer
+class ConditionFailedError(TableError):
     """Some conditions did not hold; nothing was written.
 
     `failed[i]` tells whether write `i` was refused, and then `items[i]` is what stood in its place (`None` if
@@ -148,71 +148,71 @@ class Refused(TableError):  # noqa: N818 -- a refusal is an answer
         self.items = items
 
 
-class Contended(TableError):  # noqa: N818 -- see Refused
+class TransactionConflictError(TableError):
     """Another writer or a limit of the table was in the way; this attempt wrote nothing, a later one may."""
 
 
-class OutcomeUnknown(TableError):  # noqa: N818 -- see Refused
+class CommitStateUnknownError(TableError):
     """The reply was lost: the transaction may have happened, may happen yet, or may not.
 
     Sending the same writes again with the same token is safe: they take effect at most once.
     """
 
 
-class Unavailable(UnavailableError, TableError):  # noqa: N818 -- see Refused
+class TableUnavailableError(UnavailableError, TableError):
     """The table cannot be used, and nothing was written. The sentence says what an operator should do."""
 
 
 class Table(Protocol):
     """Metadata items. See the module docstring for what holds of every driver."""
 
-    async def get(self, key: Key) -> Item | None:
-        """Read one item, consistently. Raises `Unavailable`."""
+    async def get(self, key: ItemKey) -> Item | None:
+        """Read one item, consistently. Raises `TableUnavailableError`."""
         ...
 
-    async def get_many(self, keys: Sequence[Key]) -> Sequence[Item | None]:
+    async def get_many(self, keys: Sequence[ItemKey]) -> Sequence[Item | None]:
         """Read up to 100 items, each consistently but not at one instant; answers in the order asked.
 
-        Raises `Unavailable`.
+        Raises `TableUnavailableError`.
         """
         ...
 
     async def query(
         self, partition: str, *, after: int | None = None, descending: bool = False, limit: int
-    ) -> Page[Item]:
+    ) -> TablePage[Item]:
         """Read a partition in the order of its sort key, consistently, from beyond `after`.
 
-        A page may be shorter than `limit` although more follow. Raises `Unavailable`.
+        A page may be shorter than `limit` although more follow. Raises `TableUnavailableError`.
         """
         ...
 
     async def query_index(
-        self, index: Index, partition: str, *, prefix: str = "", after: Key | None = None, limit: int
-    ) -> Page[Key]:
+        self, index: Index, partition: str, *, prefix: str = "", after: ItemKey | None = None, limit: int
+    ) -> TablePage[ItemKey]:
         """List keys of an index partition whose sort attribute starts with `prefix`, in its order; may lag.
 
         `after` is the last key of the page before; where the sort attribute is no part of the key, it goes with a
-        `prefix` that is the whole value. Raises `Unavailable`.
+        `prefix` that is the whole value. Raises `TableUnavailableError`.
         """
         ...
 
-    async def scan(self, *, after: Key | None = None, limit: int) -> Page[Item]:
+    async def scan(self, *, after: ItemKey | None = None, limit: int) -> TablePage[Item]:
         """Read everything, in no promised order, each item consistently: for operators, never in a request.
 
-        `after` is the key of the last item of the page before. Raises `Unavailable`.
+        `after` is the key of the last item of the page before. Raises `TableUnavailableError`.
         """
         ...
 
     async def transact(self, writes: Sequence[Write], *, token: str) -> None:
         """Apply all writes (1 to 100, each to another key) or none.
 
-        `token` is the same for every resend of the same writes, and they take effect once. Raises `Refused`,
-        `Contended`, `OutcomeUnknown` or `Unavailable`.
+        `token` is the same for every resend of the same writes, and they take effect once. Raises
+        `ConditionFailedError`, `TransactionConflictError`, `CommitStateUnknownError` or `TableUnavailableError`.
         """
         ...
 
 
-def check_keys(keys: Sequence[Key]) -> None:
+def check_keys(keys: Sequence[ItemKey]) -> None:
     """Raise `ValueError` for more keys than one read may name: a fault of the calling code."""
     if len(keys) > MAX_KEYS:
         raise ValueError(f"a read names at most {MAX_KEYS} keys, not {len(keys)}")

@@ -8,12 +8,12 @@ from modelkeep.domain.access.principals import Principal
 from modelkeep.services.access.caller import Caller
 
 
-def decision(scope: Scope) -> dict[str, Any]:
+def authorization_fields(scope: Scope) -> dict[str, Any]:
     """Who asked, what for, and how that was decided, as far as the request came; the last decision counts."""
     state, parameters = scope["state"], scope.get("path_params", {})
     principal: Principal | None = state.get("principal")
     caller: Caller | None = state.get("caller")
-    asked = caller.asked[-1] if caller and caller.asked else None
+    asked = caller.decisions[-1] if caller and caller.decisions else None
     return {
         "principal": principal.name if principal else None,
         "rule": asked.rule if asked else None,

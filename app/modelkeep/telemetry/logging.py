@@ -14,7 +14,7 @@ from structlog.typing import EventDict, Processor
 
 from modelkeep.telemetry.redaction import redacted
 
-QUIET = (
+NOISY_LOGGERS = (
     "httpx",
     "httpcore",
     "botocore",
@@ -46,7 +46,7 @@ def configure(level: str) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    handler = _Lines(sys.stderr)
+    handler = JsonLineHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=_SHARED,
@@ -60,7 +60,7 @@ def configure(level: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
-    for name in QUIET:
+    for name in NOISY_LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
@@ -76,11 +76,11 @@ def log_request(fields: Mapping[str, Any]) -> None:
     about = {"level": "info", "logger": "modelkeep.requests", "time": when}
     line = redacted(json.dumps({"event": "request", **fields, **structlog.contextvars.get_contextvars(), **about}))
     for handler in root.handlers:
-        if isinstance(handler, _Lines):
+        if isinstance(handler, JsonLineHandler):
             handler.write(line)
 
 
-class _Lines(logging.StreamHandler[TextIO]):
+class JsonLineHandler(logging.StreamHandler[TextIO]):
     """Where all lines go."""
 
     def write(self, line: str) -> None:

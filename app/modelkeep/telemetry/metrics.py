@@ -8,10 +8,10 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, write_to_textfile
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from modelkeep.domain.changes import Added, Change
+from modelkeep.domain.changes import Change, CreateItem
 from modelkeep.domain.events import EventType
 from modelkeep.domain.models import Version
-from modelkeep.storage.instrumentation import Call
+from modelkeep.storage.instrumentation import OperationTiming
 
 __all__ = ["CONTENT_TYPE_LATEST", "Metrics", "SweepMetrics"]
 
@@ -67,7 +67,7 @@ class Metrics:
         """Note one look at credentials that were not known already: `success`, or the code of the problem."""
         self._logins.labels(result).inc()
 
-    def count_call(self, call: Call) -> None:
+    def count_call(self, call: OperationTiming) -> None:
         """Note one call of the table or the object store."""
         self._call(call.backend, call.operation, call.result).observe(call.seconds)
 
@@ -117,4 +117,4 @@ class SweepMetrics:
 
 
 def _size(move: object) -> int:
-    return move.subject.size or 0 if isinstance(move, Added) and isinstance(move.subject, Version) else 0
+    return move.subject.size or 0 if isinstance(move, CreateItem) and isinstance(move.subject, Version) else 0

@@ -6,7 +6,7 @@ Nothing is meant to put one there. What slips through one day, of ours or of a l
 import re
 from typing import Final
 
-CUT: Final = "[redacted]"
+REDACTED: Final = "[redacted]"
 
 _HINTS: Final = ("mr_", "eyj", "signature", "credential", "security-token", "authorization", "bearer")
 """A text without any of these, in small letters, has no secret: to look for them takes a tenth of the time."""
@@ -41,4 +41,4 @@ def without_credentials(text: str) -> str:
 
 def _cut(found: re.Match[str]) -> str:
     kept = found[found.lastgroup] if found.lastgroup else ""
-    return f"{kept}{CUT}"
+    return f"{kept}{REDACTED}"

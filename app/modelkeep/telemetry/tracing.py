@@ -18,8 +18,8 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
-from modelkeep.storage.instrumentation import Call
-from modelkeep.telemetry.authorization import decision
+from modelkeep.storage.instrumentation import OperationTiming
+from modelkeep.telemetry.authorization import authorization_fields
 from modelkeep.telemetry.redaction import redacted
 
 ENDPOINT: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
@@ -64,7 +64,7 @@ class Tracing:
             await asyncio.to_thread(self._provider.shutdown)
             patience.cancel()
 
-    def note_call(self, call: Call) -> None:
+    def note_call(self, call: OperationTiming) -> None:
         """Make a span of a call that ends now, below the request that it was made for."""
         ended = time.time_ns()
         span = self.tracer.start_span(
@@ -78,7 +78,7 @@ class Tracing:
         span.end(ended)
 
 
-class Traced:
+class TracingMiddleware:
     """Makes a span of each request, in the trace that it belongs to; log lines name that trace."""
 
     def __init__(self, app: ASGIApp, tracer: Tracer) -> None:
@@ -125,7 +125,7 @@ def _describe(span: Span, scope: Scope, status: int, *, failed: bool) -> None:
         span.set_attribute("http.route", route)
     span.set_attribute("http.request.method", scope["method"])
     span.set_attribute("http.response.status_code", status)
-    told: dict[str, Any] = {"request_id": scope["state"]["request_id"], **decision(scope)}
+    told: dict[str, Any] = {"request_id": scope["state"]["request_id"], **authorization_fields(scope)}
     span.set_attributes({f"registry.{name}": redacted(str(value)) for name, value in told.items() if value is not None})
     if failed:
         span.set_status(StatusCode.ERROR)

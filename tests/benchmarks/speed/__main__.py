@@ -20,7 +20,7 @@ from pathlib import Path
 
 import uvloop
 
-from modelkeep.http.server.hardened_protocol import allow_many_connections
+from modelkeep.http.server.hardened_protocol import raise_connection_limits
 from tests.benchmarks.speed import changing, mlflow, resolving, signing, standing
 from tests.benchmarks.speed.lines import HEADING, Line, machine, show
 from tests.benchmarks.speed.site import SETTINGS, Backend, Scale, Site
@@ -79,7 +79,7 @@ def main() -> int:
     scale = Scale().quick() if given.quick else Scale()
     scale = replace(scale, rounds=given.rounds or scale.rounds)
     rows = [name for name in given.rows or ROWS if not (given.quick and name == "mlflow")]
-    allow_many_connections()
+    raise_connection_limits()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is stopped
     show(f"{machine()}\nthe service: {SETTINGS}\n{HEADING}")
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:

@@ -59,7 +59,7 @@ def decide(grants: Sequence[Grant], action: Action, model: str) -> Verdict:
     return Verdict(allowed=rule is not None, rule=rule)
 
 
-def passed_on(held: Sequence[Grant], wanted: Iterable[Grant]) -> tuple[Grant, ...]:
+def delegate(held: Sequence[Grant], wanted: Iterable[Grant]) -> tuple[Grant, ...]:
     """What a holder of grants gives away: never more than it has. Raises `ValueError` naming what it lacks.
 
     What is denied to the holder stays denied to whom it gives to; it may deny anything further.

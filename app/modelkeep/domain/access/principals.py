@@ -31,5 +31,5 @@ def unrestricted(name: str, *, rule: str) -> Principal:
     return Principal(name=name, grants=(Grant(rule=rule, words=(EVERYTHING,), models=(ALL_MODELS,)),))
 
 
-ANYBODY: Final = unrestricted("anonymous", rule="open")
+ANONYMOUS: Final = unrestricted("anonymous", rule="open")
 """The author of every request to a registry that asks nobody (`MODELKEEP_AUTH=none`)."""

@@ -30,7 +30,7 @@ _DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 _TOKEN: Final = re.compile(r"(mr_([0-9A-Za-z]{11})_([0-9A-Za-z]{43}))_([0-9a-f]{8})\Z")
 
 
-class Credential(NamedTuple):
+class ApiTokenSecret(NamedTuple):
     """A token as its holder shows it: which one, and the proof."""
 
     id: str
@@ -68,7 +68,7 @@ class Token:
     last_used_at: datetime | None = None
     revision: int = 1
 
-    def admits(self, credential: Credential) -> bool:
+    def admits(self, credential: ApiTokenSecret) -> bool:
         """Whether the secret is this token's; takes the same time for every wrong one."""
         return hmac.compare_digest(self.digest, credential.digest)
 
@@ -82,19 +82,19 @@ def check_principal(name: str) -> None:
         raise ValueError(f"a principal is named by 1 to {MAX_PRINCIPAL} printable characters, none of them a colon")
 
 
-def new_credential(randomness: bytes) -> Credential:
+def new_secret(randomness: bytes) -> ApiTokenSecret:
     """Make a token's id and secret of 40 random bytes."""
     if len(randomness) != ID_BYTES + SECRET_BYTES:
         raise ValueError(f"a token is made of {ID_BYTES + SECRET_BYTES} random bytes")
-    return Credential(_base62(randomness[:ID_BYTES], 11), _base62(randomness[ID_BYTES:], 43))
+    return ApiTokenSecret(_base62(randomness[:ID_BYTES], 11), _base62(randomness[ID_BYTES:], 43))
 
 
-def parse_credential(text: str) -> Credential | None:
+def parse_secret(text: str) -> ApiTokenSecret | None:
     """Read a token; `None` for what is none: another form, or a checksum that does not fit."""
     found = _TOKEN.match(text)
     if found is None or f"{zlib.crc32(found[1].encode()):08x}" != found[4]:
         return None
-    return Credential(found[2], found[3])
+    return ApiTokenSecret(found[2], found[3])
 
 
 def _base62(randomness: bytes, length: int) -> str:

@@ -27,7 +27,7 @@ class IssuerKind(StrEnum):
     OIDC = "oidc"
 
 
-_LASTING: Final[Mapping[IssuerKind, frozenset[str]]] = {
+_IMMUTABLE_CLAIMS: Final[Mapping[IssuerKind, frozenset[str]]] = {
     IssuerKind.GITHUB: frozenset({"repository_id", "repository_owner_id"}),
     IssuerKind.GITLAB: frozenset({"project_id", "namespace_id"}),
     IssuerKind.KUBERNETES: frozenset({"sub"}),
@@ -36,7 +36,7 @@ _LASTING: Final[Mapping[IssuerKind, frozenset[str]]] = {
 }
 """Claims that nobody can take over: numbers that are never given again, or names that the issuer guards."""
 
-_NAMING: Final[Mapping[IssuerKind, frozenset[str]]] = {
+_NAME_CLAIMS: Final[Mapping[IssuerKind, frozenset[str]]] = {
     IssuerKind.GITHUB: frozenset({"sub", "repository", "repository_owner", "job_workflow_ref"}),
     IssuerKind.GITLAB: frozenset({"sub", "project_path", "namespace_path", "ci_config_ref_uri"}),
     IssuerKind.KUBERNETES: frozenset(),
@@ -134,7 +134,7 @@ def _weakness(rule: TrustRule, kinds: Mapping[str, IssuerKind]) -> str | None:
     if rule.issuer not in kinds:
         raise ValueError(f"rule '{rule.id}' names an issuer '{rule.issuer}' that there is not")
     kind = kinds[rule.issuer]
-    lasting, naming = _LASTING[kind], _NAMING[kind]
+    lasting, naming = _IMMUTABLE_CLAIMS[kind], _NAME_CLAIMS[kind]
     if lasting & rule.match.keys():
         return None
     if naming & rule.match.keys() or (kind is IssuerKind.OIDC and rule.match):

@@ -4,9 +4,18 @@ Each takes the head as it is, the subjects it touches and the operation, and ret
 what moves, and the events), or `Unchanged`, or raises a domain error. The ledger writes a change whole or not at all.
 """
 
-from modelkeep.domain.changes.adoption import adopt, archive_strays, catch_up, strays_of, verify
+from modelkeep.domain.changes.adoption import adopt, archive_strays, catch_up, conflicting_production_of, verify
 from modelkeep.domain.changes.aliases import MAX_ALIASES, remove_alias, set_alias
-from modelkeep.domain.changes.change import MAX_MOVES, Added, Change, Decision, Move, Removed, Replaced, Unchanged
+from modelkeep.domain.changes.change import (
+    MAX_MOVES,
+    Change,
+    CreateItem,
+    Decision,
+    DeleteItem,
+    ItemChange,
+    Unchanged,
+    UpdateItem,
+)
 from modelkeep.domain.changes.edits import Edit
 from modelkeep.domain.changes.models import delete_model, edit_model
 from modelkeep.domain.changes.stages import StageRequest, move, roll_back, roll_back_target
@@ -16,20 +25,21 @@ from modelkeep.domain.changes.versions import delete_version, edit_version, purg
 __all__ = [
     "MAX_ALIASES",
     "MAX_MOVES",
-    "Added",
     "Change",
+    "CreateItem",
     "Decision",
+    "DeleteItem",
     "Edit",
-    "Move",
-    "Removed",
-    "Replaced",
+    "ItemChange",
     "StageRequest",
     "Unchanged",
+    "UpdateItem",
     "adopt",
     "archive_strays",
     "begin",
     "catch_up",
     "complete",
+    "conflicting_production_of",
     "delete_model",
     "delete_version",
     "drop_upload",
@@ -43,6 +53,5 @@ __all__ = [
     "roll_back",
     "roll_back_target",
     "set_alias",
-    "strays_of",
     "verify",
 ]

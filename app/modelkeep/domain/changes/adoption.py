@@ -7,12 +7,12 @@ from modelkeep.domain.changes.change import (
     MAX_MOVES,
     Change,
     Decision,
-    Replaced,
     Unchanged,
+    UpdateItem,
+    advance,
     event_of,
-    staged,
-    step,
     text_of,
+    with_stage,
 )
 from modelkeep.domain.events import EventType, Operation
 from modelkeep.domain.models import Head, Version, newest_production
@@ -28,9 +28,12 @@ def adopt(model: str, versions: Sequence[Version], operation: Operation) -> Chan
     latest = max(version.number for version in versions)
     created = min(version.created_at for version in versions)
     blank = Head(model=model, generation=0, next_version=latest + 1, created_at=created, updated_at=operation.at)
-    after = step(replace(blank, latest_version=latest, production_version=holder), operation)
+    after = advance(replace(blank, latest_version=latest, production_version=holder), operation)
     event = event_of(after, operation, EventType.MODEL_ADOPTED, version=holder, target=text_of(holder and "production"))
-    strays = [Replaced(staged(stray, Stage.ARCHIVED, operation)) for stray in strays_of(after, versions)[:MAX_MOVES]]
+    strays = [
+        UpdateItem(with_stage(stray, Stage.ARCHIVED, operation))
+        for stray in conflicting_production_of(after, versions)[:MAX_MOVES]
+    ]
     return Change(head=after, events=(event,), moves=tuple(strays), result=after)
 
 
@@ -39,14 +42,14 @@ def catch_up(head: Head, versions: Sequence[Version], operation: Operation) -> D
     latest = max((version.number for version in versions), default=None)
     if latest is None or latest < head.next_version:
         return Unchanged(result=head)
-    after = step(replace(head, next_version=latest + 1, latest_version=latest), operation)
+    after = advance(replace(head, next_version=latest + 1, latest_version=latest), operation)
     event = event_of(after, operation, EventType.MODEL_ADOPTED, version=latest)
     return Change(head=after, events=(event,), result=after)
 
 
 def archive_strays(head: Head, strays: Sequence[Version], operation: Operation) -> Change[bool]:
     """Archive versions (at most 30) that claim production although the head names another. The result is `True`."""
-    after = step(head, operation, events=len(strays))
+    after = advance(head, operation, events=len(strays))
     events = tuple(
         event_of(
             after,
@@ -59,11 +62,11 @@ def archive_strays(head: Head, strays: Sequence[Version], operation: Operation) 
         )
         for position, stray in enumerate(strays, 1)
     )
-    moves = tuple(Replaced(staged(stray, Stage.ARCHIVED, operation)) for stray in strays)
+    moves = tuple(UpdateItem(with_stage(stray, Stage.ARCHIVED, operation)) for stray in strays)
     return Change(head=after, events=events, moves=moves, result=True)
 
 
-def strays_of(head: Head, versions: Sequence[Version]) -> list[Version]:
+def conflicting_production_of(head: Head, versions: Sequence[Version]) -> list[Version]:
     """The versions that claim production although the head names another."""
     return [v for v in versions if v.stage is Stage.PRODUCTION and v.number != head.production_version]
 
@@ -72,7 +75,7 @@ def verify(head: Head, before: Version, verified: Version, operation: Operation)
     """Note the size and digest that were read from an adopted version's object."""
     if before == verified:
         return Unchanged(result=verified, version=verified.number)
-    after = step(head, operation)
+    after = advance(head, operation)
     event = event_of(after, operation, EventType.VERSION_VERIFIED, version=verified.number)
-    moves = (Replaced(verified),)
+    moves = (UpdateItem(verified),)
     return Change(head=after, events=(event,), moves=moves, result=verified, version=verified.number)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Final
 
-from modelkeep.domain.changes.change import Change, Decision, Unchanged, event_of, step, text_of
+from modelkeep.domain.changes.change import Change, Decision, Unchanged, advance, event_of, text_of
 from modelkeep.domain.errors import AliasNotFoundError, AliasReservedError, MetadataTooLargeError
 from modelkeep.domain.events import EventType, Operation
 from modelkeep.domain.models import Head, Version
@@ -19,11 +19,11 @@ def set_alias(
     if is_reserved_alias(alias):
         raise AliasReservedError(alias)
     if head.aliases.get(alias) == version.number:
-        return Unchanged(result=version.seen_from(head), version=version.number)
+        return Unchanged(result=version.with_head(head), version=version.number)
     aliases = {**head.aliases, alias: version.number}
     if len(aliases) > MAX_ALIASES:
         raise MetadataTooLargeError("aliases", size=len(aliases), limit=MAX_ALIASES)
-    after = step(replace(head, aliases=aliases), operation)
+    after = advance(replace(head, aliases=aliases), operation)
     event = event_of(
         after,
         operation,
@@ -34,7 +34,7 @@ def set_alias(
         target=str(version.number),
         comment=comment,
     )
-    return Change(head=after, events=(event,), result=version.seen_from(after), version=version.number)
+    return Change(head=after, events=(event,), result=version.with_head(after), version=version.number)
 
 
 def remove_alias(head: Head, alias: str, operation: Operation) -> Change[None]:
@@ -42,7 +42,7 @@ def remove_alias(head: Head, alias: str, operation: Operation) -> Change[None]:
     if alias not in head.aliases:
         raise AliasNotFoundError(head.model, alias)
     aliases = {name: number for name, number in head.aliases.items() if name != alias}
-    after = step(replace(head, aliases=aliases), operation)
+    after = advance(replace(head, aliases=aliases), operation)
     number = head.aliases[alias]
     event = event_of(after, operation, EventType.ALIAS_REMOVED, version=number, alias=alias, origin=str(number))
     return Change(head=after, events=(event,), result=None, version=number)

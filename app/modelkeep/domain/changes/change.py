@@ -16,14 +16,14 @@ MAX_MOVES: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Added:
+class CreateItem:
     """The subject appears; nothing may stand in its place."""
 
     subject: Version | Upload | TrashedVersion
 
 
 @dataclass(frozen=True, slots=True)
-class Replaced:
+class UpdateItem:
     """The subject, which is there, gets this state; `grows` if a caller added to what is kept."""
 
     subject: Version
@@ -31,13 +31,13 @@ class Replaced:
 
 
 @dataclass(frozen=True, slots=True)
-class Removed:
+class DeleteItem:
     """The subject, which is there, goes."""
 
     subject: Version | Upload | TrashedVersion
 
 
-Move = Added | Replaced | Removed
+ItemChange = CreateItem | UpdateItem | DeleteItem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,7 @@ class Change(Generic[T_co]):
 
     head: Head
     events: tuple[Event, ...]
-    moves: tuple[Move, ...] = ()
+    moves: tuple[ItemChange, ...] = ()
     result: T_co
     version: int | None = None
 
@@ -62,7 +62,7 @@ class Unchanged(Generic[T_co]):
 Decision = Change[T_co] | Unchanged[T_co]
 
 
-def step(head: Head, operation: Operation, *, events: int = 1) -> Head:
+def advance(head: Head, operation: Operation, *, events: int = 1) -> Head:
     """The head one generation later, or as many as there are events."""
     return replace(head, generation=head.generation + events, updated_at=operation.at)
 
@@ -84,17 +84,17 @@ def event_of(
     )
 
 
-def staged(version: Version, stage: Stage, operation: Operation) -> Version:
+def with_stage(version: Version, stage: Stage, operation: Operation) -> Version:
     """The version in another stage, by this operation."""
     return replace(version, stage=stage, stage_changed_at=operation.at, stage_changed_by=operation.actor)
 
 
-def to_trash(version: Version, operation: Operation, purge_after: datetime) -> tuple[Move, Move]:
+def to_trash(version: Version, operation: Operation, purge_after: datetime) -> tuple[ItemChange, ItemChange]:
     """Move a version out of the live ones and into the trash."""
     trashed = TrashedVersion(
         version=version, deleted_at=operation.at, deleted_by=operation.actor, purge_after=purge_after
     )
-    return Removed(version), Added(trashed)
+    return DeleteItem(version), CreateItem(trashed)
 
 
 def text_of(value: object) -> str | None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from modelkeep.domain.changes.change import Change, Decision, Removed, Unchanged, event_of, step, to_trash
+from modelkeep.domain.changes.change import Change, Decision, DeleteItem, Unchanged, advance, event_of, to_trash
 from modelkeep.domain.changes.edits import Edit, given, merged
 from modelkeep.domain.errors import ModelNotEmptyError
 from modelkeep.domain.events import EventType, Operation
@@ -22,7 +22,7 @@ def edit_model(head: Head, edit: Edit, operation: Operation) -> Decision[Head]:
     )
     if edited == head:
         return Unchanged(result=head)
-    after = step(edited, operation)
+    after = advance(edited, operation)
     return Change(head=after, events=(event_of(after, operation, EventType.MODEL_EDITED),), result=after)
 
 
@@ -48,12 +48,16 @@ def delete_model(
     drafts += [{"kind": EventType.UPLOAD_ABANDONED, "version": upload.number} for upload in uploads]
     drafts = drafts or [{"kind": EventType.MODEL_DELETED}]
     emptied = replace(
-        head, deleted_at=head.deleted_at or operation.at, emptying=more, latest_version=None, production_history=()
+        head,
+        deleted_at=head.deleted_at or operation.at,
+        deletion_in_progress=more,
+        latest_version=None,
+        production_history=(),
     )
-    after = step(emptied, operation, events=len(drafts))
+    after = advance(emptied, operation, events=len(drafts))
     events = tuple(
         event_of(after, operation, generation=head.generation + position, **draft)
         for position, draft in enumerate(drafts, 1)
     )
-    moves = [step for version in versions for step in to_trash(version, operation, purge_after)]
-    return Change(head=after, events=events, moves=(*moves, *map(Removed, uploads)), result=(tuple(uploads), more))
+    moves = [advance for version in versions for advance in to_trash(version, operation, purge_after)]
+    return Change(head=after, events=events, moves=(*moves, *map(DeleteItem, uploads)), result=(tuple(uploads), more))

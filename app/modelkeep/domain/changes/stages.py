@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from modelkeep.domain.changes.change import Change, Decision, Replaced, Unchanged, event_of, staged, step
+from modelkeep.domain.changes.change import Change, Decision, Unchanged, UpdateItem, advance, event_of, with_stage
 from modelkeep.domain.errors import NoEarlierProductionError, NotNewerError, ProductionChangedError
 from modelkeep.domain.events import EventType, Operation
 from modelkeep.domain.models import Head, Version
@@ -26,14 +26,14 @@ def move(
 
     A version whose item says otherwise than the head (another program wrote it) is not as asked until both say so.
     """
-    seen = version.seen_from(head)
+    seen = version.with_head(head)
     if version.stage is seen.stage is request.stage:
         return Unchanged(result=seen, version=version.number)
     _check_fence(head, request.expected_production)
     if request.stage is Stage.PRODUCTION:
         return _promote(head, seen, holder, request, operation)
     after = head.with_production(None) if head.production_version == version.number else head
-    return _moved(step(after, operation), seen, None, request, operation)
+    return _moved(advance(after, operation), seen, None, request, operation)
 
 
 def _promote(
@@ -41,7 +41,7 @@ def _promote(
 ) -> Change[Version]:
     if request.only_newer and head.production_version is not None and version.number < head.production_version:
         raise NotNewerError(head.model, version=version.number, holder=head.production_version)
-    return _moved(step(head.with_production(version.number), operation), version, holder, request, operation)
+    return _moved(advance(head.with_production(version.number), operation), version, holder, request, operation)
 
 
 def _moved(
@@ -52,8 +52,8 @@ def _moved(
     operation: Operation,
     kind: EventType = EventType.STAGE_CHANGED,
 ) -> Change[Version]:
-    moved = staged(version, request.stage, operation)
-    moves = [Replaced(moved)] + ([Replaced(staged(holder, Stage.ARCHIVED, operation))] if holder else [])
+    moved = with_stage(version, request.stage, operation)
+    moves = [UpdateItem(moved)] + ([UpdateItem(with_stage(holder, Stage.ARCHIVED, operation))] if holder else [])
     event = event_of(
         after,
         operation,
@@ -65,7 +65,7 @@ def _moved(
         comment=request.comment,
     )
     return Change(
-        head=after, events=(event,), moves=tuple(moves), result=moved.seen_from(after), version=version.number
+        head=after, events=(event,), moves=tuple(moves), result=moved.with_head(after), version=version.number
     )
 
 
@@ -79,7 +79,7 @@ def roll_back(
 ) -> Change[Version]:
     """Give production back to `target`, the version that held it before, and archive `holder`."""
     request = StageRequest(stage=Stage.PRODUCTION, comment=comment)
-    return _moved(step(head.rolled_back(), operation), target, holder, request, operation, EventType.ROLLED_BACK)
+    return _moved(advance(head.rolled_back(), operation), target, holder, request, operation, EventType.ROLLED_BACK)
 
 
 def roll_back_target(head: Head, *, expected_production: int | Unset | None = UNSET) -> int:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from modelkeep.domain.changes.change import Added, Change, Removed, event_of, step
+from modelkeep.domain.changes.change import Change, CreateItem, DeleteItem, advance, event_of
 from modelkeep.domain.events import EventType, Operation
 from modelkeep.domain.models import Head, Version
 from modelkeep.domain.uploads import Upload
@@ -13,9 +13,9 @@ def begin(head: Head | None, upload: Upload, operation: Operation) -> Change[Upl
     base = head or _new_head(upload.model, operation)
     if base.deleted_at is not None:
         base = replace(base, deleted_at=None, description="", tags={}, production_history=())
-    after = step(replace(base, next_version=upload.number + 1), operation)
+    after = advance(replace(base, next_version=upload.number + 1), operation)
     event = event_of(after, operation, EventType.UPLOAD_BEGUN, version=upload.number)
-    return Change(head=after, events=(event,), moves=(Added(upload),), result=upload, version=upload.number)
+    return Change(head=after, events=(event,), moves=(CreateItem(upload),), result=upload, version=upload.number)
 
 
 def next_version(head: Head | None) -> int:
@@ -26,18 +26,18 @@ def next_version(head: Head | None) -> int:
 def complete(head: Head, upload: Upload, version: Version, operation: Operation) -> Change[Version]:
     """Turn an upload into a version."""
     latest = max(head.latest_version or 0, version.number)
-    after = step(replace(head, latest_version=latest), operation)
+    after = advance(replace(head, latest_version=latest), operation)
     event = event_of(after, operation, EventType.VERSION_COMPLETED, version=version.number, target=version.stage)
-    moves = (Removed(upload), Added(version))
-    return Change(head=after, events=(event,), moves=moves, result=version.seen_from(after), version=version.number)
+    moves = (DeleteItem(upload), CreateItem(version))
+    return Change(head=after, events=(event,), moves=moves, result=version.with_head(after), version=version.number)
 
 
 def drop_upload(head: Head, upload: Upload, operation: Operation, *, expired: bool = False) -> Change[Upload]:
     """Give an upload up; its number stays spent."""
-    after = step(head, operation)
+    after = advance(head, operation)
     kind = EventType.UPLOAD_EXPIRED if expired else EventType.UPLOAD_ABANDONED
     event = event_of(after, operation, kind, version=upload.number)
-    return Change(head=after, events=(event,), moves=(Removed(upload),), result=upload, version=upload.number)
+    return Change(head=after, events=(event,), moves=(DeleteItem(upload),), result=upload, version=upload.number)
 
 
 def _new_head(model: str, operation: Operation) -> Head:

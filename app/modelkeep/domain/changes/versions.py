@@ -4,14 +4,14 @@ from dataclasses import replace
 from datetime import datetime
 
 from modelkeep.domain.changes.change import (
-    Added,
     Change,
+    CreateItem,
     Decision,
-    Removed,
-    Replaced,
+    DeleteItem,
     Unchanged,
+    UpdateItem,
+    advance,
     event_of,
-    step,
     to_trash,
 )
 from modelkeep.domain.changes.edits import Edit, given, merged
@@ -30,11 +30,11 @@ def edit_version(head: Head, version: Version, edit: Edit, operation: Operation)
         tags=merged("tags", version.tags, edit.tags, limit=MAX_TAGS),
     )
     if edited == version:
-        return Unchanged(result=version.seen_from(head), version=version.number)
-    after = step(head, operation)
+        return Unchanged(result=version.with_head(head), version=version.number)
+    after = advance(head, operation)
     event = event_of(after, operation, EventType.VERSION_EDITED, version=version.number)
-    moves = (Replaced(edited, grows=True),)
-    return Change(head=after, events=(event,), moves=moves, result=edited.seen_from(after), version=version.number)
+    moves = (UpdateItem(edited, grows=True),)
+    return Change(head=after, events=(event,), moves=moves, result=edited.with_head(after), version=version.number)
 
 
 def delete_version(
@@ -45,7 +45,7 @@ def delete_version(
     if head.production_version == version.number or aliases:
         raise VersionInUseError(head.model, version.number, stage=version.stage, aliases=aliases)
     history = _forget(version.number, head)
-    after = step(replace(head, latest_version=new_latest, production_history=history), operation)
+    after = advance(replace(head, latest_version=new_latest, production_history=history), operation)
     event = event_of(after, operation, EventType.VERSION_DELETED, version=version.number, origin=version.stage)
     moves = to_trash(version, operation, purge_after)
     return Change(head=after, events=(event,), moves=moves, result=None, version=version.number)
@@ -56,22 +56,22 @@ def restore(head: Head, trashed: TrashedVersion, operation: Operation) -> Change
 
     Raises `ModelBeingDeletedError` while other versions have yet to follow it into the trash.
     """
-    if head.emptying:
+    if head.deletion_in_progress:
         raise ModelBeingDeletedError(head.model)
     version = trashed.version
     latest = max(head.latest_version or 0, version.number)
-    after = step(replace(head, latest_version=latest, deleted_at=None), operation)
+    after = advance(replace(head, latest_version=latest, deleted_at=None), operation)
     event = event_of(after, operation, EventType.VERSION_RESTORED, version=version.number, target=version.stage)
-    moves = (Removed(trashed), Added(version))
-    return Change(head=after, events=(event,), moves=moves, result=version.seen_from(after), version=version.number)
+    moves = (DeleteItem(trashed), CreateItem(version))
+    return Change(head=after, events=(event,), moves=moves, result=version.with_head(after), version=version.number)
 
 
 def purge(head: Head, trashed: TrashedVersion, operation: Operation) -> Change[TrashedVersion]:
     """Give a trashed version up for good; its number stays spent."""
     number = trashed.version.number
-    after = step(head, operation)
+    after = advance(head, operation)
     event = event_of(after, operation, EventType.VERSION_PURGED, version=number)
-    return Change(head=after, events=(event,), moves=(Removed(trashed),), result=trashed, version=number)
+    return Change(head=after, events=(event,), moves=(DeleteItem(trashed),), result=trashed, version=number)
 
 
 def _forget(number: int, head: Head) -> tuple[int, ...]:

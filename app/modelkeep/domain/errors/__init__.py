@@ -27,7 +27,7 @@ RegistryError
 │   ├── ModelNotEmptyError
 │   ├── NoEarlierProductionError
 │   ├── NotMultipartError
-│   ├── NumberTakenError
+│   ├── VersionConflictError
 │   ├── ModelBeingDeletedError
 │   ├── DigestUnknownError       adopted, and never read through
 │   └── AliasReservedError
@@ -52,7 +52,7 @@ RegistryError
 │   ├── TooManyArtifactsError
 │   ├── MetadataTooLargeError
 │   ├── RequestTooLargeError
-│   └── HeadTooLargeError
+│   └── HeaderFieldsTooLargeError
 ├── RequestTimeoutError      too slow
 ├── TooManyRequestsError     slower
 └── TemporaryError           try again
@@ -87,12 +87,12 @@ from modelkeep.domain.errors.conflicts import (
     NoEarlierProductionError,
     NotMultipartError,
     NotNewerError,
-    NumberTakenError,
     ObjectExistsError,
     PreconditionFailedError,
     PreconditionRequiredError,
     ProductionChangedError,
     UploadIncompleteError,
+    VersionConflictError,
     VersionInUseError,
 )
 from modelkeep.domain.errors.not_found import (
@@ -110,7 +110,7 @@ from modelkeep.domain.errors.requests import (
     ArtifactTooLargeError,
     BodyMismatchError,
     ChecksumMismatchError,
-    HeadTooLargeError,
+    HeaderFieldsTooLargeError,
     IdempotencyKeyReusedError,
     IntegrityError,
     InvalidCursorError,
@@ -148,7 +148,7 @@ __all__ = [
     "CredentialsRequiredError",
     "DigestUnknownError",
     "ForbiddenError",
-    "HeadTooLargeError",
+    "HeaderFieldsTooLargeError",
     "IdempotencyKeyReusedError",
     "IntegrityError",
     "InvalidCursorError",
@@ -169,7 +169,6 @@ __all__ = [
     "NotFoundError",
     "NotMultipartError",
     "NotNewerError",
-    "NumberTakenError",
     "ObjectExistsError",
     "ObjectNotFoundError",
     "OutcomeUnknownError",
@@ -194,6 +193,7 @@ __all__ = [
     "UploadIncompleteError",
     "UploadNotFoundError",
     "UrlExpiredError",
+    "VersionConflictError",
     "VersionInUseError",
     "VersionNotFoundError",
 ]

@@ -97,7 +97,7 @@ class NotMultipartError(ConflictError):
 
 
 @dataclass(eq=False)
-class NumberTakenError(ConflictError):
+class VersionConflictError(ConflictError):
     """Another program wrote a version under the number of an upload."""
 
     model: str

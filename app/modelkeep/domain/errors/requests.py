@@ -164,7 +164,7 @@ class RequestTooLargeError(TooLargeError):
 
 
 @dataclass(eq=False)
-class HeadTooLargeError(TooLargeError):
+class HeaderFieldsTooLargeError(TooLargeError):
     """Target and headers, trailers included, are over their limit in bytes."""
 
     limit: int

@@ -4,17 +4,17 @@ from http import HTTPStatus
 
 from starlette.types import Scope
 
-from modelkeep.http.middleware.authentication import is_open
+from modelkeep.http.middleware.authentication import is_public
 from modelkeep.services.access.caller import Caller
 
 
-class UndecidedError(Exception):
+class MissingAuthorizationError(Exception):
     """A route was about to answer although nothing has decided whether it may: a fault of the route."""
 
 
-def check_decided(scope: Scope, status: int) -> None:
+def require_authorization_decision(scope: Scope, status: int) -> None:
     """Let answers out that are open to all, refusals, and those for which all that was asked was allowed."""
-    if status < HTTPStatus.BAD_REQUEST and not is_open(scope["path"]):
+    if status < HTTPStatus.BAD_REQUEST and not is_public(scope["path"]):
         caller: Caller | None = scope["state"].get("caller")
-        if caller is None or not caller.asked or not all(asked.allowed for asked in caller.asked):
-            raise UndecidedError(scope["path"])
+        if caller is None or not caller.decisions or not all(asked.allowed for asked in caller.decisions):
+            raise MissingAuthorizationError(scope["path"])

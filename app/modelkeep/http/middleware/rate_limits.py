@@ -14,7 +14,7 @@ from modelkeep.domain.errors import TooManyRequestsError
 
 REQUESTS_SECONDS: Final = 10
 FAILURES_SECONDS: Final = 60
-_HOUSEHOLD: Final = 64
+IPV6_PREFIX_LENGTH: Final = 64
 """Bits of an IPv6 address that one customer has: the rest he may choose."""
 
 
@@ -37,23 +37,23 @@ class RateLimits:
 
     async def count_failure(self, address: str) -> None:
         """Note that somebody at this address did not say who he is."""
-        await self._windows.hit(self._failures, _who(address))
+        await self._windows.hit(self._failures, _client_network(address))
 
     async def check_failures(self, address: str) -> None:
         """Raise `TooManyRequestsError` if this address failed too often to be listened to now."""
-        if not await self._windows.test(self._failures, _who(address)):
-            raise await self._too_many("failed logins from your address", self._failures, _who(address))
+        if not await self._windows.test(self._failures, _client_network(address)):
+            raise await self._too_many("failed logins from your address", self._failures, _client_network(address))
 
     async def _too_many(self, what: str, limit: RateLimitItem, who: str) -> TooManyRequestsError:
         window = await self._windows.get_window_stats(limit, who)
         return TooManyRequestsError(what, max(1, math.ceil(window.reset_time - time.time())))
 
 
-def _who(address: str) -> str:
+def _client_network(address: str) -> str:
     try:
         parsed = ip_address(address)
     except ValueError:
         return address
     if isinstance(parsed, IPv4Address):
         return address
-    return str(parsed.ipv4_mapped or ip_network((int(parsed), _HOUSEHOLD), strict=False))
+    return str(parsed.ipv4_mapped or ip_network((int(parsed), IPV6_PREFIX_LENGTH), strict=False))

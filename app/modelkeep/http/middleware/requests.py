@@ -16,26 +16,26 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from modelkeep.domain.errors import MalformedPathError, RegistryError, RequestTimeoutError, RequestTooLargeError
-from modelkeep.http.middleware.default_deny import check_decided
-from modelkeep.http.problems import problem, unexpected
-from modelkeep.http.server.graceful_shutdown import Stopping
-from modelkeep.telemetry.authorization import decision
+from modelkeep.http.middleware.default_deny import require_authorization_decision
+from modelkeep.http.problems import internal_error, problem
+from modelkeep.http.server.graceful_shutdown import GracefulShutdown
+from modelkeep.telemetry.authorization import authorization_fields
 from modelkeep.telemetry.logging import log_request
 from modelkeep.telemetry.metrics import Metrics
 from modelkeep.telemetry.redaction import redacted
 
 MAX_BODY: Final = 2 * 1024 * 1024
 MAX_RAW_PATH: Final = 2 * 1024
-STREAMED: Final = "/local-store/"
+UNBUFFERED_PREFIX: Final = "/local-store/"
 """These routes take bodies of any length, and hold them against the signed one themselves."""
 
-BODY_SECONDS: Final = 30.0
-SILENCE_SECONDS: Final = 60.0
+BODY_TIMEOUT_SECONDS: Final = 30.0
+BODY_IDLE_TIMEOUT_SECONDS: Final = 60.0
 
-REFUSAL: Final = "refusal"
+REJECTION: Final = "refusal"
 """Where in a request's state the connection notes the error that it is to be answered with."""
 
-_UNLESS_SAID: Final = (
+DEFAULT_HEADERS: Final = (
     (b"cache-control", b"no-store"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"x-content-type-options", b"nosniff"),
@@ -48,10 +48,10 @@ _BAD_PATH: Final = re.compile(rb"%(?:[01][0-9a-f]|7f|25|2e%2e|2f|5c)|//|\\|[^\x2
 _log = structlog.get_logger("modelkeep.requests")
 
 
-class Observed:
+class AccessLogMiddleware:
     """Gives each request an id, answers what nobody expected, and notes how it went."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, stopping: Stopping) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, stopping: GracefulShutdown) -> None:
         self._app = app
         self._metrics = metrics
         self._stopping = stopping
@@ -69,7 +69,7 @@ class Observed:
         async def send_observed(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
-                check_decided(scope, message["status"])
+                require_authorization_decision(scope, message["status"])
                 status = message["status"]
                 message["headers"] = self._complete(message["headers"], request_id)
             await send(message)
@@ -80,15 +80,15 @@ class Observed:
             _log.exception("unexpected", request_id=request_id)
             if status:
                 raise
-            await unexpected(Request(scope))(scope, receive, send_observed)
+            await internal_error(Request(scope))(scope, receive, send_observed)
         finally:
             self._note(scope, request_id, status, time.perf_counter() - began)
 
     def _complete(self, headers: Sequence[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
         said = {name for name, _ in headers}
-        complete = [*headers, *(each for each in _UNLESS_SAID if each[0] not in said)]
+        complete = [*headers, *(each for each in DEFAULT_HEADERS if each[0] not in said)]
         complete.append((b"x-request-id", request_id.encode()))
-        if self._stopping.asked:
+        if self._stopping.is_draining:
             complete.append((b"connection", b"close"))
         return complete
 
@@ -101,7 +101,7 @@ class Observed:
                 "request_id": request_id,
                 "method": scope["method"],
                 "path": scope["path"],
-                **decision(scope),
+                **authorization_fields(scope),
                 "status": status,
                 "code": code,
                 "duration_ms": round(seconds * 1000, 3),
@@ -109,7 +109,7 @@ class Observed:
         )
 
 
-class Guarded:
+class RequestLimitMiddleware:
     """Refuses what no route accepts before it is routed: bad paths, bodies over 2 MiB, and bodies that do not come.
 
     A body has arrived within 30 s. Where bodies of any length go, a minute without a byte ends them instead.
@@ -125,12 +125,12 @@ class Guarded:
             return
         error = _refusal(scope)
         if error is None:
-            await self._app(scope, _Body(scope, receive).receive, send)
+            await self._app(scope, LimitedBody(scope, receive).receive, send)
         else:
             await problem(Request(scope), error)(scope, receive, send)
 
 
-class _Body:
+class LimitedBody:
     """The body of a request, within its limits."""
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
@@ -146,8 +146,8 @@ class _Body:
         if not self._is_due:
             return await self._receive()
         message = await self._in_time()
-        if REFUSAL in self._scope["state"]:
-            raise self._scope["state"][REFUSAL]
+        if REJECTION in self._scope["state"]:
+            raise self._scope["state"][REJECTION]
         self._is_due = message.get("more_body", False)
         self._arrived += len(message.get("body", b""))
         if self._arrived > MAX_BODY and not _is_streamed(self._scope):
@@ -155,7 +155,9 @@ class _Body:
         return message
 
     async def _in_time(self) -> Message:
-        until = self._now() + SILENCE_SECONDS if _is_streamed(self._scope) else self._began + BODY_SECONDS
+        until = (
+            self._now() + BODY_IDLE_TIMEOUT_SECONDS if _is_streamed(self._scope) else self._began + BODY_TIMEOUT_SECONDS
+        )
         try:
             async with asyncio.timeout_at(until):
                 return await self._receive()
@@ -166,12 +168,12 @@ class _Body:
 def _refusal(scope: Scope) -> RegistryError | None:
     """Why no route shall see this request, if none shall."""
     raw: bytes = scope.get("raw_path") or scope["path"].encode()
-    if REFUSAL in scope["state"]:
-        error: RegistryError = scope["state"][REFUSAL]
+    if REJECTION in scope["state"]:
+        error: RegistryError = scope["state"][REJECTION]
         return error
     if len(raw) > MAX_RAW_PATH or _is_bad(raw):
         return MalformedPathError()
-    if _announced_length(scope) > MAX_BODY and not _is_streamed(scope):
+    if _content_length(scope) > MAX_BODY and not _is_streamed(scope):
         return RequestTooLargeError(MAX_BODY)
     return None
 
@@ -183,7 +185,7 @@ def _is_bad(raw_path: bytes) -> bool:
 
 def _is_streamed(scope: Scope) -> bool:
     path: str = scope["path"]
-    return path.startswith(STREAMED)
+    return path.startswith(UNBUFFERED_PREFIX)
 
 
 def _request_id(scope: Scope) -> str:
@@ -191,7 +193,7 @@ def _request_id(scope: Scope) -> str:
     return given if given and _REQUEST_ID.match(given) and redacted(given) == given else secrets.token_hex(16)
 
 
-def _announced_length(scope: Scope) -> int:
+def _content_length(scope: Scope) -> int:
     given = _header(scope, b"content-length")
     return int(given[:19]) if given.isascii() and given.isdigit() else 0
 

@@ -10,7 +10,7 @@ from types import FrameType
 from modelkeep.domain.errors import UnavailableError
 
 
-class Stopping:
+class GracefulShutdown:
     """Whether this process has been asked to stop.
 
     Between SIGTERM and what the server does then lie `notice` seconds. All is served in them, but the service is not
@@ -18,16 +18,16 @@ class Stopping:
     """
 
     def __init__(self, notice: float) -> None:
-        self.asked = False
+        self.is_draining = False
         self._notice = notice
 
     def check(self) -> None:
         """Raise `UnavailableError` once the process has been asked to stop."""
-        if self.asked:
+        if self.is_draining:
             raise UnavailableError("This process is being stopped. Ask another one.")
 
     @contextmanager
-    def announced(self) -> Iterator[None]:
+    def intercept_sigterm(self) -> Iterator[None]:
         """Stand between SIGTERM and the server's handler of it until the block ends; without one do nothing."""
         handler = signal.getsignal(signal.SIGTERM)
         if not callable(handler) or threading.current_thread() is not threading.main_thread():
@@ -36,7 +36,7 @@ class Stopping:
         loop = asyncio.get_running_loop()
 
         def announce(number: int, frame: FrameType | None) -> None:
-            self.asked = True
+            self.is_draining = True
             loop.call_soon_threadsafe(loop.call_later, self._notice, handler, number, frame)
 
         signal.signal(signal.SIGTERM, announce)

@@ -13,16 +13,16 @@ from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from modelkeep.domain.errors import HeadTooLargeError, MalformedError, MalformedPathError, RegistryError
-from modelkeep.http.middleware.requests import REFUSAL
+from modelkeep.domain.errors import HeaderFieldsTooLargeError, MalformedError, MalformedPathError, RegistryError
+from modelkeep.http.middleware.requests import REJECTION
 
-HEAD_SECONDS: Final = 10.0
+HEADER_TIMEOUT_SECONDS: Final = 10.0
 """From the opening of a connection, or from the first byte of a further request, to the end of its head."""
 
-SPREAD_SECONDS: Final = 2.0
+TIMEOUT_JITTER_SECONDS: Final = 2.0
 """Somewhat longer for some: thousands of connections that were opened at once do not end at once."""
 
-MAX_HEAD: Final = 32 * 1024
+MAX_HEADER_BYTES: Final = 32 * 1024
 """Bytes of a head, trailers included; and of what a body comes wrapped in, between two pieces of it."""
 
 DRAIN_SECONDS: Final = 3.0
@@ -33,7 +33,7 @@ _GARBAGE_THRESHOLD: Final = 10_000
 """Objects by which a process grows before Python looks for garbage among them; its own default is 700."""
 
 
-def allow_many_connections() -> None:
+def raise_connection_limits() -> None:
     """Let this process open as many files as it may, for each connection is one, and look for garbage less often.
 
     A connection is some thirty objects: with Python's own threshold, thousands of new ones would have it look through
@@ -97,7 +97,7 @@ class LingeringTransport(asyncio.Transport):
         return self._transport.get_extra_info(name, default)
 
 
-class GuardedConnection(HttpToolsProtocol):
+class HardenedHttpProtocol(HttpToolsProtocol):
     """One client's connection. Its heads are bounded in time and size, and it ends with a request that is not read."""
 
     transport: LingeringTransport
@@ -130,13 +130,13 @@ class GuardedConnection(HttpToolsProtocol):
             self._await_head()
         self._unparsed += len(data)
         super().data_received(data)
-        if self._unparsed > MAX_HEAD and not self._refused:
-            self._refuse(HeadTooLargeError(MAX_HEAD))
+        if self._unparsed > MAX_HEADER_BYTES and not self._refused:
+            self._refuse(HeaderFieldsTooLargeError(MAX_HEADER_BYTES))
 
     def send_400_response(self, _: str) -> None:
         """Refuse what the parser does not take."""
-        too_large = self._head_size > MAX_HEAD
-        self._refuse(HeadTooLargeError(MAX_HEAD) if too_large else MalformedError())
+        too_large = self._head_size > MAX_HEADER_BYTES
+        self._refuse(HeaderFieldsTooLargeError(MAX_HEADER_BYTES) if too_large else MalformedError())
 
     def on_message_begin(self) -> None:
         """Wait for the head that has begun."""
@@ -161,7 +161,7 @@ class GuardedConnection(HttpToolsProtocol):
         """
         super().on_headers_complete()
         if b"#" in self.url:
-            self.scope["state"][REFUSAL] = MalformedPathError()
+            self.scope["state"][REJECTION] = MalformedPathError()
         self._stop_awaiting_head()
         self._unparsed = 0
         self._body_due = self.transport.is_client_sending = True
@@ -181,7 +181,7 @@ class GuardedConnection(HttpToolsProtocol):
 
     def _await_head(self) -> None:
         if self._head_due is None:
-            patience = HEAD_SECONDS + random.uniform(0, SPREAD_SECONDS)  # noqa: S311 -- not for secrets
+            patience = HEADER_TIMEOUT_SECONDS + random.uniform(0, TIMEOUT_JITTER_SECONDS)  # noqa: S311 -- not for secrets
             self._head_due = self.loop.call_later(patience, self._give_up_head)
 
     def _stop_awaiting_head(self) -> None:
@@ -199,21 +199,21 @@ class GuardedConnection(HttpToolsProtocol):
 
     def _measure(self, size: int) -> None:
         self._head_size += size
-        if self._head_size > MAX_HEAD:
-            raise HeadTooLargeError(MAX_HEAD)
+        if self._head_size > MAX_HEADER_BYTES:
+            raise HeaderFieldsTooLargeError(MAX_HEADER_BYTES)
 
     def _refuse(self, error: RegistryError) -> None:
         """Read nothing more, and let the app answer in its turn: the request whose body it is, or else one more."""
         self._refused = self.transport.is_client_sending = True
         self._stop_awaiting_head()
         if self._body_due:
-            self.cycle.scope["state"][REFUSAL] = error
+            self.cycle.scope["state"][REJECTION] = error
             self.cycle.message_event.set()
             return
         super().on_message_begin()
         self.scope["method"], self.scope["path"] = "-", ""
         self.scope["raw_path"] = self.scope["query_string"] = b""
-        self.scope["state"][REFUSAL] = error
+        self.scope["state"][REJECTION] = error
         is_free = self.cycle is None or self.cycle.response_complete
         self.cycle = self._cycle_without_parser()
         if is_free:

@@ -12,7 +12,7 @@ import structlog
 from cachetools import LRUCache
 
 from modelkeep.domain.access.principals import Principal
-from modelkeep.domain.access.tokens import PREFIX, Credential, Token, parse_credential
+from modelkeep.domain.access.tokens import PREFIX, ApiTokenSecret, Token, parse_secret
 from modelkeep.domain.access.trust import identity
 from modelkeep.domain.errors import (
     CredentialsRequiredError,
@@ -27,10 +27,10 @@ from modelkeep.repositories.keys import to_text
 from modelkeep.repositories.tokens import Tokens
 from modelkeep.services.access.trust import TrustService
 
-FRESH_SECONDS: Final = 15.0
+CACHE_TTL_SECONDS: Final = 15.0
 """How long a credential that was found good is taken without another look; with the table's own, below 30 seconds."""
 
-REMEMBERED: Final = 10_000
+CACHE_SIZE: Final = 10_000
 """Credentials in memory, at most."""
 
 NOTE_USE_EVERY: Final = timedelta(hours=1)
@@ -45,7 +45,9 @@ _UNKNOWN: Final = "This is no token of this registry, or no longer. Check that i
 _log = structlog.get_logger("modelkeep.access")
 
 
-class _Known(NamedTuple):
+class CachedPrincipal(NamedTuple):
+    """A principal, and until when it may be taken from memory; times of the monotonic clock, in seconds."""
+
     seen_at: float
     ends_at: float
     principal: Principal
@@ -59,13 +61,13 @@ class Authenticator:
         self._trust = trust
         self._verifier = verifier
         self._stale_for = stale_for
-        self._known: LRUCache[bytes, _Known] = LRUCache(REMEMBERED)
+        self._known: LRUCache[bytes, CachedPrincipal] = LRUCache(CACHE_SIZE)
 
-    def recall(self, authorization: str) -> Principal | None:
+    def cached(self, authorization: str) -> Principal | None:
         """Whom the header proved a moment ago; `None` if that has to be looked at."""
-        return self._recall(authorization, FRESH_SECONDS)
+        return self._recall(authorization, CACHE_TTL_SECONDS)
 
-    def recall_stale(self, authorization: str) -> Principal | None:
+    def cached_stale(self, authorization: str) -> Principal | None:
         """Whom the header proved when the table could be read: good enough for what is answered from memory."""
         return self._recall(authorization, self._stale_for)
 
@@ -78,7 +80,7 @@ class Authenticator:
         text, began = _shown(authorization), time.monotonic()
         if not text:
             raise CredentialsRequiredError
-        credential = parse_credential(text)
+        credential = parse_secret(text)
         try:
             principal = await (self._by_token(credential) if credential else self._by_issuer(text))
         except (UnauthenticatedError, NoTrustRuleError):
@@ -87,7 +89,7 @@ class Authenticator:
         self._remember(text, principal, began)
         return principal
 
-    async def _by_token(self, credential: Credential) -> Principal:
+    async def _by_token(self, credential: ApiTokenSecret) -> Principal:
         token = await self._tokens.find(credential.id)
         if token is None or not token.admits(credential) or token.revoked_at:
             raise InvalidTokenError(_UNKNOWN)
@@ -99,7 +101,7 @@ class Authenticator:
             grants = (await self._trust.current()).grants_of(token.rules)
             if not grants:
                 raise NoTrustRuleError(token.principal)
-        await self._note_use(token, now)
+        await self._touch_last_used(token, now)
         return Principal(name=token.principal, grants=grants, expires_at=token.expires_at)
 
     async def _by_issuer(self, text: str) -> Principal:
@@ -118,7 +120,7 @@ class Authenticator:
             expires_at=datetime.fromtimestamp(claims["exp"], UTC),
         )
 
-    async def _note_use(self, token: Token, now: datetime) -> None:
+    async def _touch_last_used(self, token: Token, now: datetime) -> None:
         """Note when a lasting token was used, now and then. That it cannot be noted is no reason to refuse it."""
         if token.rules or (token.last_used_at and now - token.last_used_at < NOTE_USE_EVERY):
             return
@@ -134,7 +136,7 @@ class Authenticator:
 
     def _remember(self, text: str, principal: Principal, began: float) -> None:
         left = (principal.expires_at - datetime.now(UTC)).total_seconds() if principal.expires_at else math.inf
-        self._known[_digest(text)] = _Known(began, time.monotonic() + left, principal)
+        self._known[_digest(text)] = CachedPrincipal(began, time.monotonic() + left, principal)
 
 
 def shows_token(authorization: str) -> bool:

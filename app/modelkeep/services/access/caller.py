@@ -13,7 +13,7 @@ from modelkeep.domain.errors import ActionForbiddenError, ModelNotFoundError
 from modelkeep.domain.events import IdempotencyKey, Operation
 
 
-class Asked(NamedTuple):
+class AuthorizationDecision(NamedTuple):
     """One decision that was taken on a request, for its log line."""
 
     action: str
@@ -29,7 +29,7 @@ class Caller:
     principal: Principal
     request_id: str
     idempotency: IdempotencyKey | None = None
-    asked: list[Asked] = field(default_factory=list)
+    decisions: list[AuthorizationDecision] = field(default_factory=list)
 
     def require(self, action: Action, model: str = ALL_MODELS) -> str:
         """Return the rule that allows this.
@@ -38,7 +38,7 @@ class Caller:
         none. Who may not upload is told so in any case: uploading creates models, so that says nothing of them.
         """
         verdict = self.principal.may(action, model)
-        self.asked.append(Asked(action, model, *verdict))
+        self.decisions.append(AuthorizationDecision(action, model, *verdict))
         if verdict.allowed and verdict.rule:
             return verdict.rule
         if action in {Action.VERSION_UPLOAD, Action.TOKEN_ADMIN} or self.may_read(model):
@@ -49,15 +49,17 @@ class Caller:
         """Whether the model is there for this caller at all."""
         return self.principal.may(Action.MODEL_READ, model).allowed
 
-    def readable(self) -> Callable[[str], bool]:
+    def read_filter(self) -> Callable[[str], bool]:
         """Which models belong into lists that this caller sees: for the log, one decision on all of them."""
-        self.asked.append(Asked(Action.MODEL_READ, ALL_MODELS, allowed=True, rule=None))
+        self.decisions.append(AuthorizationDecision(Action.MODEL_READ, ALL_MODELS, allowed=True, rule=None))
         return self.may_read
 
-    def came_by(self) -> Sequence[str]:
+    def trust_rules(self) -> Sequence[str]:
         """The trust rules by which the caller came, if it did; for the log, they let it in."""
         rules = self.principal.rules
-        self.asked.append(Asked("token.exchange", ALL_MODELS, allowed=bool(rules), rule=rules[0] if rules else None))
+        self.decisions.append(
+            AuthorizationDecision("token.exchange", ALL_MODELS, allowed=bool(rules), rule=rules[0] if rules else None)
+        )
         return rules
 
     def operation(self, action: Action, model: str) -> Operation:
@@ -75,6 +77,6 @@ class Caller:
         )
 
 
-def operator(name: str, *, request_id: str) -> Caller:
+def operator_caller(name: str, *, request_id: str) -> Caller:
     """Whoever runs a command over the table itself: what it may do is for the table's own guard to say."""
     return Caller(principal=unrestricted(name, rule="operator"), request_id=request_id)

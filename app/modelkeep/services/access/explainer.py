@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from modelkeep.domain.access.actions import Action
 from modelkeep.domain.access.grants import Grant, decide
-from modelkeep.domain.access.tokens import parse_credential
+from modelkeep.domain.access.tokens import parse_secret
 from modelkeep.domain.access.trust import Claims, Trust, TrustRule, identity
 from modelkeep.domain.errors import RegistryError
 from modelkeep.identity.verifier import Verifier
@@ -33,7 +33,7 @@ class Explainer:
     async def explain(self, text: str, action: Action, model: str) -> Explanation:
         """Explain what the bearer of a token may do. Raises `UnavailableError`."""
         trust = await self._trust.current()
-        credential = parse_credential(text)
+        credential = parse_secret(text)
         if credential is None:
             return await self._by_issuer(text, trust, action, model)
         token = await self._tokens.find(credential.id)

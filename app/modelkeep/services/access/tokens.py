@@ -8,19 +8,19 @@ from datetime import UTC, datetime
 from typing import Final
 
 from modelkeep.domain.access.actions import Action
-from modelkeep.domain.access.grants import Grant, passed_on
+from modelkeep.domain.access.grants import Grant, delegate
 from modelkeep.domain.access.tokens import (
     ID_BYTES,
     MAX_EXCHANGED_LIFE,
     MAX_LIFE,
     SECRET_BYTES,
-    Credential,
+    ApiTokenSecret,
     Token,
     check_principal,
-    new_credential,
+    new_secret,
 )
 from modelkeep.domain.errors import ContentionError, InvalidRequestError, TokenNotFoundError
-from modelkeep.repositories.pages import Listed
+from modelkeep.repositories.pages import Page
 from modelkeep.repositories.tokens import Tokens
 from modelkeep.services.access.caller import Caller
 
@@ -35,7 +35,7 @@ class TokenService:
 
     async def create(
         self, principal: str, grants: Sequence[Grant], expires_at: datetime, caller: Caller
-    ) -> tuple[Token, Credential]:
+    ) -> tuple[Token, ApiTokenSecret]:
         """Make a token that acts as `principal`. A caller gives what it has, and no more.
 
         Raises `ActionForbiddenError`; `InvalidRequestError` for an end that has passed or is more than a year away, for
@@ -48,7 +48,7 @@ class TokenService:
         with _faults_in("body.principal"):
             check_principal(principal)
         with _faults_in("body.allow"):
-            given = passed_on(caller.principal.grants, [replace(g, rule=f"token:{credential.id}") for g in grants])
+            given = delegate(caller.principal.grants, [replace(g, rule=f"token:{credential.id}") for g in grants])
         token = Token(
             id=credential.id,
             digest=credential.digest,
@@ -61,7 +61,7 @@ class TokenService:
         await self._tokens.add(token)
         return token, credential
 
-    async def list(self, caller: Caller, *, cursor: str | None, limit: int) -> Listed[Token]:
+    async def list(self, caller: Caller, *, cursor: str | None, limit: int) -> Page[Token]:
         """Tokens that were made by hand, by id, also those that ended lately.
 
         Raises `ActionForbiddenError`, `InvalidCursorError`.
@@ -83,12 +83,12 @@ class TokenService:
                 return
         raise ContentionError(token_id)
 
-    async def exchange(self, caller: Caller) -> tuple[Token, Credential]:
+    async def exchange(self, caller: Caller) -> tuple[Token, ApiTokenSecret]:
         """Give the bearer of an issuer's token a registry token for 15 minutes, by the same trust rules.
 
         Raises `InvalidRequestError` for a caller that did not come by a trust rule.
         """
-        rules = caller.came_by()
+        rules = caller.trust_rules()
         if not rules:
             raise _invalid("header.Authorization", "only a token of a trusted issuer can be exchanged")
         credential, now = _fresh(), datetime.now(UTC)
@@ -106,8 +106,8 @@ class TokenService:
         return token, credential
 
 
-def _fresh() -> Credential:
-    return new_credential(secrets.token_bytes(ID_BYTES + SECRET_BYTES))
+def _fresh() -> ApiTokenSecret:
+    return new_secret(secrets.token_bytes(ID_BYTES + SECRET_BYTES))
 
 
 @contextmanager

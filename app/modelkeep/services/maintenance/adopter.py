@@ -12,13 +12,13 @@ from modelkeep.domain.changes import Decision
 from modelkeep.domain.models import Head, Version
 from modelkeep.domain.values import Digest, Stage, check_model_name
 from modelkeep.repositories.ledger import Ledger
-from modelkeep.repositories.table_scan import Survey
+from modelkeep.repositories.table_scan import TableScan
 from modelkeep.repositories.versions import Versions
-from modelkeep.services.access.caller import operator
+from modelkeep.services.access.caller import operator_caller
 from modelkeep.services.models import existing
 from modelkeep.storage.objects import ObjectStore
 
-CALLER: Final = operator("init", request_id="init --adopt")
+CALLER: Final = operator_caller("init", request_id="init --adopt")
 
 
 def is_model_name(name: str) -> bool:
@@ -33,7 +33,7 @@ def is_model_name(name: str) -> bool:
 class Adopter:
     """Builds heads where they are missing, without rewriting a version; safe to repeat."""
 
-    def __init__(self, ledger: Ledger, versions: Versions, survey: Survey, store: ObjectStore) -> None:
+    def __init__(self, ledger: Ledger, versions: Versions, survey: TableScan, store: ObjectStore) -> None:
         self._ledger = ledger
         self._versions = versions
         self._survey = survey
@@ -84,12 +84,12 @@ class Adopter:
         async def replay(_: int | None) -> Head:
             return existing(await self._ledger.head(model), model)
 
-        return await self._ledger.commit(model, operation, decide, replay=replay)
+        return await self._ledger.apply(model, operation, decide, replay=replay)
 
     async def _archive_strays(self, model: str) -> None:
         async def decide(head: Head | None) -> Decision[bool]:
             live = existing(head, model)
-            strays = changes.strays_of(live, [version async for version in self._versions.walk(model)])
+            strays = changes.conflicting_production_of(live, [version async for version in self._versions.walk(model)])
             if not strays:
                 return changes.Unchanged(result=False)
             return changes.archive_strays(live, strays[: changes.MAX_MOVES], operation)
@@ -100,7 +100,7 @@ class Adopter:
         more = True
         while more:
             operation = CALLER.operation(Action.MODEL_WRITE, model)
-            more = await self._ledger.commit(model, operation, decide, replay=replay)
+            more = await self._ledger.apply(model, operation, decide, replay=replay)
 
     async def _examine(self, version: Version, *, verify: bool) -> AsyncGenerator[str, None]:
         name = f"{version.model} {version.number}"
@@ -109,14 +109,14 @@ class Adopter:
         for artifact in version.artifacts:
             if self._store.key_of(version.s3_path) != artifact.key and artifact.sha256 is None:
                 yield f"{name}: {version.s3_path} is not in this store and cannot be served"
-            elif await self._store.head(artifact.key) is None:
+            elif await self._store.stat(artifact.key) is None:
                 yield f"{name}: there is no object at {version.s3_path}"
             elif verify and artifact.sha256 is None:
                 yield f"{name}: verified, SHA-256 {await self._verify(version, artifact)}"
 
     async def _verify(self, version: Version, artifact: Artifact) -> Digest:
         digest, size = hashlib.sha256(), 0
-        stored = await self._store.head(artifact.key)
+        stored = await self._store.stat(artifact.key)
         version_id = stored.version_id if stored else None
         async for chunk in self._store.read(artifact.key, version_id=version_id):
             digest.update(chunk)
@@ -136,4 +136,4 @@ class Adopter:
         async def replay(_: int | None) -> Version:
             return version
 
-        await self._ledger.commit(version.model, operation, decide, replay=replay)
+        await self._ledger.apply(version.model, operation, decide, replay=replay)

@@ -5,24 +5,24 @@ from collections.abc import AsyncGenerator, Iterator
 from typing import Final
 
 from modelkeep.domain.artifacts import Artifact
-from modelkeep.domain.changes import strays_of
+from modelkeep.domain.changes import conflicting_production_of
 from modelkeep.domain.models import Head, TrashedVersion, Version
 from modelkeep.domain.uploads import Upload
-from modelkeep.kit.concurrency import concurrently
+from modelkeep.kit.concurrency import gather_limited
 from modelkeep.repositories.events import Events
 from modelkeep.repositories.heads import Heads
-from modelkeep.repositories.table_scan import Survey, may_expire
+from modelkeep.repositories.table_scan import TableScan, may_expire
 from modelkeep.repositories.versions import Versions
 from modelkeep.services.maintenance.adopter import is_model_name
 from modelkeep.storage.objects import ObjectStore
 
-MAX_LOOKS: Final = 5
+MAX_ATTEMPTS: Final = 5
 
 
-class Inspector:
+class ConsistencyChecker:
     """Reads everything and changes nothing. A model that keeps changing while it is looked at is looked at again."""
 
-    def __init__(self, heads: Heads, versions: Versions, events: Events, survey: Survey, store: ObjectStore) -> None:
+    def __init__(self, heads: Heads, versions: Versions, events: Events, survey: TableScan, store: ObjectStore) -> None:
         self._heads = heads
         self._versions = versions
         self._events = events
@@ -44,7 +44,7 @@ class Inspector:
 
     async def _inspect_model(self, model: str) -> list[str]:
         faults: list[str] = []
-        for _ in range(MAX_LOOKS):
+        for _ in range(MAX_ATTEMPTS):
             head = await self._heads.find(model)
             if head is None and not is_model_name(model):
                 return ["no model can have this name here; its versions cannot be served"]
@@ -65,7 +65,7 @@ class Inspector:
         stored = [(v, a) for v in live for a in v.artifacts] + [
             (t.version, a) for t in trash for a in t.version.artifacts
         ]
-        return faults + [fault for fault in await concurrently(self._object_fault, stored) if fault]
+        return faults + [fault for fault in await gather_limited(self._object_fault, stored) if fault]
 
     async def _history_faults(self, head: Head) -> AsyncGenerator[str, None]:
         expected, cursor = 1, None
@@ -85,7 +85,7 @@ class Inspector:
         name = f"version {version.number} '{artifact.path}'"
         if artifact.sha256 is None and self._store.key_of(version.s3_path) != artifact.key:
             return f"{name} lies at {version.s3_path}, which is not in this store"
-        found = await self._store.head(artifact.key, version_id=artifact.version_id)
+        found = await self._store.stat(artifact.key, version_id=artifact.version_id)
         if found is None:
             return f"{name} has no object at {artifact.key}"
         if artifact.size is not None and found.size != artifact.size:
@@ -97,16 +97,18 @@ class Inspector:
 
 def _pointer_faults(head: Head, live: list[Version]) -> Iterator[str]:
     numbers = {version.number for version in live}
-    if head.deleted_at and live and not head.emptying:
+    if head.deleted_at and live and not head.deletion_in_progress:
         yield "is deleted and still has versions"
     if not head.deleted_at and head.latest_version != max(numbers, default=None):
         yield f"latest is {head.latest_version}, the newest version is {max(numbers, default=None)}"
     holders = [
-        version.number for version in live if version.agrees_with(head) and head.production_version == version.number
+        version.number
+        for version in live
+        if version.is_consistent_with(head) and head.production_version == version.number
     ]
     if head.production_version is not None and not holders:
         yield f"production is {head.production_version}, which is not there or says otherwise"
-    for stray in strays_of(head, live):
+    for stray in conflicting_production_of(head, live):
         yield f"version {stray.number} claims production, the head names {head.production_version}"
     for alias, number in head.aliases.items():
         if number not in numbers:

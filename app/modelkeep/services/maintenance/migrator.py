@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from modelkeep.domain.errors import RegistryError
-from modelkeep.services.maintenance.model_migration import Moving, NotMovedError, Side
+from modelkeep.services.maintenance.model_migration import ModelMigration, NotMovedError, RegistryEndpoint
 from modelkeep.services.maintenance.object_copier import told
 
 
@@ -33,7 +33,7 @@ class Migrator:
     its size and digest are noted, as `init --adopt --verify` does; its commit stays.
     """
 
-    def __init__(self, source: Side, destination: Side, *, dry_run: bool) -> None:
+    def __init__(self, source: RegistryEndpoint, destination: RegistryEndpoint, *, dry_run: bool) -> None:
         self._source = source
         self._destination = destination
         self._dry_run = dry_run
@@ -48,7 +48,7 @@ class Migrator:
         await self._source.store.reach()
         objects, size, incomplete = 0, 0, 0
         for model in names:
-            moving = Moving(self._source, self._destination, model, dry_run=self._dry_run)
+            moving = ModelMigration(self._source, self._destination, model, dry_run=self._dry_run)
             try:
                 async for sentence in moving.run():
                     yield sentence

@@ -8,27 +8,27 @@ from modelkeep.domain.artifacts import Artifact, version_prefix
 from modelkeep.domain.events import Event, EventType
 from modelkeep.domain.models import Head, TrashedVersion, Version
 from modelkeep.domain.values import Digest
-from modelkeep.kit.concurrency import concurrently
+from modelkeep.kit.concurrency import gather_limited
 from modelkeep.repositories.events import Events
 from modelkeep.repositories.heads import Heads
 from modelkeep.repositories.model_snapshots import (
     MAX_EVENTS,
-    Copies,
-    Holding,
-    KeepsChangingError,
+    ConcurrentModificationError,
     Kept,
-    OvertakenError,
-    Step,
+    ModelSnapshot,
+    ModelSnapshots,
+    SnapshotContentionError,
+    SnapshotDiff,
 )
-from modelkeep.repositories.table_scan import Survey
+from modelkeep.repositories.table_scan import TableScan
 from modelkeep.services.maintenance.adopter import is_model_name
-from modelkeep.services.maintenance.object_copier import Carrier, Fault, Wanted, counted, told
+from modelkeep.services.maintenance.object_copier import CopyFailure, CopyRequest, ObjectCopier, counted, told
 from modelkeep.storage.objects import ObjectStore
-from modelkeep.storage.table import Key, Table
+from modelkeep.storage.table import ItemKey, Table
 
 _OTHERS: Final = "others have written it at the destination"
 
-Place = tuple[str, str | None, Digest | None]
+ObjectIdentity = tuple[str, str | None, Digest | None]
 """Where bytes lie at the source, and what they should be: key, version id, digest."""
 
 
@@ -36,15 +36,15 @@ class NotMovedError(Exception):
     """The model stays as it is at the destination; the argument says why."""
 
 
-class Side:
+class RegistryEndpoint:
     """One of the two registries."""
 
     def __init__(self, table: Table, store: ObjectStore) -> None:
-        self.copies = Copies(table)
+        self.copies = ModelSnapshots(table)
         self.events = Events(table)
         self.heads = Heads(table)
         self.store = store
-        self.survey = Survey(table)
+        self.survey = TableScan(table)
 
     async def reach(self) -> None:
         """Look for table, index and store. Raises `UnavailableError`."""
@@ -60,15 +60,15 @@ class _History:
     latest_operation: str
 
 
-class Moving:
+class ModelMigration:
     """One model on its way: objects, then events, then versions, and the head last."""
 
-    def __init__(self, source: Side, destination: Side, model: str, *, dry_run: bool) -> None:
+    def __init__(self, source: RegistryEndpoint, destination: RegistryEndpoint, model: str, *, dry_run: bool) -> None:
         self._source = source
         self._destination = destination
         self._model = model
         self._dry_run = dry_run
-        self.carrier = Carrier(source.store, destination.store, dry_run=dry_run)
+        self.carrier = ObjectCopier(source.store, destination.store, dry_run=dry_run)
         self.is_incomplete = False
 
     async def run(self) -> AsyncGenerator[str, None]:
@@ -80,7 +80,7 @@ class Moving:
         for number in source.uploads:
             yield f"{self._model}: upload {number} is open and stays behind; the number stays spent"
         places = await self._place(source, seen)
-        kept: dict[Key, Kept] = {}
+        kept: dict[ItemKey, Kept] = {}
         broken: set[int] = set()
         for key, subject in source.kept.items():
             if self._is_elsewhere(_version_of(subject)):
@@ -93,16 +93,16 @@ class Moving:
             kept[key] = self._moved(subject, places)
         self.is_incomplete = bool(broken)
         _check_named(head, broken)
-        changed = await self._write(seen, history, _without(kept, seen.kept, broken), head)
+        changed = await self._write(seen, history, _excluding(kept, seen.kept, broken), head)
         yield f"{self._model}: {self._result(source, broken, changed=changed)}"
 
-    async def _read(self, side: Side, name: str) -> Holding:
+    async def _read(self, side: RegistryEndpoint, name: str) -> ModelSnapshot:
         try:
             return await side.copies.read(self._model)
-        except KeepsChangingError:
+        except SnapshotContentionError:
             raise NotMovedError(f"it keeps changing at the {name}; stop the service there") from None
 
-    async def _compare(self, seen: Holding, source: Holding) -> _History:
+    async def _compare(self, seen: ModelSnapshot, source: ModelSnapshot) -> _History:
         """Hold the destination's history against the source's: it must be the beginning of it."""
         there = {event.generation: event.operation_id async for event in self._destination.events.walk(self._model)}
         if seen.generation > source.generation:
@@ -122,19 +122,21 @@ class Moving:
                 raise NotMovedError(f"{_OTHERS}: event {event.generation} there is another than at the source")
         if there:
             raise NotMovedError(f"{_OTHERS}: event {min(there)} there is not at the source")
-        if strangers := _strangers(seen, source) - purged:
+        if strangers := _foreign_versions(seen, source) - purged:
             raise NotMovedError(f"{_OTHERS}: version {min(strangers)} there is not of the source")
         return _History(missing=missing, latest_operation=latest)
 
-    async def _place(self, source: Holding, seen: Holding) -> Mapping[Place, Artifact | Fault]:
+    async def _place(
+        self, source: ModelSnapshot, seen: ModelSnapshot
+    ) -> Mapping[ObjectIdentity, Artifact | CopyFailure]:
         """Bring every object that the model names, each once."""
         known = {artifact.key: artifact for kept in seen.kept.values() for artifact in _version_of(kept).artifacts}
-        wanted: dict[Place, Wanted] = {}
+        wanted: dict[ObjectIdentity, CopyRequest] = {}
         for kept in source.kept.values():
             version = _version_of(kept)
             if not self._is_elsewhere(version):
-                wanted |= {_place_of(each): Wanted(each, known.get(each.key)) for each in version.artifacts}
-        placed = await concurrently(self.carrier.place, wanted.values())
+                wanted |= {_place_of(each): CopyRequest(each, known.get(each.key)) for each in version.artifacts}
+        placed = await gather_limited(self.carrier.place, wanted.values())
         return dict(zip(wanted, placed, strict=True))
 
     def _is_elsewhere(self, version: Version) -> bool:
@@ -142,16 +144,16 @@ class Moving:
         address = self._source.store.key_of(version.s3_path)
         return any(artifact.sha256 is None and artifact.key != address for artifact in version.artifacts)
 
-    def _faults(self, kept: Kept, places: Mapping[Place, Artifact | Fault]) -> Iterator[str]:
+    def _faults(self, kept: Kept, places: Mapping[ObjectIdentity, Artifact | CopyFailure]) -> Iterator[str]:
         version = _version_of(kept)
         if self._is_elsewhere(version):
             return
         for artifact in version.artifacts:
             placed = places[_place_of(artifact)]
-            if isinstance(placed, Fault):
+            if isinstance(placed, CopyFailure):
                 yield f"'{artifact.path}' {placed.reason}; the version is not moved"
 
-    def _moved(self, kept: Kept, places: Mapping[Place, Artifact | Fault]) -> Kept:
+    def _moved(self, kept: Kept, places: Mapping[ObjectIdentity, Artifact | CopyFailure]) -> Kept:
         """The version as the destination keeps it: only where its bytes lie is another."""
         version = _version_of(kept)
         if self._is_elsewhere(version):
@@ -174,18 +176,18 @@ class Moving:
             return uri(version.artifacts[0].key)
         return f"{uri(version_prefix(version.model, version.number).rstrip('/'))}/"
 
-    async def _write(self, seen: Holding, history: _History, kept: Mapping[Key, Kept], head: Head) -> bool:
+    async def _write(self, seen: ModelSnapshot, history: _History, kept: Mapping[ItemKey, Kept], head: Head) -> bool:
         """Whether anything was written, or would be."""
-        step = Step(seen=seen, head=head, kept=kept, operation_id=history.latest_operation)
+        step = SnapshotDiff(seen=seen, head=head, kept=kept, operation_id=history.latest_operation)
         if self._dry_run:
             return bool(history.missing) or step.changes_anything
         try:
             await self._write_events(seen, history.missing)
-            return await self._destination.copies.bring_forward(step) or bool(history.missing)
-        except OvertakenError:
+            return await self._destination.copies.apply(step) or bool(history.missing)
+        except ConcurrentModificationError:
             raise NotMovedError(f"{_OTHERS} meanwhile") from None
 
-    async def _write_events(self, seen: Holding, missing: Sequence[int]) -> None:
+    async def _write_events(self, seen: ModelSnapshot, missing: Sequence[int]) -> None:
         lacking = set(missing)
         batch: list[Event] = []
         async for event in self._source.events.walk(self._model, after=min(missing, default=1) - 1):
@@ -198,7 +200,7 @@ class Moving:
                 await self._destination.copies.add_events(batch, seen)
                 batch = []
 
-    def _result(self, source: Holding, broken: set[int], *, changed: bool) -> str:
+    def _result(self, source: ModelSnapshot, broken: set[int], *, changed: bool) -> str:
         kept = [subject for key, subject in source.kept.items() if key.sort not in broken]
         trashed = sum(isinstance(subject, TrashedVersion) for subject in kept)
         counts = [counted(len(kept) - trashed, "version")]
@@ -208,7 +210,7 @@ class Moving:
         return ", ".join(counts) + ("" if changed else "; nothing had changed")
 
 
-def _movable(source: Holding) -> Head:
+def _movable(source: ModelSnapshot) -> Head:
     if not is_model_name(source.model):
         raise NotMovedError("no model can have this name here; its versions cannot be served")
     if source.head is None:
@@ -216,7 +218,7 @@ def _movable(source: Holding) -> Head:
     return source.head
 
 
-def _strangers(seen: Holding, source: Holding) -> set[int]:
+def _foreign_versions(seen: ModelSnapshot, source: ModelSnapshot) -> set[int]:
     """Numbers under which the destination keeps what the source does not: a commit names a version for good."""
     ours = {(key.sort, _version_of(kept).commit) for key, kept in source.kept.items()}
     return {key.sort for key, kept in seen.kept.items() if (key.sort, _version_of(kept).commit) not in ours}
@@ -226,11 +228,13 @@ def _version_of(kept: Kept) -> Version:
     return kept.version if isinstance(kept, TrashedVersion) else kept
 
 
-def _place_of(artifact: Artifact) -> Place:
+def _place_of(artifact: Artifact) -> ObjectIdentity:
     return artifact.key, artifact.version_id, artifact.sha256
 
 
-def _without(kept: Mapping[Key, Kept], standing: Mapping[Key, Kept], broken: set[int]) -> Mapping[Key, Kept]:
+def _excluding(
+    kept: Mapping[ItemKey, Kept], standing: Mapping[ItemKey, Kept], broken: set[int]
+) -> Mapping[ItemKey, Kept]:
     """What is to be, but for broken numbers: they stay as they are at the destination."""
     sound = {key: subject for key, subject in kept.items() if key.sort not in broken}
     return sound | {key: subject for key, subject in standing.items() if key.sort in broken}

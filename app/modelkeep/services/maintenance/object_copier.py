@@ -9,7 +9,7 @@ from typing import Final
 from modelkeep.domain.artifacts import Artifact
 from modelkeep.domain.errors import BodyMismatchError, ObjectExistsError
 from modelkeep.domain.values import Digest
-from modelkeep.storage.objects import ObjectGone, ObjectStore, StoredObject
+from modelkeep.storage.objects import ObjectGoneError, ObjectStore, StoredObject
 
 COPIES_AT_ONCE: Final = 4
 """Streams that run side by side: enough to fill a line, few enough for a small machine's disk and memory."""
@@ -19,7 +19,7 @@ _KILO: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class CopyRequest:
     """An artifact of the source, and what the destination's table says of the same key, if anything."""
 
     artifact: Artifact
@@ -27,17 +27,17 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class CopyFailure:
     """Why an object cannot be moved, to be read after its name."""
 
     reason: str
 
 
-class _UnfitError(Exception):
+class UncopyableError(Exception):
     """The object cannot be moved; the argument says why."""
 
 
-class Carrier:
+class ObjectCopier:
     """Places objects at the destination, and counts what it copied. A dry run counts what it would copy."""
 
     def __init__(self, source: ObjectStore, destination: ObjectStore, *, dry_run: bool) -> None:
@@ -48,7 +48,7 @@ class Carrier:
         self.objects = 0
         self.bytes = 0
 
-    async def place(self, wanted: Wanted) -> Artifact | Fault:
+    async def place(self, wanted: CopyRequest) -> Artifact | CopyFailure:
         """The artifact as it lies at the destination from now on, size and digest known; or why it cannot.
 
         Nothing there is ever replaced. What is there already is taken for the same if its size is the same and so is
@@ -59,13 +59,13 @@ class Carrier:
         try:
             self._destination.uri(wanted.artifact.key)
         except ValueError as error:
-            return Fault(f"cannot have its key at the destination: {error}")
+            return CopyFailure(f"cannot have its key at the destination: {error}")
         try:
             return await self._settled(wanted) or await self._placed(wanted.artifact)
-        except _UnfitError as unfit:
-            return Fault(str(unfit))
+        except UncopyableError as unfit:
+            return CopyFailure(str(unfit))
 
-    async def _settled(self, wanted: Wanted) -> Artifact | None:
+    async def _settled(self, wanted: CopyRequest) -> Artifact | None:
         """What an earlier run has brought, and noted in the table."""
         artifact, known = wanted.artifact, wanted.known
         if known is None or known.sha256 is None:
@@ -74,12 +74,12 @@ class Carrier:
             return None
         if artifact.sha256 not in (None, known.sha256):
             return None
-        if not _agrees(await self._destination.head(known.key, version_id=known.version_id), known):
+        if not _agrees(await self._destination.stat(known.key, version_id=known.version_id), known):
             return None
         return replace(artifact, size=known.size, sha256=known.sha256, version_id=known.version_id)
 
     async def _placed(self, artifact: Artifact) -> Artifact:
-        found = await self._destination.head(artifact.key)
+        found = await self._destination.stat(artifact.key)
         if self._dry_run:
             if found is None:
                 self._count((await self._look(artifact)).size)
@@ -88,12 +88,12 @@ class Carrier:
         if found is None:
             async with self._lanes:
                 copied = await self._copy(identified)
-            found = await self._destination.head(artifact.key)
+            found = await self._destination.stat(artifact.key)
             if copied and found:
                 self._count(found.size)
                 return replace(identified, version_id=found.version_id)
         if found is None or not await self._holds(found, identified):
-            raise _UnfitError(f"cannot be stored: other bytes lie at {artifact.key} at the destination")
+            raise UncopyableError(f"cannot be stored: other bytes lie at {artifact.key} at the destination")
         return replace(identified, version_id=found.version_id)
 
     async def _copy(self, artifact: Artifact) -> bool:
@@ -102,10 +102,12 @@ class Carrier:
         try:
             async with aclosing(self._source.read(artifact.key, version_id=artifact.version_id)) as blocks:
                 await self._destination.put(artifact.key, blocks, size=artifact.size, sha256=artifact.sha256)
-        except ObjectGone:
-            raise _UnfitError("has no bytes at the source") from None
+        except ObjectGoneError:
+            raise UncopyableError("has no bytes at the source") from None
         except BodyMismatchError:
-            raise _UnfitError(f"is damaged: its bytes at the source do not have SHA-256 {artifact.sha256}") from None
+            raise UncopyableError(
+                f"is damaged: its bytes at the source do not have SHA-256 {artifact.sha256}"
+            ) from None
         except ObjectExistsError:
             return False
         return True
@@ -119,9 +121,9 @@ class Carrier:
         return replace(artifact, size=stored.size, sha256=digest)
 
     async def _look(self, artifact: Artifact) -> StoredObject:
-        stored = await self._source.head(artifact.key, version_id=artifact.version_id)
+        stored = await self._source.stat(artifact.key, version_id=artifact.version_id)
         if stored is None:
-            raise _UnfitError("has no bytes at the source")
+            raise UncopyableError("has no bytes at the source")
         return stored
 
     async def _holds(self, found: StoredObject, artifact: Artifact) -> bool:
@@ -145,8 +147,8 @@ async def _digest(store: ObjectStore, key: str, version_id: str | None) -> Diges
         async with aclosing(store.read(key, version_id=version_id)) as blocks:
             async for block in blocks:
                 digest.update(block)
-    except ObjectGone:
-        raise _UnfitError("vanished while it was read") from None
+    except ObjectGoneError:
+        raise UncopyableError("vanished while it was read") from None
     return Digest(digest.hexdigest())
 
 

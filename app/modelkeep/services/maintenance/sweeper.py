@@ -15,23 +15,23 @@ from modelkeep.domain.models import Head, TrashedVersion, Version
 from modelkeep.domain.uploads import Upload
 from modelkeep.repositories.heads import Heads
 from modelkeep.repositories.ledger import Ledger
-from modelkeep.repositories.table_scan import Survey
+from modelkeep.repositories.table_scan import TableScan
 from modelkeep.repositories.versions import Versions
-from modelkeep.services.access.caller import operator
+from modelkeep.services.access.caller import operator_caller
 from modelkeep.services.discard import discard_upload, discard_version
-from modelkeep.services.limits import Policy
+from modelkeep.services.limits import ServiceLimits
 from modelkeep.services.models import ModelService
 from modelkeep.storage.objects import ObjectStore
 
-CALLER: Final = operator("sweep", request_id="sweep")
-SAFETY: Final = timedelta(hours=1)
+CALLER: Final = operator_caller("sweep", request_id="sweep")
+ORPHAN_GRACE: Final = timedelta(hours=1)
 """How much older than the longest upload bytes must be before they can be orphans."""
 
 _KEY: Final = re.compile(re.escape(KEY_PREFIX) + r"([^/]+)/v([1-9][0-9]{0,9})/.")
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
+class ReferencedObjects:
     """Keys and multipart ids that the table names."""
 
     keys: frozenset[str]
@@ -46,9 +46,9 @@ class Sweeper:
         ledger: Ledger,
         heads: Heads,
         versions: Versions,
-        survey: Survey,
+        survey: TableScan,
         store: ObjectStore,
-        policy: Policy,
+        policy: ServiceLimits,
     ) -> None:
         self._ledger = ledger
         self._heads = heads
@@ -70,7 +70,7 @@ class Sweeper:
             await self._discard(dropped, await self._held(names))
         async for sentence in self._sweep_orphans(names, now, dry_run=dry_run):
             yield sentence
-        if expired := await self._survey.drop_expired(now, dry_run=dry_run):
+        if expired := await self._survey.delete_expired(now, dry_run=dry_run):
             yield f"{expired} expired idempotency key(s) and token(s)"
 
     async def _sweep_model(
@@ -78,7 +78,7 @@ class Sweeper:
     ) -> AsyncGenerator[str, None]:
         """Take what is due out of the table; what had bytes is added to `dropped`."""
         head = await self._heads.find(model)
-        if head and head.emptying:
+        if head and head.deletion_in_progress:
             yield f"{model}: finished a deletion that was interrupted"
             if not dry_run:
                 await self._models.finish_deleting(model, CALLER)
@@ -101,7 +101,7 @@ class Sweeper:
                 raise UploadNotFoundError(upload.model, upload.number)
             return changes.drop_upload(head, upload, operation, expired=True)
 
-        return await self._ledger.commit(upload.model, operation, decide, replay=_nothing) is not None
+        return await self._ledger.apply(upload.model, operation, decide, replay=_no_replay) is not None
 
     async def _purge(self, version: Version, now: datetime) -> TrashedVersion | None:
         """Take a version out of the trash if it is still due: it may have been restored, and deleted again."""
@@ -115,9 +115,9 @@ class Sweeper:
                 raise VersionNotFoundError(version.model, str(version.number))
             return changes.purge(head, trashed, operation)
 
-        return await self._ledger.commit(version.model, operation, decide, replay=_nothing)
+        return await self._ledger.apply(version.model, operation, decide, replay=_no_replay)
 
-    async def _discard(self, dropped: Sequence[Upload | TrashedVersion], held: _Held) -> None:
+    async def _discard(self, dropped: Sequence[Upload | TrashedVersion], held: ReferencedObjects) -> None:
         """Remove the bytes of what the table no longer names, but none that it names elsewhere."""
         for gone in dropped:
             if isinstance(gone, Upload):
@@ -130,7 +130,7 @@ class Sweeper:
         return self._store.key_of(version.s3_path) is not None or all(a.sha256 for a in version.artifacts)
 
     async def _sweep_orphans(self, names: list[str], now: datetime, *, dry_run: bool) -> AsyncGenerator[str, None]:
-        before = now - self._policy.upload_ttl - SAFETY
+        before = now - self._policy.upload_ttl - ORPHAN_GRACE
         objects = [o.key async for o in self._store.list_objects(KEY_PREFIX) if o.modified_at < before]
         multiparts = [m async for m in self._store.list_multiparts(KEY_PREFIX) if m.begun_at < before]
         held = await self._held(names)
@@ -145,7 +145,7 @@ class Sweeper:
                 if not dry_run:
                     await self._store.abort(multipart.key, multipart.multipart_id)
 
-    async def _held(self, names: list[str]) -> _Held:
+    async def _held(self, names: list[str]) -> ReferencedObjects:
         keys: set[str] = set()
         multiparts: set[str] = set()
         for name in names:
@@ -154,7 +154,7 @@ class Sweeper:
             pending = [a async for u in self._versions.walk_uploads(name) for a in u.artifacts]
             keys.update(artifact.key for artifact in pending)
             multiparts.update(artifact.multipart.id for artifact in pending if artifact.multipart)
-        return _Held(frozenset(keys), frozenset(multiparts))
+        return ReferencedObjects(frozenset(keys), frozenset(multiparts))
 
     async def _is_spent(self, key: str) -> bool:
         """Whether a key belongs to a number that the registry gave out and that is nowhere any more.
@@ -177,5 +177,5 @@ class Sweeper:
         return somewhere is None and after is not None and after.generation == head.generation
 
 
-async def _nothing(_: int | None) -> None:
+async def _no_replay(_: int | None) -> None:
     return None

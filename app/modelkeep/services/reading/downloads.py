@@ -7,14 +7,14 @@ from modelkeep.domain.downloads import Download, Redirect
 from modelkeep.domain.errors import ArtifactNotFoundError
 from modelkeep.domain.values import Ref
 from modelkeep.services.access.caller import Caller
-from modelkeep.services.reading.presigned_urls import SignedUrls
+from modelkeep.services.reading.presigned_urls import PresignedUrlCache
 from modelkeep.services.reading.resolver import Resolver
 
 
 class DownloadService:
     """Resolve and sign."""
 
-    def __init__(self, resolver: Resolver, urls: SignedUrls) -> None:
+    def __init__(self, resolver: Resolver, urls: PresignedUrlCache) -> None:
         self._resolver = resolver
         self._urls = urls
 

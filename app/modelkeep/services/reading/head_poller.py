@@ -7,11 +7,11 @@ from typing import Final
 from modelkeep.domain.errors import TemporaryError
 from modelkeep.domain.models import Head
 
-LOOK_SECONDS: Final = 1.0
+POLL_SECONDS: Final = 1.0
 """Between two looks at a model that is waited for."""
 
 
-class HeadWatch:
+class HeadPoller:
     """Looks at the head of each model that somebody waits for, once a second, however many wait.
 
     Nobody waits any longer once `is_ending` says that the process is about to end.
@@ -20,7 +20,7 @@ class HeadWatch:
     def __init__(self, find_head: Callable[[str], Awaitable[Head | None]], is_ending: Callable[[], bool]) -> None:
         self._find_head = find_head
         self._is_ending = is_ending
-        self._watched: dict[str, _Watched] = {}
+        self._watched: dict[str, _Subscription] = {}
 
     async def moved(self, model: str, generation: int, *, until: float) -> bool:
         """Return true once the head is of a later generation, or false at `until`, a time of the event loop."""
@@ -28,7 +28,7 @@ class HeadWatch:
             return False
         watched = self._watched.get(model)
         if watched is None:
-            watched = self._watched[model] = _Watched(generation)
+            watched = self._watched[model] = _Subscription(generation)
             watched.looking = asyncio.create_task(self._look(model, watched))
         watched.waiting += 1
         try:
@@ -43,9 +43,9 @@ class HeadWatch:
                 self._stop(model, watched)
         return not watched.ended
 
-    async def _look(self, model: str, watched: "_Watched") -> None:
+    async def _look(self, model: str, watched: "_Subscription") -> None:
         while not self._is_ending():
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
             try:
                 head = await self._find_head(model)
             except TemporaryError:
@@ -55,14 +55,14 @@ class HeadWatch:
         watched.ended = True
         watched.news.set()
 
-    def _stop(self, model: str, watched: "_Watched") -> None:
+    def _stop(self, model: str, watched: "_Subscription") -> None:
         if watched.looking:
             watched.looking.cancel()
         if self._watched.get(model) is watched:
             del self._watched[model]
 
 
-class _Watched:
+class _Subscription:
     """A model that is waited for, and the generation that was seen last."""
 
     def __init__(self, generation: int) -> None:

@@ -6,27 +6,29 @@ from typing import Final
 from cachetools import LRUCache
 
 from modelkeep.domain.artifacts import Artifact
-from modelkeep.domain.downloads import Located, LocatedArtifact
+from modelkeep.domain.downloads import SignedArtifact, SignedArtifacts
 from modelkeep.domain.errors import ArtifactNotFoundError
 from modelkeep.domain.models import Version
 from modelkeep.domain.values import PresignedUrl
-from modelkeep.kit.concurrency import concurrently
-from modelkeep.services.limits import Policy
+from modelkeep.kit.concurrency import gather_limited
+from modelkeep.services.limits import ServiceLimits
 from modelkeep.storage.objects import ObjectStore
 
-KEPT_BYTES: Final = 32 * 1024 * 1024
+CACHE_BYTES: Final = 32 * 1024 * 1024
 """About so much memory for URLs that were signed before."""
 
 
-class SignedUrls:
+class PresignedUrlCache:
     """Signs URLs that read artifacts; those of a whole version are shared while half their life is left or more."""
 
-    def __init__(self, store: ObjectStore, policy: Policy) -> None:
+    def __init__(self, store: ObjectStore, policy: ServiceLimits) -> None:
         self._store = store
         self._policy = policy
-        self._kept: LRUCache[tuple[str, int], tuple[float, Located]] = LRUCache(KEPT_BYTES, lambda kept: kept[1].weight)
+        self._kept: LRUCache[tuple[str, int], tuple[float, SignedArtifacts]] = LRUCache(
+            CACHE_BYTES, lambda kept: kept[1].weight
+        )
 
-    async def of(self, version: Version) -> Located:
+    async def of(self, version: Version) -> SignedArtifacts:
         """A URL for each artifact. Raises `ArtifactNotFoundError`, `UnavailableError`."""
         key = (version.model, version.number)
         good_until, located = self._kept.get(key, (0.0, None))
@@ -34,17 +36,19 @@ class SignedUrls:
             return located
         signed_at = time.time()
         if not version.is_verified:
-            return Located(await concurrently(lambda artifact: self.locate(version, artifact), version.artifacts))
-        located = Located([await self.locate(version, artifact) for artifact in version.artifacts])
+            return SignedArtifacts(
+                await gather_limited(lambda artifact: self.locate(version, artifact), version.artifacts)
+            )
+        located = SignedArtifacts([await self.locate(version, artifact) for artifact in version.artifacts])
         expires_at = min((each.url.expires_at.timestamp() for each in located.artifacts), default=signed_at)
         self._kept[key] = ((signed_at + expires_at) / 2, located)
         return located
 
-    async def locate(self, version: Version, artifact: Artifact) -> LocatedArtifact:
+    async def locate(self, version: Version, artifact: Artifact) -> SignedArtifact:
         """A URL for one artifact. Raises `ArtifactNotFoundError`, `UnavailableError`."""
         if artifact.size is None:
             artifact = await self._adopted(version, artifact)
-        return LocatedArtifact(artifact=artifact, url=await self._sign(artifact))
+        return SignedArtifact(artifact=artifact, url=await self._sign(artifact))
 
     async def _sign(self, artifact: Artifact) -> PresignedUrl:
         return await self._store.presign_get(
@@ -57,7 +61,7 @@ class SignedUrls:
     async def _adopted(self, version: Version, artifact: Artifact) -> Artifact:
         """What the public recipe wrote is served only if it lies in this store."""
         here = self._store.key_of(version.s3_path) == artifact.key
-        stored = await self._store.head(artifact.key) if here else None
+        stored = await self._store.stat(artifact.key) if here else None
         if stored is None:
             raise ArtifactNotFoundError(version.model, version.number, artifact.path)
         return Artifact(path=artifact.path, size=stored.size, sha256=artifact.sha256, key=artifact.key)

@@ -14,15 +14,15 @@ from modelkeep.repositories.heads import Heads
 from modelkeep.repositories.ledger import Ledger
 from modelkeep.repositories.versions import Versions
 from modelkeep.services.models import existing
-from modelkeep.services.reading.head_poller import LOOK_SECONDS, HeadWatch
-from modelkeep.services.reading.single_flight import SharedReads
+from modelkeep.services.reading.head_poller import POLL_SECONDS, HeadPoller
+from modelkeep.services.reading.single_flight import SingleFlight
 
-MAX_LOOKS: Final = 5
+MAX_ATTEMPTS: Final = 5
 
-KEPT_BYTES: Final = 32 * 1024 * 1024
+CACHE_BYTES: Final = 32 * 1024 * 1024
 """About so much memory for versions that were read before, and as much for answers that were given before."""
 
-PATIENCE_SECONDS: Final = 2.0
+HEAD_TIMEOUT_SECONDS: Final = 2.0
 """How long one reading of a head may take where there is an answer in memory."""
 
 _NO_ANSWER: Final = "The table does not answer. Check that the service can reach it."
@@ -41,7 +41,7 @@ class Resolved(NamedTuple):
     stale_seconds: int | None = None
 
 
-class _Seen(NamedTuple):
+class _HeadRead(NamedTuple):
     """One reading of a head, and what `production` comes to by it, if that could be said without another one."""
 
     head: Head | None
@@ -75,11 +75,11 @@ class Resolver:
         self._versions = versions
         self._stale_for = stale_for
         self._on_stale = on_stale
-        self._reads = SharedReads(self._see)
-        self._watch = HeadWatch(self._head, is_ending)
-        self._kept: LRUCache[tuple[str, int], Version] = LRUCache(KEPT_BYTES, _weight)
+        self._reads = SingleFlight(self._see)
+        self._watch = HeadPoller(self._head, is_ending)
+        self._kept: LRUCache[tuple[str, int], Version] = LRUCache(CACHE_BYTES, _weight)
         self._answers: LRUCache[tuple[str, str], _Answered] = LRUCache(
-            KEPT_BYTES, lambda answered: _weight(answered.resolved.version)
+            CACHE_BYTES, lambda answered: _weight(answered.resolved.version)
         )
 
     async def locate(self, model: str, ref: Ref) -> Resolved:
@@ -113,7 +113,7 @@ class Resolver:
         while resolved.version.commit in known and await self._watch.moved(model, resolved.generation, until=until):
             resolved = await self.locate(model, ref)
             if resolved.stale_seconds is not None:
-                await asyncio.sleep(min(LOOK_SECONDS, max(0, until - asyncio.get_running_loop().time())))
+                await asyncio.sleep(min(POLL_SECONDS, max(0, until - asyncio.get_running_loop().time())))
         return resolved
 
     async def resolve(self, model: str, ref: Ref) -> tuple[Head, Version]:
@@ -138,14 +138,14 @@ class Resolver:
         (no version, one that tells another story, the newest in staging) holds if the head has not moved meanwhile.
         What the version says of itself may be newer than the head, never older.
         """
-        for _ in range(MAX_LOOKS):
+        for _ in range(MAX_ATTEMPTS):
             version = await self._find(head, ref)
-            certain = version and version.agrees_with(head) and ref.kind is not RefKind.STAGING
+            certain = version and version.is_consistent_with(head) and ref.kind is not RefKind.STAGING
             now = head if certain else await self._existing(head.model)
             if now.generation == head.generation:
                 if version is None or (ref.kind is RefKind.COMMIT and version.commit != ref.text):
                     raise VersionNotFoundError(head.model, ref.text)
-                return head, version.seen_from(head)
+                return head, version.with_head(head)
             head = now
         raise ContentionError(head.model)
 
@@ -164,20 +164,20 @@ class Resolver:
     async def _head(self, model: str) -> Head | None:
         return (await self._reads.get(model)).head or await self._ledger.head(model)
 
-    async def _see(self, model: str) -> _Seen:
+    async def _see(self, model: str) -> _HeadRead:
         """Read the head, and say what `production` comes to by it if the version is kept. Raises `UnavailableError`."""
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS if self._recall(model, _ANY_REF) else None):
+            async with asyncio.timeout(HEAD_TIMEOUT_SECONDS if self._recall(model, _ANY_REF) else None):
                 head, version = await self._look(model)
         except TimeoutError:
             raise UnavailableError(_NO_ANSWER) from None
         if head is None or head.deleted_at or head.production_version is None:
-            return _Seen(head, None)
-        if version and version.number == head.production_version and version.agrees_with(head):
+            return _HeadRead(head, None)
+        if version and version.number == head.production_version and version.is_consistent_with(head):
             self._keep(version)
         else:
             version = self._kept.get((model, head.production_version))
-        return _Seen(head, Resolved(head.generation, version.seen_from(head)) if version else None)
+        return _HeadRead(head, Resolved(head.generation, version.with_head(head)) if version else None)
 
     async def _look(self, model: str) -> tuple[Head | None, Version | None]:
         """Read the head, and in the same round trip the version that held production last, unless that one is kept."""

@@ -7,31 +7,31 @@ from typing import Final, Generic, TypeVar
 K = TypeVar("K")
 V = TypeVar("V")
 
-AT_ONCE: Final = 10
+UNDELAYED_PER_SECOND: Final = 10
 """Readings of one key that begin without delay in a second."""
 
-CROWD: Final = 16
+MAX_BATCH: Final = 16
 """So many are company enough: a reading that was held back for them begins."""
 
-GAP_SECONDS: Final = 0.005
+LINGER_SECONDS: Final = 0.005
 """How long a reading that is held back waits for one more to join."""
 
-LONGEST_SECONDS: Final = 0.02
+MAX_DELAY_SECONDS: Final = 0.02
 """How long it is held back at all."""
 
-COMPANY: Final = 4
+MIN_BATCH: Final = 4
 """When fewer came although a reading was held back, those after it are not, for a while."""
 
-ALONE_SECONDS: Final = 0.1
+BYPASS_SECONDS: Final = 0.1
 """How long that while is."""
 
-LATE_SECONDS: Final = 0.002
+LOOP_LAG_SECONDS: Final = 0.002
 """Unless that was seen so much too late: then the event loop was busy, and those who came are not heard yet."""
 
 _PRUNED_AT: Final = 4_096
 
 
-class SharedReads(Generic[K, V]):
+class SingleFlight(Generic[K, V]):
     """Calls `read` for whoever asks, and answers each with what a call returned that *began after* he asked.
 
     So an answer is as good as that of a reading of his own: what was acknowledged before he asked is in it. Those who
@@ -43,14 +43,14 @@ class SharedReads(Generic[K, V]):
 
     def __init__(self, read: Callable[[K], Awaitable[V]]) -> None:
         self._read = read
-        self._lines: dict[K, _Line[K, V]] = {}
+        self._lines: dict[K, _Flight[K, V]] = {}
 
     async def get(self, key: K) -> V:
         """What `read` returns for this key. Raises what it raises."""
         line = self._lines.get(key)
         if line is None:
             self._prune()
-            line = self._lines[key] = _Line(self._read, key)
+            line = self._lines[key] = _Flight(self._read, key)
         return await line.join()
 
     def _prune(self) -> None:
@@ -58,7 +58,7 @@ class SharedReads(Generic[K, V]):
             self._lines = {key: line for key, line in self._lines.items() if line.is_in_use}
 
 
-class _Line(Generic[K, V]):
+class _Flight(Generic[K, V]):
     """Those who wait for one key, and how often it was read this second."""
 
     def __init__(self, read: Callable[[K], Awaitable[V]], key: K) -> None:
@@ -92,12 +92,12 @@ class _Line(Generic[K, V]):
         now = self._joined_at = self._loop.time()
         if self._start is None:
             self._count_second(now)
-            if self._begun < AT_ONCE or now < self._alone_until:
+            if self._begun < UNDELAYED_PER_SECOND or now < self._alone_until:
                 self._start = self._loop.call_soon(self._begin)
             else:
                 self._held_since = now
-                self._start = self._loop.call_later(GAP_SECONDS, self._look_for_more)
-        if self._held_since and len(self._waiting) >= CROWD:
+                self._start = self._loop.call_later(LINGER_SECONDS, self._look_for_more)
+        if self._held_since and len(self._waiting) >= MAX_BATCH:
             self._begin_soon()
 
     def _count_second(self, now: float) -> None:
@@ -113,12 +113,12 @@ class _Line(Generic[K, V]):
     def _look_for_more(self) -> None:
         """Wait on, if some have joined of late."""
         now = self._loop.time()
-        due = min(self._joined_at + GAP_SECONDS, self._held_since + LONGEST_SECONDS)
+        due = min(self._joined_at + LINGER_SECONDS, self._held_since + MAX_DELAY_SECONDS)
         if now < due:
             self._start = self._loop.call_at(due, self._look_for_more)
             return
-        if len(self._waiting) < COMPANY and now - due < LATE_SECONDS:
-            self._alone_until = now + ALONE_SECONDS
+        if len(self._waiting) < MIN_BATCH and now - due < LOOP_LAG_SECONDS:
+            self._alone_until = now + BYPASS_SECONDS
         self._begin()
 
     def _begin(self) -> None:

@@ -5,11 +5,11 @@ import contextlib
 from modelkeep.domain.artifacts import object_key
 from modelkeep.domain.errors import UnavailableError
 from modelkeep.domain.uploads import Declared, PendingArtifact, Registration, goes_in_parts, plan_parts
-from modelkeep.kit.concurrency import concurrently
+from modelkeep.kit.concurrency import gather_limited
 from modelkeep.storage.objects import ObjectStore
 
 
-class Placement:
+class ObjectAllocation:
     """Places a registration at a version number, again if another caller takes that number first."""
 
     def __init__(self, store: ObjectStore, model: str, registration: Registration, *, threshold: int) -> None:
@@ -24,7 +24,7 @@ class Placement:
         """Give each artifact its key under this number, and open multipart objects; the same for the same number."""
         if number != self._number:
             await self.give_up()
-            placed = await concurrently(lambda declared: self._place(number, declared), self._registration.artifacts)
+            placed = await gather_limited(lambda declared: self._place(number, declared), self._registration.artifacts)
             self._number, self._artifacts = number, tuple(placed)
         return self._artifacts
 
@@ -32,7 +32,7 @@ class Placement:
         """Drop the multipart objects that were opened; what storage will not drop now, `sweep` finds later."""
         opened, self._artifacts, self._number = self._artifacts, (), 0
         with contextlib.suppress(UnavailableError):
-            await concurrently(self._abort, opened)
+            await gather_limited(self._abort, opened)
 
     async def _place(self, number: int, declared: Declared) -> PendingArtifact:
         key = object_key(self._model, number, declared.path)

@@ -11,33 +11,33 @@ from modelkeep.domain.errors import (
     InvalidRequestError,
     ModelBeingDeletedError,
     NotMultipartError,
-    NumberTakenError,
     OutcomeUnknownError,
     RegistryError,
     UploadIncompleteError,
     UploadNotFoundError,
+    VersionConflictError,
 )
 from modelkeep.domain.events import Operation
 from modelkeep.domain.models import Head, Version
 from modelkeep.domain.uploads import PendingArtifact, Registration, SignedPart, Upload, UploadStatus, check_limits
 from modelkeep.domain.values import Digest, Stage
-from modelkeep.kit.concurrency import concurrently
+from modelkeep.kit.concurrency import gather_limited
 from modelkeep.repositories.ledger import Ledger
 from modelkeep.repositories.versions import Versions
 from modelkeep.services.access.caller import Caller
 from modelkeep.services.discard import drop_parts
-from modelkeep.services.limits import Policy
+from modelkeep.services.limits import ServiceLimits
 from modelkeep.services.models import existing
-from modelkeep.services.uploading.allocation import Placement
+from modelkeep.services.uploading.allocation import ObjectAllocation
 from modelkeep.services.uploading.status import upload_status, version_status
-from modelkeep.services.uploading.verification import Arrival, assemble, confirm, look
+from modelkeep.services.uploading.verification import ArtifactState, complete_multipart, inspect, verify
 from modelkeep.storage.objects import ObjectStore
 
 
 class UploadService:
     """Everything between a registration and a complete version."""
 
-    def __init__(self, ledger: Ledger, versions: Versions, store: ObjectStore, policy: Policy) -> None:
+    def __init__(self, ledger: Ledger, versions: Versions, store: ObjectStore, policy: ServiceLimits) -> None:
         self._ledger = ledger
         self._versions = versions
         self._store = store
@@ -51,10 +51,10 @@ class UploadService:
         """
         operation = caller.operation(Action.VERSION_UPLOAD, model)
         check_limits(registration)
-        placement = Placement(self._store, model, registration, threshold=self._policy.multipart_threshold)
+        placement = ObjectAllocation(self._store, model, registration, threshold=self._policy.multipart_threshold)
 
         async def decide(head: Head | None) -> Decision[UploadStatus]:
-            if head and head.emptying:
+            if head and head.deletion_in_progress:
                 raise ModelBeingDeletedError(model)
             number = changes.next_version(head)
             upload = self._reserve(model, number, await placement.at(number), registration, operation)
@@ -67,7 +67,7 @@ class UploadService:
             return await self.status(model, number or 0, caller)
 
         try:
-            return await self._ledger.commit(model, operation, decide, replay=replay)
+            return await self._ledger.apply(model, operation, decide, replay=replay)
         except OutcomeUnknownError:
             raise
         except RegistryError:
@@ -80,7 +80,7 @@ class UploadService:
         upload = await self._versions.find_upload(model, number)
         if upload is None:
             return version_status(await self._completed(model, number))
-        arrivals = await concurrently(self._look, upload.artifacts)
+        arrivals = await gather_limited(self._look, upload.artifacts)
         return await upload_status(self._store, upload, arrivals, self._policy.upload_url_ttl)
 
     async def presign_parts(
@@ -110,7 +110,7 @@ class UploadService:
             )
             return SignedPart(number=part, url=url)
 
-        return tuple(await concurrently(sign, parts))
+        return tuple(await gather_limited(sign, parts))
 
     async def complete(self, model: str, number: int, caller: Caller) -> Version:
         """Hold every artifact against what was declared, and make the version exist. A repeat finds it done.
@@ -125,12 +125,12 @@ class UploadService:
         async def decide(head: Head | None) -> Decision[Version]:
             live = existing(head, model)
             if upload is None or version is None or await self._versions.find_upload(model, number) is None:
-                return Unchanged(result=(await self._completed(model, number)).seen_from(live), version=number)
+                return Unchanged(result=(await self._completed(model, number)).with_head(live), version=number)
             if await self._versions.find(model, number):
-                raise NumberTakenError(model, number)
+                raise VersionConflictError(model, number)
             return changes.complete(live, upload, version, operation)
 
-        return await self._ledger.commit(model, operation, decide, replay=lambda _: self._completed(model, number))
+        return await self._ledger.apply(model, operation, decide, replay=lambda _: self._completed(model, number))
 
     async def abandon(self, model: str, number: int, caller: Caller) -> None:
         """Give an upload up and drop its parts; its number stays spent. Raises `UploadNotFoundError`."""
@@ -145,19 +145,19 @@ class UploadService:
         async def replay(_: int | None) -> Upload | None:
             return None
 
-        dropped = await self._ledger.commit(model, operation, decide, replay=replay)
+        dropped = await self._ledger.apply(model, operation, decide, replay=replay)
         if dropped:
             await drop_parts(self._store, dropped)
 
     async def _confirm(self, upload: Upload) -> tuple[Artifact, ...]:
-        arrivals = await concurrently(self._look, upload.artifacts)
+        arrivals = await gather_limited(self._look, upload.artifacts)
         self._require_whole(upload, arrivals)
-        arrivals = await concurrently(self._assemble, arrivals)
+        arrivals = await gather_limited(self._assemble, arrivals)
         self._require_whole(upload, arrivals)
-        return close(confirm(arrival, arrival.stored) for arrival in arrivals if arrival.stored)
+        return close(verify(arrival, arrival.stored) for arrival in arrivals if arrival.stored)
 
-    def _require_whole(self, upload: Upload, arrivals: list[Arrival]) -> None:
-        missing = [arrival.missing() for arrival in arrivals if not arrival.is_whole]
+    def _require_whole(self, upload: Upload, arrivals: list[ArtifactState]) -> None:
+        missing = [arrival.missing() for arrival in arrivals if not arrival.is_complete]
         if missing:
             raise UploadIncompleteError(upload.model, upload.number, missing=missing)
 
@@ -166,7 +166,7 @@ class UploadService:
         head = await self._ledger.head(model)
         if version is None or head is None:
             raise UploadNotFoundError(model, number)
-        return version.seen_from(head)
+        return version.with_head(head)
 
     async def _pending(self, model: str, number: int, path: str) -> PendingArtifact:
         upload = await self._versions.find_upload(model, number)
@@ -178,7 +178,7 @@ class UploadService:
         raise ArtifactNotFoundError(model, number, path)
 
     async def _fresh_status(self, upload: Upload) -> UploadStatus:
-        arrivals = [Arrival(artifact=artifact) for artifact in upload.artifacts]
+        arrivals = [ArtifactState(artifact=artifact) for artifact in upload.artifacts]
         return await upload_status(self._store, upload, arrivals, self._policy.upload_url_ttl)
 
     def _reserve(
@@ -226,8 +226,8 @@ class UploadService:
             return self._store.uri(artifacts[0].key)
         return f"{self._store.uri(version_prefix(upload.model, upload.number).rstrip('/'))}/"
 
-    async def _look(self, artifact: PendingArtifact) -> Arrival:
-        return await look(self._store, artifact)
+    async def _look(self, artifact: PendingArtifact) -> ArtifactState:
+        return await inspect(self._store, artifact)
 
-    async def _assemble(self, arrival: Arrival) -> Arrival:
-        return await assemble(self._store, arrival)
+    async def _assemble(self, arrival: ArtifactState) -> ArtifactState:
+        return await complete_multipart(self._store, arrival)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from modelkeep.domain.artifacts import Artifact
 from modelkeep.domain.errors import ChecksumMismatchError, SizeMismatchError
 from modelkeep.domain.uploads import PendingArtifact
-from modelkeep.storage.objects import MultipartGone, MultipartRefused, ObjectStore, StoredObject, StoredPart
+from modelkeep.storage.objects import MultipartGoneError, MultipartRefusedError, ObjectStore, StoredObject, StoredPart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Arrival:
+class ArtifactState:
     """One artifact of an upload: `stored` if its object stands, else the good `parts` that have arrived."""
 
     artifact: PendingArtifact
@@ -19,7 +19,7 @@ class Arrival:
     parts: Sequence[StoredPart] = ()
 
     @property
-    def is_whole(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether nothing of it is missing."""
         multipart = self.artifact.multipart
         return self.stored is not None or (multipart is not None and len(self.parts) == multipart.part_count)
@@ -36,15 +36,15 @@ class Arrival:
         }
 
 
-async def look(store: ObjectStore, artifact: PendingArtifact) -> Arrival:
+async def inspect(store: ObjectStore, artifact: PendingArtifact) -> ArtifactState:
     """See what has arrived of an artifact."""
     multipart = artifact.multipart
     if multipart is None:
-        return Arrival(artifact=artifact, stored=await store.head(artifact.key))
+        return ArtifactState(artifact=artifact, stored=await store.stat(artifact.key))
     try:
         parts = await store.list_parts(artifact.key, multipart.id)
-    except MultipartGone:
-        return Arrival(artifact=artifact, stored=await store.head(artifact.key))
+    except MultipartGoneError:
+        return ArtifactState(artifact=artifact, stored=await store.stat(artifact.key))
     good = [
         part
         for part in parts
@@ -52,10 +52,10 @@ async def look(store: ObjectStore, artifact: PendingArtifact) -> Arrival:
         and part.size == multipart.size_of(part.number, artifact.size)
         and part.sha256 is not None
     ]
-    return Arrival(artifact=artifact, parts=good)
+    return ArtifactState(artifact=artifact, parts=good)
 
 
-async def assemble(store: ObjectStore, arrival: Arrival) -> Arrival:
+async def complete_multipart(store: ObjectStore, arrival: ArtifactState) -> ArtifactState:
     """Make the object of a whole artifact out of its parts, if that has not been done; a repeat finds it done.
 
     What the store refuses to put together, because parts changed meanwhile, comes back as missing altogether.
@@ -63,12 +63,12 @@ async def assemble(store: ObjectStore, arrival: Arrival) -> Arrival:
     multipart = arrival.artifact.multipart
     if arrival.stored or multipart is None:
         return arrival
-    with suppress(MultipartGone, MultipartRefused):
+    with suppress(MultipartGoneError, MultipartRefusedError):
         await store.complete(arrival.artifact.key, multipart.id, arrival.parts)
-    return Arrival(artifact=arrival.artifact, stored=await store.head(arrival.artifact.key))
+    return ArtifactState(artifact=arrival.artifact, stored=await store.stat(arrival.artifact.key))
 
 
-def confirm(arrival: Arrival, stored: StoredObject) -> Artifact:
+def verify(arrival: ArtifactState, stored: StoredObject) -> Artifact:
     """Hold the stored object against what was declared. Raises `SizeMismatchError`, `ChecksumMismatchError`."""
     declared = arrival.artifact
     if stored.size != declared.size:

@@ -23,11 +23,11 @@ from modelkeep.storage.table import (
     Equals,
     Index,
     Item,
-    Key,
-    Page,
+    ItemKey,
     Present,
     Put,
-    Unavailable,
+    TablePage,
+    TableUnavailableError,
     Write,
     check_keys,
     check_writes,
@@ -49,13 +49,13 @@ _BATCH_PAUSE: Final = 0.05
 async def open_client(
     session: aioboto3.Session, name: str, *, endpoint_url: str | None = None
 ) -> "AsyncIterator[DynamoDBClient]":
-    """Open the client for a table called `name`. Raises `Unavailable` where AWS is not configured."""
+    """Open the client for a table called `name`. Raises `TableUnavailableError` where AWS is not configured."""
     async with AsyncExitStack() as stack:
         try:
             opening = session.client("dynamodb", config=CONFIG, endpoint_url=endpoint_url)
             client = await stack.enter_async_context(opening)
         except (*FAILURES, ValueError) as error:
-            raise Unavailable(explain(error, Resource("table", name, endpoint=endpoint_url))) from error
+            raise TableUnavailableError(explain(error, Resource("table", name, endpoint=endpoint_url))) from error
         yield client
 
 
@@ -72,20 +72,20 @@ class DynamoDbTable:
     async def open(
         cls, session: aioboto3.Session, name: str, *, endpoint_url: str | None = None
     ) -> AsyncIterator[Self]:
-        """Open a client of its own for the table; it need not exist yet. Raises `Unavailable`."""
+        """Open a client of its own for the table; it need not exist yet. Raises `TableUnavailableError`."""
         async with open_client(session, name, endpoint_url=endpoint_url) as client:
             yield cls(client, name)
 
-    async def get(self, key: Key) -> Item | None:
-        """Read one item, consistently. Raises `Unavailable`."""
+    async def get(self, key: ItemKey) -> Item | None:
+        """Read one item, consistently. Raises `TableUnavailableError`."""
         with self._reading():
             answer = await self._client.get_item(TableName=self._name, Key=_key(key), ConsistentRead=True)
         return decode(answer["Item"]) if "Item" in answer else None
 
-    async def get_many(self, keys: Sequence[Key]) -> Sequence[Item | None]:
-        """Read up to 100 items, asking again for what DynamoDB left out. Raises `Unavailable`."""
+    async def get_many(self, keys: Sequence[ItemKey]) -> Sequence[Item | None]:
+        """Read up to 100 items, asking again for what DynamoDB left out. Raises `TableUnavailableError`."""
         check_keys(keys)
-        found: dict[Key, Item] = {}
+        found: dict[ItemKey, Item] = {}
         wanted: Sequence[Any] = [_key(key) for key in dict.fromkeys(keys)]
         for attempt in range(_BATCH_ROUNDS if wanted else 0):
             await asyncio.sleep(random.uniform(0, _BATCH_PAUSE * attempt))  # noqa: S311 -- a pause
@@ -94,13 +94,13 @@ class DynamoDbTable:
             if not wanted:
                 break
         if wanted:
-            raise Unavailable(f"Reads of {self._resource} are limited at present. Try again later.")
+            raise TableUnavailableError(f"Reads of {self._resource} are limited at present. Try again later.")
         return [found.get(key) for key in keys]
 
     async def query(
         self, partition: str, *, after: int | None = None, descending: bool = False, limit: int
-    ) -> Page[Item]:
-        """Read a partition in the order of its sort key. Raises `Unavailable`."""
+    ) -> TablePage[Item]:
+        """Read a partition in the order of its sort key. Raises `TableUnavailableError`."""
         terms: list[Term] = [("{} = {}", PARTITION, partition)]
         if after is not None:
             terms.append(("{} < {}" if descending else "{} > {}", SORT, after))
@@ -115,9 +115,9 @@ class DynamoDbTable:
         return _page([decode(item) for item in answer["Items"]], answer, limit)
 
     async def query_index(
-        self, index: Index, partition: str, *, prefix: str = "", after: Key | None = None, limit: int
-    ) -> Page[Key]:
-        """List keys of an index partition, as late as the index is. Raises `Unavailable`."""
+        self, index: Index, partition: str, *, prefix: str = "", after: ItemKey | None = None, limit: int
+    ) -> TablePage[ItemKey]:
+        """List keys of an index partition, as late as the index is. Raises `TableUnavailableError`."""
         terms: list[Term] = [("{} = {}", index.partition, partition)]
         if prefix:
             terms.append(("begins_with({}, {})", index.sort, prefix))
@@ -128,8 +128,8 @@ class DynamoDbTable:
             answer = await self._client.query(TableName=self._name, IndexName=index.name, Limit=limit + 1, **request)
         return _page([_key_of(decode(item)) for item in answer["Items"]], answer, limit)
 
-    async def scan(self, *, after: Key | None = None, limit: int) -> Page[Item]:
-        """Read everything, page by page. Raises `Unavailable`."""
+    async def scan(self, *, after: ItemKey | None = None, limit: int) -> TablePage[Item]:
+        """Read everything, page by page. Raises `TableUnavailableError`."""
         start: Any = {} if after is None else {"ExclusiveStartKey": _key(after)}
         with self._reading():
             answer = await self._client.scan(TableName=self._name, ConsistentRead=True, Limit=limit + 1, **start)
@@ -171,20 +171,20 @@ class DynamoDbTable:
                 return {"ConditionCheck": {"Key": _key(key), **common}}
 
 
-def _key(key: Key) -> dict[str, Typed]:
+def _key(key: ItemKey) -> dict[str, Typed]:
     return encode({PARTITION: key.partition, SORT: key.sort})
 
 
-def _key_of(item: Item) -> Key:
-    return Key(item[PARTITION], int(item[SORT]))
+def _key_of(item: Item) -> ItemKey:
+    return ItemKey(item[PARTITION], int(item[SORT]))
 
 
-def _index_key(index: Index, partition: str, prefix: str, after: Key) -> dict[str, Typed]:
+def _index_key(index: Index, partition: str, prefix: str, after: ItemKey) -> dict[str, Typed]:
     return encode({index.sort: prefix, index.partition: partition}) | _key(after)
 
 
-def _page(results: Sequence[T], answer: Mapping[str, Any], limit: int) -> Page[T]:
-    return Page(results[:limit], more=len(results) > limit or "LastEvaluatedKey" in answer)
+def _page(results: Sequence[T], answer: Mapping[str, Any], limit: int) -> TablePage[T]:
+    return TablePage(results[:limit], more=len(results) > limit or "LastEvaluatedKey" in answer)
 
 
 def _where(terms: Sequence[Term]) -> Any:

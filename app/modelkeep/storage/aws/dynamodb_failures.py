@@ -11,13 +11,19 @@ from botocore.exceptions import ClientError, ParamValidationError
 
 from modelkeep.storage.attributes import decode
 from modelkeep.storage.aws.errors import THROTTLED, UNSENT, Resource, code_of, explain, status_of, was_resent
-from modelkeep.storage.table import Contended, Item, OutcomeUnknown, Refused, Unavailable
+from modelkeep.storage.table import (
+    CommitStateUnknownError,
+    ConditionFailedError,
+    Item,
+    TableUnavailableError,
+    TransactionConflictError,
+)
 
-_HELD: Final = "None"
+_CONDITION_MET: Final = "None"
 _REFUSED: Final = "ConditionalCheckFailed"
-_IN_THE_WAY: Final = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
+_CONFLICT_CODES: Final = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
 _CONTENTION: Final = THROTTLED | {"ReplicatedWriteConflictException", "TransactionConflictException"}
-_BUGS: Final = frozenset({"ValidationException", "SerializationException", "UnknownOperationException"})
+_PROGRAMMING_ERRORS: Final = frozenset({"ValidationException", "SerializationException", "UnknownOperationException"})
 _REQUEST_TIMEOUT: Final = 408
 
 
@@ -26,12 +32,12 @@ class UnexpectedAnswerError(RuntimeError):
 
 
 def read_failure(error: Exception, resource: Resource) -> Exception:
-    """Turn a failed read into what it means: `Unavailable`, unless the request itself was wrong."""
+    """Turn a failed read into what it means: `TableUnavailableError`, unless the request itself was wrong."""
     if _lacks_index(error):
-        return Unavailable(f"An index of {resource} is missing or still being built: run `modelkeep init`.")
+        return TableUnavailableError(f"An index of {resource} is missing or still being built: run `modelkeep init`.")
     if _is_bug(error):
         return UnexpectedAnswerError(f"a read was not understood: {error}")
-    return Unavailable(explain(error, resource))
+    return TableUnavailableError(explain(error, resource))
 
 
 def write_failure(error: Exception, resource: Resource) -> Exception:
@@ -41,8 +47,8 @@ def write_failure(error: Exception, resource: Resource) -> Exception:
     if _is_bug(error):
         return UnexpectedAnswerError(f"a transaction was not understood: {error}")
     if isinstance(error, UNSENT):
-        return Unavailable(explain(error, resource))
-    return OutcomeUnknown(explain(error, resource))
+        return TableUnavailableError(explain(error, resource))
+    return CommitStateUnknownError(explain(error, resource))
 
 
 def _lacks_index(error: Exception) -> bool:
@@ -50,7 +56,9 @@ def _lacks_index(error: Exception) -> bool:
 
 
 def _is_bug(error: Exception) -> bool:
-    return isinstance(error, ParamValidationError) or (isinstance(error, ClientError) and code_of(error) in _BUGS)
+    return isinstance(error, ParamValidationError) or (
+        isinstance(error, ClientError) and code_of(error) in _PROGRAMMING_ERRORS
+    )
 
 
 def _refusal(error: ClientError, resource: Resource) -> Exception:
@@ -62,8 +70,12 @@ def _refusal(error: ClientError, resource: Resource) -> Exception:
     if _is_bug(error):
         return UnexpectedAnswerError(f"a transaction was not understood: {error}")
     if _may_have_happened(error):
-        return OutcomeUnknown(explain(error, resource))
-    return Contended(explain(error, resource)) if code in _CONTENTION else Unavailable(explain(error, resource))
+        return CommitStateUnknownError(explain(error, resource))
+    return (
+        TransactionConflictError(explain(error, resource))
+        if code in _CONTENTION
+        else TableUnavailableError(explain(error, resource))
+    )
 
 
 def _may_have_happened(error: ClientError) -> bool:
@@ -75,14 +87,16 @@ def _may_have_happened(error: ClientError) -> bool:
 
 def _cancellation(error: ClientError, resource: Resource) -> Exception:
     reasons: Sequence[Any] = error.response.get("CancellationReasons", [])
-    codes = {reason.get("Code", _HELD) for reason in reasons} - {_HELD}
+    codes = {reason.get("Code", _CONDITION_MET) for reason in reasons} - {_CONDITION_MET}
     if _REFUSED in codes:
-        return Refused([reason.get("Code") == _REFUSED for reason in reasons], [_item(reason) for reason in reasons])
-    if not codes or codes - _IN_THE_WAY:
+        return ConditionFailedError(
+            [reason.get("Code") == _REFUSED for reason in reasons], [_item(reason) for reason in reasons]
+        )
+    if not codes or codes - _CONFLICT_CODES:
         return UnexpectedAnswerError(f"a transaction was cancelled for {sorted(codes)}: {error}")
     if was_resent(error):
-        return OutcomeUnknown(f"an earlier copy of the transaction may be under way in {resource}")
-    return Contended(f"other requests to {resource} were in the way")
+        return CommitStateUnknownError(f"an earlier copy of the transaction may be under way in {resource}")
+    return TransactionConflictError(f"other requests to {resource} were in the way")
 
 
 def _item(reason: Mapping[str, Any]) -> Item | None:

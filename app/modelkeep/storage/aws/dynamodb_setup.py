@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from botocore.exceptions import ClientError
 
 from modelkeep.storage.aws.errors import FAILURES, Resource, code_of, explain
-from modelkeep.storage.table import CATALOG_INDEX, PARTITION, SORT, STAGE_INDEX, TTL, Index, Unavailable
+from modelkeep.storage.table import CATALOG_INDEX, PARTITION, SORT, STAGE_INDEX, TTL, Index, TableUnavailableError
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
@@ -28,14 +28,14 @@ _BACKUP_PATIENCE: Final = 30
 async def set_up_table(client: "DynamoDBClient", name: str) -> AsyncIterator[str]:
     """Make the table what the registry needs, and say each thing done; all of it is safe to repeat.
 
-    A table from the public recipe gains what it lacks. Raises `Unavailable`, also for a table with other keys.
+    A table from the public recipe gains what it lacks. Raises `TableUnavailableError`, also if its keys are others.
     """
     try:
         async for sentence in _set_up(client, name):
             yield sentence
     except FAILURES as error:
         resource = Resource("table", name, client.meta.region_name, client.meta.endpoint_url)
-        raise Unavailable(explain(error, resource)) from error
+        raise TableUnavailableError(explain(error, resource)) from error
 
 
 async def _set_up(client: "DynamoDBClient", name: str) -> AsyncIterator[str]:
@@ -60,7 +60,7 @@ async def _create(client: "DynamoDBClient", name: str) -> str:
 def _check_keys(table: "TableDescriptionTypeDef") -> None:
     types = {attribute["AttributeName"]: attribute["AttributeType"] for attribute in table["AttributeDefinitions"]}
     if table["KeySchema"] != _KEYS or (types.get(PARTITION), types.get(SORT)) != ("S", "N"):
-        raise Unavailable(
+        raise TableUnavailableError(
             f"Table '{table['TableName']}' is no registry's: its keys are not {PARTITION} (text) and {SORT} (number)."
             " Name another in MODELKEEP_TABLE."
         )
@@ -135,7 +135,7 @@ async def _until_active(client: "DynamoDBClient", name: str, index: Index | None
         table = await _describe(client, name)
         if table is not None and _is_ready(table, index):
             return table
-    raise Unavailable(f"Table '{name}' or an index of it is still being built. Run this again later.")
+    raise TableUnavailableError(f"Table '{name}' or an index of it is still being built. Run this again later.")
 
 
 async def _describe(client: "DynamoDBClient", name: str) -> "TableDescriptionTypeDef | None":

@@ -143,11 +143,11 @@ def new_session(on_retry: Callable[[str], None] = lambda _: None) -> aioboto3.Se
     except boto.BotoCoreError as error:
         raise UnavailableError(_CONFIGURATION) from error
     for service, backend in (("dynamodb", "table"), ("s3", "store")):
-        session.events.register(f"request-created.{service}", _if_resent(on_retry, backend))
+        session.events.register(f"request-created.{service}", _on_sdk_retry(on_retry, backend))
     return session
 
 
-def _if_resent(on_retry: Callable[[str], None], backend: str) -> Callable[..., None]:
+def _on_sdk_retry(on_retry: Callable[[str], None], backend: str) -> Callable[..., None]:
     def tell(request: AWSRequest, **_: object) -> None:
         if request.context.get("retries", {}).get("attempt", 1) > 1:
             on_retry(backend)

@@ -28,7 +28,7 @@ class FrozenCredentials:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class BucketEndpoint:
     """Where the objects of a bucket are: the URL that a key is appended to, and the region that signatures name."""
 
     url: str
@@ -45,12 +45,12 @@ class Place:
 class Presigner:
     """Signs for one place. What most URLs have in common is worked out once, the signing key once a day."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: BucketEndpoint) -> None:
         split = urlsplit(place.url)
         self._place = place
         self._host = _host(split)
         self._path = split.path
-        self._daily = _Daily.of(FrozenCredentials("", ""), "", place.region)
+        self._daily = _SigningScope.of(FrozenCredentials("", ""), "", place.region)
 
     def presign(
         self,
@@ -83,14 +83,14 @@ class Presigner:
         signature = daily.sign(timestamp, "\n".join(request))
         return f"{self._place.url}{path}?{_joined(parameters)}&X-Amz-Signature={signature}"
 
-    def _daily_of(self, credentials: FrozenCredentials, day: str) -> "_Daily":
+    def _daily_of(self, credentials: FrozenCredentials, day: str) -> "_SigningScope":
         if self._daily.day != day or self._daily.credentials != credentials:
-            self._daily = _Daily.of(credentials, day, self._place.region)
+            self._daily = _SigningScope.of(credentials, day, self._place.region)
         return self._daily
 
 
 @dataclass(frozen=True, slots=True)
-class _Daily:
+class _SigningScope:
     """What all URLs have in common that the same credentials sign on one day; `credential` and `token` are encoded."""
 
     credentials: FrozenCredentials

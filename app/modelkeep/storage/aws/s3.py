@@ -12,12 +12,18 @@ from modelkeep.domain.values import Digest, PresignedUrl
 from modelkeep.storage.aws import s3_answers
 from modelkeep.storage.aws.errors import Resource, code_of
 from modelkeep.storage.aws.presigning import Presigner
-from modelkeep.storage.aws.s3_clients import Credentials, explained, find_credentials, lend, open_client
-from modelkeep.storage.aws.s3_writes import Writing
+from modelkeep.storage.aws.s3_clients import (
+    Credentials,
+    find_credentials,
+    open_client,
+    signing_credentials,
+    translate_errors,
+)
+from modelkeep.storage.aws.s3_writes import StreamingPut
 from modelkeep.storage.objects import (
-    MultipartGone,
-    MultipartRefused,
-    ObjectGone,
+    MultipartGoneError,
+    MultipartRefusedError,
+    ObjectGoneError,
     OpenMultipart,
     StoredObject,
     StoredPart,
@@ -71,7 +77,7 @@ class S3Store:
 
     async def reach(self) -> None:
         """Ask for the bucket. Raises `StoreUnavailable` if it is missing, elsewhere, forbidden or out of reach."""
-        with explained(self._resource):
+        with translate_errors(self._resource):
             await self._client.head_bucket(Bucket=self._bucket)
 
     def uri(self, key: str) -> str:
@@ -117,33 +123,33 @@ class S3Store:
         headers: Mapping[str, str],
         ttl: timedelta,
     ) -> PresignedUrl:
-        credentials, life = await lend(self._credentials, ttl)
+        credentials, life = await signing_credentials(self._credentials, ttl)
         seconds = int(life.total_seconds())
         now = datetime.now(UTC).replace(microsecond=0)
         url = self._presigner.presign(credentials, method, key, query=query, headers=headers, seconds=seconds, now=now)
         return PresignedUrl(method=method, url=url, headers=headers, expires_at=now + timedelta(seconds=seconds))
 
-    async def head(self, key: str, *, version_id: str | None = None) -> StoredObject | None:
+    async def stat(self, key: str, *, version_id: str | None = None) -> StoredObject | None:
         """Describe an object; `None` if there is none."""
         try:
             with self._absence():
                 answer = await self._client.head_object(
                     Bucket=self._bucket, Key=key, ChecksumMode="ENABLED", **_version(version_id)
                 )
-        except ObjectGone:
+        except ObjectGoneError:
             return None
         return s3_answers.described(key, answer)
 
     async def begin(self, key: str) -> str:
         """Open a multipart object whose parts carry SHA-256 checksums, and return its id."""
-        with explained(self._resource):
+        with translate_errors(self._resource):
             answer = await self._client.create_multipart_upload(
                 Bucket=self._bucket, Key=key, ChecksumAlgorithm="SHA256"
             )
         return answer["UploadId"]
 
     async def list_parts(self, key: str, multipart_id: str) -> Sequence[StoredPart]:
-        """Say which parts have arrived, by number. Raises `MultipartGone`."""
+        """Say which parts have arrived, by number. Raises `MultipartGoneError`."""
         pages = self._client.get_paginator("list_parts").paginate(Bucket=self._bucket, Key=key, UploadId=multipart_id)
         with self._multipart_refusals():
             return [s3_answers.part(entry) async for page in pages for entry in page.get("Parts", [])]
@@ -151,7 +157,7 @@ class S3Store:
     async def complete(self, key: str, multipart_id: str, parts: Sequence[StoredPart]) -> None:
         """Make the object out of exactly these parts, where no object is yet.
 
-        Raises `MultipartGone` and `MultipartRefused`, either also on a repeat after success.
+        Raises `MultipartGoneError` and `MultipartRefusedError`, either also on a repeat after success.
         """
         with self._multipart_refusals():
             await self._client.complete_multipart_upload(
@@ -165,24 +171,24 @@ class S3Store:
 
     @contextmanager
     def _multipart_refusals(self) -> Iterator[None]:
-        with explained(self._resource):
+        with translate_errors(self._resource):
             try:
                 yield
             except ClientError as error:
                 if code_of(error) == "NoSuchUpload":
-                    raise MultipartGone from None
+                    raise MultipartGoneError from None
                 if code_of(error) in _REFUSED:
-                    raise MultipartRefused from None
+                    raise MultipartRefusedError from None
                 raise
 
     async def abort(self, key: str, multipart_id: str) -> None:
         """Drop a multipart object and its parts; nothing to drop is fine."""
-        with suppress(MultipartGone), self._multipart_refusals():
+        with suppress(MultipartGoneError), self._multipart_refusals():
             await self._client.abort_multipart_upload(Bucket=self._bucket, Key=key, UploadId=multipart_id)
 
     async def delete(self, key: str, *, version_id: str | None = None) -> None:
         """Remove an object, or one version of it for good; nothing to remove is fine."""
-        with suppress(ObjectGone), self._absence():
+        with suppress(ObjectGoneError), self._absence():
             await self._client.delete_object(Bucket=self._bucket, Key=key, **_version(version_id))
 
     async def put(self, key: str, blocks: AsyncIterable[bytes], *, size: int, sha256: Digest) -> None:
@@ -190,10 +196,10 @@ class S3Store:
 
         S3 confirms the SHA-256 of the whole, or of each part; parts become an object only if the whole is right.
         """
-        await Writing(self._client, key, self._resource, size=size, sha256=sha256).write(blocks)
+        await StreamingPut(self._client, key, self._resource, size=size, sha256=sha256).write(blocks)
 
     async def read(self, key: str, *, version_id: str | None = None) -> AsyncGenerator[bytes, None]:
-        """Read an object through, in blocks of at most 1 MiB. Raises `ObjectGone`."""
+        """Read an object through, in blocks of at most 1 MiB. Raises `ObjectGoneError`."""
         with self._absence():
             answer = await self._client.get_object(Bucket=self._bucket, Key=key, **_version(version_id))
             async with answer["Body"]:
@@ -202,18 +208,18 @@ class S3Store:
 
     @contextmanager
     def _absence(self) -> Iterator[None]:
-        with explained(self._resource):
+        with translate_errors(self._resource):
             try:
                 yield
             except ClientError as error:
                 if code_of(error) in _NOT_FOUND:
-                    raise ObjectGone from None
+                    raise ObjectGoneError from None
                 raise
 
     async def list_objects(self, prefix: str) -> AsyncIterator[StoredObject]:
         """Find every object whose key starts with `prefix`; S3 lists them without digests."""
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
-        with explained(self._resource):
+        with translate_errors(self._resource):
             async for page in pages:
                 for entry in page.get("Contents", []):
                     yield s3_answers.listed(entry)
@@ -221,7 +227,7 @@ class S3Store:
     async def list_multiparts(self, prefix: str) -> AsyncIterator[OpenMultipart]:
         """Find every open multipart object whose key starts with `prefix`."""
         pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self._bucket, Prefix=prefix)
-        with explained(self._resource):
+        with translate_errors(self._resource):
             async for page in pages:
                 for entry in page.get("Uploads", []):
                     yield s3_answers.open_multipart(entry)

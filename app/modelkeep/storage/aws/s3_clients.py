@@ -12,8 +12,8 @@ from aiobotocore.config import AioConfig
 from botocore.exceptions import NoCredentialsError, NoRegionError
 
 from modelkeep.storage.aws.errors import CONFIG, FAILURES, Resource, explain
-from modelkeep.storage.aws.presigning import FrozenCredentials, Place
-from modelkeep.storage.objects import StoreUnavailable
+from modelkeep.storage.aws.presigning import BucketEndpoint, FrozenCredentials
+from modelkeep.storage.objects import StoreUnavailableError
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -31,7 +31,7 @@ S3_CONFIG: Final = CONFIG.merge(
 SHORTEST_LIFE: Final = timedelta(seconds=120)
 _MARGIN: Final = timedelta(seconds=60)
 _NOT_RENEWED: Final = "The AWS credentials are about to expire and were not renewed. Check the role in use."
-_NOBODY: Final = {"aws_access_key_id": "nobody", "aws_secret_access_key": "nobody"}
+_ANONYMOUS: Final = {"aws_access_key_id": "nobody", "aws_secret_access_key": "nobody"}
 _DIRECTORY_BUCKET: Final = "--x-s3"
 _NO_VERSIONS: Final = "A directory bucket keeps no versions of its objects. Use a general purpose bucket."
 _AWS_HOST: Final = re.compile(r"s3([.-].*)?\.amazonaws\.com(\.cn)?\Z")
@@ -46,25 +46,25 @@ class Credentials(Protocol):
 
 
 @contextmanager
-def explained(resource: Resource) -> Iterator[None]:
-    """Turn every failure of botocore into `StoreUnavailable`, with a sentence for an operator."""
+def translate_errors(resource: Resource) -> Iterator[None]:
+    """Turn every failure of botocore into `StoreUnavailableError`, with a sentence for an operator."""
     try:
         yield
     except (*FAILURES, ValueError) as error:
-        raise StoreUnavailable(explain(error, resource)) from error
+        raise StoreUnavailableError(explain(error, resource)) from error
 
 
 @asynccontextmanager
 async def open_client(
     session: aioboto3.Session, bucket: Resource, *, public_url: str | None = None, endpoint_url: str | None = None
-) -> "AsyncIterator[tuple[S3Client, Place]]":
+) -> "AsyncIterator[tuple[S3Client, BucketEndpoint]]":
     """Open the client that talks, and find where callers reach the bucket: at `public_url`, if that is another.
 
-    Raises `StoreUnavailable` where AWS is not configured.
+    Raises `StoreUnavailableError` where AWS is not configured.
     """
     if bucket.name.endswith(_DIRECTORY_BUCKET):
-        raise StoreUnavailable(_NO_VERSIONS)
-    with explained(bucket):
+        raise StoreUnavailableError(_NO_VERSIONS)
+    with translate_errors(bucket):
         endpoint = endpoint_url or await _endpoint(session)
         place = await _place(session, bucket.name, public_url or endpoint, public_url or endpoint_url)
         talking = _client(session, endpoint, endpoint_url)
@@ -79,11 +79,11 @@ async def _endpoint(session: aioboto3.Session) -> str:
         return client.meta.endpoint_url
 
 
-async def _place(session: aioboto3.Session, bucket: str, seen_as: str, endpoint_url: str | None) -> Place:
+async def _place(session: aioboto3.Session, bucket: str, seen_as: str, endpoint_url: str | None) -> BucketEndpoint:
     """Read it from a URL that botocore signs, as nobody: so its rules for hosts and regions hold here as well."""
-    async with _client(session, seen_as, endpoint_url, **_NOBODY) as client:
+    async with _client(session, seen_as, endpoint_url, **_ANONYMOUS) as client:
         signed = await client.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "key"})
-    return Place.of(signed, "key")
+    return BucketEndpoint.of(signed, "key")
 
 
 def _client(session: aioboto3.Session, seen_as: str, endpoint_url: str | None, **credentials: str) -> Any:
@@ -98,18 +98,18 @@ def addressing_style(endpoint: str) -> str:
 
 
 async def find_credentials(session: aioboto3.Session, bucket: Resource) -> Credentials:
-    """Return the credentials that sign; they renew themselves. Raises `StoreUnavailable` if there are none."""
-    with explained(bucket):
+    """Return the credentials that sign; they renew themselves. Raises `StoreUnavailableError` if there are none."""
+    with translate_errors(bucket):
         found = await cast("Any", session.get_credentials())
         if found is None:
             raise NoCredentialsError
     return cast("Credentials", found)
 
 
-async def lend(credentials: Credentials, asked: timedelta) -> tuple[FrozenCredentials, timedelta]:
+async def signing_credentials(credentials: Credentials, asked: timedelta) -> tuple[FrozenCredentials, timedelta]:
     """Return what signs a URL now, and how long the URL will live: it dies with the credentials that signed it.
 
-    Raises `StoreUnavailable` if the credentials are about to expire and cannot be renewed.
+    Raises `StoreUnavailableError` if the credentials are about to expire and cannot be renewed.
     """
     frozen = await _renew(credentials)
     expires_at: datetime | None = getattr(credentials, "_expiry_time", None)
@@ -117,7 +117,7 @@ async def lend(credentials: Credentials, asked: timedelta) -> tuple[FrozenCreden
         return frozen, asked
     left = expires_at - datetime.now(UTC) - _MARGIN
     if left < min(asked, SHORTEST_LIFE):
-        raise StoreUnavailable(_NOT_RENEWED)
+        raise StoreUnavailableError(_NOT_RENEWED)
     return frozen, min(asked, left)
 
 
@@ -126,5 +126,5 @@ async def _renew(credentials: Credentials) -> FrozenCredentials:
         frozen = await credentials.get_frozen_credentials()
     except (*FAILURES, RuntimeError) as error:
         # RuntimeError is botocore's answer to a source that hands out expired credentials.
-        raise StoreUnavailable(_NOT_RENEWED) from error
+        raise StoreUnavailableError(_NOT_RENEWED) from error
     return FrozenCredentials(frozen.access_key, frozen.secret_key, frozen.token)

@@ -9,8 +9,8 @@ from botocore.exceptions import ClientError
 
 from modelkeep.domain.artifacts import KEY_PREFIX
 from modelkeep.storage.aws.errors import Resource, status_of
-from modelkeep.storage.aws.s3_clients import explained
-from modelkeep.storage.objects import StoreUnavailable
+from modelkeep.storage.aws.s3_clients import translate_errors
+from modelkeep.storage.objects import StoreUnavailableError
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -25,9 +25,9 @@ _PRECONDITION_FAILED: Final = 412
 async def probe_bucket(client: "S3Client", bucket: str) -> str:
     """Try, under a key of its own, that stored bytes cannot be replaced and that wrong bytes are not stored.
 
-    Returns a sentence. Raises `StoreUnavailable` if the store breaks either promise or cannot be used at all.
+    Returns a sentence. Raises `StoreUnavailableError` if the store breaks either promise or cannot be used at all.
     """
-    with explained(Resource("bucket", bucket, client.meta.region_name, client.meta.endpoint_url)):
+    with translate_errors(Resource("bucket", bucket, client.meta.region_name, client.meta.endpoint_url)):
         async with _scratch(client, bucket) as key:
             await _check_conditions(client, bucket, key)
         async with _scratch(client, bucket) as key:
@@ -39,13 +39,15 @@ async def _check_conditions(client: "S3Client", bucket: str, key: str) -> None:
     await client.put_object(Bucket=bucket, Key=key, Body=b"1", IfNoneMatch="*")
     status = await _status_of_put(client, bucket, key, IfNoneMatch="*")
     if status != _PRECONDITION_FAILED:
-        raise StoreUnavailable("This store lets a second PUT with If-None-Match replace an object. Use another store.")
+        raise StoreUnavailableError(
+            "This store lets a second PUT with If-None-Match replace an object. Use another store."
+        )
 
 
 async def _check_checksums(client: "S3Client", bucket: str, key: str) -> None:
     status = await _status_of_put(client, bucket, key, ChecksumSHA256=_OTHER_BYTES)
     if status != _BAD_REQUEST:
-        raise StoreUnavailable("This store takes bytes that do not have the declared SHA-256. Use another store.")
+        raise StoreUnavailableError("This store takes bytes that do not have the declared SHA-256. Use another store.")
 
 
 async def _status_of_put(client: "S3Client", bucket: str, key: str, **conditions: Any) -> int:

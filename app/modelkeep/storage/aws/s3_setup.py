@@ -8,8 +8,8 @@ from botocore.exceptions import ClientError
 
 from modelkeep.domain.artifacts import KEY_PREFIX
 from modelkeep.storage.aws.errors import Resource, code_of, status_of
-from modelkeep.storage.aws.s3_clients import explained
-from modelkeep.storage.objects import StoreUnavailable
+from modelkeep.storage.aws.s3_clients import translate_errors
+from modelkeep.storage.objects import StoreUnavailableError
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -44,9 +44,9 @@ _RULES: Final[Sequence[Mapping[str, Any]]] = (
 
 
 async def set_up_bucket(client: "S3Client", bucket: str, region: str) -> AsyncIterator[str]:
-    """Set the bucket up step by step, each told in a sentence. Raises `StoreUnavailable`."""
+    """Set the bucket up step by step, each told in a sentence. Raises `StoreUnavailableError`."""
     resource = Resource("bucket", bucket, region, client.meta.endpoint_url)
-    with explained(resource):
+    with translate_errors(resource):
         yield await _create(client, bucket, region)
         for name, step in _STEPS.items():
             yield await _if_offered(name, step(client, bucket))
@@ -86,7 +86,9 @@ def _unless_taken(error: ClientError, bucket: str) -> str:
     if code_of(error) == "BucketAlreadyOwnedByYou":
         return f"Bucket '{bucket}' is there already."
     if code_of(error) == "BucketAlreadyExists":
-        raise StoreUnavailable(f"Bucket '{bucket}' belongs to another account. Set MODELKEEP_BUCKET to another name.")
+        raise StoreUnavailableError(
+            f"Bucket '{bucket}' belongs to another account. Set MODELKEEP_BUCKET to another name."
+        )
     raise error
 
 

@@ -12,8 +12,8 @@ from botocore.exceptions import ClientError
 from modelkeep.domain.errors import BodyMismatchError, ObjectExistsError
 from modelkeep.domain.values import Digest
 from modelkeep.storage.aws.errors import Resource, code_of
-from modelkeep.storage.aws.s3_clients import explained
-from modelkeep.storage.objects import StoreUnavailable
+from modelkeep.storage.aws.s3_clients import translate_errors
+from modelkeep.storage.objects import StoreUnavailableError
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -61,7 +61,7 @@ class _Spool:
         self._hash = hashlib.sha256()
 
 
-class Writing:
+class StreamingPut:
     """One object on its way into a bucket: exactly the declared bytes, where no object is yet, or nothing."""
 
     def __init__(self, client: "S3Client", key: str, resource: Resource, *, size: int, sha256: Digest) -> None:
@@ -74,7 +74,7 @@ class Writing:
         self._part_size = max(PART_SIZE, -(-size // MAX_PARTS))
 
     async def write(self, blocks: AsyncIterable[bytes]) -> None:
-        """Write in one piece or in parts. Raises `BodyMismatchError`, `ObjectExistsError`, `StoreUnavailable`."""
+        """Write in one piece or in parts. Raises `BodyMismatchError`, `ObjectExistsError`, `StoreUnavailableError`."""
         with _temporary_file() as file:
             async with aclosing(self._cut(blocks, _Spool(file))) as parts:
                 if self._size <= self._part_size:
@@ -134,7 +134,7 @@ class Writing:
                     IfNoneMatch="*",
                 )
         except BaseException:
-            with suppress(ObjectExistsError, StoreUnavailable), self._refusals():
+            with suppress(ObjectExistsError, StoreUnavailableError), self._refusals():
                 await self._client.abort_multipart_upload(Bucket=self._bucket, Key=self._key, UploadId=multipart_id)
             raise
 
@@ -153,7 +153,7 @@ class Writing:
 
     @contextmanager
     def _refusals(self) -> Iterator[None]:
-        with explained(self._resource):
+        with translate_errors(self._resource):
             try:
                 yield
             except ClientError as error:
@@ -175,7 +175,7 @@ def _temporary_file() -> Iterator[IO[bytes]]:
         try:
             file = stack.enter_context(TemporaryFile())
         except OSError as error:
-            raise StoreUnavailable(_NO_ROOM) from error
+            raise StoreUnavailableError(_NO_ROOM) from error
         yield file
 
 
@@ -183,4 +183,4 @@ async def _on_disk(step: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -
     try:
         await asyncio.to_thread(step, *args, **kwargs)
     except OSError as error:
-        raise StoreUnavailable(_NO_ROOM) from error
+        raise StoreUnavailableError(_NO_ROOM) from error

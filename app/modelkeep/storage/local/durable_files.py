@@ -16,7 +16,7 @@ BLOCK: Final = 1024 * 1024
 """Bytes that are read, hashed and written at a time."""
 
 
-class Draft:
+class StagedFile:
     """A file being written in `folder`, hashed as it grows; it is nothing until it is moved away."""
 
     def __init__(self, folder: Path) -> None:
@@ -56,9 +56,9 @@ class Draft:
 
 
 @contextmanager
-def drafting(folder: Path) -> Iterator[Draft]:
+def staged_file(folder: Path) -> Iterator[StagedFile]:
     """Begin a draft that is gone when the block ends, unless it was moved away."""
-    draft = Draft(folder)
+    draft = StagedFile(folder)
     try:
         yield draft
     finally:

@@ -21,10 +21,10 @@ from modelkeep.domain.errors import (
     PreconditionFailedError,
     SignedHeaderMismatchError,
 )
-from modelkeep.storage.local.file_uploads import Delivery
+from modelkeep.storage.local.file_uploads import SignedPut
 from modelkeep.storage.local.files import ROUTE, FileStore
 from modelkeep.storage.local.ranges import parse_range
-from modelkeep.storage.objects import MultipartGone, StoredObject, attachment
+from modelkeep.storage.objects import MultipartGoneError, StoredObject, attachment
 
 router = APIRouter(include_in_schema=False)
 
@@ -60,7 +60,7 @@ class _Download(StreamingResponse):
 @router.put(ROUTE + "{key:path}")
 async def put_local_object(key: str, request: Request, files: Files) -> Response:
     """Take in the bytes that the URL admits, once."""
-    delivery = Delivery.read(key, _allowed(key, request, files))
+    delivery = SignedPut.read(key, _allowed(key, request, files))
     _check_headers(delivery, request.headers)
     with _translated():
         await files.receive(delivery, request.stream())
@@ -71,7 +71,7 @@ async def put_local_object(key: str, request: Request, files: Files) -> Response
 async def get_local_object(key: str, request: Request, files: Files) -> Response:
     """Send an object or one range of it. A URL is for one method: with HEAD it is refused, as S3 does."""
     parameters = _allowed(key, request, files)
-    found = await files.head(key)
+    found = await files.stat(key)
     if found is None:
         raise ObjectNotFoundError
     _check_match(found, request.headers)
@@ -83,7 +83,7 @@ def _allowed(key: str, request: Request, files: FileStore) -> Mapping[str, str]:
     return files.check(request.method, key, query.decode("latin-1"))
 
 
-def _check_headers(delivery: Delivery, headers: Headers) -> None:
+def _check_headers(delivery: SignedPut, headers: Headers) -> None:
     if "content-length" not in headers:
         raise LengthRequiredError
     for name, value in delivery.headers.items():
@@ -123,7 +123,7 @@ def _download(files: FileStore, found: StoredObject, positions: range | None, fi
 def _translated() -> Iterator[None]:
     try:
         yield
-    except MultipartGone:
+    except MultipartGoneError:
         raise MultipartNotFoundError from None
     except ClientDisconnect:
         raise BodyMismatchError from None

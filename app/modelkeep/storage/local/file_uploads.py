@@ -8,14 +8,14 @@ from typing import Self
 
 from modelkeep.domain.errors import BodyMismatchError, ObjectExistsError
 from modelkeep.domain.values import Digest
-from modelkeep.storage.local.durable_files import BLOCK, Draft
+from modelkeep.storage.local.durable_files import BLOCK, StagedFile
 from modelkeep.storage.local.folder import Folder
 from modelkeep.storage.local.folder_multiparts import Multiparts
 from modelkeep.storage.local.threads import in_thread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
+class SignedPut:
     """The bytes that a PUT URL admits: an object, or one part of a multipart object."""
 
     key: str
@@ -55,42 +55,42 @@ class Uploads:
         self._folder = folder
         self._multiparts = multiparts
 
-    async def receive(self, delivery: Delivery, chunks: AsyncIterable[bytes]) -> None:
+    async def receive(self, delivery: SignedPut, chunks: AsyncIterable[bytes]) -> None:
         """Store what was declared, or nothing.
 
         Raises `ObjectExistsError` and `MultipartGone`, if possible before a byte is read, and `BodyMismatchError`.
         """
         await in_thread(self._check_room, delivery)
         async with self._drafting() as draft:
-            async for block in _gathered(chunks, limit=delivery.size):
+            async for block in _rechunked(chunks, limit=delivery.size):
                 await in_thread(draft.write, block)
             await in_thread(self._keep, delivery, draft)
 
     @asynccontextmanager
-    async def _drafting(self) -> AsyncIterator[Draft]:
-        draft = await in_thread(Draft, self._folder.incoming)
+    async def _drafting(self) -> AsyncIterator[StagedFile]:
+        draft = await in_thread(StagedFile, self._folder.incoming)
         try:
             yield draft
         finally:
             await asyncio.shield(in_thread(draft.discard))
 
-    def _check_room(self, delivery: Delivery) -> None:
+    def _check_room(self, delivery: SignedPut) -> None:
         if delivery.multipart_id is not None:
             self._multiparts.check(delivery.key, delivery.multipart_id)
         elif self._folder.is_taken(delivery.key):
             raise ObjectExistsError
 
-    def _keep(self, delivery: Delivery, draft: Draft) -> None:
+    def _keep(self, delivery: SignedPut, draft: StagedFile) -> None:
         if (draft.size, draft.sha256) != (delivery.size, delivery.sha256):
             raise BodyMismatchError
         draft.finish()
         if delivery.multipart_id is None:
-            self._folder.commit(delivery.key, draft)
+            self._folder.publish(delivery.key, draft)
         else:
             self._multiparts.add(delivery.key, delivery.multipart_id, delivery.number, draft)
 
 
-async def _gathered(chunks: AsyncIterable[bytes], *, limit: int) -> AsyncIterator[bytearray]:
+async def _rechunked(chunks: AsyncIterable[bytes], *, limit: int) -> AsyncIterator[bytearray]:
     """Join small chunks into blocks of about 1 MiB. Raises `BodyMismatchError` once there are too many bytes."""
     block, total = bytearray(), 0
     async for chunk in chunks:

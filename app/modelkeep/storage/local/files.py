@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote
 
 from modelkeep.domain.values import Digest, PresignedUrl
 from modelkeep.storage.local.durable_files import BLOCK
-from modelkeep.storage.local.file_uploads import Delivery, Uploads
+from modelkeep.storage.local.file_uploads import SignedPut, Uploads
 from modelkeep.storage.local.folder import Folder, check_key
 from modelkeep.storage.local.folder_multiparts import Multiparts
 from modelkeep.storage.local.signing import Signer, load_secret
@@ -60,13 +60,13 @@ class FileStore:
 
     async def presign_put(self, key: str, *, size: int, sha256: Digest, ttl: timedelta) -> PresignedUrl:
         """Allow one PUT of exactly these bytes, where no object is yet."""
-        return self._presign_delivery(Delivery(key=key, size=size, sha256=sha256), ttl)
+        return self._presign_delivery(SignedPut(key=key, size=size, sha256=sha256), ttl)
 
     async def presign_part(
         self, key: str, multipart_id: str, number: int, *, size: int, sha256: Digest, ttl: timedelta
     ) -> PresignedUrl:
         """Allow PUTs of exactly these bytes as one part."""
-        delivery = Delivery(key=key, size=size, sha256=sha256, multipart_id=multipart_id, number=number)
+        delivery = SignedPut(key=key, size=size, sha256=sha256, multipart_id=multipart_id, number=number)
         return self._presign_delivery(delivery, ttl)
 
     async def presign_get(self, key: str, *, version_id: str | None, filename: str, ttl: timedelta) -> PresignedUrl:
@@ -74,7 +74,7 @@ class FileStore:
         del version_id
         return self._presign("GET", key, {"filename": filename}, {}, ttl)
 
-    def _presign_delivery(self, delivery: Delivery, ttl: timedelta) -> PresignedUrl:
+    def _presign_delivery(self, delivery: SignedPut, ttl: timedelta) -> PresignedUrl:
         return self._presign("PUT", delivery.key, delivery.parameters, delivery.headers, ttl)
 
     def _presign(
@@ -94,14 +94,14 @@ class FileStore:
         """Return what a URL of this store allows. Raises `SignatureMismatchError` and `UrlExpiredError`."""
         return self._signer.check(method, key, query, now=datetime.now(UTC))
 
-    async def receive(self, delivery: Delivery, chunks: AsyncIterable[bytes]) -> None:
+    async def receive(self, delivery: SignedPut, chunks: AsyncIterable[bytes]) -> None:
         """Store what a URL admits, or nothing.
 
         Raises `ObjectExistsError` and `MultipartGone`, if possible before a byte is read, and `BodyMismatchError`.
         """
         await self._uploads.receive(delivery, chunks)
 
-    async def head(self, key: str, *, version_id: str | None = None) -> StoredObject | None:
+    async def stat(self, key: str, *, version_id: str | None = None) -> StoredObject | None:
         """Describe an object; `None` if there is none."""
         del version_id
         return await in_thread(self._folder.describe, key)
@@ -132,7 +132,7 @@ class FileStore:
 
     async def put(self, key: str, blocks: AsyncIterable[bytes], *, size: int, sha256: Digest) -> None:
         """Store exactly these bytes or nothing. Raises `BodyMismatchError` and `ObjectExistsError`."""
-        await self._uploads.receive(Delivery(key=key, size=size, sha256=sha256), blocks)
+        await self._uploads.receive(SignedPut(key=key, size=size, sha256=sha256), blocks)
 
     def read(self, key: str, *, version_id: str | None = None) -> AsyncGenerator[bytes, None]:
         """Read an object through, in blocks of 1 MiB. Raises `ObjectGone`."""

@@ -25,8 +25,8 @@ from typing import Any, BinaryIO, Final
 from modelkeep.domain.errors import ObjectExistsError
 from modelkeep.domain.values import Digest
 from modelkeep.storage.local import durable_files
-from modelkeep.storage.local.durable_files import Draft
-from modelkeep.storage.objects import ObjectGone, StoredObject
+from modelkeep.storage.local.durable_files import StagedFile
+from modelkeep.storage.objects import ObjectGoneError, StoredObject
 
 _MAX_KEY_BYTES: Final = 1024
 _MAX_SEGMENT_BYTES: Final = 255
@@ -69,7 +69,7 @@ class Folder:
         """Whether something lies where the object would."""
         return self.path_of(key).exists()
 
-    def commit(self, key: str, draft: Draft, *, multipart_id: str | None = None) -> None:
+    def publish(self, key: str, draft: StagedFile, *, multipart_id: str | None = None) -> None:
         """Make a finished draft the object. Raises `ObjectExistsError`; then nothing was changed."""
         with self.lock(key):
             if self.is_taken(key):
@@ -79,7 +79,7 @@ class Folder:
 
     def write(self, target: Path, content: bytes) -> None:
         """Write a small file, durably and at once."""
-        with durable_files.drafting(self.incoming) as draft:
+        with durable_files.staged_file(self.incoming) as draft:
             draft.write(content)
             draft.finish()
             self._place(draft.path, target)
@@ -137,11 +137,11 @@ class Folder:
                     durable_files.prune(path.parent, root=root)
 
     def open(self, key: str) -> BinaryIO:
-        """Open an object for reading; it stays readable if it is removed meanwhile. Raises `ObjectGone`."""
+        """Open an object for reading; it stays readable if it is removed meanwhile. Raises `ObjectGoneError`."""
         try:
             return self.path_of(key).open("rb")
         except (*_NOT_THERE, IsADirectoryError):
-            raise ObjectGone from None
+            raise ObjectGoneError from None
 
     def list_objects(self, prefix: str) -> Iterator[StoredObject]:
         """Find every object whose key starts with `prefix`."""

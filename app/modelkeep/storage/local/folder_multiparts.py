@@ -12,9 +12,9 @@ from uuid import uuid4
 from modelkeep.domain.errors import ObjectExistsError
 from modelkeep.domain.values import Digest
 from modelkeep.storage.local import durable_files
-from modelkeep.storage.local.durable_files import Draft
+from modelkeep.storage.local.durable_files import StagedFile
 from modelkeep.storage.local.folder import Folder, check_key
-from modelkeep.storage.objects import MultipartGone, MultipartRefused, OpenMultipart, StoredPart
+from modelkeep.storage.objects import MultipartGoneError, MultipartRefusedError, OpenMultipart, StoredPart
 
 _ID: Final = re.compile(r"[0-9a-f]{32}\Z")
 _PART: Final = re.compile(r"([1-9][0-9]{0,9})-([0-9a-f]{64})\Z")
@@ -33,14 +33,14 @@ class Multiparts:
         return multipart_id
 
     def check(self, key: str, multipart_id: str) -> Path:
-        """Return where the parts lie. Raises `MultipartGone`."""
+        """Return where the parts lie. Raises `MultipartGoneError`."""
         home = self._folder.multiparts / multipart_id
         if not _ID.match(multipart_id) or _key_in(home) != key:
-            raise MultipartGone
+            raise MultipartGoneError
         return home
 
-    def add(self, key: str, multipart_id: str, number: int, draft: Draft) -> None:
-        """Make a finished draft the part of that number, instead of an earlier one. Raises `MultipartGone`."""
+    def add(self, key: str, multipart_id: str, number: int, draft: StagedFile) -> None:
+        """Make a finished draft the part of that number, instead of an earlier one. Raises `MultipartGoneError`."""
         with self._folder.lock(multipart_id):
             home = self.check(key, multipart_id)
             earlier = [path for path in _parts_in(home) if path.name.startswith(f"{number}-")]
@@ -53,14 +53,14 @@ class Multiparts:
                     path.unlink()
 
     def list_parts(self, key: str, multipart_id: str) -> Sequence[StoredPart]:
-        """Say which parts have arrived, by number. Raises `MultipartGone`."""
+        """Say which parts have arrived, by number. Raises `MultipartGoneError`."""
         with self._folder.lock(multipart_id):
             paths = sorted(_parts_in(self.check(key, multipart_id)), key=_changed_at)
             newest = {part.number: part for part in map(_describe, paths)}
         return [newest[number] for number in sorted(newest)]
 
     def complete(self, key: str, multipart_id: str, parts: Sequence[StoredPart]) -> None:
-        """Make the object of these parts and drop the rest. Raises `MultipartGone` and `MultipartRefused`.
+        """Make the object of these parts and drop the rest. Raises `MultipartGoneError` and `MultipartRefusedError`.
 
         Killed at any point, it can be repeated: the object notes of what it was made.
         """
@@ -70,22 +70,22 @@ class Multiparts:
         self._drop(home)
 
     def _assemble(self, key: str, multipart_id: str, paths: Sequence[Path]) -> None:
-        with durable_files.drafting(self._folder.incoming) as draft:
+        with durable_files.staged_file(self._folder.incoming) as draft:
             for path in paths:
                 _append(draft, path)
             draft.finish()
             self._commit(key, multipart_id, draft)
 
-    def _commit(self, key: str, multipart_id: str, draft: Draft) -> None:
+    def _commit(self, key: str, multipart_id: str, draft: StagedFile) -> None:
         try:
-            self._folder.commit(key, draft, multipart_id=multipart_id)
+            self._folder.publish(key, draft, multipart_id=multipart_id)
         except ObjectExistsError:
             if self._folder.origin(key) != multipart_id:
-                raise MultipartRefused from None
+                raise MultipartRefusedError from None
 
     def abort(self, key: str, multipart_id: str) -> None:
         """Drop a multipart object; nothing to drop is fine."""
-        with suppress(MultipartGone):
+        with suppress(MultipartGoneError):
             self._drop(self.check(key, multipart_id))
 
     def _drop(self, home: Path) -> None:
@@ -135,19 +135,19 @@ def _describe(path: Path) -> StoredPart:
 def _chosen(home: Path, parts: Sequence[StoredPart]) -> Sequence[Path]:
     numbers = [part.number for part in parts]
     if not numbers or numbers != sorted(set(numbers)):
-        raise MultipartRefused
+        raise MultipartRefusedError
     return [_path_of(home, part) for part in parts]
 
 
 def _path_of(home: Path, part: StoredPart) -> Path:
     path = home / f"{part.number}-{part.sha256}"
     if not path.exists():
-        raise MultipartRefused
+        raise MultipartRefusedError
     return path
 
 
-def _append(draft: Draft, path: Path) -> None:
+def _append(draft: StagedFile, path: Path) -> None:
     try:
         draft.copy(path)
     except FileNotFoundError:
-        raise MultipartRefused from None
+        raise MultipartRefusedError from None

@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 from uuid import uuid4
 
 from modelkeep.domain.errors import SignatureMismatchError, UrlExpiredError
-from modelkeep.storage.objects import StoreUnavailable
+from modelkeep.storage.objects import StoreUnavailableError
 
 SECRET_BYTES: Final = 32
 _MAX_PARAMETERS: Final = 16
@@ -67,12 +67,14 @@ def _unless_expired(parameters: Mapping[str, str], now: datetime) -> Mapping[str
 
 
 def load_secret(path: Path, *, drafts: Path) -> bytes:
-    """Read the secret, made by whoever comes first: all processes see the same one. Raises `StoreUnavailable`."""
+    """Read the secret, made by whoever comes first: all processes see the same one. Raises `StoreUnavailableError`."""
     if not path.exists():
         _make_secret(path, drafts / uuid4().hex)
     secret = path.read_bytes()
     if len(secret) != SECRET_BYTES:
-        raise StoreUnavailable(f"{path} does not hold {SECRET_BYTES} bytes. Remove it: a new one is made at the start.")
+        raise StoreUnavailableError(
+            f"{path} does not hold {SECRET_BYTES} bytes. Remove it: a new one is made at the start."
+        )
     return secret
 
 

@@ -26,15 +26,15 @@ from modelkeep.storage.table import (
     AbsentOrExpired,
     Check,
     Condition,
+    ConditionFailedError,
     Delete,
     Equals,
     Index,
     Item,
-    Key,
-    Page,
+    ItemKey,
     Present,
     Put,
-    Refused,
+    TablePage,
     Write,
     check_keys,
     check_writes,
@@ -69,7 +69,7 @@ class SqliteTable:
         with ExitStack() as stack:
             yield cls(path, stack)
 
-    async def get(self, key: Key) -> Item | None:
+    async def get(self, key: ItemKey) -> Item | None:
         """Read one item, consistently, on the event loop itself and without a pause.
 
         It takes some 20 us, and a change of threads takes more. Raises `Unavailable`.
@@ -77,7 +77,7 @@ class SqliteTable:
         with unavailable(self._path):
             return _get(self._reader, key)
 
-    async def get_many(self, keys: Sequence[Key]) -> Sequence[Item | None]:
+    async def get_many(self, keys: Sequence[ItemKey]) -> Sequence[Item | None]:
         """Read up to 100 items, on the event loop like `get`. Raises `Unavailable`."""
         check_keys(keys)
         with unavailable(self._path):
@@ -85,23 +85,23 @@ class SqliteTable:
 
     async def query(
         self, partition: str, *, after: int | None = None, descending: bool = False, limit: int
-    ) -> Page[Item]:
+    ) -> TablePage[Item]:
         """Read a partition in the order of its sort key. Raises `Unavailable`."""
         statement, start = (_DESCENDING, _LARGEST) if descending else (_ASCENDING, _SMALLEST)
         values = (partition, start if after is None else after, limit + 1)
         return await self._list(statement, values, _read_item, limit)
 
     async def query_index(
-        self, index: Index, partition: str, *, prefix: str = "", after: Key | None = None, limit: int
-    ) -> Page[Key]:
+        self, index: Index, partition: str, *, prefix: str = "", after: ItemKey | None = None, limit: int
+    ) -> TablePage[ItemKey]:
         """List keys of an index partition; this index never lags. Raises `Unavailable`."""
         start = (prefix, _SMALLEST) if after is None else (_sort_value(index, after, prefix), after.sort)
         values = (partition, *start, prefix + _LAST_CHARACTER, limit + 1)
-        return await self._list(_index_query(index), values, Key._make, limit)
+        return await self._list(_index_query(index), values, ItemKey._make, limit)
 
-    async def scan(self, *, after: Key | None = None, limit: int) -> Page[Item]:
+    async def scan(self, *, after: ItemKey | None = None, limit: int) -> TablePage[Item]:
         """Read everything, page by page. Raises `Unavailable`."""
-        first = after or Key("", 0)
+        first = after or ItemKey("", 0)
         return await self._list(_SCAN, (*first, limit + 1), _read_item, limit)
 
     async def transact(self, writes: Sequence[Write], *, token: str) -> None:
@@ -111,19 +111,19 @@ class SqliteTable:
 
     def _transact(self, writes: Sequence[Write], token: str) -> None:
         with transaction(self._writer, self._path):
-            if not _was_sent(self._writer, token, writes):
+            if not _already_applied(self._writer, token, writes):
                 _check_conditions(self._writer, writes)
                 for write in writes:
                     _apply(self._writer, write)
 
-    async def _list(self, statement: str, values: Any, read: Callable[[Any], T], limit: int) -> Page[T]:
+    async def _list(self, statement: str, values: Any, read: Callable[[Any], T], limit: int) -> TablePage[T]:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._listing, self._select, statement, values, read, limit)
 
-    def _select(self, statement: str, values: Any, read: Callable[[Any], T], limit: int) -> Page[T]:
+    def _select(self, statement: str, values: Any, read: Callable[[Any], T], limit: int) -> TablePage[T]:
         with unavailable(self._path):
             results = [read(row) for row in self._lister.execute(statement, values)]
-        return Page(results[:limit], more=len(results) > limit)
+        return TablePage(results[:limit], more=len(results) > limit)
 
 
 def _index_query(index: Index) -> str:
@@ -134,7 +134,7 @@ def _index_query(index: Index) -> str:
     )
 
 
-def _sort_value(index: Index, after: Key, prefix: str) -> str:
+def _sort_value(index: Index, after: ItemKey, prefix: str) -> str:
     return after.partition if index.sort == PARTITION else prefix
 
 
@@ -142,7 +142,7 @@ def _column(attribute: str) -> str:
     return "partition" if attribute == PARTITION else attribute
 
 
-def _get(connection: sqlite3.Connection, key: Key) -> Item | None:
+def _get(connection: sqlite3.Connection, key: ItemKey) -> Item | None:
     row = connection.execute("SELECT item FROM items WHERE partition = ? AND sort = ?", key).fetchone()
     return None if row is None else _read_item(row)
 
@@ -151,7 +151,7 @@ def _read_item(row: Sequence[str]) -> Item:
     return from_text(row[0])
 
 
-def _was_sent(connection: sqlite3.Connection, token: str, writes: Sequence[Write]) -> bool:
+def _already_applied(connection: sqlite3.Connection, token: str, writes: Sequence[Write]) -> bool:
     """Tell whether these writes have had their effect under this token, and note it if not."""
     fingerprint = _fingerprint(writes)
     connection.execute("DELETE FROM tokens WHERE sent_at < ?", (time.time() - _TOKEN_SECONDS,))
@@ -177,7 +177,7 @@ def _check_conditions(connection: sqlite3.Connection, writes: Sequence[Write]) -
     standing = [_get(connection, write.key) for write in writes]
     failed = [not _holds(write.condition, item) for write, item in zip(writes, standing, strict=True)]
     if any(failed):
-        raise Refused(failed, [item if bad else None for item, bad in zip(standing, failed, strict=True)])
+        raise ConditionFailedError(failed, [item if bad else None for item, bad in zip(standing, failed, strict=True)])
 
 
 def _holds(condition: Condition, item: Item | None) -> bool:

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from modelkeep.storage.table import Contended, OutcomeUnknown, Unavailable
+from modelkeep.storage.table import CommitStateUnknownError, TableUnavailableError, TransactionConflictError
 
 SCHEMA_VERSION: Final = 1
 _SCHEMA: Final = (
@@ -42,7 +42,7 @@ _SENTENCES: Final = {
 def connect(path: Path) -> sqlite3.Connection:
     """Open one connection to a file of the present schema, and create the file if need be.
 
-    Several processes may do so at once. Raises `Unavailable`.
+    Several processes may do so at once. Raises `TableUnavailableError`.
     """
     with unavailable(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,18 +57,19 @@ def connect(path: Path) -> sqlite3.Connection:
 
 @contextmanager
 def unavailable(path: Path) -> Iterator[None]:
-    """Turn every failure of SQLite or its folder into `Unavailable`."""
+    """Turn every failure of SQLite or its folder into `TableUnavailableError`."""
     try:
         yield
     except (sqlite3.Error, OSError) as error:
-        raise Unavailable(explain(error, path)) from error
+        raise TableUnavailableError(explain(error, path)) from error
 
 
 @contextmanager
 def transaction(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
     """Commit the block's writes to disk, or none of them if it raises.
 
-    Raises `Contended`, `Unavailable` or, where the disk failed in the very act of committing, `OutcomeUnknown`.
+    Raises `TransactionConflictError`, `TableUnavailableError` or, where the disk failed in the very act of committing,
+    `CommitStateUnknownError`.
     """
     try:
         with _nothing_written(path):
@@ -96,10 +97,10 @@ def _nothing_written(path: Path) -> Iterator[None]:
         yield
     except sqlite3.OperationalError as error:
         if _code(error) in _BUSY:
-            raise Contended(f"another process writes {path}") from error
-        raise Unavailable(explain(error, path)) from error
+            raise TransactionConflictError(f"another process writes {path}") from error
+        raise TableUnavailableError(explain(error, path)) from error
     except sqlite3.DatabaseError as error:
-        raise Unavailable(explain(error, path)) from error
+        raise TableUnavailableError(explain(error, path)) from error
 
 
 def _commit(connection: sqlite3.Connection, path: Path) -> None:
@@ -111,10 +112,10 @@ def _commit(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute("COMMIT")
     except sqlite3.Error as error:
         if _code(error) in _BUSY:
-            raise Contended(f"another process writes {path}") from error
+            raise TransactionConflictError(f"another process writes {path}") from error
         if _code(error) == sqlite3.SQLITE_FULL:
-            raise Unavailable(explain(error, path)) from error
-        raise OutcomeUnknown(explain(error, path)) from error
+            raise TableUnavailableError(explain(error, path)) from error
+        raise CommitStateUnknownError(explain(error, path)) from error
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
@@ -123,7 +124,9 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     if _version(connection) < SCHEMA_VERSION:
         _create_schema(connection)
     if _version(connection) > SCHEMA_VERSION:
-        raise Unavailable(f"{path} was written by a newer release of this program. Run that one, or a later one.")
+        raise TableUnavailableError(
+            f"{path} was written by a newer release of this program. Run that one, or a later one."
+        )
 
 
 def _use_wal(connection: sqlite3.Connection, path: Path) -> None:
@@ -138,7 +141,9 @@ def _use_wal(connection: sqlite3.Connection, path: Path) -> None:
             time.sleep(0.02)
             continue
         if mode != "wal":
-            raise Unavailable(f"{path} is on a file system without shared memory. Choose a folder on a local disk.")
+            raise TableUnavailableError(
+                f"{path} is on a file system without shared memory. Choose a folder on a local disk."
+            )
         return
 
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import islice
 from typing import Final, ParamSpec, TypeVar
 
-from modelkeep.storage.objects import StoreUnavailable
+from modelkeep.storage.objects import StoreUnavailableError
 
 _BATCH: Final = 256
 
@@ -14,11 +14,11 @@ T = TypeVar("T")
 
 
 async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call a function in a thread. An `OSError` becomes `StoreUnavailable`."""
+    """Call a function in a thread. An `OSError` becomes `StoreUnavailableError`."""
     try:
         return await asyncio.to_thread(function, *args, **kwargs)
     except OSError as error:
-        raise StoreUnavailable(
+        raise StoreUnavailableError(
             f"The data folder cannot be used: {error.strerror or error}. Check its permissions and free space."
         ) from error
 
