@@ -23,7 +23,7 @@ LONG = 50
 def quick(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Look every 50 ms."""
     if "slow" not in request.fixturenames:
-        monkeypatch.setattr("modelkeep.services.reading.head_poller.LOOK_SECONDS", 0.05)
+        monkeypatch.setattr("modelkeep.services.reading.head_poller.POLL_SECONDS", 0.05)
 
 
 @pytest.fixture
@@ -192,7 +192,7 @@ async def test_nothing_is_looked_at_any_more_once_nobody_waits(api: Api, two: st
     await api.promote(two, 2)
     await task
     await asyncio.sleep(0.2)
-    assert not [task for task in asyncio.all_tasks() - before if "HeadWatch" in repr(task)]
+    assert not [task for task in asyncio.all_tasks() - before if "HeadPoller" in repr(task)]
 
 
 # -- what it costs

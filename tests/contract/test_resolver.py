@@ -305,7 +305,7 @@ async def another(process: Process, known: Resolved, seconds: float) -> tuple[in
 async def test_a_change_that_concerns_another_ref_ends_no_waiting(
     process: Process, other: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("modelkeep.services.reading.head_poller.LOOK_SECONDS", 0.02)
+    monkeypatch.setattr("modelkeep.services.reading.head_poller.POLL_SECONDS", 0.02)
     known = await process.resolver.locate(MODEL, PRODUCTION)
     waiting = asyncio.create_task(another(process, known, 20))
     for alias in ("b", "c", "d"):
@@ -320,8 +320,8 @@ async def test_waiting_ends_in_time_though_the_table_goes_away_as_the_model_move
     process: Process, other: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Others have seen the next generation; the answer itself comes from memory, and of the generation before."""
-    monkeypatch.setattr("modelkeep.services.reading.head_poller.LOOK_SECONDS", 0.1)
-    monkeypatch.setattr("modelkeep.services.reading.resolver.LOOK_SECONDS", 0.1)
+    monkeypatch.setattr("modelkeep.services.reading.head_poller.POLL_SECONDS", 0.1)
+    monkeypatch.setattr("modelkeep.services.reading.resolver.POLL_SECONDS", 0.1)
     known = await process.resolver.locate(MODEL, PRODUCTION)
     ahead = asyncio.create_task(another(process, known._replace(generation=known.generation + 1), 3))
     waiting = asyncio.create_task(another(process, known, 1))
@@ -342,7 +342,7 @@ async def test_waiting_ends_in_time_though_the_table_goes_away_as_the_model_move
 async def test_who_waits_while_the_table_is_away_is_answered_when_it_is_back(
     process: Process, other: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("modelkeep.services.reading.head_poller.LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("modelkeep.services.reading.head_poller.POLL_SECONDS", 0.05)
     await process.production()
     process.table.meet(reads=AWAY)
     known = await process.resolver.locate(MODEL, PRODUCTION)
