@@ -431,7 +431,7 @@ async def test_a_full_disk_is_told_to_the_operator(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("modelkeep.storage.local.durable_files.Draft.write", full)
+    monkeypatch.setattr("modelkeep.storage.local.durable_files.StagedFile.write", full)
     with pytest.raises(StoreUnavailableError, match="No space left on device"):
         await take(empty, "models/m/v1/x", CONTENT)
     assert await empty.stat("models/m/v1/x") is None
@@ -444,7 +444,7 @@ WRITER = """
 import asyncio, hashlib, sys
 from pathlib import Path
 from modelkeep.storage.local.files import FileStore
-from modelkeep.storage.local.file_uploads import Delivery
+from modelkeep.storage.local.file_uploads import SignedPut
 from modelkeep.domain.values import Digest
 
 async def chunks(content):
@@ -458,7 +458,7 @@ async def main(folder, run):
         key = f"models/m/v{run}/{i}"
         multipart_id = await store.begin(key) if i % 2 else None
         part = {"multipart_id": multipart_id, "number": i % 2}
-        await store.receive(Delivery(key=key, size=len(content), sha256=sha256, **part), chunks(content))
+        await store.receive(SignedPut(key=key, size=len(content), sha256=sha256, **part), chunks(content))
         if multipart_id:
             await store.complete(key, multipart_id, await store.list_parts(key, multipart_id))
         print(key, sha256, flush=True)

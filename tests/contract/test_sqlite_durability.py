@@ -33,7 +33,7 @@ WRITER = """
 import asyncio, sys
 from pathlib import Path
 from modelkeep.storage.local.sqlite import SqliteTable
-from modelkeep.storage.table import Absent, Contended, Put
+from modelkeep.storage.table import Absent, Put, TransactionConflictError
 
 async def main(path, writer):
     async with SqliteTable.open(Path(path)) as table:
@@ -44,7 +44,7 @@ async def main(path, writer):
             while True:
                 try:
                     await table.transact([Put(item, Absent()) for item in pair], token=f"{writer}-{n}")
-                except Contended:
+                except TransactionConflictError:
                     continue
                 break
             print(n, flush=True)
