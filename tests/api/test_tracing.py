@@ -68,7 +68,7 @@ async def test_the_calls_of_the_backend_lie_below_their_request(
     spans = collector.spans()
     (completed,) = [span for span in spans if span.name.endswith("/complete")]
     below = [span for span in spans if span.parent_span_id == completed.span_id]
-    assert {span.name for span in below} >= {"table.get", "table.transact", "store.head"}
+    assert {span.name for span in below} >= {"table.get", "table.transact", "store.stat"}
     for span in below:
         assert span.kind == CLIENT
         assert span.trace_id == completed.trace_id

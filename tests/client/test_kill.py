@@ -102,10 +102,10 @@ def test_a_registration_that_is_killed_at_any_instant_sends_nothing_twice(
     "step",
     [
         "after modelkeep.client.archives._write",
-        "after modelkeep.client.pending_registration.Unfinished._keep",
-        "before modelkeep.client.presigned_transport.Storage.put",
-        "after modelkeep.client.presigned_transport.Storage.put",
-        "before modelkeep.client.pending_registration.Unfinished.forget",
+        "after modelkeep.client.pending_registration.PendingRegistration._keep",
+        "before modelkeep.client.presigned_transport.PresignedTransport.put",
+        "after modelkeep.client.presigned_transport.PresignedTransport.put",
+        "before modelkeep.client.pending_registration.PendingRegistration.forget",
     ],
     ids=["zipped", "remembered", "before_sending", "sent", "complete"],
 )

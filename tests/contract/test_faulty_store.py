@@ -37,11 +37,11 @@ async def test_what_is_lost_is_unavailable_whatever_its_effect(behind: FileStore
 
 
 async def test_slow_answers_and_hanging_does_not(behind: FileStore) -> None:
-    faulty = FaultyStore(behind, head=[Fault.SLOW, Fault.HANGING])
-    assert await faulty.head(KEY) is None
+    faulty = FaultyStore(behind, stat=[Fault.SLOW, Fault.HANGING])
+    assert await faulty.stat(KEY) is None
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(faulty.head(KEY), 0.1)
-    assert await faulty.head(KEY) is None
+        await asyncio.wait_for(faulty.stat(KEY), 0.1)
+    assert await faulty.stat(KEY) is None
 
 
 def test_only_calls_that_exist_meet_faults(behind: FileStore) -> None:
@@ -63,7 +63,7 @@ async def test_an_upload_is_settled_by_asking_again(behind: FileStore, table: Sq
         with pytest.raises(UnavailableError):
             await registry.send("model", number)
         await registry.send("model", number)
-        faulty.meet(head=[fault])
+        faulty.meet(stat=[fault])
         with pytest.raises(UnavailableError):
             await registry.services["uploads"].complete("model", number, caller())
         assert await registry.stages("model") == {}

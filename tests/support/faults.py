@@ -161,7 +161,7 @@ async def _wait(fault: Fault, slow: float = 0.01) -> None:
         await asyncio.Event().wait()
 
 
-OF_STORES: Final = frozenset({"head", "begin", "list_parts", "complete", "abort"})
+OF_STORES: Final = frozenset({"stat", "begin", "list_parts", "complete", "abort"})
 """The calls of a store that may meet a fault."""
 
 _LOST: Final = "the store does not answer"
