@@ -10,7 +10,7 @@ import pytest
 from modelkeep.settings import Settings
 from tests.support.api import Api, Shelf, serving
 from tests.support.backends import aws_environment, environment, local_environment, prepare
-from tests.support.shelves import all_of, fill
+from tests.support.fixture_models import all_of, fill
 
 HERE = Path(__file__).parent
 

@@ -29,7 +29,7 @@ from tests.support.access_tables import (
 )
 from tests.support.api import Api
 from tests.support.backends import prepare
-from tests.support.shelves import all_of, fill
+from tests.support.fixture_models import all_of, fill
 
 FORBIDDEN = "403 action_forbidden"
 LEAST_CELLS = 5000

@@ -11,9 +11,9 @@ from modelkeep.domain import uploads
 from modelkeep.repositories import optimistic_transaction as commits
 from modelkeep.storage.aws import dynamodb, s3_clients
 from modelkeep.storage.aws.errors import CONFIG
-from tests.support.aws_faults import Fault
+from tests.support.faults.aws import Fault
+from tests.support.journeys.fault_scenarios import PART, Site, Walk, site
 from tests.support.servers import AwsServer
-from tests.support.storms import PART, Site, Walk, site
 
 ATTEMPTS = 3
 """Of the SDK for one request."""

@@ -16,8 +16,8 @@ from modelkeep.storage.table import CommitStateUnknownError, TransactionConflict
 from tests.support.access import secured
 from tests.support.api import Api, serving
 from tests.support.backends import aws_environment, environment, prepare
-from tests.support.network_faults import answers
-from tests.support.proxies import Proxy
+from tests.support.faults.network import answers
+from tests.support.faults.proxy import Proxy
 from tests.support.servers import AwsServer
 
 CALLS = "registry_backend_call_seconds_count"

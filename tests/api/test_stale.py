@@ -13,10 +13,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from modelkeep.settings import Settings
 from tests.support.access import Clock, Secured, secured, token_for
 from tests.support.api import Api, check_problem, serving, signed_until, when
-from tests.support.aws_faults import Fault, always, no_faults
 from tests.support.backends import aws_environment, environment, prepare
-from tests.support.dynamodb_proxy import before_dynamodb
-from tests.support.outages import Outage, outages
+from tests.support.faults.aws import Fault, always, no_faults
+from tests.support.faults.dynamodb_proxy import before_dynamodb
+from tests.support.faults.outages import Outage, outages
 from tests.support.servers import AwsServer
 
 STALE = "x-registry-stale"

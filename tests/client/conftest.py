@@ -18,9 +18,9 @@ import pytest
 
 from modelkeep.client import AsyncRegistryClient, RegistryClient
 from tests.support.backends import aws_environment
+from tests.support.faults.proxy import Proxy
 from tests.support.observed import Observed, observed_service
 from tests.support.programs import EXECUTABLE, Server, operate, serving
-from tests.support.proxies import Proxy
 from tests.support.servers import AwsServer, free_port
 
 

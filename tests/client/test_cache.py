@@ -13,8 +13,8 @@ from modelkeep.client import RegistryClient
 from modelkeep.client import cache as cache_module
 from modelkeep.client.errors import LocalFileError
 from tests.client.conftest import digest
-from tests.support.children import Call
 from tests.support.observed import Observed
+from tests.support.processes.children import Call
 
 MIB = 1024 * 1024
 Write = Callable[..., Path]

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.cli import Cli
+from tests.support.processes.cli import Cli
 
 Write = Callable[..., Path]
 

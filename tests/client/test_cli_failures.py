@@ -10,9 +10,9 @@ from unittest import mock
 import pytest
 
 from modelkeep.cli import queries
-from tests.support.cli import Cli
-from tests.support.network_faults import answers, problem
-from tests.support.proxies import Proxy
+from tests.support.faults.network import answers, problem
+from tests.support.faults.proxy import Proxy
+from tests.support.processes.cli import Cli
 from tests.support.servers import free_port
 
 Write = Callable[..., Path]

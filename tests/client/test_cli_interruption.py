@@ -8,9 +8,9 @@ from subprocess import Popen
 
 import pytest
 
-from tests.support.cli import Cli
-from tests.support.network_faults import sleeps
-from tests.support.proxies import Proxy
+from tests.support.faults.network import sleeps
+from tests.support.faults.proxy import Proxy
+from tests.support.processes.cli import Cli
 
 Write = Callable[..., Path]
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cli import Cli
-from tests.support.network_faults import passes, sleeps, trickles
-from tests.support.proxies import Proxy
-from tests.support.terminal import COLUMNS, Terminal, terminal, why_no_terminal
+from tests.support.faults.network import passes, sleeps, trickles
+from tests.support.faults.proxy import Proxy
+from tests.support.processes.cli import Cli
+from tests.support.processes.terminal import COLUMNS, Terminal, terminal, why_no_terminal
 
 MIB = 1024 * 1024
 BAR = "━━━━"

@@ -22,11 +22,11 @@ from modelkeep.domain.errors import (
     TooManyRequestsError,
 )
 from modelkeep.schemas.access import Grants
-from tests.support.cli import Cli
+from tests.support.faults.network import answers, drops, passes, problem
+from tests.support.faults.proxy import Fault, Forward, Proxy, Reply, Request
 from tests.support.identities import ANYWHERE, AskingRegistry, GitHub, asking_registry, github
 from tests.support.issuers import IssuerServer, issuer_server
-from tests.support.network_faults import answers, drops, passes, problem
-from tests.support.proxies import Fault, Forward, Proxy, Reply, Request
+from tests.support.processes.cli import Cli
 from tests.support.servers import free_port
 
 MIB = 1024 * 1024

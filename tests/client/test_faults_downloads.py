@@ -13,7 +13,7 @@ import pytest
 from modelkeep.client import AsyncRegistryClient, Progress
 from modelkeep.client.errors import DamagedDownloadError, TransferRefusedError, UnreachableError
 from tests.client.conftest import digest
-from tests.support.network_faults import (
+from tests.support.faults.network import (
     answers,
     changes_headers,
     changes_the_body,
@@ -26,7 +26,7 @@ from tests.support.network_faults import (
     stalls,
     trickles,
 )
-from tests.support.proxies import Fault, Forward, Proxy, Reply, Request
+from tests.support.faults.proxy import Fault, Forward, Proxy, Reply, Request
 
 pytestmark = pytest.mark.usefixtures("slept")
 

@@ -20,8 +20,8 @@ from modelkeep.domain.errors import (
     UnavailableError,
     VersionInUseError,
 )
-from tests.support.network_faults import answers, cuts, drops, loses_the_reply, problem, sleeps
-from tests.support.proxies import Fault, Forward, Proxy, Reply, Request
+from tests.support.faults.network import answers, cuts, drops, loses_the_reply, problem, sleeps
+from tests.support.faults.proxy import Fault, Forward, Proxy, Reply, Request
 from tests.support.servers import free_port
 
 pytestmark = pytest.mark.usefixtures("slept")

@@ -14,7 +14,7 @@ import pytest
 from modelkeep.client import AsyncRegistryClient, Progress
 from modelkeep.client.errors import ChangedFileError, LocalFileError, TransferRefusedError, UnreachableError
 from modelkeep.domain.errors import UploadIncompleteError
-from tests.support.network_faults import (
+from tests.support.faults.network import (
     answers,
     changes,
     drops,
@@ -23,7 +23,7 @@ from tests.support.network_faults import (
     rewrites,
     sleeps,
 )
-from tests.support.proxies import Fault, Proxy, Reply
+from tests.support.faults.proxy import Fault, Proxy, Reply
 
 pytestmark = pytest.mark.usefixtures("slept")
 

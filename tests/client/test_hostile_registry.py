@@ -17,8 +17,8 @@ from modelkeep.client.errors import (
     UnreachableError,
 )
 from modelkeep.domain.errors import InvalidRequestError, RegistryError
-from tests.support.network_faults import answers, never_ends, rewrites
-from tests.support.proxies import Fault, Proxy
+from tests.support.faults.network import answers, never_ends, rewrites
+from tests.support.faults.proxy import Fault, Proxy
 
 pytestmark = pytest.mark.usefixtures("slept")
 

@@ -11,8 +11,8 @@ import pytest
 
 from modelkeep.client import RegistryClient
 from modelkeep.client.presigned_transport import BLOCK
-from tests.support.children import Call, warm_up
 from tests.support.observed import Observed
+from tests.support.processes.children import Call, warm_up
 
 KILLS, QUICK_KILLS = 20, 3
 """How many there are if there is time, and if not; in either case they are spread over the whole call."""

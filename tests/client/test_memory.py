@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.children import Call
 from tests.support.observed import Observed
+from tests.support.processes.children import Call
 
 MIB = 1024 * 1024
 LARGE = 300 * MIB

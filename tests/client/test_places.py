@@ -13,8 +13,8 @@ import pytest
 from modelkeep.client import RegistryClient
 from modelkeep.client.errors import LocalFileError
 from modelkeep.domain.errors import ArtifactNotFoundError, ModelNotFoundError, VersionNotFoundError
-from tests.support.children import Call
 from tests.support.observed import Observed
+from tests.support.processes.children import Call
 
 MIB = 1024 * 1024
 MARK = ".modelkeep.json"

@@ -7,8 +7,8 @@ import pytest
 
 from modelkeep.client import AsyncRegistryClient
 from modelkeep.client.errors import NotARegistryError, NoTokenError, TransferRefusedError, UnreachableError
-from tests.support.network_faults import answers, cuts, drops, flips_a_byte_on_its_way_up
-from tests.support.proxies import Proxy
+from tests.support.faults.network import answers, cuts, drops, flips_a_byte_on_its_way_up
+from tests.support.faults.proxy import Proxy
 
 pytestmark = pytest.mark.usefixtures("slept")
 

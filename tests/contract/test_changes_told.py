@@ -13,7 +13,7 @@ from modelkeep.domain.uploads import Upload
 from modelkeep.repositories.ledger import Ledger
 from modelkeep.storage.table import Table
 from tests.support.builders import MODEL, operation, upload
-from tests.support.faults import Fault, FaultyTable
+from tests.support.faults.storage import Fault, FaultyTable
 
 
 class Told:

@@ -10,7 +10,7 @@ from modelkeep.domain.errors import ModelBeingDeletedError, ModelNotFoundError, 
 from modelkeep.domain.events import EventType
 from modelkeep.storage.local.files import FileStore
 from modelkeep.storage.table import Table, Write
-from tests.support.faults import FaultyTable
+from tests.support.faults.storage import FaultyTable
 from tests.support.registries import Registry, caller
 
 MODEL = "fraud-detector"

@@ -14,12 +14,12 @@ from modelkeep.domain.values import Ref
 from modelkeep.services.reading.resolver import Resolved, Resolver
 from modelkeep.storage.aws import dynamodb
 from modelkeep.storage.aws.dynamodb_failures import read_failure
-from tests.support.aws_faults import Fault
 from tests.support.backends import environment, local_environment, prepare
-from tests.support.deployments import Deployment, Profile, deployed
-from tests.support.networks import NETWORK, WRITE, Network, deployed_on_aws
+from tests.support.faults.aws import Fault
+from tests.support.histories.deployments import Deployment, Profile, deployed
+from tests.support.histories.networks import NETWORK, WRITE, Network, deployed_on_aws
+from tests.support.histories.workloads import CLIENTS, OPERATIONS, Story, live_through
 from tests.support.servers import AwsServer
-from tests.support.workloads import CLIENTS, OPERATIONS, Story, live_through
 
 QUICK = {Profile.NONE: 3, Profile.SLOW_READS: 2, Profile.EVERYTHING: 2}
 """How many histories a quick run sees of each kind of day, if not one."""

@@ -28,9 +28,9 @@ from modelkeep.domain.values import UNSET
 from modelkeep.identity import discovery
 from modelkeep.identity.jwks import MAX_KEYS, read_keys
 from modelkeep.identity.verifier import Verifier
+from tests.support.faults.network import answers, drops, never_ends, rewrites, sleeps, trickles
+from tests.support.faults.proxy import Fault, Forward, Reply, Request
 from tests.support.issuers import DISCOVERY, JWKS, IssuerServer, issuer_server, signing_key
-from tests.support.network_faults import answers, drops, never_ends, rewrites, sleeps, trickles
-from tests.support.proxies import Fault, Forward, Reply, Request
 
 MINUTE = 60
 HOUR = 60 * MINUTE

@@ -21,6 +21,8 @@ from modelkeep.domain.errors import InvalidTokenError, IssuerUnavailableError, T
 from modelkeep.domain.values import UNSET
 from modelkeep.identity import discovery
 from modelkeep.identity.verifier import Verifier
+from tests.support.faults.network import answers, changes_the_body, drops, rewrites, sleeps
+from tests.support.faults.proxy import Fault
 from tests.support.issuers import (
     AUDIENCE,
     JWKS,
@@ -32,8 +34,6 @@ from tests.support.issuers import (
     signed,
     signing_key,
 )
-from tests.support.network_faults import answers, changes_the_body, drops, rewrites, sleeps
-from tests.support.proxies import Fault
 
 HOUR = 3600
 DAY = 24 * HOUR

@@ -33,7 +33,7 @@ from modelkeep.repositories.version_items import version_to_item
 from modelkeep.repositories.versions import Versions
 from modelkeep.storage.table import Absent, Item, ItemKey, Put, Table, Write
 from tests.support.builders import LATER, MODEL, NOW, operation, upload, version
-from tests.support.faults import Fault, FaultyTable
+from tests.support.faults.storage import Fault, FaultyTable
 
 REPLAYED = -1
 ALIVE_SECONDS = IDEMPOTENCY_LIFE_SECONDS

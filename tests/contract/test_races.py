@@ -29,7 +29,7 @@ from modelkeep.services.reading.resolver import MAX_ATTEMPTS
 from modelkeep.storage.local.files import FileStore
 from modelkeep.storage.table import Present, Put, Table
 from tests.support.builders import operation
-from tests.support.faults import Fault, FaultyTable
+from tests.support.faults.storage import Fault, FaultyTable
 from tests.support.registries import Registry, caller
 
 MODEL = "fraud-detector"

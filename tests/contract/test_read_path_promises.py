@@ -25,7 +25,7 @@ from modelkeep.storage.local.sqlite import SqliteTable
 from modelkeep.storage.objects import ObjectStore
 from modelkeep.storage.table import Index, ItemKey, Table, TablePage
 from tests.support import builders
-from tests.support.faults import Fault, FaultyTable
+from tests.support.faults.storage import Fault, FaultyTable
 from tests.support.registries import PRODUCTION, Registry, caller
 
 MODEL = "fraud-detector"

@@ -23,7 +23,7 @@ from modelkeep.services.reading.resolver import Resolved, Resolver
 from modelkeep.storage.local.files import FileStore
 from modelkeep.storage.table import Item, ItemKey, Present, Put, Table
 from tests.support.builders import operation
-from tests.support.faults import Fault, FaultyTable
+from tests.support.faults.storage import Fault, FaultyTable
 from tests.support.registries import PRODUCTION, Registry, caller
 
 MODEL: Final = "fraud-detector"

@@ -15,7 +15,7 @@ from modelkeep.repositories.trust import TrustDocuments
 from modelkeep.services.access.tokens import TokenService
 from modelkeep.storage.table import Table, Write
 from tests.support.builders import LATER, NOW, credential, operation, token
-from tests.support.faults import LOSSES, Fault, FaultyTable, at_random
+from tests.support.faults.storage import LOSSES, Fault, FaultyTable, at_random
 from tests.support.registries import caller
 
 ALWAYS_LOST = [Fault.REQUEST_LOST] * conditional_put.ATTEMPTS

@@ -20,11 +20,11 @@ from modelkeep.storage.table import TableUnavailableError
 from modelkeep.telemetry.logging import configure
 from modelkeep.telemetry.tracing import ENDPOINT
 from tests.support.access import secured
-from tests.support.canaries import forms, leaks
-from tests.support.canary_walks import MODEL, PASSWORD, CanaryWalk, Shown, identities, tokens
 from tests.support.collectors import Collector
+from tests.support.faults.network import answers
 from tests.support.issuers import AUDIENCE, IssuerServer, issuer_server
-from tests.support.network_faults import answers
+from tests.support.journeys.canaries import forms, leaks
+from tests.support.journeys.secret_leak_scan import MODEL, PASSWORD, CanaryWalk, Shown, identities, tokens
 from tests.support.programs import EXECUTABLE, serving
 from tests.support.servers import free_port
 from tests.support.upkeep import Storage, looking_into

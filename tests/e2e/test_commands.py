@@ -13,9 +13,9 @@ import pytest
 from modelkeep.admin.access import NO_ACCESS_CONFIGURED
 from tests.support import api
 from tests.support.backends import aws_environment, environment, local_environment
+from tests.support.journeys.release import Walk
 from tests.support.programs import EXECUTABLE, Said, operate, serving
 from tests.support.servers import AwsServer, free_port
-from tests.support.walks import Walk
 
 
 @pytest.fixture

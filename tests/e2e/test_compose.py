@@ -20,9 +20,9 @@ import yaml
 
 from tests.support import servers
 from tests.support.dockerfiles import read_stages
+from tests.support.journeys.release import Walk
 from tests.support.programs import EXECUTABLE, REPOSITORY, Server, operate, serving
 from tests.support.servers import AwsServer, free_port
-from tests.support.walks import Walk
 
 IMAGE = read_stages(REPOSITORY / "Dockerfile")[-1]
 COMPOSE: dict[str, Any] = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text())

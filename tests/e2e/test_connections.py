@@ -18,8 +18,8 @@ import pytest
 
 from modelkeep.http.middleware import requests
 from modelkeep.http.server import hardened_protocol
-from tests.support import impatient
 from tests.support.backends import local_environment
+from tests.support.processes import short_timeouts
 from tests.support.programs import EXECUTABLE, Server, serving
 from tests.support.servers import free_port
 from tests.support.stores import digest_of
@@ -29,7 +29,7 @@ GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 PATCH = b"PATCH /v1/models/absent HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 CHUNKED = PATCH + b"Transfer-Encoding: chunked\r\n\r\n"
 
-IMPATIENT: list[str | Path] = [sys.executable, "-m", "tests.support.impatient"]
+IMPATIENT: list[str | Path] = [sys.executable, "-m", "tests.support.processes.short_timeouts"]
 
 
 @dataclass
@@ -158,31 +158,31 @@ async def test_a_head_is_not_awaited_for_ever(server: Server, connect: Connect) 
     silent, speaking, trickling, kept = [await connect(server) for _ in range(4)]
     await kept.say(GET)
     assert (await kept.answer()).status == 200
-    pause = impatient.HEAD_SECONDS / 40
+    pause = short_timeouts.HEAD_SECONDS / 40
     await asyncio.gather(
         speaking.say(GET[:20]), kept.say(GET[:1]), trickling.say(*[b"GET /"], *[b"a"] * 36, pause=pause)
     )
     for each in (silent, speaking, trickling, kept):
-        assert impatient.HEAD_SECONDS <= await each.ends() < impatient.HEAD_SECONDS + 5
+        assert short_timeouts.HEAD_SECONDS <= await each.ends() < short_timeouts.HEAD_SECONDS + 5
 
 
 async def test_a_connection_at_rest_is_kept_and_a_further_head_is_awaited_anew(client: Client) -> None:
     for _ in range(2):
-        await client.say(GET[:5], pause=impatient.HEAD_SECONDS / 2)
+        await client.say(GET[:5], pause=short_timeouts.HEAD_SECONDS / 2)
         await client.say(GET[5:])
         assert (await client.answer()).status == 200
-        await asyncio.sleep(1.5 * impatient.HEAD_SECONDS)
+        await asyncio.sleep(1.5 * short_timeouts.HEAD_SECONDS)
     began = time.monotonic()
     await client.say(GET[:5])
     await client.ends()
-    assert impatient.HEAD_SECONDS <= time.monotonic() - began < impatient.HEAD_SECONDS + 2
+    assert short_timeouts.HEAD_SECONDS <= time.monotonic() - began < short_timeouts.HEAD_SECONDS + 2
 
 
 async def test_empty_lines_do_not_keep_a_connection(client: Client) -> None:
     await client.say(GET)
     await client.answer()
-    await client.say(*[b"\r\n"] * 12, pause=impatient.HEAD_SECONDS / 4)
-    assert await client.ends() < 4 * impatient.HEAD_SECONDS
+    await client.say(*[b"\r\n"] * 12, pause=short_timeouts.HEAD_SECONDS / 4)
+    assert await client.ends() < 4 * short_timeouts.HEAD_SECONDS
 
 
 LONG = b"a" * 33 * KIB
@@ -243,7 +243,7 @@ async def test_after_an_answer_to_half_a_request_the_connection_is_gone_soon(cli
     await client.say(b"POST /nowhere HTTP/1.1\r\nContent-Length: 100\r\n\r\n")
     assert (await client.last_answer()).status == 404
     assert not await client.is_cut_off(b"x")
-    await asyncio.sleep(impatient.DRAIN_SECONDS + 0.5)
+    await asyncio.sleep(short_timeouts.DRAIN_SECONDS + 0.5)
     await client.say(b"x", pause=0.1)
     assert await client.is_cut_off(b"x")
 
@@ -251,7 +251,7 @@ async def test_after_an_answer_to_half_a_request_the_connection_is_gone_soon(cli
 async def test_a_body_that_does_not_come_ends_with_a_problem(server: Server, connect: Connect) -> None:
     stopped, trickling = [await connect(server) for _ in range(2)]
     await stopped.say(PATCH + b"Content-Length: 100\r\n\r\n{")
-    await trickling.say(CHUNKED, *[b"1\r\n \r\n"] * 6, pause=impatient.BODY_SECONDS / 5)
+    await trickling.say(CHUNKED, *[b"1\r\n \r\n"] * 6, pause=short_timeouts.BODY_SECONDS / 5)
     for each in (stopped, trickling):
         answer = await each.last_answer()
         assert (answer.status, answer.code) == (408, "request_timeout")
@@ -272,7 +272,7 @@ async def test_an_upload_may_take_longer_but_not_fall_silent(server: Server, con
     content = b"0123456789"
     await silent.say(await upload(server, "silent", content), content[:5])
     await slow.say(await upload(server, "slow", content))
-    await slow.say(*[content[at : at + 1] for at in range(10)], pause=impatient.BODY_SECONDS / 6)
+    await slow.say(*[content[at : at + 1] for at in range(10)], pause=short_timeouts.BODY_SECONDS / 6)
     assert (await slow.answer()).status == 200
     answer = await silent.last_answer()
     assert (answer.status, answer.code) == (408, "request_timeout")

@@ -19,9 +19,9 @@ import pytest
 from tests.support.access import token_for
 from tests.support.api import Api
 from tests.support.backends import environment, local_environment, prepare
+from tests.support.fixture_models import fill
 from tests.support.programs import EXECUTABLE, REPOSITORY, serving
 from tests.support.servers import free_port
-from tests.support.shelves import fill
 
 SUPPORT: Final = REPOSITORY / "tests" / "support"
 SHELVES: Final = 8

@@ -20,10 +20,10 @@ from modelkeep.repositories.heads import Heads
 from modelkeep.repositories.versions import Versions
 from tests.support.api import Api
 from tests.support.backends import aws_environment, environment, local_environment, prepare
-from tests.support.callers import Caller, Shelf
-from tests.support.forks import Forked, Forks, forking
+from tests.support.journeys.acknowledged import aliased, check, effects_of, productions
+from tests.support.journeys.callers import Caller, Shelf
+from tests.support.processes.forks import Forked, Forks, forking
 from tests.support.servers import free_port
-from tests.support.told import aliased, check, effects_of, productions
 from tests.support.upkeep import Storage, looking_into
 
 MODELS = ("fraud-detector", "churn", "ranking")

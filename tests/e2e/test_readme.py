@@ -32,10 +32,10 @@ from modelkeep.settings import Settings
 from modelkeep.storage.aws.errors import Resource, explain
 from tests.support.backends import aws_environment
 from tests.support.dockerfiles import read_stages
+from tests.support.journeys.release import Walk
 from tests.support.pages import ADDRESS, README, blocks, table
 from tests.support.programs import EXECUTABLE, REPOSITORY, Server, clean_environment, operate, serving
 from tests.support.servers import AwsServer, free_port
-from tests.support.walks import Walk
 
 # the walk
 

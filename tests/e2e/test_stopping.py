@@ -19,9 +19,9 @@ import pytest
 from modelkeep.admin.serving import GRACE_SECONDS
 from modelkeep.settings import Settings
 from tests.support.backends import local_environment
+from tests.support.journeys.release import Walk
 from tests.support.programs import EXECUTABLE, Server, serving
 from tests.support.servers import free_port
-from tests.support.walks import Walk
 
 NOTICE = 2.0
 GRACE = 5

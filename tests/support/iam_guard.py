@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from xml.sax.saxutils import escape
 
+from tests.support.faults.proxy import Forward, Reply, Request
 from tests.support.iam import Access, Document, allows
 from tests.support.iam_requests import ACCOUNT, accesses, listing
-from tests.support.proxies import Forward, Reply, Request
 
 
 class Guard:

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
+from tests.support.faults.proxy import Request
 from tests.support.iam import Access
 from tests.support.iam_reference import condition_keys
-from tests.support.proxies import Request
 
 ACCOUNT = "123456789012"
 

@@ -9,11 +9,11 @@ from uuid import uuid4
 from modelkeep.admin.iam_policies import Role, policy
 from tests.support.api import Api, serving
 from tests.support.backends import aws_environment, environment, prepare
+from tests.support.faults.proxy import Proxy
 from tests.support.iam import Document, Grant, without
 from tests.support.iam_guard import Guard
 from tests.support.iam_requests import ACCOUNT
 from tests.support.programs import Said, operating
-from tests.support.proxies import Proxy
 from tests.support.recipe import Recipe
 from tests.support.servers import AwsServer
 from tests.support.upkeep import Storage, looking_into

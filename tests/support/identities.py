@@ -10,8 +10,8 @@ from urllib.parse import parse_qs
 
 from modelkeep.settings import Settings
 from tests.support.backends import environment, local_environment
+from tests.support.faults.proxy import Fault, Proxy, Reply, Request
 from tests.support.observed import observed_service
-from tests.support.proxies import Fault, Proxy, Reply, Request
 
 ANYWHERE: Final = "https://models.example.com"
 """The registry's address in rules and scripts."""

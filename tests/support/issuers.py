@@ -24,8 +24,8 @@ from jwt.algorithms import AllowedPrivateKeys, get_default_algorithms
 
 from modelkeep.domain.access.trust import Issuer, IssuerKind
 from modelkeep.domain.values import UNSET
-from tests.support.network_faults import passes
-from tests.support.proxies import Fault, Proxy, Reply, Request
+from tests.support.faults.network import passes
+from tests.support.faults.proxy import Fault, Proxy, Reply, Request
 
 AUDIENCE: Final = "https://models.example"
 SECOND_AUDIENCE: Final = "modelkeep"

@@ -22,7 +22,7 @@ from modelkeep.settings import Settings
 from modelkeep.storage.local.file_uploads import SignedPut
 from modelkeep.storage.local.files import FileStore
 from modelkeep.storage.table import Table
-from tests.support.faults import FaultyStore
+from tests.support.faults.storage import FaultyStore
 from tests.support.upkeep import whole_history
 
 PRODUCTION = Ref(RefKind.PRODUCTION, "production")

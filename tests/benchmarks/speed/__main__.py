@@ -21,8 +21,8 @@ from pathlib import Path
 import uvloop
 
 from modelkeep.http.server.hardened_protocol import raise_connection_limits
-from tests.benchmarks.speed import changing, mlflow, resolving, signing, standing
-from tests.benchmarks.speed.lines import HEADING, Line, machine, show
+from tests.benchmarks.speed import mlflow, promoting, resolving, robustness, signing
+from tests.benchmarks.speed.results import HEADING, Line, machine, show
 from tests.benchmarks.speed.site import SETTINGS, Backend, Scale, Site
 
 LOCAL = ("local",)
@@ -43,12 +43,12 @@ ROWS = {
     "mlflow": Row(mlflow.mlflow, LOCAL),
     "reads": Row(resolving.reads, BACKENDS),
     "artifacts": Row(resolving.artifacts, ("local", "ministack")),
-    "promote": Row(changing.promote, AWS),
-    "versions": Row(changing.versions, BACKENDS),
+    "promote": Row(promoting.promote, AWS),
+    "versions": Row(promoting.versions, BACKENDS),
     "workers": Row(resolving.workers, LOCAL),
     "presign": Row(signing.presign, LOCAL),
-    "process": Row(standing.process, ("local", "ministack")),
-    "overload": Row(standing.overload, LOCAL),
+    "process": Row(robustness.process, ("local", "ministack")),
+    "overload": Row(robustness.overload, LOCAL),
 }
 
 

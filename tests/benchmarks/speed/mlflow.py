@@ -18,9 +18,9 @@ from statistics import median
 import httpx
 
 from tests.benchmarks.load import Tally, closed_loop, herd, request, watched
-from tests.benchmarks.speed.lines import Line, Reach, median_ratio, show
+from tests.benchmarks.speed.results import Line, Reach, median_ratio, show
 from tests.benchmarks.speed.site import MODEL, Backend, Site, side_by_side
-from tests.benchmarks.speed.telling import busiest, middle
+from tests.benchmarks.speed.summaries import busiest, middle
 from tests.support.programs import NOTHING_CONFIGURED
 from tests.support.servers import CACHE, free_port
 

@@ -6,9 +6,9 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.benchmarks.load import Tally, closed_loop, once, open_loop, watched
-from tests.benchmarks.speed.lines import Line, Reach, median_ratio
+from tests.benchmarks.speed.results import Line, Reach, median_ratio
 from tests.benchmarks.speed.site import MODEL, Backend, Running, Site, side_by_side
-from tests.benchmarks.speed.telling import compared, middle
+from tests.benchmarks.speed.summaries import compared, middle
 
 
 async def resolve(site: Site, backend: Backend) -> AsyncIterator[Line]:

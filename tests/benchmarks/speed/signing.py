@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 
 from tests.benchmarks.presigning import compare
-from tests.benchmarks.speed.lines import Line, Reach
+from tests.benchmarks.speed.results import Line, Reach
 from tests.benchmarks.speed.site import Backend, Site
 
 

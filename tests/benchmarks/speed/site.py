@@ -16,7 +16,7 @@ from modelkeep.repositories.items import head_to_item
 from modelkeep.repositories.version_items import version_to_item
 from modelkeep.storage.table import Absent, Put
 from tests.benchmarks.load import Tally, once, request
-from tests.benchmarks.speed import bare
+from tests.benchmarks.speed import bare_route
 from tests.support import builders, servers
 from tests.support.backends import aws_environment, environment, local_environment, prepare
 from tests.support.programs import EXECUTABLE, Server, serving
@@ -193,9 +193,9 @@ class Site:
         (self.folder / "answers").mkdir()
         port = free_port()
         options = ["--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"]
-        command = [sys.executable, "-m", "uvicorn", "--factory", f"{bare.__name__}:create_app", *options]
-        variables = {bare.ANSWERS: str(self.folder / "answers"), "PATH": os.environ["PATH"]}
-        starting = serving([*command, "--port", str(port)], variables, port=port, log=self.folder / "bare.log")
+        command = [sys.executable, "-m", "uvicorn", "--factory", f"{bare_route.__name__}:create_app", *options]
+        variables = {bare_route.ANSWERS: str(self.folder / "answers"), "PATH": os.environ["PATH"]}
+        starting = serving([*command, "--port", str(port)], variables, port=port, log=self.folder / "bare_route.log")
         running = Running(self._stack.enter_context(starting), port)
         running.server.wait("/openapi.json", patience=PATIENCE)
         return running

@@ -1,0 +1,101 @@
+"""The tests are tested: every bug that is planted in a copy of the project is noticed by the test named for it.
+
+A bug is a patch beside this file, whose first line says what it breaks. One that no longer applies is adapted to what
+the code reads now; it is dropped only with the promise that it breaks.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.support.mutants import ForkedPytest, Patch, copy, forked_pytest
+
+HERE: Final = Path(__file__).parent
+
+LEDGER: Final = "tests/contract/test_ledger.py"
+RACES: Final = "tests/contract/test_races.py"
+S3: Final = "tests/contract/test_objects_s3.py"
+READ_PATH: Final = "tests/contract/test_read_path_promises.py"
+PRESIGNING: Final = "tests/unit/test_presigning.py"
+ITEMS: Final = "tests/unit/test_items.py"
+UPLOADS: Final = "tests/api/test_uploads.py"
+STAGES: Final = "tests/api/test_stages.py"
+DOWNLOADS: Final = "tests/api/test_downloads.py"
+LOGGING: Final = "tests/api/test_logging.py"
+DENY: Final = "tests/api/test_default_deny.py"
+
+NOTICED_BY: Final[Mapping[str, Sequence[str]]] = {
+    "counter_by_add": [f"{RACES}::test_a_registration_that_is_decided_again_spends_one_number[local]"],
+    "head_without_guard": [f"{LEDGER}::TestBesideOthers::test_an_edit_of_a_head_that_moved_is_decided_again[local]"],
+    "lost_reply_not_looked_for": [
+        f"{LEDGER}::TestABadNetwork::test_a_lost_message_is_found_out[local-None-Fault.REPLY_LOST]",
+    ],
+    "version_that_expires": [f"{ITEMS}::test_nothing_but_an_outcome_ever_expires"],
+    "blind_rollback": [f"{STAGES}::test_a_rollback_needs_a_key_or_a_fence[local]"],
+    "complete_unseen": [f"{UPLOADS}::test_an_incomplete_upload_is_refused_with_the_list_of_what_is_missing[local]"],
+    "complete_unchecked": [
+        f"{UPLOADS}::test_bytes_that_came_another_way_do_not_pass[local-WEIGHTS-checksum_mismatch-fields0]",
+    ],
+    "complete_over_another": [f"{UPLOADS}::test_completing_never_writes_over_what_another_program_put_there[local]"],
+    "sigv2": [f"{PRESIGNING}::test_a_url_is_the_one_of_the_documentation"],
+    "download_not_pinned": [f"{PRESIGNING}::test_the_store_signs_what_its_client_would"],
+    "download_asked_unpinned": [f"{READ_PATH}::test_a_url_is_for_the_version_of_the_object_that_was_confirmed"],
+    "upload_over_what_is_there": [f"{S3}::test_a_put_url_signs_bytes_length_and_condition"],
+    "logged_signed_url": [f"{LOGGING}::test_no_line_of_a_whole_walk_holds_a_secret[local]"],
+    "undecided_route": [f"{DENY}::test_a_route_that_decides_nothing_answers_nothing[forgetful-None]"],
+    "open_by_prefix": [f"{DENY}::test_a_route_that_decides_nothing_answers_nothing[forgetful-None]"],
+    "production_by_index": [f"{READ_PATH}::test_production_is_who_was_promoted_last_however_the_indexes_lag"],
+    "refs_by_an_old_head": [f"{READ_PATH}::test_what_another_process_acknowledged_is_in_the_next_answer"],
+    "joined_under_way": [f"{READ_PATH}::test_who_asks_while_a_reading_is_under_way_is_answered_by_the_next"],
+    "urls_shared_to_the_end": [f"{READ_PATH}::test_a_url_that_is_given_has_half_its_life_to_go"],
+    "stale_without_saying_so": [f"{READ_PATH}::test_an_answer_from_memory_says_how_old_it_is"],
+    "stale_for_ever": [f"{READ_PATH}::test_an_answer_from_memory_is_given_for_a_quarter_of_an_hour"],
+    "not_modified_for_another": [f"{DOWNLOADS}::test_a_version_that_is_known_already_is_not_sent_again[local]"],
+}
+
+
+@pytest.fixture(scope="module")
+def runner() -> Iterator[ForkedPytest]:
+    with forked_pytest() as runner:
+        yield runner
+
+
+def planted(bug: str) -> Patch:
+    return Patch.read(HERE / f"{bug}.patch")
+
+
+def test_every_patch_is_planted() -> None:
+    assert {path.stem for path in HERE.glob("*.patch")} == set(NOTICED_BY)
+
+
+@pytest.mark.parametrize("bug", NOTICED_BY)
+def test_every_patch_applies_to_the_project_as_it_is(bug: str) -> None:
+    patch = planted(bug)
+    assert patch.sentence.endswith(".")
+    for name, text in patch.apply().items():
+        compile(text, name, "exec")
+
+
+def test_the_copy_is_as_good_as_the_project(runner: ForkedPytest, tmp_path: Path) -> None:
+    """What is red below is so for the bug, then, and not for the copy."""
+    copy(tmp_path, {})
+    selection = list(dict.fromkeys(test for tests in NOTICED_BY.values() for test in tests))
+    outcome = runner.run(tmp_path, selection)
+    assert (outcome.status, outcome.failures) == (0, {}), outcome.printed
+    assert {_name(test) for test in outcome.passed} == {_name(test) for test in selection}
+
+
+@pytest.mark.parametrize("bug", NOTICED_BY)
+def test_a_planted_bug_is_noticed(runner: ForkedPytest, tmp_path: Path, bug: str) -> None:
+    copy(tmp_path, planted(bug).apply())
+    outcome = runner.run(tmp_path, NOTICED_BY[bug])
+    assert outcome.status == pytest.ExitCode.TESTS_FAILED, outcome.printed
+    ((test, message),) = outcome.failures.items()
+    assert _name(test) in {_name(expected) for expected in NOTICED_BY[bug]}
+    assert message.startswith(("assert", "AssertionError", "Failed: DID NOT RAISE")), message
+
+
+def _name(test: str) -> str:
+    return test.partition("[")[0].rpartition("::")[2]
