@@ -205,13 +205,18 @@ UNDOCUMENTED: Final = frozenset({"not_found", "method_not_allowed", "internal_er
 """The codes of what is not the answer of any one operation."""
 
 
-def held_against(document: dict[str, Any]) -> Callable[[httpx.Response], Awaitable[None]]:
-    """Fail a test at an answer that the OpenAPI document does not announce: its status and, of a problem, its code."""
-    operations = [
+def operations_of(document: dict[str, Any]) -> list[tuple[str, re.Pattern[str], dict[str, Any]]]:
+    """The operations of an OpenAPI document: method, a pattern of the path, and what is said of it."""
+    return [
         (method.upper(), re.compile(re.sub(r"\{\w+\}", "[^/]+", path.replace("{path}", ".+"))), operation)
         for path, methods in document["paths"].items()
         for method, operation in methods.items()
     ]
+
+
+def held_against(document: dict[str, Any]) -> Callable[[httpx.Response], Awaitable[None]]:
+    """Fail a test at an answer that the OpenAPI document does not announce: its status and, of a problem, its code."""
+    operations = operations_of(document)
 
     async def hold(answer: httpx.Response) -> None:
         path = answer.request.url.raw_path.decode("ascii").partition("?")[0]
