@@ -19,12 +19,12 @@ import pytest
 import yaml
 
 from tests.support import servers
-from tests.support.dockerfiles import read_stages
+from tests.support.dockerfile import image
 from tests.support.journeys.release import Walk
 from tests.support.programs import EXECUTABLE, REPOSITORY, Server, operate, serving
 from tests.support.servers import AwsServer, free_port
 
-IMAGE = read_stages(REPOSITORY / "Dockerfile")[-1]
+IMAGE = image()
 COMPOSE: dict[str, Any] = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text())
 SERVICES: dict[str, Any] = COMPOSE["services"]
 ENVIRONMENT: dict[str, str] = SERVICES["registry"]["environment"]
@@ -32,8 +32,8 @@ ENVIRONMENT: dict[str, str] = SERVICES["registry"]["environment"]
 
 def arguments_of(service: str) -> list[str]:
     """What the image's entry point is given."""
-    command = SERVICES[service].get("command") or yaml.safe_load(IMAGE.last("CMD").text)
-    assert yaml.safe_load(IMAGE.last("ENTRYPOINT").text) == ["modelkeep"]
+    command = SERVICES[service].get("command") or yaml.safe_load(IMAGE["CMD"])
+    assert yaml.safe_load(IMAGE["ENTRYPOINT"]) == ["modelkeep"]
     return list(command)
 
 
@@ -167,10 +167,10 @@ def test_a_model_is_registered_promoted_and_downloaded_by_the_public_address(
 
 
 def test_the_health_checks_of_image_and_compose_file_tell_a_service_from_none(registry: Server) -> None:
-    _, *image = yaml.safe_load(f"[CMD, {IMAGE.last('HEALTHCHECK').text.partition('[')[2]}")
+    _, *of_image = yaml.safe_load(f"[CMD, {IMAGE['HEALTHCHECK'].partition('[')[2]}")
     _, *compose = SERVICES["registry"]["healthcheck"]["test"]
     port, nobody = urlsplit(registry.url).port, free_port()
-    for (program, flag, code), path in ((image, "/healthz"), (compose, "/readyz")):
+    for (program, flag, code), path in ((of_image, "/healthz"), (compose, "/readyz")):
         assert f"8000{path}" in code
         for there, status in ((port, 0), (nobody, 1)):
             command = [sys.executable, flag, code.replace("8000", str(there))]

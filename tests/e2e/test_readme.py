@@ -31,7 +31,7 @@ from modelkeep.main import create_app
 from modelkeep.settings import Settings
 from modelkeep.storage.aws.errors import Resource, explain
 from tests.support.backends import aws_environment
-from tests.support.dockerfiles import read_stages
+from tests.support.dockerfile import image
 from tests.support.journeys.release import Walk
 from tests.support.pages import ADDRESS, README, blocks, table
 from tests.support.programs import EXECUTABLE, REPOSITORY, Server, clean_environment, operate, serving
@@ -252,10 +252,9 @@ def test_the_deployment_fits_the_image() -> None:
     (deployment,) = (each for each in map(yaml.safe_load, blocks("yaml")) if _name(each) == "modelkeep")
     pod = deployment["spec"]["template"]["spec"]
     (container,) = pod["containers"]
-    image = read_stages(REPOSITORY / "Dockerfile")[-1]
     user = f"{pod['securityContext']['runAsUser']}:{pod['securityContext']['runAsGroup']}"
-    assert user == image.last("USER").text
-    assert str(container["ports"][0]["containerPort"]) == image.last("EXPOSE").text
+    assert user == image()["USER"]
+    assert str(container["ports"][0]["containerPort"]) == image()["EXPOSE"]
     pause = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
     assert pod["terminationGracePeriodSeconds"] > operate_serving.GRACE_SECONDS + pause
     assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
