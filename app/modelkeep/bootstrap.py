@@ -1,11 +1,11 @@
-"""Opens storage once, builds the services over it, and yields them as the typed state: the wiring."""
+"""Opens storage once and builds the services over it: the wiring."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
-from typing import NotRequired, TypedDict
 
 from modelkeep.domain.access.trust import Trust
+from modelkeep.http.context import Services
 from modelkeep.identity.verifier import Verifier
 from modelkeep.repositories.events import Events
 from modelkeep.repositories.heads import Heads
@@ -35,22 +35,6 @@ from modelkeep.storage.local.files import FileStore
 from modelkeep.storage.local.sqlite import SqliteTable
 from modelkeep.storage.objects import ObjectStore
 from modelkeep.storage.table import Table
-
-
-class State(TypedDict):
-    """What every request finds in `request.state`."""
-
-    models: ModelService
-    versions: VersionService
-    uploads: UploadService
-    stages: StageService
-    aliases: AliasService
-    downloads: DownloadService
-    events: EventService
-    tokens: TokenService
-    authenticator: Authenticator
-    health: HealthService
-    files: NotRequired[FileStore]
 
 
 @asynccontextmanager
@@ -104,7 +88,7 @@ def build_services(
     on_change: OnChange = lambda _: None,
     on_stale: Callable[[], None] = lambda: None,
     is_ending: Callable[[], bool] = lambda: False,
-) -> State:
+) -> Services:
     """Build the services over storage.
 
     `on_call` is told of each call of it, `on_change` of each change of a model, `on_stale` of each answer from memory.
@@ -117,7 +101,7 @@ def build_services(
         ledger, heads, kept, stale_for=settings.stale_ttl_seconds, on_stale=on_stale, is_ending=is_ending
     )
     versions = VersionService(ledger, kept, resolver, store, policy)
-    state = State(
+    return Services(
         models=ModelService(ledger, heads, kept, store, policy),
         versions=versions,
         uploads=UploadService(ledger, kept, store, policy),
@@ -130,7 +114,5 @@ def build_services(
             tokens, trust_of(table, settings), Verifier(), stale_for=settings.stale_ttl_seconds
         ),
         health=HealthService(heads, store),
+        files=files if isinstance(files, FileStore) else None,
     )
-    if isinstance(files, FileStore):
-        state["files"] = files
-    return state

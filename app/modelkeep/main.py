@@ -1,34 +1,38 @@
 """The app: routers, problem handlers, middleware."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
-from typing import Final
+from typing import Final, cast
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.telemetry import TelemetryConfig
 
-from modelkeep.bootstrap import State, build_services, open_storage
-from modelkeep.http import problems
+from modelkeep.bootstrap import build_services, open_storage
+from modelkeep.http import error_handlers, problems
+from modelkeep.http.context import LifespanState, context_of
 from modelkeep.http.middleware.authentication import AuthenticationMiddleware
 from modelkeep.http.middleware.rate_limits import RateLimits
 from modelkeep.http.middleware.requests import AccessLogMiddleware, RequestLimitMiddleware
+from modelkeep.http.middleware.tracing import TracingMiddleware
 from modelkeep.http.openapi import DocumentedApi
+from modelkeep.http.route_table import ROWS, RouteRow, RouteTable
 from modelkeep.http.server.graceful_shutdown import GracefulShutdown
 from modelkeep.routers import aliases, docs, downloads, events, health, models, stages, tokens, uploads, versions
 from modelkeep.routers.download_fast_path import DownloadFastPath
 from modelkeep.settings import Settings
 from modelkeep.storage.instrumentation import OnCall, OperationTiming
 from modelkeep.storage.local import file_routes
+from modelkeep.storage.local.files import FileStore
 from modelkeep.telemetry import logging, tracing
 from modelkeep.telemetry.metrics import Metrics
-from modelkeep.telemetry.tracing import Tracing, TracingMiddleware
+from modelkeep.telemetry.tracing import Tracing
 
 _NO_TELEMETRY: Final[TelemetryConfig] = {"auto_configure": False, "tracing": False, "metrics": False, "logs": False}
 """FastAPI's own would send the queries of URLs, signatures included, to whatever collects for this process."""
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
+def create_app(settings: Settings | None = None, *, rows: Sequence[RouteRow] = ROWS) -> FastAPI:
     """Build the app; its lifespan opens storage. Without settings they are read from the environment."""
     settings = settings or Settings()
     logging.configure(settings.log_level)
@@ -50,10 +54,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(router.router)
     app.include_router(health.create_router(metrics, stopping))
     if settings.backend == "local":
-        app.include_router(file_routes.router)
+        app.include_router(file_routes.create_router(_file_store))
     if settings.docs:
         app.include_router(docs.router)
-    problems.install(app)
+    error_handlers.install(app)
     app.add_middleware(
         AuthenticationMiddleware,
         allow_anonymous=settings.auth == "none",
@@ -61,17 +65,21 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         note=metrics.count_login,
     )
     app.add_middleware(RequestLimitMiddleware)
-    app.add_middleware(AccessLogMiddleware, metrics=metrics, stopping=stopping)
+    app.add_middleware(AccessLogMiddleware, table=RouteTable(rows), metrics=metrics, stopping=stopping)
     if traces:
         app.add_middleware(TracingMiddleware, tracer=traces.tracer)
     return app
 
 
+def _file_store(request: Request) -> FileStore:
+    return cast("FileStore", context_of(request.scope).services.files)
+
+
 def _lifespan(
     settings: Settings, stopping: GracefulShutdown, metrics: Metrics, traces: Tracing | None
-) -> Callable[[FastAPI], AbstractAsyncContextManager[State]]:
+) -> Callable[[FastAPI], AbstractAsyncContextManager[LifespanState]]:
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[State]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[LifespanState]:
         async with AsyncExitStack() as stack:
             if traces:
                 await stack.enter_async_context(traces.exported())
@@ -79,7 +87,7 @@ def _lifespan(
             table, store = await stack.enter_async_context(opening)
             stack.enter_context(stopping.intercept_sigterm())
             on_call = _counted_and_traced(metrics, traces) if traces else metrics.count_call
-            yield build_services(
+            services = build_services(
                 table,
                 store,
                 settings,
@@ -88,6 +96,7 @@ def _lifespan(
                 on_stale=metrics.count_stale,
                 is_ending=lambda: stopping.is_draining,
             )
+            yield LifespanState(services=services)
 
     return lifespan
 

@@ -1,6 +1,6 @@
 """Nothing answers without a decision on who asks: neither a route that forgot it, nor one that is not there."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import product
 from typing import Any
@@ -14,12 +14,14 @@ from starlette.responses import StreamingResponse
 
 from modelkeep.domain.access.actions import Action
 from modelkeep.domain.errors import ActionForbiddenError
+from modelkeep.http.context import context_of
 from modelkeep.http.dependencies import ReadCaller
 from modelkeep.http.openapi import PUBLIC, requires
 from modelkeep.main import create_app
 from modelkeep.settings import Settings
 from tests.support.access import token_for
 from tests.support.api import BASE, COMMON, check_problem, serving
+from tests.support.app_routes import ROUTES, filled_in
 from tests.support.backends import environment, local_environment, prepare
 
 SECRET = "the weights of production"
@@ -54,7 +56,7 @@ async def shrugs_off_a_refusal(caller: ReadCaller) -> str:
 
 
 async def knows_the_principal(request: Request) -> str:
-    return f"{SECRET} for {request.state.principal.name}"
+    return f"{SECRET} for {context_of(request.scope).require_principal().name}"
 
 
 async def streams() -> StreamingResponse:
@@ -118,17 +120,6 @@ async def test_a_planted_route_that_decides_answers(settings: Settings, credenti
 # -- without credentials
 
 
-def routes() -> Iterator[tuple[str, str]]:
-    """Every method and path of the app, with something in place of each parameter."""
-    app = create_app(Settings(auth=None, backend="local", docs=True))
-    for route in iter_route_contexts(app.routes):
-        for method in sorted(route.methods or ()):
-            yield method, route.path or ""
-
-
-ROUTES = list(routes())
-
-
 def test_exactly_the_listed_paths_are_open_to_all() -> None:
     assert {path for _, path in ROUTES if not path.startswith("/v1/")} == ASKS_NOBODY
 
@@ -144,14 +135,6 @@ def test_there_is_nothing_but_routes_of_the_api() -> None:
 async def stranger(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     async with serving(settings) as api:
         yield api.http
-
-
-def filled_in(path: str) -> str:
-    for name, value in [("{key:path}", "models/a"), ("{path:path}", "model.pt"), ("{asset}", "swagger-ui.css")]:
-        path = path.replace(name, value)
-    for name in ("model", "version", "ref", "alias", "token"):
-        path = path.replace(f"{{{name}}}", "1" if name == "version" else "champion")
-    return path
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)

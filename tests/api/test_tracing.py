@@ -11,10 +11,12 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from modelkeep.domain.errors import UnavailableError
+from modelkeep.http.context import context_of
+from modelkeep.http.middleware.tracing import TracingMiddleware
 from modelkeep.settings import Settings
 from modelkeep.storage.aws.dynamodb import DynamoDbTable
 from modelkeep.storage.local.sqlite import SqliteTable
-from modelkeep.telemetry.tracing import ENDPOINT, FLUSH_SECONDS, NOT_INSTALLED, Tracing, TracingMiddleware
+from modelkeep.telemetry.tracing import ENDPOINT, FLUSH_SECONDS, NOT_INSTALLED, Tracing
 from tests.support.access import secured
 from tests.support.api import Api, serving
 from tests.support.backends import local_environment
@@ -138,7 +140,7 @@ async def test_what_nobody_expected_is_an_error_without_its_text(
 
 async def test_an_answer_that_breaks_off_is_an_error_without_its_text(collector: Collector) -> None:
     async def app(scope: Scope, _: Receive, send: Send) -> None:
-        scope["state"] = {"request_id": "one"}
+        context_of(scope).request_id = "one"
         await send({"type": "http.response.start", "status": 200, "headers": []})
         raise RuntimeError("canary-of-a-stream")
 

@@ -48,17 +48,17 @@ async def other(table: Table, store: FileStore) -> Registry:
 async def delete_with(table: Table, store: FileStore, meanwhile: Callable[[], Awaitable[object]]) -> None:
     interrupted = Interrupted(table)
     registry = Registry(interrupted, store)
-    await registry.services["models"].get(MODEL, caller())
+    await registry.services.models.get(MODEL, caller())
     interrupted.meanwhile = meanwhile
-    await registry.services["models"].delete(MODEL, caller())
+    await registry.services.models.delete(MODEL, caller())
 
 
 async def test_it_takes_all_in_several_steps(table: Table, store: FileStore, other: Registry) -> None:
-    await other.services["models"].delete(MODEL, caller())
+    await other.services.models.delete(MODEL, caller())
     assert [event.generation for event in await other.history(MODEL)] == list(range(1, 2 * MANY + 2))
     assert await other.faults() == []
     with pytest.raises(ModelNotFoundError):
-        await other.services["models"].delete(MODEL, caller())
+        await other.services.models.delete(MODEL, caller())
 
 
 async def test_between_its_steps_nothing_begins(table: Table, store: FileStore, other: Registry) -> None:
@@ -72,7 +72,7 @@ async def test_between_its_steps_nothing_begins(table: Table, store: FileStore, 
 
 async def test_two_deletions_at_once_both_succeed(table: Table, store: FileStore, other: Registry) -> None:
     async def finish() -> None:
-        await other.services["models"].delete(MODEL, caller())
+        await other.services.models.delete(MODEL, caller())
 
     await delete_with(table, store, finish)
     assert await other.faults() == []
@@ -80,11 +80,11 @@ async def test_two_deletions_at_once_both_succeed(table: Table, store: FileStore
 
 async def test_it_does_not_delete_what_has_begun_since(table: Table, store: FileStore, other: Registry) -> None:
     async def finish_and_begin() -> None:
-        await other.services["models"].delete(MODEL, caller())
+        await other.services.models.delete(MODEL, caller())
         assert await other.register(MODEL) == MANY + 1
 
     await delete_with(table, store, finish_and_begin)
-    assert (await other.services["models"].get(MODEL, caller())).latest_version == MANY + 1
+    assert (await other.services.models.get(MODEL, caller())).latest_version == MANY + 1
     assert await other.faults() == []
 
 
@@ -98,8 +98,8 @@ async def test_a_repeat_with_the_same_key_goes_on_and_succeeds(table: Table, sto
     interrupted = Interrupted(table)
     interrupted.meanwhile = crash
     with pytest.raises(OutcomeUnknownError):
-        await Registry(interrupted, store).services["models"].delete(MODEL, caller(key="key"))
+        await Registry(interrupted, store).services.models.delete(MODEL, caller(key="key"))
     for _ in range(2):
-        await other.services["models"].delete(MODEL, caller(key="key"))
+        await other.services.models.delete(MODEL, caller(key="key"))
     assert await other.faults() == []
     assert [event.type for event in await other.history(MODEL)].count(EventType.MODEL_DELETED) == 1

@@ -170,15 +170,15 @@ async def one_of(registry: Registry, number: int, dice: int) -> None:
     try:
         match dice:
             case 0 | 1:
-                await services["versions"].delete(MODEL, number, anybody)
+                await services.versions.delete(MODEL, number, anybody)
             case 2:
-                await services["versions"].restore(MODEL, number, anybody)
+                await services.versions.restore(MODEL, number, anybody)
             case 3:
-                await services["aliases"].point(MODEL, alias, number, anybody, comment=None)
+                await services.aliases.point(MODEL, alias, number, anybody, comment=None)
             case 4:
-                await services["aliases"].remove(MODEL, alias, anybody)
+                await services.aliases.remove(MODEL, alias, anybody)
             case 5:
-                await services["stages"].roll_back(MODEL, caller(key=str(anybody.request_id)))
+                await services.stages.roll_back(MODEL, caller(key=str(anybody.request_id)))
             case _:
                 await registry.promote(MODEL, number)
     except VersionNotFoundError as absent:
@@ -225,21 +225,21 @@ class Shelf:
 
     async def take_3_away(self) -> None:
         await self._point_at(1)
-        await self.registry.services["versions"].delete(MODEL, 3, caller())
+        await self.registry.services.versions.delete(MODEL, 3, caller())
 
     async def bring_3_back(self) -> None:
-        await self.registry.services["versions"].restore(MODEL, 3, caller())
+        await self.registry.services.versions.restore(MODEL, 3, caller())
         await self._point_at(3)
 
     async def move(self, number: int, stage: Stage) -> None:
-        await self.registry.services["stages"].move(MODEL, number, StageRequest(stage=stage), caller())
+        await self.registry.services.stages.move(MODEL, number, StageRequest(stage=stage), caller())
 
     async def commit_of(self, number: int) -> str:
-        return (await self.registry.services["versions"].require(MODEL, number)).commit
+        return (await self.registry.services.versions.require(MODEL, number)).commit
 
     async def overwrite(self, number: int, stage: Stage) -> None:
         """Write a stage as a program of the public recipe would: the head does not learn of it."""
-        version = await self.registry.services["versions"].require(MODEL, number)
+        version = await self.registry.services.versions.require(MODEL, number)
         await self._table.transact(
             [Put(version_to_item(replace(version, stage=stage)), Present())], token=operation().id
         )
@@ -249,14 +249,14 @@ class Shelf:
         asked = parse_ref(await self.commit_of(3) if ref == "commit" else ref)
         shifting = Shifting(self._table, steps)
         try:
-            _, version = await Registry(shifting, self._store).services["versions"]._resolver.resolve(MODEL, asked)
+            _, version = await Registry(shifting, self._store).services.versions._resolver.resolve(MODEL, asked)
         except RegistryError as error:
             return type(error), shifting.reads
         return (version.number, version.stage), shifting.reads
 
     async def _point_at(self, number: int) -> None:
         await self.registry.promote(MODEL, number)
-        await self.registry.services["aliases"].point(MODEL, "champion", number, caller(), comment=None)
+        await self.registry.services.aliases.point(MODEL, "champion", number, caller(), comment=None)
 
 
 @pytest.fixture
@@ -327,7 +327,7 @@ async def test_a_model_that_is_deleted_meanwhile_is_not_found(
     registry: Registry, table: Table, store: FileStore
 ) -> None:
     await registry.register(MODEL)
-    delete = partial(registry.services["models"].delete, MODEL, caller())
+    delete = partial(registry.services.models.delete, MODEL, caller())
     assert await Shelf(table, store).look_up("latest", [delete]) == (ModelNotFoundError, 3)
 
 

@@ -81,7 +81,7 @@ async def registries(table: Lagging, tmp_path: Path) -> list[Registry]:
 
 
 async def download(registry: Registry, ref: Ref = PRODUCTION, known: Container[str] = ()) -> Download:
-    return await registry.services["downloads"].locate(MODEL, ref, caller(), known_commits=known)
+    return await registry.services.downloads.locate(MODEL, ref, caller(), known_commits=known)
 
 
 async def number(registry: Registry, ref: str) -> int:
@@ -100,7 +100,7 @@ async def test_production_is_who_was_promoted_last_however_the_indexes_lag(regis
 async def test_what_another_process_acknowledged_is_in_the_next_answer(registries: list[Registry]) -> None:
     here, there = registries
     for promoted, newest in ((1, 3), (2, 4), (1, 5)):
-        await there.services["aliases"].point(MODEL, "champion", promoted, caller(), comment=None)
+        await there.services.aliases.point(MODEL, "champion", promoted, caller(), comment=None)
         await there.promote(MODEL, promoted)
         assert await number(here, "production") == promoted
         assert await number(here, "champion") == promoted

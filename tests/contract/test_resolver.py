@@ -95,7 +95,7 @@ async def other(table: Table, store: FileStore) -> AsyncIterator[Registry]:
     for _ in range(2):
         await registry.register(MODEL)
     await registry.promote(MODEL, 1)
-    await registry.services["aliases"].point(MODEL, "champion", 1, caller(), comment=None)
+    await registry.services.aliases.point(MODEL, "champion", 1, caller(), comment=None)
     yield registry
     assert await registry.faults() == []
 
@@ -166,7 +166,7 @@ async def test_a_promotion_elsewhere_is_seen_when_the_version_was_forgotten(proc
 
 async def test_what_a_kept_version_says_of_itself_is_by_the_head(process: Process, other: Registry) -> None:
     await process.production()
-    await other.services["aliases"].point(MODEL, "best", 1, caller(), comment=None)
+    await other.services.aliases.point(MODEL, "best", 1, caller(), comment=None)
     found = await process.resolver.locate(MODEL, PRODUCTION)
     assert (found.version.aliases, found.generation) == (("best", "champion"), 7)
     assert (await process.resolver.resolve(MODEL, PRODUCTION))[1] == found.version
@@ -255,7 +255,7 @@ async def test_nothing_is_remembered_if_nothing_may_be_stale(table: Table, other
 async def test_what_is_known_to_be_gone_is_not_given_from_memory(process: Process, other: Registry) -> None:
     await process.resolver.locate(MODEL, CHAMPION)
     await process.production()
-    await other.services["aliases"].remove(MODEL, "champion", caller())
+    await other.services.aliases.remove(MODEL, "champion", caller())
     with pytest.raises(VersionNotFoundError):
         await process.resolver.locate(MODEL, CHAMPION)
     process.table.meet(reads=AWAY)
@@ -264,8 +264,8 @@ async def test_what_is_known_to_be_gone_is_not_given_from_memory(process: Proces
     assert await process.production() == 1
 
     process.table.meet()
-    await other.services["stages"].move(MODEL, 1, StageRequest(stage=Stage.ARCHIVED), caller())
-    await other.services["models"].delete(MODEL, caller())
+    await other.services.stages.move(MODEL, 1, StageRequest(stage=Stage.ARCHIVED), caller())
+    await other.services.models.delete(MODEL, caller())
     with pytest.raises(ModelNotFoundError):
         await process.resolver.locate(MODEL, LATEST)
     process.table.meet(reads=AWAY)
@@ -309,7 +309,7 @@ async def test_a_change_that_concerns_another_ref_ends_no_waiting(
     known = await process.resolver.locate(MODEL, PRODUCTION)
     waiting = asyncio.create_task(another(process, known, 20))
     for alias in ("b", "c", "d"):
-        await other.services["aliases"].point(MODEL, alias, 2, caller(), comment=None)
+        await other.services.aliases.point(MODEL, alias, 2, caller(), comment=None)
         await asyncio.sleep(0.1)
         assert not waiting.done()
     await other.promote(MODEL, 2)

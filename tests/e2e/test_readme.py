@@ -26,7 +26,7 @@ from modelkeep.admin import serving as operate_serving
 from modelkeep.cli.exit_status import Status
 from modelkeep.domain import errors
 from modelkeep.domain.errors import RegistryError
-from modelkeep.http.problems import STATUS
+from modelkeep.http.failures import STATUS
 from modelkeep.main import create_app
 from modelkeep.settings import Settings
 from modelkeep.storage.aws.errors import Resource, explain

@@ -46,11 +46,11 @@ class Registry:
         """Reserve a number."""
         declared = Declared(path="model.pt", size=len(content), sha256=Digest(hashlib.sha256(content).hexdigest()))
         registration = Registration(artifacts=[declared])
-        return (await self.services["uploads"].begin(model, registration, caller())).number
+        return (await self.services.uploads.begin(model, registration, caller())).number
 
     async def send(self, model: str, number: int, content: bytes = b"weights") -> None:
         """Do what the upload's URL says."""
-        status = await self.services["uploads"].status(model, number, caller())
+        status = await self.services.uploads.status(model, number, caller())
         (signed,) = [artifact.upload for artifact in status.artifacts if artifact.upload]
         parts = urlsplit(signed.url)
         key = parts.path.removeprefix("/local-store/")
@@ -61,17 +61,17 @@ class Registry:
         """Begin, upload, complete; answer the number."""
         number = await self.begin(model)
         await self.send(model, number)
-        return (await self.services["uploads"].complete(model, number, caller())).number
+        return (await self.services.uploads.complete(model, number, caller())).number
 
     async def promote(
         self, model: str, number: int, *, key: str | None = None, expected: int | Unset | None = UNSET
     ) -> Version:
         request = StageRequest(stage=Stage.PRODUCTION, expected_production=expected)
-        return await self.services["stages"].move(model, number, request, caller(key=key))
+        return await self.services.stages.move(model, number, request, caller(key=key))
 
     async def production(self, model: str) -> Version:
         """Who a serving container is told is production."""
-        return await self.services["versions"].get(model, PRODUCTION, caller())
+        return await self.services.versions.get(model, PRODUCTION, caller())
 
     async def head(self, model: str) -> Head | None:
         """The head as it is kept."""

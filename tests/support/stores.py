@@ -7,15 +7,15 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import uvicorn
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from starlette.types import ASGIApp
 
 from modelkeep.domain.values import Digest, PresignedUrl
-from modelkeep.http import problems
+from modelkeep.http import error_handlers
 from modelkeep.storage.local import file_routes
 from modelkeep.storage.local.files import FileStore
 from modelkeep.storage.objects import ObjectStore
@@ -66,9 +66,12 @@ def local_app(folder: Path) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         yield {"files": await FileStore.open(folder, public_url="http://unused")}
 
+    def opened(request: Request) -> FileStore:
+        return cast("FileStore", request.state.files)
+
     app = FastAPI(lifespan=lifespan)
-    app.include_router(file_routes.router)
-    problems.install(app)
+    app.include_router(file_routes.create_router(opened))
+    error_handlers.install(app)
     return app
 
 

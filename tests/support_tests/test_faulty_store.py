@@ -65,8 +65,8 @@ async def test_an_upload_is_settled_by_asking_again(behind: FileStore, table: Sq
         await registry.send("model", number)
         faulty.meet(stat=[fault])
         with pytest.raises(UnavailableError):
-            await registry.services["uploads"].complete("model", number, caller())
+            await registry.services.uploads.complete("model", number, caller())
         assert await registry.stages("model") == {}
-        await registry.services["uploads"].complete("model", number, caller())
+        await registry.services.uploads.complete("model", number, caller())
     assert [event.generation for event in await registry.history("model")] == [1, 2]
     assert await registry.faults() == []

@@ -1,9 +1,9 @@
-"""What routers ask for by type; the only reader of `request.state`."""
+"""What routers ask for by type."""
 
 import hashlib
 import re
-from collections.abc import Container, MutableMapping
-from typing import Annotated, Any, Final, cast
+from collections.abc import Callable, Container
+from typing import Annotated, Any, Final
 
 from fastapi import Depends, Header, Path, Query, Request
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 from modelkeep.domain.downloads import ANY_COMMIT
 from modelkeep.domain.events import IdempotencyKey
 from modelkeep.domain.values import MAX_VERSION, AliasName, ArtifactPath, ModelName, Ref, parse_ref
+from modelkeep.http.context import Services, context_of
 from modelkeep.schemas.downloads import Format
 from modelkeep.services.access.caller import Caller as CallerInfo
 from modelkeep.services.access.tokens import TokenService
@@ -28,22 +29,22 @@ REF_PATTERN: Final = r"^(?:v?[1-9][0-9]{0,9}|[a-z][a-z0-9._-]{0,63}|[0-9a-f]{40}
 _ETAG: Final = re.compile(r'(?:W/)?"([0-9a-f]{40})"')
 
 
-def _from_state(name: str) -> Any:
-    async def read(request: Request) -> Any:
-        return getattr(request.state, name)
+def _service(read: Callable[[Services], object]) -> Any:
+    async def find(request: Request) -> object:
+        return read(context_of(request.scope).services)
 
-    return Depends(read)
+    return Depends(find)
 
 
-Models = Annotated[ModelService, _from_state("models")]
-Versions = Annotated[VersionService, _from_state("versions")]
-Uploads = Annotated[UploadService, _from_state("uploads")]
-Stages = Annotated[StageService, _from_state("stages")]
-Aliases = Annotated[AliasService, _from_state("aliases")]
-Downloads = Annotated[DownloadService, _from_state("downloads")]
-Events = Annotated[EventService, _from_state("events")]
-Tokens = Annotated[TokenService, _from_state("tokens")]
-Health = Annotated[HealthService, _from_state("health")]
+Models = Annotated[ModelService, _service(lambda services: services.models)]
+Versions = Annotated[VersionService, _service(lambda services: services.versions)]
+Uploads = Annotated[UploadService, _service(lambda services: services.uploads)]
+Stages = Annotated[StageService, _service(lambda services: services.stages)]
+Aliases = Annotated[AliasService, _service(lambda services: services.aliases)]
+Downloads = Annotated[DownloadService, _service(lambda services: services.downloads)]
+Events = Annotated[EventService, _service(lambda services: services.events)]
+Tokens = Annotated[TokenService, _service(lambda services: services.tokens)]
+Health = Annotated[HealthService, _service(lambda services: services.health)]
 
 
 def _parse_number(text: str) -> int:
@@ -98,7 +99,7 @@ VersionRefParam = Annotated[Ref, Depends(_read_version)]
 
 
 async def _read_reader(request: Request) -> CallerInfo:
-    return bind_caller(request.scope["state"])
+    return context_of(request.scope).bind_caller()
 
 
 ReadCaller = Annotated[CallerInfo, Depends(_read_reader)]
@@ -118,17 +119,14 @@ async def _read_caller(
         ),
     ] = None,
 ) -> CallerInfo:
-    principal = request.state.principal.name
-    key = None
+    context, key = context_of(request.scope), None
     if idempotency_key is not None:
+        principal = context.require_principal().name
         key = IdempotencyKey(
             name=_digest(principal, request.method, request.scope["path"], idempotency_key),
             request_hash=_digest(request.scope["query_string"].hex(), (await request.body()).hex()),
         )
-    request.state.caller = CallerInfo(
-        principal=request.state.principal, request_id=request.state.request_id, idempotency=key
-    )
-    return cast("CallerInfo", request.state.caller)
+    return context.bind_caller(key)
 
 
 Caller = Annotated[CallerInfo, Depends(_read_caller)]
@@ -166,13 +164,6 @@ def known_commits(if_none_match: str) -> Container[str]:
     """The commits among the ETags of an `If-None-Match` header."""
     given = if_none_match.strip()
     return ANY_COMMIT if given == "*" else frozenset(_ETAG.findall(given))
-
-
-def bind_caller(state: MutableMapping[str, Any]) -> CallerInfo:
-    """Who asks, where nothing is changed, kept with the request: what is decided on it goes into its log line."""
-    caller = CallerInfo(principal=state["principal"], request_id=state["request_id"])
-    state["caller"] = caller
-    return caller
 
 
 def _digest(*parts: str) -> str:

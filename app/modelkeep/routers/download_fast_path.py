@@ -14,9 +14,9 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
 from modelkeep.domain.values import Ref, check_model_name, parse_ref
-from modelkeep.http.dependencies import bind_caller, known_commits
+from modelkeep.http.context import context_of
+from modelkeep.http.dependencies import known_commits
 from modelkeep.routers.downloads import answer, router
-from modelkeep.services.reading.downloads import DownloadService
 
 _ADDRESS: Final = re.compile(r"/v1/models/([^/]+)/versions/([^/]+)/download")
 _REMEMBERED: Final = 4_096
@@ -51,9 +51,11 @@ class DownloadFastPath(BaseRoute):
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer as `get_download` does."""
         asked: ParsedDownload = scope["asked"]
-        downloads: DownloadService = scope["state"]["downloads"]
+        context = context_of(scope)
         known = known_commits(_if_none_match(scope))
-        download = await downloads.locate(asked.model, asked.ref, bind_caller(scope["state"]), known_commits=known)
+        download = await context.services.downloads.locate(
+            asked.model, asked.ref, context.bind_caller(), known_commits=known
+        )
         await answer(download)(scope, receive, send)
 
 

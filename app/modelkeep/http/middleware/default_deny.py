@@ -4,8 +4,7 @@ from http import HTTPStatus
 
 from starlette.types import Scope
 
-from modelkeep.http.middleware.authentication import is_public
-from modelkeep.services.access.caller import Caller
+from modelkeep.http.context import context_of
 
 
 class MissingAuthorizationError(Exception):
@@ -14,7 +13,8 @@ class MissingAuthorizationError(Exception):
 
 def require_authorization_decision(scope: Scope, status: int) -> None:
     """Let answers out that are open to all, refusals, and those for which all that was asked was allowed."""
-    if status < HTTPStatus.BAD_REQUEST and not is_public(scope["path"]):
-        caller: Caller | None = scope["state"].get("caller")
+    context = context_of(scope)
+    if status < HTTPStatus.BAD_REQUEST and not context.row.is_public:
+        caller = context.caller
         if caller is None or not caller.decisions or not all(asked.allowed for asked in caller.decisions):
             raise MissingAuthorizationError(scope["path"])

@@ -12,35 +12,23 @@ from functools import lru_cache
 from typing import Final
 
 import structlog
-from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from modelkeep.domain.errors import MalformedPathError, RegistryError, RequestTimeoutError, RequestTooLargeError
+from modelkeep.http.context import RequestContext, authorization_fields, context_of
+from modelkeep.http.error_handlers import render_error, render_internal_error
 from modelkeep.http.middleware.default_deny import require_authorization_decision
-from modelkeep.http.problems import internal_error, problem
+from modelkeep.http.route_table import RouteTable
 from modelkeep.http.server.graceful_shutdown import GracefulShutdown
-from modelkeep.telemetry.authorization import authorization_fields
 from modelkeep.telemetry.logging import log_request
 from modelkeep.telemetry.metrics import Metrics
 from modelkeep.telemetry.redaction import redacted
 
 MAX_BODY: Final = 2 * 1024 * 1024
 MAX_RAW_PATH: Final = 2 * 1024
-UNBUFFERED_PREFIX: Final = "/local-store/"
-"""These routes take bodies of any length, and hold them against the signed one themselves."""
 
 BODY_TIMEOUT_SECONDS: Final = 30.0
 BODY_IDLE_TIMEOUT_SECONDS: Final = 60.0
-
-REJECTION: Final = "refusal"
-"""Where in a request's state the connection notes the error that it is to be answered with."""
-
-DEFAULT_HEADERS: Final = (
-    (b"cache-control", b"no-store"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-    (b"x-content-type-options", b"nosniff"),
-)
-"""Headers of every answer that does not say otherwise itself."""
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}\Z")
 _BAD_PATH: Final = re.compile(rb"%(?:[01][0-9a-f]|7f|25|2e%2e|2f|5c)|//|\\|[^\x21-\x7e]", re.IGNORECASE)
@@ -51,8 +39,9 @@ _log = structlog.get_logger("modelkeep.requests")
 class AccessLogMiddleware:
     """Gives each request an id, answers what nobody expected, and notes how it went."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, stopping: GracefulShutdown) -> None:
+    def __init__(self, app: ASGIApp, table: RouteTable, metrics: Metrics, stopping: GracefulShutdown) -> None:
         self._app = app
+        self._table = table
         self._metrics = metrics
         self._stopping = stopping
 
@@ -62,8 +51,9 @@ class AccessLogMiddleware:
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
-        request_id = _request_id(scope)
-        scope["state"] = {**scope.get("state", {}), "request_id": request_id}
+        context = context_of(scope)
+        context.request_id = _request_id(scope)
+        context.row = self._table.row_for(scope["path"])
         status = 0
 
         async def send_observed(message: Message) -> None:
@@ -71,34 +61,34 @@ class AccessLogMiddleware:
             if message["type"] == "http.response.start":
                 require_authorization_decision(scope, message["status"])
                 status = message["status"]
-                message["headers"] = self._complete(message["headers"], request_id)
+                message["headers"] = self._complete(message["headers"], context)
             await send(message)
 
         try:
             await self._app(scope, receive, send_observed)
         except Exception:
-            _log.exception("unexpected", request_id=request_id)
+            _log.exception("unexpected", request_id=context.request_id)
             if status:
                 raise
-            await internal_error(Request(scope))(scope, receive, send_observed)
+            await render_internal_error(scope)(scope, receive, send_observed)
         finally:
-            self._note(scope, request_id, status, time.perf_counter() - began)
+            self._note(scope, context, status, time.perf_counter() - began)
 
-    def _complete(self, headers: Sequence[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
+    def _complete(self, headers: Sequence[tuple[bytes, bytes]], context: RequestContext) -> list[tuple[bytes, bytes]]:
         said = {name for name, _ in headers}
-        complete = [*headers, *(each for each in DEFAULT_HEADERS if each[0] not in said)]
-        complete.append((b"x-request-id", request_id.encode()))
+        complete = [*headers, *(each for each in context.row.default_headers if each[0] not in said)]
+        complete.append((b"x-request-id", context.request_id.encode()))
         if self._stopping.is_draining:
             complete.append((b"connection", b"close"))
         return complete
 
-    def _note(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
+    def _note(self, scope: Scope, context: RequestContext, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "-")
-        code = scope["state"].get("code", "")
+        code = context.problem_code
         self._metrics.count(scope["method"], route, status, code, seconds)
         log_request(
             {
-                "request_id": request_id,
+                "request_id": context.request_id,
                 "method": scope["method"],
                 "path": scope["path"],
                 **authorization_fields(scope),
@@ -123,18 +113,19 @@ class RequestLimitMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        error = _refusal(scope)
+        context = context_of(scope)
+        error = context.rejection or _refusal(scope, context)
         if error is None:
-            await self._app(scope, LimitedBody(scope, receive).receive, send)
+            await self._app(scope, LimitedBody(context, receive).receive, send)
         else:
-            await problem(Request(scope), error)(scope, receive, send)
+            await render_error(scope, error)(scope, receive, send)
 
 
 class LimitedBody:
     """The body of a request, within its limits."""
 
-    def __init__(self, scope: Scope, receive: Receive) -> None:
-        self._scope = scope
+    def __init__(self, context: RequestContext, receive: Receive) -> None:
+        self._context = context
         self._receive = receive
         self._now = asyncio.get_running_loop().time
         self._began = self._now()
@@ -146,18 +137,17 @@ class LimitedBody:
         if not self._is_due:
             return await self._receive()
         message = await self._in_time()
-        if REJECTION in self._scope["state"]:
-            raise self._scope["state"][REJECTION]
+        if self._context.rejection:
+            raise self._context.rejection
         self._is_due = message.get("more_body", False)
         self._arrived += len(message.get("body", b""))
-        if self._arrived > MAX_BODY and not _is_streamed(self._scope):
+        if self._arrived > MAX_BODY and not self._context.row.is_streamed:
             raise RequestTooLargeError(MAX_BODY)
         return message
 
     async def _in_time(self) -> Message:
-        until = (
-            self._now() + BODY_IDLE_TIMEOUT_SECONDS if _is_streamed(self._scope) else self._began + BODY_TIMEOUT_SECONDS
-        )
+        is_streamed = self._context.row.is_streamed
+        until = self._now() + BODY_IDLE_TIMEOUT_SECONDS if is_streamed else self._began + BODY_TIMEOUT_SECONDS
         try:
             async with asyncio.timeout_at(until):
                 return await self._receive()
@@ -165,15 +155,12 @@ class LimitedBody:
             raise RequestTimeoutError from None
 
 
-def _refusal(scope: Scope) -> RegistryError | None:
+def _refusal(scope: Scope, context: RequestContext) -> RegistryError | None:
     """Why no route shall see this request, if none shall."""
     raw: bytes = scope.get("raw_path") or scope["path"].encode()
-    if REJECTION in scope["state"]:
-        error: RegistryError = scope["state"][REJECTION]
-        return error
     if len(raw) > MAX_RAW_PATH or _is_bad(raw):
         return MalformedPathError()
-    if _content_length(scope) > MAX_BODY and not _is_streamed(scope):
+    if _content_length(scope) > MAX_BODY and not context.row.is_streamed:
         return RequestTooLargeError(MAX_BODY)
     return None
 
@@ -181,11 +168,6 @@ def _refusal(scope: Scope) -> RegistryError | None:
 @lru_cache(1024)
 def _is_bad(raw_path: bytes) -> bool:
     return _BAD_PATH.search(raw_path) is not None
-
-
-def _is_streamed(scope: Scope) -> bool:
-    path: str = scope["path"]
-    return path.startswith(UNBUFFERED_PREFIX)
 
 
 def _request_id(scope: Scope) -> str:

@@ -9,12 +9,14 @@ import asyncio
 import gc
 import random
 import resource
-from typing import Any, Final
+from typing import Any, Final, cast
 
+from starlette.types import Scope
+from uvicorn._types import HTTPScope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from modelkeep.domain.errors import HeaderFieldsTooLargeError, MalformedError, MalformedPathError, RegistryError
-from modelkeep.http.middleware.requests import REJECTION
+from modelkeep.http.context import context_of
 
 HEADER_TIMEOUT_SECONDS: Final = 10.0
 """From the opening of a connection, or from the first byte of a further request, to the end of its head."""
@@ -161,7 +163,7 @@ class HardenedHttpProtocol(HttpToolsProtocol):
         """
         super().on_headers_complete()
         if b"#" in self.url:
-            self.scope["state"][REJECTION] = MalformedPathError()
+            _reject(self.scope, MalformedPathError())
         self._stop_awaiting_head()
         self._unparsed = 0
         self._body_due = self.transport.is_client_sending = True
@@ -207,13 +209,13 @@ class HardenedHttpProtocol(HttpToolsProtocol):
         self._refused = self.transport.is_client_sending = True
         self._stop_awaiting_head()
         if self._body_due:
-            self.cycle.scope["state"][REJECTION] = error
+            _reject(self.cycle.scope, error)
             self.cycle.message_event.set()
             return
         super().on_message_begin()
         self.scope["method"], self.scope["path"] = "-", ""
         self.scope["raw_path"] = self.scope["query_string"] = b""
-        self.scope["state"][REJECTION] = error
+        _reject(self.scope, error)
         is_free = self.cycle is None or self.cycle.response_complete
         self.cycle = self._cycle_without_parser()
         if is_free:
@@ -235,3 +237,7 @@ class HardenedHttpProtocol(HttpToolsProtocol):
             keep_alive=False,
             on_response=self.on_response_complete,
         )
+
+
+def _reject(scope: HTTPScope, error: RegistryError) -> None:
+    context_of(cast("Scope", scope)).rejection = error

@@ -39,7 +39,6 @@ NOTE_USE_EVERY: Final = timedelta(hours=1)
 NOTE_SECONDS: Final = 1.0
 """How long its bearer waits for that at most: a table that takes no writes must not keep anybody from reading."""
 
-_SCHEME: Final = "bearer "
 _UNKNOWN: Final = "This is no token of this registry, or no longer. Check that it is whole, or get a new one."
 
 _log = structlog.get_logger("modelkeep.access")
@@ -63,21 +62,21 @@ class Authenticator:
         self._stale_for = stale_for
         self._known: LRUCache[bytes, CachedPrincipal] = LRUCache(CACHE_SIZE)
 
-    def cached(self, authorization: str) -> Principal | None:
-        """Whom the header proved a moment ago; `None` if that has to be looked at."""
-        return self._recall(authorization, CACHE_TTL_SECONDS)
+    def cached(self, text: str) -> Principal | None:
+        """Whom the token proved a moment ago; `None` if that has to be looked at."""
+        return self._recall(text, CACHE_TTL_SECONDS)
 
-    def cached_stale(self, authorization: str) -> Principal | None:
-        """Whom the header proved when the table could be read: good enough for what is answered from memory."""
-        return self._recall(authorization, self._stale_for)
+    def cached_stale(self, text: str) -> Principal | None:
+        """Whom the token proved when the table could be read: good enough for what is answered from memory."""
+        return self._recall(text, self._stale_for)
 
-    async def authenticate(self, authorization: str) -> Principal:
-        """Whom an `Authorization` header proves.
+    async def authenticate(self, text: str) -> Principal:
+        """Whom a token proves.
 
-        Raises `CredentialsRequiredError` if there is none, `InvalidTokenError`, `TokenExpiredError`,
+        Raises `CredentialsRequiredError` if it is empty, `InvalidTokenError`, `TokenExpiredError`,
         `NoTrustRuleError`, `IssuerUnavailableError`, `UnavailableError`.
         """
-        text, began = _shown(authorization), time.monotonic()
+        began = time.monotonic()
         if not text:
             raise CredentialsRequiredError
         credential = parse_secret(text)
@@ -130,8 +129,8 @@ class Authenticator:
         except (TemporaryError, TimeoutError) as error:
             _log.warning("the use of a token was not noted", token=token.id, reason=type(error).__name__)
 
-    def _recall(self, authorization: str, seconds: float) -> Principal | None:
-        known = self._known.get(_digest(_shown(authorization)))
+    def _recall(self, text: str, seconds: float) -> Principal | None:
+        known = self._known.get(_digest(text))
         return known.principal if known and time.monotonic() < min(known.seen_at + seconds, known.ends_at) else None
 
     def _remember(self, text: str, principal: Principal, began: float) -> None:
@@ -139,15 +138,9 @@ class Authenticator:
         self._known[_digest(text)] = CachedPrincipal(began, time.monotonic() + left, principal)
 
 
-def shows_token(authorization: str) -> bool:
-    """Whether an `Authorization` header holds a registry token, or what is meant to be one."""
-    return _shown(authorization).startswith(PREFIX)
-
-
-def _shown(authorization: str) -> str:
-    """The token in the header; empty if it holds none."""
-    scheme, text = authorization[: len(_SCHEME)], authorization[len(_SCHEME) :]
-    return text.strip() if scheme.lower() == _SCHEME else ""
+def is_registry_token(text: str) -> bool:
+    """Whether a token is one of this registry, or is meant to be one."""
+    return text.startswith(PREFIX)
 
 
 def _digest(text: str) -> bytes:

@@ -3,11 +3,11 @@
 All errors are the registry's own, so that they look like every other answer of the service.
 """
 
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import aclosing, contextmanager
-from typing import Annotated, Final
+from typing import Final
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
@@ -26,22 +26,12 @@ from modelkeep.storage.local.files import ROUTE, FileStore
 from modelkeep.storage.local.ranges import parse_range
 from modelkeep.storage.objects import MultipartGoneError, StoredObject, attachment
 
-router = APIRouter(include_in_schema=False)
-
 _DOWNLOAD_HEADERS: Final = {
     "accept-ranges": "bytes",
     "cache-control": "no-store",
     "content-type": "application/octet-stream",
     "x-content-type-options": "nosniff",
 }
-
-
-async def _files(request: Request) -> FileStore:
-    files: FileStore = request.state.files
-    return files
-
-
-Files = Annotated[FileStore, Depends(_files)]
 
 
 class _Download(StreamingResponse):
@@ -57,25 +47,32 @@ class _Download(StreamingResponse):
             await super().stream_response(send)
 
 
-@router.put(ROUTE + "{key:path}")
-async def put_local_object(key: str, request: Request, files: Files) -> Response:
-    """Take in the bytes that the URL admits, once."""
-    delivery = SignedPut.read(key, _allowed(key, request, files))
-    _check_headers(delivery, request.headers)
-    with _translated():
-        await files.receive(delivery, request.stream())
-    return Response(headers={"etag": f'"{delivery.sha256}"'})
+def create_router(find_store: Callable[[Request], FileStore]) -> APIRouter:
+    """The routes of the store that `find_store` returns for a request."""
+    router = APIRouter(include_in_schema=False)
 
+    @router.put(ROUTE + "{key:path}")
+    async def put_local_object(key: str, request: Request) -> Response:
+        """Take in the bytes that the URL admits, once."""
+        files = find_store(request)
+        delivery = SignedPut.read(key, _allowed(key, request, files))
+        _check_headers(delivery, request.headers)
+        with _translated():
+            await files.receive(delivery, request.stream())
+        return Response(headers={"etag": f'"{delivery.sha256}"'})
 
-@router.api_route(ROUTE + "{key:path}", methods=["GET", "HEAD"])
-async def get_local_object(key: str, request: Request, files: Files) -> Response:
-    """Send an object or one range of it. A URL is for one method: with HEAD it is refused, as S3 does."""
-    parameters = _allowed(key, request, files)
-    found = await files.stat(key)
-    if found is None:
-        raise ObjectNotFoundError
-    _check_match(found, request.headers)
-    return _download(files, found, _positions(found, request.headers), parameters["filename"])
+    @router.api_route(ROUTE + "{key:path}", methods=["GET", "HEAD"])
+    async def get_local_object(key: str, request: Request) -> Response:
+        """Send an object or one range of it. A URL is for one method: with HEAD it is refused, as S3 does."""
+        files = find_store(request)
+        parameters = _allowed(key, request, files)
+        found = await files.stat(key)
+        if found is None:
+            raise ObjectNotFoundError
+        _check_match(found, request.headers)
+        return _download(files, found, _positions(found, request.headers), parameters["filename"])
+
+    return router
 
 
 def _allowed(key: str, request: Request, files: FileStore) -> Mapping[str, str]:

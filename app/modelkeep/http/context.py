@@ -1,0 +1,104 @@
+"""What is known of a request, typed, under one key of the ASGI scope's state; and the services that answer it."""
+
+from dataclasses import dataclass
+from typing import Any, Final, TypedDict, cast
+
+from starlette.types import Scope
+
+from modelkeep.domain.access.principals import Principal
+from modelkeep.domain.errors import RegistryError
+from modelkeep.domain.events import IdempotencyKey
+from modelkeep.http.route_table import UNLISTED, RouteRow
+from modelkeep.services.access.authenticator import Authenticator
+from modelkeep.services.access.caller import Caller
+from modelkeep.services.access.tokens import TokenService
+from modelkeep.services.aliases import AliasService
+from modelkeep.services.events import EventService
+from modelkeep.services.health import HealthService
+from modelkeep.services.models import ModelService
+from modelkeep.services.reading.downloads import DownloadService
+from modelkeep.services.stages import StageService
+from modelkeep.services.uploading.uploads import UploadService
+from modelkeep.services.versions import VersionService
+from modelkeep.storage.local.files import FileStore
+
+_CONTEXT: Final = "context"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What the lifespan opens, for every request. `files` is the local store, whose URLs lead to the service itself."""
+
+    models: ModelService
+    versions: VersionService
+    uploads: UploadService
+    stages: StageService
+    aliases: AliasService
+    downloads: DownloadService
+    events: EventService
+    tokens: TokenService
+    authenticator: Authenticator
+    health: HealthService
+    files: FileStore | None
+
+
+class LifespanState(TypedDict):
+    """What the lifespan yields: the server copies it into the state of each request."""
+
+    services: Services
+
+
+@dataclass(slots=True)
+class RequestContext:
+    """One request. Each layer adds what it finds out; who comes later, and the log line, read it here.
+
+    `rejection` is the error that the connection wants the request answered with. `problem_code` is that of the error
+    that it was answered with, if it was.
+    """
+
+    services: Services
+    request_id: str = ""
+    row: RouteRow = UNLISTED
+    principal: Principal | None = None
+    caller: Caller | None = None
+    problem_code: str = ""
+    rejection: RegistryError | None = None
+
+    def require_principal(self) -> Principal:
+        """The principal. Raises `LookupError` on a public route, where nothing authenticates: a fault of the route."""
+        if self.principal is None:
+            raise LookupError("this request has no principal: its route is public")
+        return self.principal
+
+    def bind_caller(self, idempotency: IdempotencyKey | None = None) -> Caller:
+        """Make the caller, and keep it: no answer leaves without a decision on it. Raises `LookupError`."""
+        self.caller = Caller(principal=self.require_principal(), request_id=self.request_id, idempotency=idempotency)
+        return self.caller
+
+
+def context_of(scope: Scope) -> RequestContext:
+    """The context of a request. It is made when it is first asked for: by the connection, or the outermost layer."""
+    try:
+        return cast("RequestContext", scope["state"][_CONTEXT])
+    except KeyError:
+        state = scope.get("state", {})
+        context = RequestContext(services=state.get("services"))
+        scope["state"] = {**state, _CONTEXT: context}
+        return context
+
+
+def authorization_fields(scope: Scope) -> dict[str, Any]:
+    """Who asked, what for, and how that was decided, as far as the request came; the last decision counts.
+
+    `principal`, `rule`, `action`, `model`, `version` and `decision` ("allowed" or "denied"), each `None` if not known.
+    """
+    context, parameters = context_of(scope), scope.get("path_params", {})
+    decision = context.caller.decisions[-1] if context.caller and context.caller.decisions else None
+    return {
+        "principal": context.principal.name if context.principal else None,
+        "rule": decision.rule if decision else None,
+        "action": decision.action if decision else None,
+        "model": decision.model if decision else None,
+        "version": parameters.get("version") or parameters.get("ref"),
+        "decision": None if decision is None else "allowed" if decision.allowed else "denied",
+    }

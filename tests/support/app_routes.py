@@ -1,0 +1,28 @@
+"""Every route of the app: its method, its path, and a path that it answers."""
+
+from collections.abc import Iterator
+
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
+
+from modelkeep.main import create_app
+from modelkeep.settings import Settings
+
+
+def routes_of(app: FastAPI) -> Iterator[tuple[str, str]]:
+    """Every method and path of an app."""
+    for route in iter_route_contexts(app.routes):
+        for method in sorted(route.methods or ()):
+            yield method, route.path or ""
+
+
+ROUTES = list(routes_of(create_app(Settings(auth=None, backend="local", docs=True))))
+
+
+def filled_in(path: str) -> str:
+    """The path with something in place of each parameter."""
+    for name, value in [("{key:path}", "models/a"), ("{path:path}", "model.pt"), ("{asset}", "swagger-ui.css")]:
+        path = path.replace(name, value)
+    for name in ("model", "version", "ref", "alias", "token"):
+        path = path.replace(f"{{{name}}}", "1" if name == "version" else "champion")
+    return path
