@@ -130,7 +130,7 @@ async def write_as_another_program(table: Table, *versions: tuple[int, Stage]) -
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commits, "LONGEST_PAUSE", 0.02)
+    monkeypatch.setattr(commits, "BACKOFF_CAP_SECONDS", 0.02)
 
 
 @pytest.fixture
@@ -284,7 +284,7 @@ class TestBesideOthers:
         assert await uploads(table) == list(range(1, 19))
         assert len(await history(table)) == 18
 
-    async def test_writers_of_one_service_take_turns(self, table: Table) -> None:
+    async def test_writers_of_one_service_take_writers(self, table: Table) -> None:
         faulty = FaultyTable(table)
         client = Client(faulty)
         await asyncio.gather(*(client.begin(operation()) for _ in range(12)))
@@ -588,7 +588,7 @@ class TestTakingTurns:
             tasks[-1 - delay % 3].cancel()
         told = [number for number in await asyncio.gather(*tasks, return_exceptions=True) if isinstance(number, int)]
         await asyncio.wait_for(client.begin(operation()), 5)
-        assert client.ledger._turns._locks == {}
+        assert client.ledger._writers._locks == {}
         assert len(set(told)) == len(told)
         reserved = await uploads(table)
         assert set(told) <= set(reserved)
@@ -604,7 +604,7 @@ class TestTakingTurns:
             task.cancel()
         answers = await asyncio.gather(*tasks, return_exceptions=True)
         assert [answer for answer in answers if isinstance(answer, int)] == [1, 2]
-        assert client.ledger._turns._locks == {}
+        assert client.ledger._writers._locks == {}
 
     async def test_a_writer_does_not_wait_for_its_turn_for_ever(
         self, table: Table, monkeypatch: pytest.MonkeyPatch
@@ -618,7 +618,7 @@ class TestTakingTurns:
         stuck.cancel()
         await asyncio.gather(stuck, return_exceptions=True)
         assert await client.begin(operation()) == 1
-        assert client.ledger._turns._locks == {}
+        assert client.ledger._writers._locks == {}
 
 
 class TestTakingOver:

@@ -23,7 +23,7 @@ ALWAYS_LOST = [Fault.REQUEST_LOST] * conditional_put.ATTEMPTS
 
 @pytest.fixture(autouse=True)
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conditional_put, "SHORTEST_PAUSE", 0.001)
+    monkeypatch.setattr(conditional_put, "BACKOFF_BASE_SECONDS", 0.001)
 
 
 @pytest.fixture

@@ -346,7 +346,7 @@ def writes_in_one(request: pytest.FixtureRequest) -> Iterator[None]:
     Readers of what is half moved are told to try again, and here they are told soon.
     """
     with (
-        mock.patch.object(optimistic_transaction, "LONGEST_PAUSE", 0.01),
+        mock.patch.object(optimistic_transaction, "BACKOFF_CAP_SECONDS", 0.01),
         mock.patch.object(model_snapshots, "_MOST_WRITES", request.param),
         mock.patch.object(model_migration, "MAX_EVENTS", request.param),
     ):

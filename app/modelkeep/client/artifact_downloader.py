@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Final
 
 from modelkeep.client.errors import DamagedDownloadError, TransferRefusedError
-from modelkeep.client.in_parallel import in_parallel
 from modelkeep.client.partial_file import PartialFile
 from modelkeep.client.presigned_transport import (
     BLOCK,
@@ -16,6 +15,7 @@ from modelkeep.client.presigned_transport import (
 )
 from modelkeep.client.registry_transport import RegistryTransport
 from modelkeep.client.transfer_pool import RetryState, TransferPool, is_expiring
+from modelkeep.kit.concurrency import gather_limited
 from modelkeep.schemas.downloads import DownloadArtifactResponse, DownloadResponse
 
 _RANGE: Final = 32 * BLOCK
@@ -70,7 +70,7 @@ class ArtifactDownloader:
             except (ObjectChangedError, RangeNotSupportedError) as obstacle:
                 obstacles.append(obstacle)
 
-        await in_parallel(fetch, partial.missing(at_most=_RANGE), jobs=self._transfers.jobs)
+        await gather_limited(fetch, partial.missing(at_most=_RANGE), limit=self._transfers.jobs)
         if any(isinstance(obstacle, RangeNotSupportedError) for obstacle in obstacles):
             await fetch(range(partial.size), whole=True)
         if any(isinstance(obstacle, ObjectChangedError) for obstacle in obstacles):

@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from modelkeep.client.archives import zipped
 from modelkeep.client.errors import NotARegistryError
-from modelkeep.client.in_parallel import in_parallel
 from modelkeep.client.local_files import HashedFile, LocalFile, find_files, hash_file
 from modelkeep.client.pending_registration import PendingRegistration
 from modelkeep.client.progress import Progress, Step
@@ -20,6 +19,7 @@ from modelkeep.client.transfer_pool import TransferPool
 from modelkeep.client.uploader import Uploader
 from modelkeep.domain.errors import UploadIncompleteError, UploadNotFoundError
 from modelkeep.domain.uploads import MAX_PART_SIZE
+from modelkeep.kit.concurrency import gather_limited
 from modelkeep.schemas.uploads import CreateUpload, UploadArtifactResponse, UploadResponse
 from modelkeep.schemas.versions import VersionResponse
 
@@ -100,7 +100,7 @@ class Registrar:
             report = partial(self._progress.move, file.path)
             hashed[file.path] = await transfers.in_thread(hash_file, file, transfers.beside, report)
 
-        await in_parallel(hash_one, found, jobs=self._jobs)
+        await gather_limited(hash_one, found, limit=self._jobs)
         return hashed
 
     async def _begin(

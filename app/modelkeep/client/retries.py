@@ -1,11 +1,12 @@
 """When to try again, and after how long."""
 
-import random
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
 
 import httpx
+
+from modelkeep.kit.backoff import full_jitter
 
 TRANSIENT: Final = frozenset({408, 429, 500, 502, 503, 504})
 """Statuses of storage, and of what stands before it, after which the same request may succeed."""
@@ -13,17 +14,14 @@ TRANSIENT: Final = frozenset({408, 429, 500, 502, 503, 504})
 ATTEMPTS: Final = 6
 """How often in a row something may fail before it has failed."""
 
-_FIRST_PAUSE: Final = 0.25
+_FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 8.0
 _LONGEST_OBEYED: Final = 60.0
 
 
 def pause(attempt: int, retry_after: float | None = None) -> float:
-    """Seconds to wait after failed attempt `attempt` (from 1): what was asked for, at least, and full jitter on top.
-
-    Source: https://aws.amazon.com/builders-library/timeouts-retries-and-backoff-with-jitter/
-    """
-    jitter = random.uniform(0, min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**attempt))  # noqa: S311 -- not for secrets
+    """Seconds to wait after failed attempt `attempt` (from 1): what was asked for, at least, and full jitter on top."""
+    jitter = full_jitter(attempt - 1, base=_FIRST_PAUSE, cap=_LONGEST_PAUSE)
     return min(retry_after or 0.0, _LONGEST_OBEYED) + jitter
 
 

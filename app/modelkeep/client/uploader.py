@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 
 from modelkeep.client.errors import ChangedFileError, NotARegistryError
-from modelkeep.client.in_parallel import in_parallel
 from modelkeep.client.local_files import HashedFile, is_unchanged
 from modelkeep.client.presigned_transport import (
     AttemptFailedError,
@@ -16,6 +15,7 @@ from modelkeep.client.presigned_transport import (
 from modelkeep.client.registry_transport import RegistryTransport
 from modelkeep.client.transfer_pool import RetryState, TransferPool
 from modelkeep.client.upload_url_cache import UploadUnit, UploadUrlCache
+from modelkeep.kit.concurrency import gather_limited
 from modelkeep.schemas.base import PresignedUrlResponse
 from modelkeep.schemas.uploads import UploadArtifactResponse, UploadResponse
 
@@ -38,7 +38,7 @@ class Uploader:
                 raise NotARegistryError(self._service.url, f"it cuts '{artifact.path}' into parts that do not add up")
         urls = UploadUrlCache(self._service, upload)
         pieces = [piece for artifact in upload.artifacts for piece in _missing(artifact)]
-        await in_parallel(lambda piece: self._send(piece, urls), pieces, jobs=self._transfers.jobs)
+        await gather_limited(lambda piece: self._send(piece, urls), pieces, limit=self._transfers.jobs)
 
     async def _send(self, piece: UploadUnit, urls: UploadUrlCache) -> None:
         hashed = self._files[piece.path]

@@ -14,13 +14,13 @@ from modelkeep.client.artifact_downloader import ArtifactDownloader
 from modelkeep.client.cache import Cache
 from modelkeep.client.download_target import DownloadTarget
 from modelkeep.client.errors import LocalFileError
-from modelkeep.client.in_parallel import in_parallel
 from modelkeep.client.locks import locked
 from modelkeep.client.progress import Progress, Step
 from modelkeep.client.registry_transport import RegistryTransport
 from modelkeep.client.transfer_pool import TransferPool
 from modelkeep.domain.errors import ArtifactNotFoundError, InvalidRequestError
 from modelkeep.domain.values import Digest, check_artifact_path, check_distinct_paths
+from modelkeep.kit.concurrency import gather_limited
 from modelkeep.schemas.downloads import DownloadArtifactResponse, DownloadResponse
 
 _STAT_BLOCK: Final = 512
@@ -99,7 +99,7 @@ class VersionDownloader:
             if target in there or await self._is_cached(artifact, target, downloading, transfers):
                 self._progress.move(artifact.path, artifact.size or 0)
 
-        await in_parallel(provide, chosen, jobs=self._jobs)
+        await gather_limited(provide, chosen, limit=self._jobs)
         await transfers.in_thread(place.put, files)
 
     async def _is_cached(

@@ -1,26 +1,32 @@
-"""Many calls of storage, some at a time."""
+"""Bounded concurrency: many calls, a limited number of them at a time."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Final, TypeVar
+from collections.abc import Awaitable, Callable, Collection
+from typing import TypeVar
 
 A = TypeVar("A")
 R = TypeVar("R")
 
-AT_ONCE: Final = 32
 
+async def gather_limited(function: Callable[[A], Awaitable[R]], items: Collection[A], *, limit: int = 32) -> list[R]:
+    """Call `function` for each item, at most `limit` calls at a time. Returns the results in the order of the items.
 
-async def gather_limited(call: Callable[[A], Awaitable[R]], arguments: Iterable[A]) -> list[R]:
-    """Call for each argument, 32 at a time; answers in their order. The first exception cancels what is left."""
-    gate = asyncio.Semaphore(AT_ONCE)
+    The first exception is raised once the calls under way have been cancelled and have ended; no other call begins.
+    """
+    if len(items) == 1:
+        return [await function(item) for item in items]
+    results: dict[int, R] = {}
+    waiting = iter(enumerate(items))
 
-    async def one(argument: A) -> R:
-        async with gate:
-            return await call(argument)
+    async def work() -> None:
+        for index, item in waiting:
+            results[index] = await function(item)
 
-    tasks = [asyncio.ensure_future(one(argument)) for argument in arguments]
+    workers = [asyncio.create_task(work()) for _ in range(min(limit, len(items)))]
     try:
-        return await asyncio.gather(*tasks)
+        await asyncio.gather(*workers)
     finally:
-        for task in tasks:
-            task.cancel()
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+    return [results[index] for index in range(len(items))]

@@ -1,11 +1,11 @@
 """Writing one item that belongs to no model, and so does not go through the ledger."""
 
 import asyncio
-import random
 from typing import Final
 from uuid import uuid4
 
 from modelkeep.domain.errors import OutcomeUnknownError, UnavailableError
+from modelkeep.kit.backoff import full_jitter
 from modelkeep.storage.table import (
     CommitStateUnknownError,
     Condition,
@@ -18,7 +18,8 @@ from modelkeep.storage.table import (
 )
 
 ATTEMPTS: Final = 6
-SHORTEST_PAUSE: Final = 0.02
+BACKOFF_BASE_SECONDS: Final = 0.02
+BACKOFF_CAP_SECONDS: Final = 1.0
 
 
 async def put_idempotently(table: Table, item: Item, condition: Condition, *, what: str) -> bool:
@@ -39,7 +40,7 @@ async def put_idempotently(table: Table, item: Item, condition: Condition, *, wh
                 raise
         else:
             return True
-        await asyncio.sleep(random.uniform(0, SHORTEST_PAUSE * 2**attempt))  # noqa: S311 -- jitter, not a secret
+        await asyncio.sleep(full_jitter(attempt, base=BACKOFF_BASE_SECONDS, cap=BACKOFF_CAP_SECONDS))
     if unknown:
         raise OutcomeUnknownError(what)
     raise UnavailableError("The table is too busy. Nothing was changed; try again.")

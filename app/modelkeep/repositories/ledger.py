@@ -33,7 +33,7 @@ class Ledger:
         self._on_change = on_change
         self._heads = Heads(table)
         self._versions = Versions(table)
-        self._turns = KeyedLock()
+        self._writers = KeyedLock()
 
     async def head(self, model: str) -> Head | None:
         """The head as it is now. For a model that the public recipe wrote, it is built on first touch."""
@@ -47,9 +47,9 @@ class Ledger:
         `IdempotencyKeyReusedError`; `MetadataTooLargeError`; `UnavailableError` and `ContentionError` if surely nothing
         happened; `OutcomeUnknownError` if that could not be learnt within 8 seconds.
         """
-        async with AsyncExitStack() as turn:
+        async with AsyncExitStack() as held:
             try:
-                await turn.enter_async_context(self._turns.take(model, patience=WRITER_LOCK_TIMEOUT_SECONDS))
+                await held.enter_async_context(self._writers.acquire(model, timeout=WRITER_LOCK_TIMEOUT_SECONDS))
             except TimeoutError:
                 raise ContentionError(model) from None
             return await OptimisticTransaction(

@@ -14,6 +14,7 @@ from uuid import uuid4
 from modelkeep.domain.errors import UnavailableError
 from modelkeep.domain.events import Event
 from modelkeep.domain.models import Head, TrashedVersion, Version
+from modelkeep.kit.backoff import full_jitter
 from modelkeep.repositories.heads import Heads
 from modelkeep.repositories.items import event_to_item, head_to_item, subject_key, subject_to_item
 from modelkeep.repositories.keys import head_key
@@ -42,7 +43,8 @@ MAX_EVENTS: Final = 90
 _MOST_WRITES: Final = 90
 _MOST_BYTES: Final = 3_000_000
 _ATTEMPTS: Final = 10
-_PAUSE_SECONDS: Final = 0.1
+_BACKOFF_BASE_SECONDS: Final = 0.1
+_BACKOFF_CAP_SECONDS: Final = 1.0
 
 Kept = Version | TrashedVersion
 
@@ -141,7 +143,7 @@ class ModelSnapshots:
             except ConditionFailedError:
                 raise ConcurrentModificationError from None
             except (TransactionConflictError, CommitStateUnknownError):
-                await asyncio.sleep(_PAUSE_SECONDS * attempt)
+                await asyncio.sleep(full_jitter(attempt, base=_BACKOFF_BASE_SECONDS, cap=_BACKOFF_CAP_SECONDS))
             else:
                 return
         raise UnavailableError("The destination's table took no write for some time. Run the same command again.")

@@ -8,7 +8,6 @@ stood still, and a failure is only reported when no attempt of the operation can
 """
 
 import asyncio
-import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from modelkeep.domain.errors import (
 )
 from modelkeep.domain.events import Operation
 from modelkeep.domain.models import Head
+from modelkeep.kit.backoff import full_jitter
 from modelkeep.repositories.events import Events
 from modelkeep.repositories.writes import IdempotencyRecord, change_writes, find_outcome, outcome_writes
 from modelkeep.storage.table import (
@@ -51,8 +51,8 @@ SEND_DEADLINE_FRACTION: Final = 0.6
 MAX_ATTEMPTS: Final = 8
 """Decisions on one and the same head that come to nothing."""
 
-SHORTEST_PAUSE: Final = 0.02
-LONGEST_PAUSE: Final = 1.0
+BACKOFF_BASE_SECONDS: Final = 0.02
+BACKOFF_CAP_SECONDS: Final = 1.0
 
 Decide = Callable[[Head | None], Awaitable[Decision[T]]]
 OnDuplicate = Callable[[int | None], Awaitable[T]]
@@ -235,8 +235,7 @@ class OptimisticTransaction(Generic[T]):
     async def _pause(self) -> None:
         self._met_others = True
         self._pauses += 1
-        longest = min(LONGEST_PAUSE, SHORTEST_PAUSE * 2**self._pauses)
-        await asyncio.sleep(random.uniform(0, longest))  # noqa: S311 -- jitter, not a secret
+        await asyncio.sleep(full_jitter(self._pauses, base=BACKOFF_BASE_SECONDS, cap=BACKOFF_CAP_SECONDS))
 
     def _given_up(self) -> Exception:
         if self._in_flight:

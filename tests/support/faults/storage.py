@@ -59,7 +59,7 @@ def at_random(seed: int, rate: float, faults: Sequence[Fault]) -> Iterator[Fault
 
 def lose_patience(monkeypatch: pytest.MonkeyPatch, deadline: float = 0.15) -> None:
     """Have so little of it that some outcomes stay unknown."""
-    monkeypatch.setattr(commits, "LONGEST_PAUSE", 0.02)
+    monkeypatch.setattr(commits, "BACKOFF_CAP_SECONDS", 0.02)
     monkeypatch.setattr(commits, "DEADLINE_SECONDS", deadline)
 
 

@@ -1,5 +1,6 @@
 """What a caller can do with registry tokens: make, list, revoke, and get one in exchange for another identity."""
 
+import asyncio
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,11 +21,14 @@ from modelkeep.domain.access.tokens import (
     new_secret,
 )
 from modelkeep.domain.errors import ContentionError, InvalidRequestError, TokenNotFoundError
+from modelkeep.kit.backoff import full_jitter
 from modelkeep.repositories.pages import Page
 from modelkeep.repositories.tokens import Tokens
 from modelkeep.services.access.caller import Caller
 
 _ATTEMPTS: Final = 5
+_BACKOFF_BASE_SECONDS: Final = 0.02
+_BACKOFF_CAP_SECONDS: Final = 1.0
 
 
 class TokenService:
@@ -75,12 +79,13 @@ class TokenService:
         Raises `ActionForbiddenError`, `TokenNotFoundError`, `ContentionError`.
         """
         caller.require(Action.TOKEN_ADMIN)
-        for _ in range(_ATTEMPTS):
+        for attempt in range(_ATTEMPTS):
             token = await self._tokens.find(token_id)
             if token is None:
                 raise TokenNotFoundError(token_id)
             if token.revoked_at or await self._tokens.replace(replace(token, revoked_at=datetime.now(UTC))):
                 return
+            await asyncio.sleep(full_jitter(attempt, base=_BACKOFF_BASE_SECONDS, cap=_BACKOFF_CAP_SECONDS))
         raise ContentionError(token_id)
 
     async def exchange(self, caller: Caller) -> tuple[Token, ApiTokenSecret]:

@@ -1,13 +1,13 @@
 """The `Table` on DynamoDB: consistent reads, and one `TransactWriteItems` for each transaction."""
 
 import asyncio
-import random
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 import aioboto3
 
+from modelkeep.kit.backoff import full_jitter
 from modelkeep.storage.attributes import Typed, decode, encode
 from modelkeep.storage.aws.dynamodb_failures import read_failure, write_failure
 from modelkeep.storage.aws.errors import CONFIG, FAILURES, Resource, explain
@@ -41,8 +41,9 @@ T = TypeVar("T")
 Term = tuple[str, str, str | int]
 """A comparison with two gaps, and the attribute and the value that fill them."""
 
-_BATCH_ROUNDS: Final = 8
-_BATCH_PAUSE: Final = 0.05
+_BATCH_ATTEMPTS: Final = 8
+_BACKOFF_BASE_SECONDS: Final = 0.05
+_BACKOFF_CAP_SECONDS: Final = 0.4
 
 
 @asynccontextmanager
@@ -87,8 +88,9 @@ class DynamoDbTable:
         check_keys(keys)
         found: dict[ItemKey, Item] = {}
         wanted: Sequence[Any] = [_key(key) for key in dict.fromkeys(keys)]
-        for attempt in range(_BATCH_ROUNDS if wanted else 0):
-            await asyncio.sleep(random.uniform(0, _BATCH_PAUSE * attempt))  # noqa: S311 -- a pause
+        for attempt in range(_BATCH_ATTEMPTS if wanted else 0):
+            if attempt:
+                await asyncio.sleep(full_jitter(attempt - 1, base=_BACKOFF_BASE_SECONDS, cap=_BACKOFF_CAP_SECONDS))
             items, wanted = await self._batch(wanted)
             found.update((_key_of(item), item) for item in items)
             if not wanted:
