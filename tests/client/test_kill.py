@@ -165,8 +165,8 @@ def test_a_download_that_is_killed_at_any_instant_fetches_nothing_twice(
     "step",
     [
         "before modelkeep.client.download_target.DownloadTarget.put",
-        "before modelkeep.client.download_target._sync",
-        "after modelkeep.client.download_target._exchange_atomically",
+        "before modelkeep.kit.durable_files.sync",
+        "after modelkeep.kit.durable_files.replace_tree",
         "before modelkeep.client.download_target.DownloadTarget.clear",
     ],
     ids=["put", "sync", "swapped", "clear"],
@@ -189,7 +189,7 @@ def test_a_download_that_dies_after_the_last_byte_fetches_none_again(
             registry.download(model, 1, dest=dest)
     options = {"dest": dest, "if_changed": if_changed}
     call = partial(Call, url=observed.url, method="download", arguments=(model, 2), options=options)
-    if "_exchange_atomically" in step and source.is_file():
+    if "replace_tree" in step and source.is_file():
         step = "before modelkeep.client.download_target.DownloadTarget.clear"
     call(dies=step).be_killed()
     mark = observed.mark()

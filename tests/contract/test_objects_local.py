@@ -21,7 +21,7 @@ import pytest
 
 from modelkeep.domain.errors import ObjectExistsError
 from modelkeep.domain.values import PresignedUrl
-from modelkeep.storage.local import durable_files
+from modelkeep.kit.durable_files import staged_file
 from modelkeep.storage.local.file_uploads import SignedPut
 from modelkeep.storage.local.files import FileStore
 from modelkeep.storage.local.folder import Folder, check_key
@@ -263,7 +263,7 @@ def _commit(folder: str, writer: int, keys: int) -> list[bool]:
 
 
 def _committed(folder: Folder, key: str, content: bytes) -> bool:
-    with durable_files.staged_file(folder.incoming) as draft:
+    with staged_file(folder.incoming) as draft:
         draft.write(content)
         draft.finish()
         try:
@@ -431,7 +431,7 @@ async def test_a_full_disk_is_told_to_the_operator(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("modelkeep.storage.local.durable_files.StagedFile.write", full)
+    monkeypatch.setattr("modelkeep.kit.durable_files.StagedFile.write", full)
     with pytest.raises(StoreUnavailableError, match="No space left on device"):
         await take(empty, "models/m/v1/x", CONTENT)
     assert await empty.stat("models/m/v1/x") is None
@@ -444,6 +444,7 @@ WRITER = """
 import asyncio, hashlib, sys
 from pathlib import Path
 from modelkeep.storage.local.files import FileStore
+from modelkeep.kit.durable_files import staged_file
 from modelkeep.storage.local.file_uploads import SignedPut
 from modelkeep.domain.values import Digest
 

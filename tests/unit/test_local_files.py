@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelkeep.client.errors import ChangedFileError, LocalFileError
-from modelkeep.client.local_files import HashedFile, LocalFile, digest_of, find_files, hash_file, is_unchanged
+from modelkeep.client.local_files import HashedFile, LocalFile, find_files, hash_file, is_unchanged
 from modelkeep.domain.uploads import plan_parts
+from modelkeep.kit.digests import sha256_of_file
 
 MIB = 1024 * 1024
 
@@ -70,7 +71,7 @@ def test_a_file_is_read_once_for_all_its_digests(
     path.write_bytes(content)
     found, reported = hashed(find_files(path)[0], part_size)
     parts = [content[start : start + part_size] for start in range(0, max(1, size), part_size)]
-    assert found.sha256 == digest_of(path) == hashlib.sha256(content).hexdigest()
+    assert found.sha256 == sha256_of_file(path) == hashlib.sha256(content).hexdigest()
     assert list(found.parts) == [hashlib.sha256(part).hexdigest() for part in parts]
     assert reported == size
 

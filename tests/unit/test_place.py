@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from modelkeep.client import download_target as place_module
 from modelkeep.client.download_target import DownloadTarget
-from modelkeep.client.local_files import MARKER_FILE, digest_of
+from modelkeep.client.local_files import MARKER_FILE
 from modelkeep.domain.values import Stage
+from modelkeep.kit import durable_files
+from modelkeep.kit.digests import sha256_of_file
 from modelkeep.schemas.downloads import DownloadArtifactResponse, DownloadResponse
 
 
@@ -22,7 +23,7 @@ def version_of(files: Mapping[str, bytes], folder: Path, *, number: int = 1) -> 
             DownloadArtifactResponse(
                 path=path,
                 size=len(content),
-                sha256=digest_of(folder / "content"),
+                sha256=sha256_of_file(folder / "content"),
                 method="GET",
                 url="http://storage",
                 headers={},
@@ -67,7 +68,7 @@ def dest(tmp_path: Path) -> Path:
 @pytest.fixture(params=[True, False], ids=["exchange", "no exchange"])
 def _either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if not request.param:
-        monkeypatch.setattr(place_module, "_exchange", lambda *_: False)
+        monkeypatch.setattr(durable_files, "exchange", lambda *_: False)
 
 
 @pytest.mark.usefixtures("_either_way")
@@ -96,7 +97,7 @@ def test_files_stay_until_all_of_them_are_in_place(dest: Path, monkeypatch: pyte
     def die(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(place_module, "_exchange_atomically", die)
+    monkeypatch.setattr(durable_files, "replace_tree", die)
     with pytest.raises(KeyboardInterrupt):
         put(dest, {"a": b"1", "b": b"2"})
     assert [(dest / ".fraud.partial" / name).read_bytes() for name in ("0", "1")] == [b"1", b"2"]

@@ -10,9 +10,9 @@ from typing import BinaryIO, Final
 
 from modelkeep.client.errors import ChangedFileError, LocalFileError
 from modelkeep.client.local_files import LocalFile, is_unchanged
-from modelkeep.client.locks import locked
 from modelkeep.client.pending_registration import state_folder
 from modelkeep.client.transfer_pool import TransferPool
+from modelkeep.kit.file_locks import async_locked
 
 _BLOCK: Final = 1024 * 1024
 _LONG_AGO: Final = (1980, 1, 1, 0, 0, 0)
@@ -31,7 +31,7 @@ async def zipped(source: Path, files: Sequence[LocalFile], transfers: TransferPo
     folder = state_folder() / "archives" / hashlib.sha256(str(resolved).encode()).hexdigest()
     try:
         await transfers.in_thread(folder.mkdir, parents=True, exist_ok=True)
-        async with locked(folder.with_suffix(".lock")):
+        async with async_locked(folder.with_suffix(".lock")):
             archive = folder / f"{resolved.name}.zip"
             try:
                 await transfers.in_thread(_write, archive, files)

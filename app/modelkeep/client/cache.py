@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Final
 
 from modelkeep.client.errors import LocalFileError
-from modelkeep.client.local_files import DISK_FULL_ERRNOS, digest_of
-from modelkeep.client.locks import locked
+from modelkeep.client.local_files import DISK_FULL_ERRNOS
 from modelkeep.client.transfer_pool import TransferPool
+from modelkeep.kit.digests import sha256_of_file
+from modelkeep.kit.file_locks import async_locked
 
 _FICLONE: Final = 0x40049409
 """ioctl_ficlone(2): share the bytes of a file until one of the two is written."""
@@ -46,7 +47,7 @@ class Cache:
     async def _has_filled(self, kept: Path, fetch: Callable[[Path], Awaitable[None]], transfers: TransferPool) -> bool:
         """Fetch a file, or wait for the one who does; whether there was one."""
         await transfers.in_thread(self._folder.mkdir, parents=True, exist_ok=True)
-        async with locked(kept.with_name(f"{kept.name}.lock")):
+        async with async_locked(kept.with_name(f"{kept.name}.lock")):
             if await transfers.in_thread(_is_whole, kept):
                 return True
             try:
@@ -60,7 +61,7 @@ class Cache:
 
 
 def _is_whole(kept: Path) -> bool:
-    return kept.exists() and digest_of(kept) == kept.name
+    return kept.exists() and sha256_of_file(kept) == kept.name
 
 
 def _clear(kept: Path) -> None:

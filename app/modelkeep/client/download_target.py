@@ -8,21 +8,18 @@
 All below `dest`, because that may be a mount point: nothing can be renamed over it or into it from outside.
 """
 
-import ctypes
 import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
 
 from modelkeep.client.errors import LocalFileError
-from modelkeep.client.local_files import DISK_FULL_ERRNOS, MARKER_FILE, digest_of
+from modelkeep.client.local_files import DISK_FULL_ERRNOS, MARKER_FILE
+from modelkeep.kit import durable_files
+from modelkeep.kit.digests import sha256_of_file
 from modelkeep.schemas.downloads import DownloadArtifactResponse, DownloadResponse
-
-_AT_FDCWD: Final = -100
-_RENAME_EXCHANGE: Final = 2
 
 
 class DownloadTarget:
@@ -75,10 +72,10 @@ class DownloadTarget:
             mark = {"model": self._version.model, "version": self._version.version, "commit": self._version.commit}
             if MARKER_FILE not in files:
                 (tree / MARKER_FILE).write_text(f"{json.dumps(mark)}\n")
-            _sync(tree / MARKER_FILE)
-            _sync_tree(tree)
-            _exchange_atomically(tree, self.path, aside=replaced)
-        _sync(self.dest)
+            durable_files.sync(tree / MARKER_FILE)
+            durable_files.sync_folders(tree)
+            durable_files.replace_tree(tree, self.path, aside=replaced)
+        durable_files.sync(self.dest)
         self.clear()
 
     @contextmanager
@@ -113,7 +110,7 @@ class DownloadTarget:
         file = self.path if self._is_file else self.path / artifact.path
         with suppress(OSError):
             if file.is_file() and not file.is_symlink() and file.stat().st_size == artifact.size:
-                return artifact.sha256 is None or digest_of(file) == artifact.sha256
+                return artifact.sha256 is None or sha256_of_file(file) == artifact.sha256
         return False
 
 
@@ -123,36 +120,3 @@ def _link(file: Path, target: Path) -> None:
         target.hardlink_to(file)
     except OSError:
         file.replace(target)
-
-
-def _exchange_atomically(tree: Path, target: Path, *, aside: Path) -> None:
-    """Put `tree` where `target` is. On Linux the two change places in one step, and no reader finds nothing."""
-    if not target.exists():
-        tree.rename(target)
-        return
-    if _exchange(tree, target):
-        return
-    target.rename(aside)
-    tree.rename(target)
-
-
-def _exchange(one: Path, other: Path) -> bool:
-    """Exchange two names at once, or return `False`: https://man7.org/linux/man-pages/man2/rename.2.html."""
-    try:
-        rename = ctypes.CDLL(None, use_errno=True).renameat2
-    except (AttributeError, OSError):
-        return False
-    return bool(rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0)
-
-
-def _sync_tree(folder: Path) -> None:
-    for parent, _, _ in os.walk(folder):
-        _sync(Path(parent))
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -158,9 +158,3 @@ def _file(path: str, source: Path) -> LocalFile:
 def _matches(path: str, patterns: Sequence[str]) -> bool:
     name = path.rpartition("/")[2]
     return any(fnmatchcase(path if "/" in pattern else name, pattern) for pattern in patterns)
-
-
-def digest_of(path: Path) -> str:
-    """The SHA-256 of a file. May raise `OSError`."""
-    with path.open("rb", buffering=0) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

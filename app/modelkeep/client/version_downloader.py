@@ -14,13 +14,13 @@ from modelkeep.client.artifact_downloader import ArtifactDownloader
 from modelkeep.client.cache import Cache
 from modelkeep.client.download_target import DownloadTarget
 from modelkeep.client.errors import LocalFileError
-from modelkeep.client.locks import locked
 from modelkeep.client.progress import Progress, Step
 from modelkeep.client.registry_transport import RegistryTransport
 from modelkeep.client.transfer_pool import TransferPool
 from modelkeep.domain.errors import ArtifactNotFoundError, InvalidRequestError
 from modelkeep.domain.values import Digest, check_artifact_path, check_distinct_paths
 from modelkeep.kit.concurrency import gather_limited
+from modelkeep.kit.file_locks import async_locked
 from modelkeep.schemas.downloads import DownloadArtifactResponse, DownloadResponse
 
 _STAT_BLOCK: Final = 512
@@ -68,7 +68,7 @@ class VersionDownloader:
                 if if_changed and not was_begun and await transfers.in_thread(place.holds):
                     return done(changed=False)
                 await transfers.in_thread(dest.mkdir, parents=True, exist_ok=True)
-                async with locked(place.lock) as waited:
+                async with async_locked(place.lock) as waited:
                     if (if_changed or waited or was_begun) and await transfers.in_thread(place.holds):
                         place.clear()
                         return done(changed=waited)

@@ -33,7 +33,7 @@ class Call:
     options: Mapping[str, Any] = field(default_factory=dict)
     client: Mapping[str, Any] = field(default_factory=dict)
     dies: str = ""
-    """The step in which the process is killed: `before modelkeep.client.download_target._exchange_atomically`, or `after` it."""
+    """The step in which the process is killed: `before modelkeep.kit.durable_files.replace_tree`, or `after` it."""
     times: int = 1
 
     def start(self) -> BaseProcess:

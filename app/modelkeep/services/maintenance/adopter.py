@@ -1,6 +1,5 @@
 """Takes over a table and a bucket that the public recipe filled."""
 
-import hashlib
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from typing import Final
@@ -11,6 +10,7 @@ from modelkeep.domain.artifacts import Artifact
 from modelkeep.domain.changes import Decision
 from modelkeep.domain.models import Head, Version
 from modelkeep.domain.values import Digest, Stage, check_model_name
+from modelkeep.kit.digests import sha256_of_blocks
 from modelkeep.repositories.ledger import Ledger
 from modelkeep.repositories.table_scan import TableScan
 from modelkeep.repositories.versions import Versions
@@ -115,13 +115,10 @@ class Adopter:
                 yield f"{name}: verified, SHA-256 {await self._verify(version, artifact)}"
 
     async def _verify(self, version: Version, artifact: Artifact) -> Digest:
-        digest, size = hashlib.sha256(), 0
         stored = await self._store.stat(artifact.key)
         version_id = stored.version_id if stored else None
-        async for chunk in self._store.read(artifact.key, version_id=version_id):
-            digest.update(chunk)
-            size += len(chunk)
-        sha256 = Digest(digest.hexdigest())
+        digest, size = await sha256_of_blocks(self._store.read(artifact.key, version_id=version_id))
+        sha256 = Digest(digest)
         verified = replace(artifact, size=size, sha256=sha256, version_id=version_id)
         await self._note(version, verified)
         return sha256

@@ -1,7 +1,6 @@
 """Moves bytes between two stores: each object once, held against its digest on the way."""
 
 import asyncio
-import hashlib
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Final
@@ -9,6 +8,7 @@ from typing import Final
 from modelkeep.domain.artifacts import Artifact
 from modelkeep.domain.errors import BodyMismatchError, ObjectExistsError
 from modelkeep.domain.values import Digest
+from modelkeep.kit.digests import sha256_of_blocks
 from modelkeep.storage.objects import ObjectGoneError, ObjectStore, StoredObject
 
 COPIES_AT_ONCE: Final = 4
@@ -142,14 +142,12 @@ def _agrees(found: StoredObject | None, known: Artifact) -> bool:
 
 
 async def _digest(store: ObjectStore, key: str, version_id: str | None) -> Digest:
-    digest = hashlib.sha256()
     try:
         async with aclosing(store.read(key, version_id=version_id)) as blocks:
-            async for block in blocks:
-                digest.update(block)
+            sha256, _ = await sha256_of_blocks(blocks)
     except ObjectGoneError:
         raise UncopyableError("vanished while it was read") from None
-    return Digest(digest.hexdigest())
+    return Digest(sha256)
 
 
 def told(objects: int, size: int, *, dry_run: bool) -> str:

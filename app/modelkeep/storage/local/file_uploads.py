@@ -8,7 +8,7 @@ from typing import Self
 
 from modelkeep.domain.errors import BodyMismatchError, ObjectExistsError
 from modelkeep.domain.values import Digest
-from modelkeep.storage.local.durable_files import BLOCK, StagedFile
+from modelkeep.kit.durable_files import BLOCK, StagedFile
 from modelkeep.storage.local.folder import Folder
 from modelkeep.storage.local.folder_multiparts import Multiparts
 from modelkeep.storage.local.threads import in_thread
@@ -81,7 +81,7 @@ class Uploads:
             raise ObjectExistsError
 
     def _keep(self, delivery: SignedPut, draft: StagedFile) -> None:
-        if (draft.size, draft.sha256) != (delivery.size, delivery.sha256):
+        if (draft.size, draft.sha256) != (delivery.size, delivery.sha256.hex):
             raise BodyMismatchError
         draft.finish()
         if delivery.multipart_id is None:

@@ -8,7 +8,7 @@ from typing import BinaryIO, Final, Literal, Self
 from urllib.parse import quote, unquote
 
 from modelkeep.domain.values import Digest, PresignedUrl
-from modelkeep.storage.local.durable_files import BLOCK
+from modelkeep.kit.durable_files import BLOCK
 from modelkeep.storage.local.file_uploads import SignedPut, Uploads
 from modelkeep.storage.local.folder import Folder, check_key
 from modelkeep.storage.local.folder_multiparts import Multiparts

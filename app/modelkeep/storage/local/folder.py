@@ -24,8 +24,9 @@ from typing import Any, BinaryIO, Final
 
 from modelkeep.domain.errors import ObjectExistsError
 from modelkeep.domain.values import Digest
-from modelkeep.storage.local import durable_files
-from modelkeep.storage.local.durable_files import StagedFile
+from modelkeep.kit import durable_files
+from modelkeep.kit.durable_files import StagedFile
+from modelkeep.kit.file_locks import locked
 from modelkeep.storage.objects import ObjectGoneError, StoredObject
 
 _MAX_KEY_BYTES: Final = 1024
@@ -55,7 +56,7 @@ class Folder:
         self._tree = self._locks / "tree"
         for folder in (self.objects, self.checksums, self.incoming, self.multiparts, self._locks):
             folder.mkdir(parents=True, exist_ok=True)
-        durable_files.sync(self.root, root=self.root.parent)
+        durable_files.sync_with_parents(self.root, root=self.root.parent)
 
     def path_of(self, key: str) -> Path:
         """Where an object lies or would lie. Raises `ValueError` for a key that would lie elsewhere."""
@@ -63,7 +64,7 @@ class Folder:
 
     def lock(self, name: str) -> AbstractContextManager[None]:
         """Exclude every other writer of a key or a multipart object."""
-        return durable_files.locked(self._locks / hashlib.sha256(name.encode()).hexdigest()[:2])
+        return locked(self._locks / hashlib.sha256(name.encode()).hexdigest()[:2])
 
     def is_taken(self, key: str) -> bool:
         """Whether something lies where the object would."""
@@ -74,7 +75,7 @@ class Folder:
         with self.lock(key):
             if self.is_taken(key):
                 raise ObjectExistsError
-            self._write_checksum(key, {"size": draft.size, "sha256": draft.sha256.hex, "multipart_id": multipart_id})
+            self._write_checksum(key, {"size": draft.size, "sha256": draft.sha256, "multipart_id": multipart_id})
             self._place(draft.path, self.path_of(key))
 
     def write(self, target: Path, content: bytes) -> None:
@@ -89,12 +90,12 @@ class Folder:
 
     def _place(self, source: Path, target: Path) -> None:
         try:
-            with durable_files.locked(self._tree, shared=True):
+            with locked(self._tree, shared=True):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 source.replace(target)
         except (FileExistsError, NotADirectoryError, IsADirectoryError):
             raise ObjectExistsError from None
-        durable_files.sync(target.parent, root=self.root)
+        durable_files.sync_with_parents(target.parent, root=self.root)
 
     def describe(self, key: str) -> StoredObject | None:
         """Say what is known of an object; `None` if there is none."""
@@ -132,8 +133,8 @@ class Folder:
             for path, root in ((self.path_of(key), self.objects), (self.checksums / key, self.checksums)):
                 with suppress(*_NOT_THERE, IsADirectoryError):
                     path.unlink()
-                    durable_files.sync(path.parent, root=self.root)
-                with durable_files.locked(self._tree):
+                    durable_files.sync_with_parents(path.parent, root=self.root)
+                with locked(self._tree):
                     durable_files.prune(path.parent, root=root)
 
     def open(self, key: str) -> BinaryIO:

@@ -11,8 +11,8 @@ from uuid import uuid4
 
 from modelkeep.domain.errors import ObjectExistsError
 from modelkeep.domain.values import Digest
-from modelkeep.storage.local import durable_files
-from modelkeep.storage.local.durable_files import StagedFile
+from modelkeep.kit import durable_files
+from modelkeep.kit.durable_files import StagedFile
 from modelkeep.storage.local.folder import Folder, check_key
 from modelkeep.storage.objects import MultipartGoneError, MultipartRefusedError, OpenMultipart, StoredPart
 
@@ -47,7 +47,7 @@ class Multiparts:
             target = home / f"{number}-{draft.sha256}"
             os.utime(draft.path)
             draft.path.replace(target)
-            durable_files.sync(home, root=self._folder.root)
+            durable_files.sync_with_parents(home, root=self._folder.root)
             for path in earlier:
                 if path != target:
                     path.unlink()
@@ -92,7 +92,7 @@ class Multiparts:
         discarded = self._folder.incoming / uuid4().hex
         with self._folder.lock(home.name), suppress(FileNotFoundError):
             home.replace(discarded)
-            durable_files.sync(home.parent, root=self._folder.root)
+            durable_files.sync_with_parents(home.parent, root=self._folder.root)
         durable_files.remove(discarded)
 
     def list_open(self, prefix: str) -> Iterator[OpenMultipart]:
