@@ -19,10 +19,10 @@ from rich.progress import Progress as RichProgress
 from rich.table import Column
 from rich.text import Text
 
-from modelkeep.cli import formatting
 from modelkeep.cli.options import Options
 from modelkeep.cli.output import console
 from modelkeep.client import Progress, Step
+from modelkeep.kit.text import format_count, format_duration, format_size
 
 _LARGE: Final = 64 * 1024 * 1024
 """A smaller file is gone before anybody has read its bar."""
@@ -72,7 +72,7 @@ class Lines(Display):
         with self._lock:
             self._step, self._total, self._moved = _DOING[step], sum(sizes.values()), 0
             self._began = self._said = time.monotonic()
-        self._console.print(f"{self._step} {formatting.files(len(sizes))}, {formatting.size(self._total)}")
+        self._console.print(f"{self._step} {format_count(len(sizes), 'file')}, {format_size(self._total)}")
 
     def move(self, path: str, size: int) -> None:  # noqa: ARG002 -- the total alone is told
         """Count, and say how far it is if nothing was said for a while."""
@@ -87,9 +87,9 @@ class Lines(Display):
 
     def _line(self, seconds: float) -> str:
         rate = max(self._moved, 1) / seconds
-        done = f"{formatting.size(self._moved)} of {formatting.size(self._total)}"
-        left = formatting.duration(max(self._total - self._moved, 0) / rate)
-        return f"{self._step}: {done}, {formatting.size(rate)}/s, {left} left"
+        done = f"{format_size(self._moved)} of {format_size(self._total)}"
+        left = format_duration(max(self._total - self._moved, 0) / rate)
+        return f"{self._step}: {done}, {format_size(rate)}/s, {left} left"
 
 
 class _Rate(ProgressColumn):
@@ -98,7 +98,7 @@ class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
         """Nothing until it is known."""
         speed = task.finished_speed or task.speed
-        return Text(f"{formatting.size(speed)}/s" if speed else "", style="progress.data.speed")
+        return Text(f"{format_size(speed)}/s" if speed else "", style="progress.data.speed")
 
 
 class Bars(Display):
@@ -139,7 +139,7 @@ class Bars(Display):
             self._large = {
                 path: self._bars.add_task(_shortened(path), total=sizes[path], visible=False) for path in large
             }
-            name = f"{_DOING[step]} {formatting.files(len(sizes))}"
+            name = f"{_DOING[step]} {format_count(len(sizes), 'file')}"
             self._total = self._bars.add_task(name, total=sum(sizes.values()))
 
     def move(self, path: str, size: int) -> None:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from modelkeep.cli import formatting
 from modelkeep.cli.exit_status import Status
 from modelkeep.cli.options import options_of
 from modelkeep.cli.output import console, notice
+from modelkeep.kit.text import format_count, format_duration, format_size
 
 if TYPE_CHECKING:
     from modelkeep.cli.progress import Display
@@ -33,8 +33,8 @@ class Transfer:
         """Say what was moved, and how fast, in the place of the display."""
         self.display.close()
         seconds = max(time.monotonic() - self.began, 0.001)
-        rate = f"{formatting.size(size / seconds)}/s"
-        moved = f"{formatting.files(count)}, {formatting.size(size)} in {formatting.duration(seconds)} ({rate})"
+        rate = f"{format_size(size / seconds)}/s"
+        moved = f"{format_count(count, 'file')}, {format_size(size)} in {format_duration(seconds)} ({rate})"
         notice(self.context, f"{done}: {moved}")
 
 

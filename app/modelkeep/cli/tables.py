@@ -8,8 +8,8 @@ from rich.console import Group, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from modelkeep.cli import formatting
 from modelkeep.cli.output import console, is_terminal
+from modelkeep.kit.text import format_age, format_count, format_moment, format_size, one_line
 
 if TYPE_CHECKING:
     from modelkeep.schemas.events import EventResponse
@@ -78,7 +78,7 @@ def versions(found: Sequence["VersionResponse"]) -> RenderableType:
         version=[f"v{version.version}" for version in found],
         stage=[Text(version.stage, _STAGE_STYLES.get(version.stage, "")) for version in found],
         aliases=[TruncatedCell(version.aliases) for version in found],
-        size=[formatting.size(version.size) for version in found],
+        size=[format_size(version.size) for version in found],
         framework=[_text(version.framework) for version in found],
         metrics=[TruncatedCell(_metrics(version.metrics)) for version in found],
         created=[_when(version.created_at) for version in found],
@@ -108,8 +108,8 @@ def model(found: "ModelResponse") -> RenderableType:
             ("aliases", " ".join(_aliases(found.aliases))),
             ("description", found.description),
             *_tags(found.tags),
-            ("created", formatting.moment(found.created_at)),
-            ("updated", formatting.moment(found.updated_at)),
+            ("created", format_moment(found.created_at)),
+            ("updated", format_moment(found.updated_at)),
             ("generation", str(found.generation)),
         ]
     )
@@ -121,21 +121,21 @@ def version(found: "VersionResponse") -> RenderableType:
         [
             ("model", found.model),
             ("version", f"v{found.version}"),
-            ("stage", f"{found.stage}, since {formatting.moment(found.stage_changed_at)}{_by(found.stage_changed_by)}"),
+            ("stage", f"{found.stage}, since {format_moment(found.stage_changed_at)}{_by(found.stage_changed_by)}"),
             ("aliases", " ".join(found.aliases)),
             ("framework", found.framework),
             ("metrics", " ".join(_metrics(found.metrics))),
             ("description", found.description),
             *_tags(found.tags),
             ("commit", found.commit),
-            ("created", f"{formatting.moment(found.created_at)}{_by(found.created_by)}"),
+            ("created", f"{format_moment(found.created_at)}{_by(found.created_by)}"),
             ("s3_path", found.s3_path),
-            ("size", f"{formatting.size(found.size)} in {formatting.files(len(found.artifacts))}"),
+            ("size", f"{format_size(found.size)} in {format_count(len(found.artifacts), 'file')}"),
         ]
     )
     files = _table(
         file=[_text(artifact.path) for artifact in found.artifacts],
-        size=[formatting.size(artifact.size) for artifact in found.artifacts],
+        size=[format_size(artifact.size) for artifact in found.artifacts],
         sha256=[_digest(artifact.sha256 or "?") for artifact in found.artifacts],
     )
     return Group(card, "", files)
@@ -180,7 +180,7 @@ def _card(lines: Iterable[tuple[str, str]]) -> RenderableType:
     table.add_column(overflow="fold")
     for name, value in lines:
         if value:
-            table.add_row(name, formatting.one_line(value))
+            table.add_row(name, one_line(value))
     return table
 
 
@@ -194,7 +194,7 @@ def _aliases(aliases: dict[str, int]) -> list[str]:
 
 
 def _metrics(metrics: dict[str, float]) -> list[str]:
-    return [f"{formatting.one_line(name)}={value:.6g}" for name, value in metrics.items()]
+    return [f"{one_line(name)}={value:.6g}" for name, value in metrics.items()]
 
 
 def _change(event: "EventResponse") -> str:
@@ -219,8 +219,8 @@ def _digest(sha256: str) -> str:
 
 
 def _when(at: datetime) -> str:
-    return formatting.age(at) if is_terminal() else formatting.moment(at)
+    return format_age(at) if is_terminal() else format_moment(at)
 
 
 def _text(text: str) -> Text:
-    return Text(formatting.one_line(text), no_wrap=True, overflow="ellipsis")
+    return Text(one_line(text), no_wrap=True, overflow="ellipsis")

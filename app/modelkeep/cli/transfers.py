@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from modelkeep.cli import formatting
 from modelkeep.cli.arguments import Jobs, Model, metrics_of, pairs
 from modelkeep.cli.ci_environment import current_run
 from modelkeep.cli.options import options_of
 from modelkeep.cli.output import document, notice
 from modelkeep.cli.session import Transfer, transferring
 from modelkeep.domain.values import Stage
+from modelkeep.kit.text import format_count, format_size
 
 if TYPE_CHECKING:
     from modelkeep.client import DownloadResult
@@ -113,7 +113,7 @@ def download(
             transfer.sum_up(f"Downloaded {named}", count=len(found.artifacts), size=found.size)
         else:
             notice(
-                context, f"{named} is there: {formatting.files(len(found.artifacts))}, {formatting.size(found.size)}"
+                context, f"{named} is there: {format_count(len(found.artifacts), 'file')}, {format_size(found.size)}"
             )
     if options_of(context).as_json:
         document(_downloaded(found))

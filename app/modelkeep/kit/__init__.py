@@ -1,1 +1,4 @@
-"""Mechanisms without a subject of their own, used on every floor: bounded gather, keyed lock, durable files."""
+"""Mechanisms without a subject of their own, used on every floor.
+
+Bounded gather, backoff, keyed lock, locks between processes, durable files, digests, text for people.
+"""

@@ -9,6 +9,7 @@ from modelkeep.domain.events import Event, EventType
 from modelkeep.domain.models import Head, TrashedVersion, Version
 from modelkeep.domain.values import Digest
 from modelkeep.kit.concurrency import gather_limited
+from modelkeep.kit.text import format_count
 from modelkeep.repositories.events import Events
 from modelkeep.repositories.heads import Heads
 from modelkeep.repositories.model_snapshots import (
@@ -22,7 +23,7 @@ from modelkeep.repositories.model_snapshots import (
 )
 from modelkeep.repositories.table_scan import TableScan
 from modelkeep.services.maintenance.adopter import is_model_name
-from modelkeep.services.maintenance.object_copier import CopyFailure, CopyRequest, ObjectCopier, counted, told
+from modelkeep.services.maintenance.object_copier import CopyFailure, CopyRequest, ObjectCopier, told
 from modelkeep.storage.objects import ObjectStore
 from modelkeep.storage.table import ItemKey, Table
 
@@ -203,10 +204,10 @@ class ModelMigration:
     def _result(self, source: ModelSnapshot, broken: set[int], *, changed: bool) -> str:
         kept = [subject for key, subject in source.kept.items() if key.sort not in broken]
         trashed = sum(isinstance(subject, TrashedVersion) for subject in kept)
-        counts = [counted(len(kept) - trashed, "version")]
+        counts = [format_count(len(kept) - trashed, "version")]
         counts += [f"{trashed} in the trash"] if trashed else []
         counts += [told(self.carrier.objects, self.carrier.bytes, dry_run=self._dry_run)]
-        counts += [counted(source.generation, "event")]
+        counts += [format_count(source.generation, "event")]
         return ", ".join(counts) + ("" if changed else "; nothing had changed")
 
 

@@ -9,13 +9,11 @@ from modelkeep.domain.artifacts import Artifact
 from modelkeep.domain.errors import BodyMismatchError, ObjectExistsError
 from modelkeep.domain.values import Digest
 from modelkeep.kit.digests import sha256_of_blocks
+from modelkeep.kit.text import format_count, format_size
 from modelkeep.storage.objects import ObjectGoneError, ObjectStore, StoredObject
 
 COPIES_AT_ONCE: Final = 4
 """Streams that run side by side: enough to fill a line, few enough for a small machine's disk and memory."""
-
-_UNITS: Final = ("B", "KiB", "MiB", "GiB")
-_KILO: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,18 +150,5 @@ async def _digest(store: ObjectStore, key: str, version_id: str | None) -> Diges
 
 def told(objects: int, size: int, *, dry_run: bool) -> str:
     """How much was copied, for people."""
-    copied = f"{counted(objects, 'object')} {'to copy' if dry_run else 'copied'}"
-    return f"{copied} ({_readable(size)})" if objects else copied
-
-
-def counted(count: int, noun: str) -> str:
-    """A number of things, for people."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def _readable(size: float) -> str:
-    for unit in _UNITS:
-        if size < _KILO:
-            return f"{size:.3g} {unit}"
-        size /= _KILO
-    return f"{size:,.1f} TiB"
+    copied = f"{format_count(objects, 'object')} {'to copy' if dry_run else 'copied'}"
+    return f"{copied} ({format_size(size)})" if objects else copied
