@@ -131,7 +131,7 @@ def test_the_blocking_client_does_the_same(url: str, model: str, write: Write, t
 
 
 def test_the_blocking_client_keeps_no_program_from_ending(dev_url: str) -> None:
-    script = "import sys; from modelkeep import RegistryClient; print(RegistryClient(sys.argv[1]).models(prefix='none'))"
+    script = "import sys, modelkeep; print(modelkeep.RegistryClient(sys.argv[1]).models(prefix='none'))"
     ended = subprocess.run(
         [sys.executable, "-c", script, dev_url], cwd=REPOSITORY, capture_output=True, text=True, check=True, timeout=30
     )
