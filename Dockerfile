@@ -12,11 +12,11 @@ RUN pip install --no-cache-dir uv==0.13.9
 
 WORKDIR /build
 COPY pyproject.toml ./
-RUN uv sync --no-dev --no-install-project
+RUN uv sync --no-dev --extra server --no-install-project
 
 COPY README.md ./
 COPY app ./app
-RUN uv sync --no-dev --no-editable
+RUN uv sync --no-dev --extra server --no-editable
 
 
 FROM python:3.11-slim-bookworm

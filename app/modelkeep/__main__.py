@@ -2,23 +2,34 @@
 
 import typer
 
-from modelkeep.admin.access_commands import commands as access_commands
-from modelkeep.admin.commands import commands as operator_commands
 from modelkeep.cli.commands import commands as client_commands
 from modelkeep.cli.options import read_options
 from modelkeep.cli.program import Program
 
+
+class Modelkeep(Program):
+    """All commands. Those of the operator, and what they import, are loaded only when they are needed."""
+
+    def load_operator_commands(self) -> typer.Typer:
+        """Import the commands of `modelkeep.admin`."""
+        from modelkeep.admin.access_commands import commands as access_commands  # noqa: PLC0415 -- a client needs none
+        from modelkeep.admin.commands import commands as operator_commands  # noqa: PLC0415
+
+        commands = typer.Typer()
+        commands.add_typer(operator_commands)
+        commands.add_typer(access_commands)
+        return commands
+
+
 program = typer.Typer(
     name="modelkeep",
     help="A model registry: one production version per model, at every instant.",
-    cls=Program,
+    cls=Modelkeep,
     callback=read_options,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
 program.add_typer(client_commands)
-program.add_typer(operator_commands)
-program.add_typer(access_commands)
 
 if __name__ == "__main__":
     program()

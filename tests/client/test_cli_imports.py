@@ -1,14 +1,20 @@
-"""The client and its commands need nothing of the server's, and start before anybody waits."""
+"""The client and its commands need nothing of the server's or the operator's, and start fast."""
 
+import re
 import subprocess
 import sys
+
+import pytest
 
 from tests.support.programs import REPOSITORY
 
 WITHOUT_A_SERVER = """
 import importlib, pkgutil, sys
 
-SERVERS = {"fastapi", "starlette", "uvicorn", "aioboto3", "aiobotocore", "boto3", "botocore"}
+SERVERS = {
+    "fastapi", "starlette", "uvicorn", "uvloop", "aioboto3", "aiobotocore", "boto3", "botocore", "pydantic_settings",
+    "jwt", "cryptography", "structlog", "cachetools", "limits", "opentelemetry", "prometheus_client",
+}
 
 class Absent:
     def find_spec(self, name, path=None, target=None):
@@ -39,9 +45,12 @@ SERVERS = {
     "aioboto3",
     "botocore",
     "uvicorn",
+    "pydantic_settings",
     "modelkeep.main",
     "modelkeep.bootstrap",
     "modelkeep.services",
+    "modelkeep.settings",
+    "modelkeep.admin",
 }
 
 
@@ -66,13 +75,34 @@ def test_client_and_commands_work_where_no_server_could() -> None:
     assert _python(WITHOUT_A_SERVER + RUN, "--version").startswith("modelkeep ")
 
 
-def test_the_version_is_said_without_waiting_for_the_client() -> None:
-    version, modules = _python(LOADED, "--version").splitlines()
-    assert version.startswith("modelkeep ")
-    assert not {"httpx", "modelkeep.client", *SERVERS} & set(modules.split())
+def test_help_lists_the_operator_s_commands_where_no_server_could_run() -> None:
+    _, client, operator = re.split("─ (?:Client|Operate) ─", _python(WITHOUT_A_SERVER + RUN, "--help"))
+    assert {"register", "promote", "alias"} <= set(re.findall(r"^│ (\S+)", client, re.MULTILINE))
+    assert {"serve", "dev", "sweep", "token", "access"} <= set(re.findall(r"^│ (\S+)", operator, re.MULTILINE))
 
 
-def test_the_client_does_not_wait_for_what_serves(dev_url: str) -> None:
-    modules = _python(LOADED, "--url", dev_url, "--output", "json", "list").splitlines()[-1]
-    assert "modelkeep.client" in modules.split()
-    assert not SERVERS & set(modules.split())
+def _loaded_by(*arguments: str) -> set[str]:
+    """The modules that a command has loaded when it ends."""
+    return set(_python(LOADED, *arguments).splitlines()[-1].split())
+
+
+def test_the_version_needs_no_client() -> None:
+    assert _python(LOADED, "--version").startswith("modelkeep ")
+    assert not {"httpx", "modelkeep.client", *SERVERS} & _loaded_by("--version")
+
+
+@pytest.mark.parametrize("command", ["register", "list", "promote"])
+def test_the_help_of_a_client_command_needs_no_client(command: str) -> None:
+    assert not {"httpx", "modelkeep.client", *SERVERS} & _loaded_by(command, "--help")
+
+
+def test_the_help_of_an_operator_command_needs_no_server() -> None:
+    server = SERVERS - {"modelkeep.admin"}
+    assert not server & _loaded_by("--help")
+    assert not server & _loaded_by("serve", "--help")
+
+
+def test_a_client_command_loads_nothing_of_the_operator_or_the_server(dev_url: str) -> None:
+    modules = _loaded_by("--url", dev_url, "--output", "json", "list")
+    assert "modelkeep.client" in modules
+    assert not SERVERS & modules

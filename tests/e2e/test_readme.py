@@ -176,7 +176,8 @@ def test_commands_and_options_are_those_of_the_program() -> None:
 
 def _commands(group: Any, *before: str) -> Iterator[tuple[str, set[str]]]:
     """Each command by its whole name, and its options."""
-    for name, command in group.commands.items():
+    for name in group.list_commands(None):
+        command = group.get_command(None, name)
         if hasattr(command, "commands"):
             yield from _commands(command, *before, name)
         else:

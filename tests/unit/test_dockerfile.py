@@ -32,6 +32,9 @@ def test_the_build_copies_the_sources_alone_and_the_image_the_environment_to_whe
     (place,) = re.findall(r"UV_PROJECT_ENVIRONMENT=(\S+)", dict(build)["ENV"])
     assert image()["COPY"] == f"--from=build {place} {place}", "scripts of an environment hold its address"
     assert f"PATH={place}/bin:" in image()["ENV"]
+    synced = [text for name, text in build if name == "RUN" and text.startswith("uv sync ")]
+    assert all(text.startswith("uv sync --no-dev --extra server ") for text in synced)
+    assert len(synced) == 2, "the libraries first, which change less often than the sources"
 
 
 def test_the_service_is_a_user_with_a_fixed_number_who_owns_the_volume() -> None:

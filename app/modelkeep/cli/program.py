@@ -1,17 +1,58 @@
-"""The program's root: what its options mean and how its failures are told, for every command below it."""
+"""The root of the command line: which commands there are, and how each of them ends."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
+import typer
 from typer.core import TyperGroup
+from typer.main import get_group
 
 from modelkeep.cli.exit_status import exit_on_error
 from modelkeep.cli.options import Output
 
+CLIENT_PANEL: Final = "Client"
+OPERATOR_PANEL: Final = "Operate"
+
 
 class Program(TyperGroup):
-    """A group of commands whose failures end in a sentence and a status."""
+    """The client's commands, and the operator's once one of them is named or help lists all.
+
+    Every failure ends in a sentence and an exit status.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        _set_panel(self.commands, CLIENT_PANEL)
+        self._is_complete = False
+
+    def load_operator_commands(self) -> typer.Typer:
+        """Import the operator's commands. The command line itself has none: a subclass returns them."""
+        return typer.Typer()
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of this name, or `None`."""
+        if cmd_name not in self.commands:
+            self._complete()
+        return super().get_command(ctx, cmd_name)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names of all commands, in the order of the help."""
+        self._complete()
+        return super().list_commands(ctx)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was named."""
         with exit_on_error(as_json=ctx.params.get("output") is Output.JSON):
             return super().invoke(ctx)
+
+    def _complete(self) -> None:
+        if not self._is_complete:
+            operator_commands = get_group(self.load_operator_commands()).commands
+            _set_panel(operator_commands, OPERATOR_PANEL)
+            self.commands.update(operator_commands)
+            self._is_complete = True
+
+
+def _set_panel(commands: Mapping[str, Any], panel: str) -> None:
+    for command in commands.values():
+        command.rich_help_panel = panel
