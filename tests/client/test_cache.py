@@ -111,7 +111,7 @@ def test_the_environment_names_the_cache(
     mark = observed.mark()
     with RegistryClient(observed.url) as registry:
         for number in range(3):
-            assert registry.download(model, 1, dest=tmp_path / f"{number}").read_bytes() == file.read_bytes()
+            assert registry.download(model, 1, dest=tmp_path / f"{number}").path.read_bytes() == file.read_bytes()
     assert len(observed.since(mark, "GET")) == 1
 
 
@@ -136,7 +136,7 @@ def test_a_damaged_file_is_fetched_again(
     kept.chmod(0o644)
     kept.write_bytes(damage)
     mark = observed.mark()
-    assert cached.download(model, 1, dest=tmp_path / "two").read_bytes() == file.read_bytes()
+    assert cached.download(model, 1, dest=tmp_path / "two").path.read_bytes() == file.read_bytes()
     assert kept.read_bytes() == file.read_bytes()
     assert len(observed.since(mark, "GET")) == 1
 
@@ -157,7 +157,7 @@ def test_a_process_that_dies_over_the_cache_hurts_nobody(
     digests = {digest(path) for path in source.iterdir()}
     call(options={"dest": tmp_path / "one"}, dies=f"before {step}").be_killed()
     for dest in ("two", "one"):
-        assert contents(cached.download(model, 1, dest=tmp_path / dest)) == contents(source)
+        assert contents(cached.download(model, 1, dest=tmp_path / dest).path) == contents(source)
         assert names(tmp_path / dest) == [model]
     assert {entry.stat().st_size for entry in cache.iterdir() if entry.name not in digests} <= {0, 257}
 
@@ -167,7 +167,7 @@ def test_a_cache_on_another_file_system_is_copied_from(
 ) -> None:
     with RegistryClient(observed.url, cache_dir=elsewhere) as registry:
         for number in range(2):
-            path = registry.download(model, 1, dest=tmp_path / f"{number}")
+            path = registry.download(model, 1, dest=tmp_path / f"{number}").path
             assert contents(path) == contents(source)
             assert {file.stat().st_nlink for file in path.glob("*.bin")} == {1}
 
@@ -189,7 +189,7 @@ def test_a_copy_that_was_cut_short_is_no_file_of_the_version(
         patched.setattr("modelkeep.client.cache.shutil.copyfile", cut_short)
         with pytest.raises(LocalFileError, match="Input/output error"):
             registry.download(model, 1, dest=tmp_path / "serving")
-    assert client.download(model, 1, dest=tmp_path / "serving").read_bytes() == file.read_bytes()
+    assert client.download(model, 1, dest=tmp_path / "serving").path.read_bytes() == file.read_bytes()
 
 
 def test_files_that_may_only_be_read_are_replaced_by_later_downloads(
@@ -206,16 +206,16 @@ def test_files_that_may_only_be_read_are_replaced_by_later_downloads(
             registry.download(model, version, dest=dest)
     assert contents(dest / model) == contents(tmp_path / "second")
     assert (dest / "model.pt").stat().st_size == 10
-    assert contents(cached.download(model, 1, dest=dest)) == contents(source)
+    assert contents(cached.download(model, 1, dest=dest).path) == contents(source)
 
 
 def test_a_download_may_be_changed_without_hurting_later_ones(
     cached: RegistryClient, model: str, file: Path, tmp_path: Path
 ) -> None:
-    path = cached.download(model, 1, dest=tmp_path / "one")
+    path = cached.download(model, 1, dest=tmp_path / "one").path
     path.chmod(0o644)
     path.write_bytes(b"changed")
-    assert cached.download(model, 1, dest=tmp_path / "two").read_bytes() == file.read_bytes()
+    assert cached.download(model, 1, dest=tmp_path / "two").path.read_bytes() == file.read_bytes()
 
 
 def test_a_cache_that_is_full_is_named_and_left_as_it_was(

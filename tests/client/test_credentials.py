@@ -117,7 +117,7 @@ def test_a_job_registers_and_promotes_with_nothing_stored(
 ) -> None:
     with RegistryClient() as registry:
         registry.promote(model, registry.register(model, write(10)).version)
-        assert registry.history(model)[-1].actor.startswith("github:repo:acme@9919/fraud@740216803")
+        assert registry.list_events(model)[-1].actor.startswith("github:repo:acme@9919/fraud@740216803")
     assert job.audiences == [asking.url], "asked once, for this registry alone"
     assert len(set(asking.tokens_shown())) == 1
     assert ["authorization" in request.headers for request in asking.storage.seen] == [False]
@@ -126,7 +126,7 @@ def test_a_job_registers_and_promotes_with_nothing_stored(
 def test_the_audience_can_be_another(asking: AskingRegistry, job: GitHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODELKEEP_AUDIENCE", "models")
     with RegistryClient() as registry:
-        registry.models()
+        registry.list_models()
     assert job.audiences == ["models"]
 
 
@@ -146,7 +146,7 @@ def test_a_token_is_renewed_before_it_expires_in_the_middle_of_an_upload(
 
 async def test_requests_at_the_same_time_ask_github_once(asking: AskingRegistry, job: GitHub) -> None:
     async with AsyncRegistryClient() as registry:
-        await asyncio.gather(*(registry.models() for _ in range(8)))
+        await asyncio.gather(*(registry.list_models() for _ in range(8)))
     assert len(asking.tokens_shown()) == 8
     assert len(job.audiences) == 1
 
@@ -166,7 +166,7 @@ async def test_requests_at_the_same_time_ask_github_once(asking: AskingRegistry,
 def test_github_gives_no_token(asking: AskingRegistry, job: GitHub, answer: Fault, sentence: str) -> None:
     job.meets(answer)
     with RegistryClient() as registry, pytest.raises(NoTokenError) as none:
-        registry.models()
+        registry.list_models()
     assert str(none.value).startswith(f"No token from GitHub: {sentence}")
     assert job.bearer not in str(none.value)
     assert (len(job.proxy.seen), asking.proxy.seen) == (1, [])
@@ -184,11 +184,11 @@ def test_what_passes_at_github_is_waited_for(
     monkeypatch.setattr("modelkeep.client.github.pause", note)
     job.meets(answers(503), drops)
     with RegistryClient() as registry:
-        registry.models()
+        registry.list_models()
     assert pauses == [1, 2]
     job.meets(*[drops] * 6)
     with RegistryClient() as registry, pytest.raises(NoTokenError, match=r"^No token from GitHub: Server disconnected"):
-        registry.models()
+        registry.list_models()
     assert pauses == [1, 2, 1, 2, 3, 4, 5]
 
 
@@ -198,7 +198,7 @@ def test_a_job_without_the_permission_comes_as_nobody(
 ) -> None:
     monkeypatch.setenv(missing, "")
     with RegistryClient() as registry, pytest.raises(CredentialsRequiredError, match="permissions: id-token: write"):
-        registry.models()
+        registry.list_models()
     assert (job.proxy.seen, asking.tokens_shown()) == ([], [""])
 
 
@@ -222,7 +222,7 @@ def test_a_pod_fetches_production_by_its_projected_token(
 ) -> None:
     token_file.write_text(cluster.token(aud=[asking.url]))
     with RegistryClient() as registry:
-        assert registry.download(registered, dest=tmp_path / "models").stat().st_size == 2 * MIB
+        assert registry.download(registered, dest=tmp_path / "models").path.stat().st_size == 2 * MIB
         with pytest.raises(ActionForbiddenError):
             registry.promote(registered, 1, "archived")
 
@@ -304,12 +304,12 @@ def test_what_is_said_outright_goes_first(
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
         with RegistryClient(token=argument) as registry:
-            registry.models()
+            registry.list_models()
         assert asking.tokens_shown()[-1] == expected
     assert job.proxy.seen == []
     monkeypatch.setenv("MODELKEEP_TOKEN_FILE", "")
     with RegistryClient() as registry:
-        registry.models()
+        registry.list_models()
     assert len(job.audiences) == 1
 
 
@@ -335,7 +335,7 @@ def test_a_token_that_expires_in_the_middle_of_an_upload_is_replaced(
     asking.storage.when("PUT", STORE, passes, pace=1.2)
     with RegistryClient(token=provider) as registry:
         assert registry.register(model, write(2 * MIB)).version == 1
-        assert [each.type for each in registry.history(model)] == ["upload_begun", "version_completed"]
+        assert [each.type for each in registry.list_events(model)] == ["upload_begun", "version_completed"]
         assert registry._thread not in provider.threads, "it may block"
     completions = asking.proxy.asked("POST", "/complete$")
     assert len(completions) == len(provider.threads) == 2
@@ -353,7 +353,7 @@ def test_a_token_that_expires_in_the_middle_of_a_download_is_replaced(
 
     asking.storage.when("GET", STORE, expires, times=1)
     with RegistryClient(token=provider) as registry:
-        assert registry.download(registered, dest=tmp_path / "models").stat().st_size == 2 * MIB
+        assert registry.download(registered, dest=tmp_path / "models").path.stat().st_size == 2 * MIB
     assert len(provider.threads) == 2
     assert len(asking.tokens_shown()) == 3, "located, refused, and located again"
 
@@ -382,7 +382,7 @@ def test_a_provider_fails_in_its_own_words(asking: AskingRegistry) -> None:
         raise LookupError("no role")
 
     with RegistryClient(token=fails) as registry, pytest.raises(LookupError, match="no role"):
-        registry.models()
+        registry.list_models()
     assert asking.proxy.seen == []
 
 
@@ -395,11 +395,11 @@ async def test_too_many_requests_are_spread(asking: AskingRegistry, slept: list[
     )
     asking.proxy.when("GET", "^/v1/", limited, times=2)
     async with AsyncRegistryClient(token=await asyncio.to_thread(token_for, asking, "reader")) as registry:
-        assert await registry.models(prefix="absent") == []
+        assert await registry.list_models(prefix="absent") == []
         assert len([pause for pause in slept if pause >= 7]) == 2
         asking.proxy.when("GET", "^/v1/", limited)
         with pytest.raises(TooManyRequestsError, match=r"^Too many requests\. Try again in 7 s\.$"):
-            await registry.models()
+            await registry.list_models()
 
 
 def test_commands_say_what_was_refused_and_end_with_1(asking: AskingRegistry, forge: IssuerServer) -> None:
@@ -425,6 +425,6 @@ def test_a_token_goes_nowhere_but_to_the_registry(
             registry.download(registered, dest=tmp_path)
         asking.proxy.when("GET", "^/v1/", problem(401, "token_expired", expired_at="then"))
         with pytest.raises(TokenExpiredError):
-            registry.models()
+            registry.list_models()
         assert elsewhere.seen == []
     assert ["authorization" in request.headers for request in asking.storage.seen] == [False]

@@ -94,7 +94,7 @@ async def test_what_is_missing_is_fetched_again_after_a_fault(
 ) -> None:
     proxy.when("GET", STORE, fault, nth=2, times=1)
     async with AsyncRegistryClient(proxy.url, jobs=8, progress=progress) as registry:
-        path = await registry.download(model, "latest", dest=dest)
+        path = (await registry.download(model, "latest", dest=dest)).path
     assert digest(path) == digest(source)
     assert len(proxy.asked("GET", STORE)) == 5
     assert progress.moved == SIZE
@@ -113,7 +113,7 @@ async def test_a_connection_on_which_nothing_moves_is_given_up(
     monkeypatch.setattr("modelkeep.client.presigned_transport.STALL_SECONDS", 0.5)
     proxy.when("GET", STORE, fault, nth=2, times=1)
     begun = time.monotonic()
-    assert digest(await registry.download(model, "latest", dest=dest)) == digest(source)
+    assert digest((await registry.download(model, "latest", dest=dest)).path) == digest(source)
     assert time.monotonic() - begun < 15
     assert len(proxy.asked("GET", STORE)) >= 5
 
@@ -138,7 +138,7 @@ async def test_a_connection_that_breaks_all_the_time_is_borne_while_bytes_come(
     monkeypatch.setattr("modelkeep.client.artifact_downloader._RANGE", 32 * MIB)
     monkeypatch.setattr("modelkeep.client.transfer_pool.ATTEMPTS", 3)
     proxy.when("GET", STORE, cuts(MIB + 5))
-    assert digest(await registry.download(model, "latest", dest=dest)) == digest(source)
+    assert digest((await registry.download(model, "latest", dest=dest)).path) == digest(source)
     assert len(proxy.asked("GET", STORE)) == 8
 
 
@@ -162,7 +162,7 @@ async def test_a_later_run_fetches_only_what_is_missing(
         await registry.download(model, "latest", dest=dest)
     proxy.reset()
     progress.moved = 0
-    path = await registry.download(model, "latest", dest=dest)
+    path = (await registry.download(model, "latest", dest=dest)).path
     assert digest(path) == digest(source)
     assert [get.headers["range"] for get in proxy.asked("GET", STORE)] == [
         f"bytes={4 * MIB}-{6 * MIB - 1}",
@@ -178,7 +178,7 @@ async def test_a_slow_connection_is_no_stalled_one(
     monkeypatch.setattr("modelkeep.client.artifact_downloader._RANGE", 32 * MIB)
     monkeypatch.setattr("modelkeep.client.presigned_transport.STALL_SECONDS", 0.8)
     proxy.when("GET", STORE, trickles(0.2, block=MIB))
-    assert digest(await registry.download(model, "latest", dest=dest)) == digest(source)
+    assert digest((await registry.download(model, "latest", dest=dest)).path) == digest(source)
     assert len(proxy.asked("GET", STORE)) == 1
 
 
@@ -209,9 +209,9 @@ async def test_urls_that_are_about_to_expire_are_not_used(
     soon = (datetime.now(UTC) + timedelta(seconds=20)).isoformat()
     old = {"expires_at": soon, "url": f"{proxy.url}/local-store/old"}
     proxy.when("GET", LOCATE, rewrites(lambda download: _each_artifact(download, **old)), times=1)
-    assert digest(await registry.download(model, "latest", dest=dest)) == digest(source)
+    assert digest((await registry.download(model, "latest", dest=dest)).path) == digest(source)
     first, second = proxy.asked("GET", LOCATE)
-    commit = (await registry.version(model, "latest")).commit
+    commit = (await registry.get_version(model, "latest")).commit
     assert (first.path, second.path) == (
         f"/v1/models/{model}/versions/latest/download",
         f"/v1/models/{model}/versions/{commit}/download",
@@ -225,7 +225,7 @@ async def test_urls_that_storage_refuses_are_replaced_once_for_all_ranges(
     proxy.when("GET", LOCATE, rewrites(_spoilt), times=1)
     proxy.when("GET", STORE, _late, nth=2, times=1)
     async with AsyncRegistryClient(proxy.url, jobs=4) as registry:
-        assert digest(await registry.download(model, "latest", dest=dest)) == digest(source)
+        assert digest((await registry.download(model, "latest", dest=dest)).path) == digest(source)
     assert len(proxy.asked("GET", LOCATE)) == 2
 
 
@@ -252,7 +252,7 @@ async def test_altered_bytes_of_one_file_leave_the_others_for_the_next_run(
     with pytest.raises(DamagedDownloadError):
         await registry.download(model, "latest", dest=dest)
     assert not (dest / model).exists()
-    path = await registry.download(model, "latest", dest=dest)
+    path = (await registry.download(model, "latest", dest=dest)).path
     assert digest(path / "b.bin") == digest(source / "b.bin")
     assert len(proxy.asked("GET", r"a\.bin")) == 1
 
@@ -266,7 +266,7 @@ async def test_what_an_earlier_run_left_and_is_wrong_is_fetched_again_once(
         await registry.download(model, "latest", dest=dest)
     proxy.reset()
     progress.moved = 0
-    assert digest(await registry.download(model, "latest", dest=dest)) == digest(source)
+    assert digest((await registry.download(model, "latest", dest=dest)).path) == digest(source)
     assert len(proxy.asked("GET", STORE)) == 2 + 4
     assert progress.moved == SIZE
 
@@ -292,7 +292,7 @@ async def test_an_object_that_changed_between_two_runs_is_fetched_from_the_start
     with pytest.raises(UnreachableError):
         await registry.download(model, "latest", dest=dest)
     proxy.reset()
-    assert digest(await registry.download(model, "latest", dest=dest)) == digest(source)
+    assert digest((await registry.download(model, "latest", dest=dest)).path) == digest(source)
     gets = proxy.asked("GET", STORE)
     assert gets[0].headers["if-match"] == '"another"'
     assert (gets[2].headers["range"], gets[2].headers.get("if-match")) == (f"bytes=0-{2 * MIB - 1}", None)
@@ -314,7 +314,7 @@ async def test_an_etag_that_cannot_be_matched_is_not_sent_back(
     proxy: Proxy, model: str, source: Path, dest: Path, registry: AsyncRegistryClient, etag: str
 ) -> None:
     proxy.when("GET", STORE, changes_headers(etag=etag))
-    assert digest(await registry.download(model, "latest", dest=dest)) == digest(source)
+    assert digest((await registry.download(model, "latest", dest=dest)).path) == digest(source)
     assert all("if-match" not in get.headers for get in proxy.asked("GET", STORE))
 
 
@@ -324,7 +324,7 @@ async def test_storage_that_ignores_ranges_works_too(
 ) -> None:
     proxy.when("GET", STORE, ignores_ranges)
     async with AsyncRegistryClient(proxy.url, jobs=jobs, progress=progress) as registry:
-        assert digest(await registry.download(model, "latest", dest=dest)) == digest(source)
+        assert digest((await registry.download(model, "latest", dest=dest)).path) == digest(source)
     assert "range" not in proxy.asked("GET", STORE)[-1].headers
     assert progress.moved == SIZE
 
@@ -336,7 +336,7 @@ async def test_storage_that_ignores_ranges_and_breaks_is_borne_while_new_bytes_c
     proxy.when("GET", STORE, ignores_ranges, times=4)
     for reached in range(1, 7):
         proxy.when("GET", STORE, _without_ranges(cuts(reached * MIB + 5)), nth=1, times=1)
-    assert digest(await registry.download(model, "latest", dest=dest)) == digest(source)
+    assert digest((await registry.download(model, "latest", dest=dest)).path) == digest(source)
     assert len(proxy.asked("GET", STORE)) == 4 + 6 + 1
 
 
@@ -348,14 +348,14 @@ async def test_what_came_in_ranges_goes_on_at_storage_that_ignores_them(
         await registry.download(model, "latest", dest=dest)
     proxy.reset()
     proxy.when("GET", STORE, ignores_ranges)
-    assert digest(await registry.download(model, "latest", dest=dest)) == digest(source)
+    assert digest((await registry.download(model, "latest", dest=dest)).path) == digest(source)
 
 
 async def test_a_range_that_was_not_asked_for_is_not_taken_for_the_one_that_was(
     proxy: Proxy, model: str, source: Path, dest: Path, registry: AsyncRegistryClient
 ) -> None:
     proxy.when("GET", STORE, _another_range, nth=2, times=1)
-    assert digest(await registry.download(model, "latest", dest=dest)) == digest(source)
+    assert digest((await registry.download(model, "latest", dest=dest)).path) == digest(source)
 
 
 @pytest.mark.parametrize(

@@ -71,14 +71,14 @@ CHANGES: dict[str, tuple[str, Change]] = {
 async def test_a_change_without_a_reply_is_sent_again_and_takes_effect_once(
     proxy: Proxy, registry: AsyncRegistryClient, model: str, source: Path, path: str, change: Change, fault: Fault
 ) -> None:
-    before = (await registry.model(model)).generation
+    before = (await registry.get_model(model)).generation
     proxy.when(CHANGE, path, fault, times=1)
     await change(registry, model, source)
     first, second = proxy.asked(CHANGE, path)
     assert first.headers["idempotency-key"] == second.headers["idempotency-key"]
     assert first.body == second.body
     expected = 2 if path in {r"/versions$", r"/complete$"} else 1
-    assert len(await registry.history(model, after=before)) == expected
+    assert len(await registry.list_events(model, after=before)) == expected
 
 
 async def test_every_change_has_a_key_of_its_own(
@@ -107,7 +107,7 @@ async def test_what_may_pass_is_asked_again(
     proxy: Proxy, registry: AsyncRegistryClient, model: str, source: Path, fault: Fault
 ) -> None:
     proxy.when("GET|PUT", API, fault, times=5)
-    assert (await registry.version(model, "production")).version == 2
+    assert (await registry.get_version(model, "production")).version == 2
     assert len(proxy.asked("GET", API)) == 6
     proxy.reset()
     proxy.when("GET|PUT", API, fault, times=5)
@@ -129,7 +129,7 @@ async def test_a_registry_that_says_nothing_is_asked_again(
     proxy.when("GET", API, sleeps(1), times=1)
     async with AsyncRegistryClient(proxy.url) as registry:
         await registry.promote(model, 1)
-        assert (await registry.version(model, "production")).version == 1
+        assert (await registry.get_version(model, "production")).version == 1
     assert len({request.headers["idempotency-key"] for request in proxy.asked("PUT", API)}) == 1
     assert min(len(proxy.asked("PUT", API)), len(proxy.asked("GET", API))) >= 2
 
@@ -141,7 +141,7 @@ async def test_a_registry_that_goes_on_saying_nothing_is_named_in_one_sentence(
     proxy.when("GET", API, sleeps(0.5))
     async with AsyncRegistryClient(proxy.url) as registry:
         with pytest.raises(UnreachableError, match="no bytes came or went for too long"):
-            await registry.models()
+            await registry.list_models()
 
 
 @pytest.mark.parametrize("asked", ["3", "date"])
@@ -151,7 +151,7 @@ async def test_the_registry_is_given_the_seconds_that_it_asks_for(
     at = datetime.now(UTC) + timedelta(seconds=4)
     after = format_datetime(at, usegmt=True) if asked == "date" else asked
     proxy.when("GET", API, answers(503, "", retry_after=after), times=1)
-    await registry.models()
+    await registry.list_models()
     assert 2 <= slept[0] <= 5
     assert len(slept) == 1
 
@@ -160,7 +160,7 @@ async def test_pauses_grow_and_are_spread(proxy: Proxy, registry: AsyncRegistryC
     proxy.when("GET", API, drops)
     for _ in range(3):
         with pytest.raises(UnreachableError):
-            await registry.models()
+            await registry.list_models()
     assert len(slept) == 15
     assert len(set(slept)) == 15
     assert all(pause <= 0.25 * 2 ** (number % 5 + 1) for number, pause in enumerate(slept))
@@ -225,7 +225,7 @@ async def test_a_registry_that_stays_away_is_named_in_one_sentence(
 ) -> None:
     proxy.when("GET", API, fault)
     with pytest.raises(UnreachableError) as away:
-        await registry.models()
+        await registry.list_models()
     assert str(away.value).startswith(f"No answer from {proxy.url}: {reason}")
     assert "\n" not in str(away.value)
     assert len(proxy.asked("GET", API)) == 6
@@ -235,7 +235,7 @@ async def test_an_address_where_nobody_listens_is_named_in_one_sentence(slept: l
     url = f"http://127.0.0.1:{free_port()}"
     async with AsyncRegistryClient(url) as registry:
         with pytest.raises(UnreachableError) as away:
-            await registry.models()
+            await registry.list_models()
     assert str(away.value) == (
         f"No answer from {url}: All connection attempts failed. Check the address, and that the service runs."
     )
@@ -247,7 +247,7 @@ async def test_a_gateway_that_says_for_good_that_nobody_is_behind_it_is_unreacha
 ) -> None:
     proxy.when("GET", API, answers(502, "<html></html>", content_type="text/html"))
     with pytest.raises(NotARegistryError, match="status 502 with text/html"):
-        await registry.models()
+        await registry.list_models()
     assert len(proxy.asked("GET", API)) == 6
 
 
@@ -257,6 +257,6 @@ async def test_a_registration_whose_every_first_reply_is_lost_makes_one_version(
     for path in (r"/versions$", r"^/local-store/", r"/complete$"):
         proxy.when("POST|PUT", path, loses_the_reply, times=1)
     version = await registry.register(model, write(1000))
-    assert [each.version for each in await registry.versions(model)] == [version.version] == [1]
+    assert [each.version for each in await registry.list_versions(model)] == [version.version] == [1]
     begun = [json.loads(request.body) for request in proxy.asked("POST", r"/versions$")]
     assert begun[0] == begun[1]

@@ -163,7 +163,7 @@ async def test_bytes_altered_on_their_way_up_are_sent_again(
     source = write(2 * MIB)
     async with AsyncRegistryClient(proxy.url) as registry:
         await registry.register(model, source)
-        path = await registry.download(model, "latest", dest=tmp_path / "serving")
+        path = (await registry.download(model, "latest", dest=tmp_path / "serving")).path
     assert path.read_bytes() == source.read_bytes()
     assert len(proxy.asked("PUT", STORE)) == 2
 
@@ -240,7 +240,7 @@ async def test_parts_go_up_again_each_for_itself(proxy: Proxy, model: str, write
     proxy.when("PUT", r"&part=2&", drops, times=1)
     async with AsyncRegistryClient(proxy.url) as registry:
         version = await registry.register(model, source)
-        path = await registry.download(model, version.version, dest=tmp_path / "serving")
+        path = (await registry.download(model, version.version, dest=tmp_path / "serving")).path
     assert path.read_bytes() == source.read_bytes()
     assert [len(put.body) for put in proxy.asked("PUT", r"&part=1&")] == [64 * MIB] * 2
     assert [len(put.body) for put in proxy.asked("PUT", r"&part=2&")] == [9] * 4

@@ -84,7 +84,7 @@ async def test_what_does_not_answer_like_a_registry_is_one_clear_error(
     monkeypatch.setattr("modelkeep.client.registry_transport._LARGEST_ANSWER", MIB)
     proxy.when("GET", API, fault)
     with pytest.raises(NotARegistryError) as other:
-        await registry.models()
+        await registry.list_models()
     assert str(other.value).startswith(f"{proxy.url} does not answer like a model registry: {reason}")
     assert len(str(other.value)) < 300
     assert len(proxy.asked("GET", API)) == 1
@@ -121,7 +121,7 @@ async def test_a_problem_with_other_fields_than_it_should_have_is_told_as_it_cam
     body = json.dumps({"detail": "Not so.", **fields})
     proxy.when("GET", API, answers(409, body, content_type="application/problem+json"))
     with pytest.raises(UnknownProblemError) as unknown:
-        await registry.models()
+        await registry.list_models()
     assert str(unknown.value) == "Not so."
     assert unknown.value.problem["code"] == fields["code"]
 

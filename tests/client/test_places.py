@@ -61,7 +61,7 @@ def test_a_reader_of_the_folder_sees_one_whole_version(
     observed: Observed, client: RegistryClient, model: str, sources: list[Path], tmp_path: Path
 ) -> None:
     dest = tmp_path / "serving"
-    path = client.download(model, 1, dest=dest)
+    path = client.download(model, 1, dest=dest).path
     versions = [contents(source) for source in sources]
     seen = [0, 0]
     for _ in taking_turns(observed, model, dest):
@@ -97,7 +97,7 @@ def test_a_reader_of_the_file_sees_one_whole_version(
     for _ in range(2):
         versions.append(write(MIB).read_bytes())
         client.register(model, tmp_path / "model.pt")
-    path = client.download(model, 1, dest=tmp_path / "serving")
+    path = client.download(model, 1, dest=tmp_path / "serving").path
     seen = [0, 0]
     for _ in taking_turns(observed, model, tmp_path / "serving"):
         seen[versions.index(path.read_bytes())] += 1
@@ -174,7 +174,7 @@ def test_the_destination_may_be_missing_a_link_or_a_mount_point(
     (tmp_path / "link").symlink_to(tmp_path / "real")
     for dest in (tmp_path / "a" / "b" / "c", tmp_path / "link", small_disk):
         for version, source in enumerate(sources, 1):
-            assert contents(client.download(model, version, dest=dest)) == contents(source)
+            assert contents(client.download(model, version, dest=dest).path) == contents(source)
         assert names(dest) == [model]
     assert (tmp_path / "link").is_symlink()
 
@@ -206,7 +206,7 @@ def test_a_place_may_change_between_one_file_and_many(
     client.register(model, write(100))
     dest = tmp_path / "serving"
     for version in (3, 1, 3, 2):
-        path = client.download(model, version, dest=dest)
+        path = client.download(model, version, dest=dest).path
         expected = {"": b""} if version == 3 else contents(sources[version - 1])
         assert path == dest / ("model.pt" if version == 3 else model)
         assert version == 3 or contents(path) == expected
@@ -219,7 +219,7 @@ def test_an_only_file_named_like_a_file_of_the_download_itself_is_not_lost(
 ) -> None:
     source = write(100).rename(tmp_path / f".{model}.lock")
     client.register(model, source)
-    path = client.download(model, 1, dest=tmp_path / "serving")
+    path = client.download(model, 1, dest=tmp_path / "serving").path
     assert contents(path) == {source.name: source.read_bytes()}
 
 
@@ -228,11 +228,11 @@ def test_nothing_is_done_where_the_version_is_already(
 ) -> None:
     for paths in ((), ("a.bin", "*b.bin")):
         dest = tmp_path / f"serving-{len(paths)}"
-        assert client.fetch(model, 1, dest=dest, paths=paths, if_changed=True).changed
+        assert client.download(model, 1, dest=dest, paths=paths, if_changed=True).changed
         mark = observed.mark()
-        assert not client.fetch(model, 1, dest=dest, paths=paths, if_changed=True).changed
+        assert not client.download(model, 1, dest=dest, paths=paths, if_changed=True).changed
         assert observed.since(mark, "GET") == []
-        assert client.fetch(model, 2, dest=dest, paths=paths, if_changed=True).changed
+        assert client.download(model, 2, dest=dest, paths=paths, if_changed=True).changed
         assert names(dest) == [model]
 
 
@@ -241,7 +241,7 @@ def test_any_difference_from_the_version_is_noticed(
     client: RegistryClient, model: str, sources: list[Path], tmp_path: Path, damage: str
 ) -> None:
     dest = tmp_path / "serving"
-    path = client.download(model, 1, dest=dest)
+    path = client.download(model, 1, dest=dest).path
     status = (path / "c.bin").stat()
     if damage == "altered":
         (path / "c.bin").write_bytes(bytes(1000))
@@ -252,19 +252,19 @@ def test_any_difference_from_the_version_is_noticed(
         (path / "c.bin").rename(tmp_path / "moved.bin")
         if damage == "linked":
             (path / "c.bin").symlink_to(tmp_path / "moved.bin")
-    assert client.fetch(model, 1, dest=dest, if_changed=True).changed
+    assert client.download(model, 1, dest=dest, if_changed=True).changed
     assert contents(path) == contents(sources[0])
     assert not (path / "c.bin").is_symlink()
-    assert not client.fetch(model, 1, dest=dest, if_changed=True).changed
+    assert not client.download(model, 1, dest=dest, if_changed=True).changed
 
 
 def test_an_altered_file_is_noticed(client: RegistryClient, model: str, write: Write, tmp_path: Path) -> None:
     source = write(1000)
     client.register(model, source)
-    path = client.download(model, 1, dest=tmp_path / "serving")
-    assert not client.fetch(model, 1, dest=path.parent, if_changed=True).changed
+    path = client.download(model, 1, dest=tmp_path / "serving").path
+    assert not client.download(model, 1, dest=path.parent, if_changed=True).changed
     path.write_bytes(bytes(1000))
-    assert client.fetch(model, 1, dest=path.parent, if_changed=True).changed
+    assert client.download(model, 1, dest=path.parent, if_changed=True).changed
     assert path.read_bytes() == source.read_bytes()
 
 
@@ -275,7 +275,7 @@ def test_patterns_pick_artifacts(client: RegistryClient, model: str, write: Writ
         ("*.bin",): {"weights/a.bin", "weights/b.bin"},
         ("weights/b.*", "config.json"): {"weights/b.bin", "weights/b.txt", "config.json"},
     }.items():
-        found = client.fetch(model, 1, dest=tmp_path / "serving", paths=paths)
+        found = client.download(model, 1, dest=tmp_path / "serving", paths=paths)
         assert set(contents(found.path)) == {artifact.path for artifact in found.artifacts} == expected
     with pytest.raises(ArtifactNotFoundError, match=r"\*\.onnx"):
         client.download(model, 1, dest=tmp_path / "serving", paths=["*.bin", "*.onnx"])
@@ -292,7 +292,7 @@ def test_a_download_waits_for_the_first_production_version(
 
     later = Timer(0.5, register)
     later.start()
-    path = client.download(model, dest=tmp_path / "serving", wait=30)
+    path = client.download(model, dest=tmp_path / "serving", wait=30).path
     later.join()
     assert path.read_bytes() == source.read_bytes()
 
@@ -341,6 +341,6 @@ def test_what_has_arrived_needs_no_room_again(
 def test_the_mark_of_a_download_is_never_registered(
     client: RegistryClient, model: str, sources: list[Path], tmp_path: Path
 ) -> None:
-    path = client.download(model, 1, dest=tmp_path / "serving")
+    path = client.download(model, 1, dest=tmp_path / "serving").path
     version = client.register(f"{model}-copy", path)
     assert MARK not in [artifact.path for artifact in version.artifacts]

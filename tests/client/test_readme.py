@@ -44,7 +44,7 @@ def checkpoint(folder: Path) -> None:
 
 def production(fresh: tuple[str, str]) -> Any:
     with RegistryClient(fresh[0]) as registry:
-        return registry.version(fresh[1], "production")
+        return registry.get_version(fresh[1], "production")
 
 
 def test_the_four_commands(fresh: tuple[str, str], tmp_path: Path) -> None:

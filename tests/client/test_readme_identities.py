@@ -111,7 +111,7 @@ def production(registry: AskingRegistry, issuers: Mapping[str, IssuerServer], ch
 
 def read_production(registry: AskingRegistry, issuers: Mapping[str, IssuerServer]) -> DownloadResponse:
     with RegistryClient(registry.url, token=token_of(issuers, "cluster", registry)) as pod:
-        return pod.locate(MODEL)
+        return pod.get_download_urls(MODEL)
 
 
 # rules
@@ -202,7 +202,7 @@ def test_github_actions_register_and_promote_without_a_secret(
     located = read_production(registry, issuers)
     assert (located.version, located.framework) == (1, "pytorch")
     with RegistryClient(registry.url, token=token_of(issuers, "cluster", registry)) as pod:
-        version, history = pod.version(MODEL, 1), pod.history(MODEL)
+        version, history = pod.get_version(MODEL, 1), pod.list_events(MODEL)
     assert version.tags["run_url"] == "https://github.com/acme/fraud/actions/runs/8841"
     assert [event.rule for event in history] == ["fraud-train", "fraud-train", "fraud-release"]
 

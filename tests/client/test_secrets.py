@@ -67,7 +67,7 @@ async def test_the_token_of_the_environment_is_treated_alike(
 @pytest.mark.parametrize(
     "ask",
     [
-        lambda registry: registry.models(),
+        lambda registry: registry.list_models(),
         lambda registry: registry.promote("fraud", 1),
         lambda registry: registry.delete_model("fraud"),
     ],
@@ -139,7 +139,7 @@ async def test_a_token_that_no_header_can_hold_is_refused_without_being_told(
 ) -> None:
     async with AsyncRegistryClient(proxy.url, token=form.format(token)) as registry:
         with pytest.raises(NoTokenError, match="it has spaces, line breaks or other") as refused:
-            await registry.models()
+            await registry.list_models()
     assert token not in str(refused.value)
     assert proxy.seen == []
 

@@ -37,7 +37,7 @@ def test_an_archive_holds_the_files_and_has_the_same_bytes_each_time(
     assert artifact.path == "run-7.zip"
     assert (first.version, second.version) == (1, 2)
     assert artifact.sha256 == second.artifacts[0].sha256
-    archive = client.download(model, 1, dest=tmp_path / "serving")
+    archive = client.download(model, 1, dest=tmp_path / "serving").path
     with zipfile.ZipFile(archive) as bundle:
         assert bundle.testzip() is None
         assert {name: bundle.read(name) for name in bundle.namelist()} == {
@@ -109,7 +109,7 @@ def test_patterns_choose_files(
     version = client.register(model, source, include=include, exclude=exclude, as_zip=as_zip)
     found = [artifact.path for artifact in version.artifacts]
     if as_zip:
-        archive = client.download(model, 1, dest=tmp_path / "serving").read_bytes()
+        archive = client.download(model, 1, dest=tmp_path / "serving").path.read_bytes()
         found = zipfile.ZipFile(io.BytesIO(archive)).namelist()
     assert found == expected
 
@@ -164,7 +164,7 @@ def test_what_cannot_be_registered_is_named_and_may_be_excluded(
         assert name.casefold() in str(refused.value).casefold()
         assert "\n" not in str(refused.value)
     with pytest.raises(ModelNotFoundError):
-        client.model(model)
+        client.get_model(model)
     assert client.register(model, source, exclude=[name]).version == 1
 
 

@@ -1,5 +1,6 @@
 """The main job through the Python client, over a real socket, on both backends."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -28,7 +29,7 @@ async def test_a_file_is_registered_promoted_and_downloaded(
     source = write(3 * MIB + 17)
     version = await registry.register(model, source, metrics={"accuracy": 0.967}, tags={"owner": "risk"})
     await registry.promote(model, version.version, "production")
-    path = await registry.download(model, dest=tmp_path / "serving")
+    path = (await registry.download(model, dest=tmp_path / "serving")).path
     assert path == tmp_path / "serving" / "model.pt"
     assert path.read_bytes() == source.read_bytes()
     assert [entry.name for entry in path.parent.iterdir()] == ["model.pt"]
@@ -40,7 +41,7 @@ async def test_a_folder_is_registered_and_downloaded(
 ) -> None:
     source = write(**{"weights/a.bin": 2 * MIB, "weights/b.bin": 1, "config.json": 200, "empty": 0})
     version = await registry.register(model, source)
-    path = await registry.download(model, version.version, dest=tmp_path / "serving")
+    path = (await registry.download(model, version.version, dest=tmp_path / "serving")).path
     assert path == tmp_path / "serving" / model
     assert _contents(path) == _contents(source)
     assert [artifact.path for artifact in version.artifacts] == [
@@ -56,7 +57,7 @@ async def test_a_large_file_goes_up_in_parts(
 ) -> None:
     source = write(130 * MIB + 5)
     version = await registry.register(model, source)
-    path = await registry.download(model, "latest", dest=tmp_path / "serving")
+    path = (await registry.download(model, "latest", dest=tmp_path / "serving")).path
     assert path.read_bytes() == source.read_bytes()
     assert version.size == 130 * MIB + 5
 
@@ -73,30 +74,30 @@ async def test_everything_else_a_caller_can_do(registry: AsyncRegistryClient, mo
         await registry.promote(model, first, only_newer=True)
     assert (await registry.rollback(model, expected_production=second)).version == first
     assert (await registry.set_alias(model, "canary", second)).version == second
-    assert (await registry.version(model, "canary")).version == second
+    assert (await registry.get_version(model, "canary")).version == second
     with pytest.raises(VersionInUseError):
         await registry.delete_version(model, second)
     await registry.remove_alias(model, "canary")
     await registry.delete_version(model, second)
     with pytest.raises(VersionNotFoundError):
-        await registry.version(model, second)
+        await registry.get_version(model, second)
     assert (await registry.restore(model, second)).version == second
     edited = await registry.edit_version(model, first, metrics={"f1": 0.5}, tags={"a": "b"}, description="edited")
     assert (edited.metrics, edited.tags, edited.description) == ({"f1": 0.5}, {"a": "b"}, "edited")
     assert (await registry.edit_version(model, first, metrics={"f1": None})).metrics == {}
     assert (await registry.edit_model(model, description="fraud")).description == "fraud"
-    assert (await registry.model(model)).production_version == first
-    assert [each.model for each in await registry.models(prefix=model)] == [model]
-    assert [each.version for each in await registry.versions(model)] == [second, first]
-    assert [each.version for each in await registry.versions(model, stage="production")] == [first]
-    assert [each.version for each in await registry.versions(model, limit=1)] == [second]
-    history = await registry.history(model)
+    assert (await registry.get_model(model)).production_version == first
+    assert [each.model for each in await registry.list_models(prefix=model)] == [model]
+    assert [each.version for each in await registry.list_versions(model)] == [second, first]
+    assert [each.version for each in await registry.list_versions(model, stage="production")] == [first]
+    assert [each.version for each in await registry.list_versions(model, limit=1)] == [second]
+    history = await registry.list_events(model)
     assert [event.generation for event in history] == list(range(1, len(history) + 1))
-    assert await registry.history(model, after=history[-2].generation) == history[-1:]
+    assert await registry.list_events(model, after=history[-2].generation) == history[-1:]
     await registry.promote(model, first, "archived")
     await registry.delete_model(model)
     with pytest.raises(ModelNotFoundError) as absent:
-        await registry.model(model)
+        await registry.get_model(model)
     assert absent.value.model == model
     assert absent.value.__notes__[0].startswith("request_id ")
 
@@ -107,15 +108,15 @@ async def test_every_page_of_a_list_is_read(registry: AsyncRegistryClient, model
     for number in range(110):
         await registry.set_alias(model, "canary" if number % 2 else "champion", version, comment=str(number))
         await registry.remove_alias(model, "canary" if number % 2 else "champion")
-    assert len(await registry.history(model)) == 222
-    assert len(await registry.history(model, limit=150)) == 150
+    assert len(await registry.list_events(model)) == 222
+    assert len(await registry.list_events(model, limit=150)) == 150
 
 
 async def test_what_is_no_name_is_refused_before_it_is_sent(registry: AsyncRegistryClient) -> None:
     with pytest.raises(InvalidRequestError, match="model name"):
-        await registry.model("no such/name")
+        await registry.get_model("no such/name")
     with pytest.raises(InvalidRequestError, match="a ref is"):
-        await registry.version("fraud", "NO REF")
+        await registry.get_version("fraud", "NO REF")
     with pytest.raises(InvalidRequestError, match="an alias"):
         await registry.set_alias("fraud", "No Alias", 1)
 
@@ -125,13 +126,29 @@ def test_the_blocking_client_does_the_same(url: str, model: str, write: Write, t
     with RegistryClient(url) as registry:
         version = registry.register(model, source, metrics={"accuracy": 0.9})
         registry.promote(model, version.version)
-        assert registry.download(model, dest=tmp_path / "serving").read_bytes() == source.read_bytes()
+        assert registry.download(model, dest=tmp_path / "serving").path.read_bytes() == source.read_bytes()
         with pytest.raises(VersionNotFoundError):
             registry.download(model, 99, dest=tmp_path / "serving")
 
 
+def test_the_result_of_a_download_is_a_path(dev_url: str, model: str, write: Write, tmp_path: Path) -> None:
+    with RegistryClient(dev_url) as registry:
+        registry.register(model, write(1000), framework="onnx")
+        registry.register(model, write(**{"a.bin": 10, "b.bin": 20}))
+        file = registry.download(model, 1, dest=tmp_path / "serving")
+        folder = registry.download(model, 2, dest=tmp_path / "serving", paths=["a.*"])
+    with open(file, "rb") as opened:  # noqa: PTH123 -- what a caller may write
+        assert opened.read() == (tmp_path / "model.pt").read_bytes()
+    assert Path(file) == file.path == tmp_path / "serving" / "model.pt"
+    assert set(os.listdir(folder)) == {".modelkeep.json", "a.bin"}  # noqa: PTH208 -- see above
+    assert f"{folder}" == os.fspath(folder) == str(folder.path) == str(tmp_path / "serving" / model)
+    assert file.changed
+    assert (file.model, file.version, file.size, file.resolved.framework) == (model, 1, 1000, "onnx")
+    assert (folder.version, folder.size, [each.path for each in folder.artifacts]) == (2, 10, ["a.bin"])
+
+
 def test_the_blocking_client_keeps_no_program_from_ending(dev_url: str) -> None:
-    script = "import sys, modelkeep; print(modelkeep.RegistryClient(sys.argv[1]).models(prefix='none'))"
+    script = "import sys, modelkeep; print(modelkeep.RegistryClient(sys.argv[1]).list_models(prefix='none'))"
     ended = subprocess.run(
         [sys.executable, "-c", script, dev_url], cwd=REPOSITORY, capture_output=True, text=True, check=True, timeout=30
     )

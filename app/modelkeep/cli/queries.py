@@ -24,9 +24,9 @@ def list_(
         raise typer.BadParameter("a stage is of versions. Name their model.", param_hint="'--stage'")
     with connected(context) as registry:
         if model is None:
-            listed(context, registry.models(), tables.models, "There are no models yet.")
+            listed(context, registry.list_models(), tables.models, "There are no models yet.")
         else:
-            listed(context, registry.versions(model, stage=stage), tables.versions, "There are no such versions.")
+            listed(context, registry.list_versions(model, stage=stage), tables.versions, "There are no such versions.")
 
 
 @queries.command()
@@ -40,9 +40,9 @@ def show(
     """Show a model, or one of its versions."""
     with connected(context) as registry:
         if ref is None:
-            answer(context, registry.model(model), tables.model)
+            answer(context, registry.get_model(model), tables.model)
         else:
-            answer(context, registry.version(model, ref), tables.version)
+            answer(context, registry.get_version(model, ref), tables.version)
 
 
 @queries.command()
@@ -53,4 +53,4 @@ def history(
 ) -> None:
     """Show who changed what, oldest first."""
     with connected(context) as registry:
-        listed(context, registry.history(model, after=after), tables.events, "Nothing happened since.")
+        listed(context, registry.list_events(model, after=after), tables.events, "Nothing happened since.")

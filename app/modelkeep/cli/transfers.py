@@ -107,8 +107,8 @@ def download(
         raise typer.BadParameter(f"'@{after}' says which version already.", param_hint="'--version'")
     ref = after if at else version or "production"
     with transferring(context, jobs) as transfer:
-        found = transfer.registry.fetch(name, ref, dest=dest, paths=path or (), if_changed=if_changed, wait=wait)
-        named = f"{found.version.model} v{found.version.version}"
+        found = transfer.registry.download(name, ref, dest=dest, paths=path or (), if_changed=if_changed, wait=wait)
+        named = f"{found.model} v{found.version}"
         if found.changed:
             transfer.sum_up(f"Downloaded {named}", count=len(found.artifacts), size=found.size)
         else:
@@ -118,10 +118,10 @@ def download(
     if options_of(context).as_json:
         document(_downloaded(found))
     else:
-        typer.echo(str(found.path))
+        typer.echo(found)
 
 
 def _downloaded(found: "DownloadResult") -> dict[str, Any]:
-    described = found.version.model_dump(mode="json", exclude={"artifacts"})
+    described = found.resolved.model_dump(mode="json", exclude={"artifacts"})
     files = [artifact.model_dump(mode="json", include={"path", "size", "sha256"}) for artifact in found.artifacts]
     return {"path": str(found.path), **described, "changed": found.changed, "size": found.size, "artifacts": files}

@@ -119,20 +119,6 @@ class AsyncRegistryClient:
         paths: Sequence[str] = (),
         if_changed: bool = False,
         wait: float = 0,
-    ) -> Path:
-        """Download a version and return where it is; see `fetch`, which returns more."""
-        fetched = await self.fetch(model, version, dest=dest, paths=paths, if_changed=if_changed, wait=wait)
-        return fetched.path
-
-    async def fetch(
-        self,
-        model: str,
-        version: int | str = "production",
-        *,
-        dest: str | os.PathLike[str] = ".",
-        paths: Sequence[str] = (),
-        if_changed: bool = False,
-        wait: float = 0,
     ) -> DownloadResult:
         """Put the files of a version below `dest`: `dest/<file>` if it has only one, else the folder `dest/<model>`.
 
@@ -144,7 +130,7 @@ class AsyncRegistryClient:
         located = await self._located(model, version, wait=wait)
         return await self._fetching.fetch(located, Path(dest), paths=paths, if_changed=if_changed)
 
-    async def locate(self, model: str, version: int | str = "production") -> DownloadResponse:
+    async def get_download_urls(self, model: str, version: int | str = "production") -> DownloadResponse:
         """A version with a presigned URL for each of its files."""
         return await self._service.get(
             DownloadResponse, "models", model_name(model), "versions", ref(version), "download"
@@ -154,32 +140,34 @@ class AsyncRegistryClient:
         deadline = time.monotonic() + wait
         while True:
             try:
-                return await self.locate(model, version)
+                return await self.get_download_urls(model, version)
             except (ModelNotFoundError, VersionNotFoundError, UnreachableError):
                 left = deadline - time.monotonic()
                 if left <= 0:
                     raise
             await asyncio.sleep(min(left, _LOOK_SECONDS))
 
-    async def models(self, *, prefix: str | None = None, limit: int | None = None) -> list[ModelResponse]:
+    async def list_models(self, *, prefix: str | None = None, limit: int | None = None) -> list[ModelResponse]:
         """Models whose name begins with `prefix`, by name; at most `limit` of them."""
         return await self._pages(ModelPage, "models", limit=limit, prefix=prefix)
 
-    async def model(self, model: str) -> ModelResponse:
+    async def get_model(self, model: str) -> ModelResponse:
         """A model as it is now."""
         return await self._service.get(ModelResponse, "models", model_name(model))
 
-    async def versions(
+    async def list_versions(
         self, model: str, *, stage: str | None = None, limit: int | None = None
     ) -> list[VersionResponse]:
         """Versions of a model, newest first: those in `stage`, at most `limit` of them."""
         return await self._pages(VersionPage, "models", model_name(model), "versions", limit=limit, stage=stage)
 
-    async def version(self, model: str, version: int | str) -> VersionResponse:
+    async def get_version(self, model: str, version: int | str) -> VersionResponse:
         """The version that answers to a ref."""
         return await self._service.get(VersionResponse, "models", model_name(model), "versions", ref(version))
 
-    async def history(self, model: str, *, after: int | None = None, limit: int | None = None) -> list[EventResponse]:
+    async def list_events(
+        self, model: str, *, after: int | None = None, limit: int | None = None
+    ) -> list[EventResponse]:
         """Events of a model after a generation, oldest first; at most `limit` of them."""
         return await self._pages(EventPage, "models", model_name(model), "events", limit=limit, after=after)
 

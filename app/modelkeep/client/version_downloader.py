@@ -29,16 +29,37 @@ _STAT_BLOCK: Final = 512
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DownloadResult:
-    """A version on this machine: at `path`, which is a file if the version has only one, else a folder."""
+    """A version on this machine. It is a path itself: `open(result)` and `Path(result)` take it for `path`.
+
+    `path` is the file if the version has only one, else the folder that holds its files. `artifacts` are those that
+    were asked for, `resolved` is what the registry answered to the ref, and `changed` says whether anything was put
+    there: it is `False` if the very version was there before.
+    """
 
     path: Path
-    version: DownloadResponse
+    resolved: DownloadResponse
     artifacts: Sequence[DownloadArtifactResponse]
     changed: bool
 
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @property
+    def model(self) -> str:
+        """The name of the model."""
+        return self.resolved.model
+
+    @property
+    def version(self) -> int:
+        """The number of the version."""
+        return self.resolved.version
+
     @property
     def size(self) -> int:
-        """Bytes of what was asked for."""
+        """The sum of the artifacts' sizes, in bytes."""
         return sum(artifact.size or 0 for artifact in self.artifacts)
 
 
@@ -60,7 +81,7 @@ class VersionDownloader:
         """
         chosen = _choose(version, paths)
         place = DownloadTarget(dest, version, chosen)
-        done = partial(DownloadResult, path=place.path, version=version, artifacts=chosen)
+        done = partial(DownloadResult, path=place.path, resolved=version, artifacts=chosen)
         async with TransferPool(jobs=self._jobs, report=self._progress.move) as transfers:
             try:
                 place.check()

@@ -13,8 +13,10 @@ from tests.support.programs import EXECUTABLE, clean_environment
 
 COLUMNS, LINES = 80, 24
 
-_PROMPT = "ready>"
-_PATIENCE = 60
+_PROMPT = "ready {}>"
+"""Holds the number of the next command, so that the screen before a command is not taken for the one after it."""
+
+_TIMEOUT = 60
 
 
 def why_no_terminal() -> str | None:
@@ -27,9 +29,11 @@ class Terminal:
     """A shell; the socket tells its tmux from all others."""
 
     socket: Path
+    typed: int = 0
 
     def type(self, *arguments: object) -> None:
         """Type a command of the program, on a screen that is empty."""
+        self.typed += 1
         command = shlex.join([EXECUTABLE, *map(str, arguments)])
         self._tmux("send-keys", "-t", "it", f"clear; {command}; echo status $?", "Enter")
 
@@ -49,7 +53,7 @@ class Terminal:
 
     def until(self, seen: Callable[[list[str]], bool]) -> list[str]:
         """The first screen that is as it should be; it may be empty at first."""
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _TIMEOUT
         while not seen(lines := self.screen()):
             assert time.monotonic() < deadline, "\n".join(lines)
             time.sleep(0.03)
@@ -62,8 +66,8 @@ class Terminal:
 
     def ended(self) -> list[str]:
         """What is on the screen when the prompt is back."""
-        lines = self.until(lambda lines: len(lines) > 1 and lines[-1] == _PROMPT and lines[-2].startswith("status "))
-        return lines[:-1]
+        prompt = _PROMPT.format(self.typed + 1)
+        return self.until(lambda lines: lines[-1:] == [prompt] and lines[-2:-1] != [])[:-1]
 
     def _tmux(self, *arguments: str) -> str:
         command = ["tmux", "-S", str(self.socket), *arguments]
@@ -75,12 +79,12 @@ def terminal(folder: Path, variables: Mapping[str, str]) -> Iterator[Terminal]:
     """Open one, whose shell has these variables and is in this folder."""
     opened = Terminal(folder / "tmux")
     size = ["-x", str(COLUMNS), "-y", str(LINES)]
-    environment = clean_environment(variables) | {"PS1": _PROMPT, "TERM": "screen-256color", "LC_ALL": "C.UTF-8"}
+    environment = clean_environment(variables) | {"TERM": "screen-256color", "LC_ALL": "C.UTF-8"}
     command = ["tmux", "-S", str(opened.socket), "-f", "/dev/null", "new-session", "-d", "-s", "it", *size]
-    shell = ["env", f"PS1={_PROMPT}", "bash", "--norc", "--noprofile"]
+    shell = ["env", "PS1=" + _PROMPT.format(r"\#"), "bash", "--norc", "--noprofile"]
     subprocess.run([*command, "-c", str(folder), *shell], env=environment, check=True)
     try:
-        opened.until(lambda lines: lines == [_PROMPT])
+        opened.until(lambda lines: lines == [_PROMPT.format(1)])
         yield opened
     finally:
         subprocess.run(["tmux", "-S", str(opened.socket), "kill-server"], check=False)
