@@ -14,65 +14,73 @@ def _split(given: Any) -> Any:
 
 
 class Settings(BaseSettings):
-    """Read from `MODELKEEP_…` environment variables; see the README for the same as a table."""
+    """Read from `MODELKEEP_…` environment variables; the manual page `settings` has them as a table."""
 
     model_config = SettingsConfigDict(env_prefix="MODELKEEP_", env_ignore_empty=True, frozen=True)
 
     auth: Literal["none"] | None = Field(
-        None,
-        description="`none` asks nobody for credentials: only for a port that nobody else reaches.",
+        None, description="`none`: requests need no credentials; `serve` accepts that on loopback only."
     )
-    insecure: bool = Field(False, description="Let `serve` ask nobody although other machines may reach its port.")
+    insecure: bool = Field(
+        False, description="With `MODELKEEP_AUTH=none`: serve although other machines may reach the port."
+    )
     access_file: Path | None = Field(
-        None, description="Issuers and trust rules, in TOML or JSON; those in the table count beside it."
+        None, description="File of issuers and trust rules, TOML or JSON; those in the table count besides."
     )
     requests_per_10_seconds: int = Field(
-        10_000, ge=1, le=10**9, description="Requests of a principal in 10 seconds, to each worker; above it is 429."
+        10_000,
+        ge=1,
+        le=10**9,
+        description="Requests of one principal in 10 seconds, to each worker; more are answered 429.",
     )
     failed_logins_per_minute: int = Field(
-        30, ge=1, le=10**9, description="Failed logins of an address in a minute, to each worker; above it is 429."
+        30,
+        ge=1,
+        le=10**9,
+        description="Failed logins of one address (IPv6: one /64) in a minute, to each worker; more are answered 429.",
     )
-    backend: Literal["aws", "local"] = Field("aws", description="Where everything is kept.")
-    data_dir: Path = Field(Path("registry-data"), description="The folder of the `local` backend.")
+    backend: Literal["aws", "local"] = Field("aws", description="Where everything is stored.")
+    data_dir: Path = Field(Path("registry-data"), description="Folder of the backend `local`.")
     table: str = Field(
-        "model-registry", pattern=r"^[A-Za-z0-9_.-]{3,255}$", description="DynamoDB table of the `aws` backend."
+        "model-registry", pattern=r"^[A-Za-z0-9_.-]{3,255}$", description="DynamoDB table of the backend `aws`."
     )
     bucket: str | None = Field(
         None,
         pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
-        description="S3 bucket of the `aws` backend; it has no default.",
+        description="S3 bucket of the backend `aws`, which needs one.",
     )
     s3_public_url: str | None = Field(
-        None, description="S3 as callers see it, if that differs from what the service itself uses."
+        None, description="S3 as callers see it, if the service sees it at another address."
     )
     public_url: str = Field(
         "http://127.0.0.1:8000",
-        description="The service as callers see it: URLs of the `local` backend's bytes start with it.",
+        description="The service as callers see it: the URLs of the bytes of `local` begin with it.",
     )
     upload_url_ttl_seconds: int = Field(3600, ge=60, le=_WEEK, description="Life of upload URLs, in seconds.")
     download_url_ttl_seconds: int = Field(900, ge=60, le=_WEEK, description="Life of download URLs, in seconds.")
     multipart_threshold_bytes: int = Field(
-        100 * 1024 * 1024, ge=0, le=5 * 1024**3, description="Artifacts larger than this go up in parts, in bytes."
+        100 * 1024 * 1024, ge=0, le=5 * 1024**3, description="Artifacts with more bytes go up in parts."
     )
     upload_ttl_seconds: int = Field(
-        24 * 3600, ge=60, le=6 * 24 * 3600, description="After this an incomplete upload may be swept, in seconds."
+        24 * 3600, ge=60, le=6 * 24 * 3600, description="Age at which an incomplete upload may be swept, in seconds."
     )
     trash_ttl_seconds: int = Field(
-        _WEEK, ge=3600, description="After this a deleted version may be purged, in seconds."
+        _WEEK, ge=3600, description="Age at which a deleted version may be purged, in seconds."
     )
     stale_ttl_seconds: int = Field(
         900,
         ge=0,
         le=_WEEK,
-        description="Age of answers that downloads may get from memory while the table cannot be read; 0 for none.",
+        description="While the table cannot be read: age of downloads answered from memory, in seconds; 0 for none.",
     )
     shutdown_delay_seconds: float = Field(
-        3, ge=0, le=60, description="After SIGTERM `/readyz` answers 503 for so many seconds before connections end."
+        3, ge=0, le=60, description="After SIGTERM: how long `/readyz` answers 503 before connections end, in seconds."
     )
     trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], NoDecode, BeforeValidator(_split)] = Field(
-        (), description="Whose `X-Forwarded-For` is believed: addresses and CIDR ranges, separated by commas."
+        (),
+        description="Addresses and CIDR ranges, with commas, whose `X-Forwarded-For` and `-Proto` are believed.",
     )
-    docs: bool = Field(False, description="Serve interactive documentation under `/docs`.")
+    docs: bool = Field(False, description="Serve interactive documentation at `/docs`.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="The least severe log line.")
 
     @model_validator(mode="after")

@@ -23,7 +23,10 @@ class CredentialsRequiredError(UnauthenticatedError):
 
 @dataclass(eq=False)
 class InvalidTokenError(UnauthenticatedError):
-    """The token proves nothing here. `reason` is a sentence for people, without anything out of the token."""
+    """The token is unknown, altered or revoked, or no trusted issuer vouches for it.
+
+    `reason` is a sentence that says which, and holds nothing of the token.
+    """
 
     reason: str
 
@@ -33,7 +36,7 @@ class InvalidTokenError(UnauthenticatedError):
 
 @dataclass(eq=False)
 class TokenExpiredError(UnauthenticatedError):
-    """The token was good until a moment that has passed."""
+    """The token has expired: get a new one."""
 
     expired_at: str
 
@@ -48,7 +51,7 @@ class ForbiddenError(RegistryError):
 
 @dataclass(eq=False)
 class ActionForbiddenError(ForbiddenError):
-    """The caller is known, and no rule lets it do this. `model` is `*` for what is not about models."""
+    """No grant lets `principal` do `action` on `model`, which is `*` for what is not about models."""
 
     action: str
     model: str
@@ -60,7 +63,7 @@ class ActionForbiddenError(ForbiddenError):
 
 @dataclass(eq=False)
 class NoTrustRuleError(ForbiddenError):
-    """The identity is proved, and no trust rule speaks of it."""
+    """The token is valid, and no trust rule matches its bearer."""
 
     principal: str
 
@@ -73,7 +76,7 @@ class NoTrustRuleError(ForbiddenError):
 
 @dataclass(eq=False)
 class SignatureMismatchError(ForbiddenError):
-    """The URL was altered, cut short, or is used with another method than it was signed for."""
+    """Local store: the URL was altered or cut short, or is used with another method than it was signed for."""
 
     def __str__(self) -> str:
         return "This URL is not as it was signed. Use it whole, with the method it came with, or ask for a new one."
@@ -81,7 +84,7 @@ class SignatureMismatchError(ForbiddenError):
 
 @dataclass(eq=False)
 class SignedHeaderMismatchError(ForbiddenError):
-    """A header that belongs to the URL is missing or different."""
+    """Local store: a header that came with the URL is missing or different."""
 
     header: str
 
@@ -91,7 +94,7 @@ class SignedHeaderMismatchError(ForbiddenError):
 
 @dataclass(eq=False)
 class UrlExpiredError(ForbiddenError):
-    """The URL was good until a moment that has passed."""
+    """Local store: the URL has expired; ask for a new one."""
 
     expired_at: str
 
@@ -101,7 +104,7 @@ class UrlExpiredError(ForbiddenError):
 
 @dataclass(eq=False)
 class TooManyRequestsError(RegistryError):
-    """Over the rate limit of a principal, or of failed logins from an address. Nothing was done."""
+    """Over the rate limit of a principal, or of failed logins from an address; nothing was done."""
 
     what: str
     seconds: int

@@ -14,7 +14,7 @@ class ConflictError(RegistryError):
 
 @dataclass(eq=False)
 class UploadIncompleteError(ConflictError):
-    """Artifacts have not arrived; `missing` holds `{path}`, or `{path, parts}` with the missing part numbers."""
+    """Artifacts have not arrived; `missing` lists `path`, and `parts` of those that go up in parts."""
 
     model: str
     version: int
@@ -30,7 +30,7 @@ class UploadIncompleteError(ConflictError):
 
 @dataclass(eq=False)
 class VersionInUseError(ConflictError):
-    """The version is production or has aliases."""
+    """The version is in production or has aliases."""
 
     model: str
     version: int
@@ -46,7 +46,7 @@ class VersionInUseError(ConflictError):
 
 @dataclass(eq=False)
 class NotNewerError(ConflictError):
-    """Production would move to a lower number although only_newer was asked for."""
+    """Production would move to a lower number although `only_newer` was sent."""
 
     model: str
     version: int
@@ -76,7 +76,7 @@ class ModelNotEmptyError(ConflictError):
 
 @dataclass(eq=False)
 class NoEarlierProductionError(ConflictError):
-    """There is nothing to roll back to."""
+    """No earlier production version is left to roll back to."""
 
     model: str
 
@@ -86,7 +86,7 @@ class NoEarlierProductionError(ConflictError):
 
 @dataclass(eq=False)
 class NotMultipartError(ConflictError):
-    """Part URLs were asked for an artifact that goes up in one piece."""
+    """Parts were requested of an artifact that goes up in one piece."""
 
     model: str
     version: int
@@ -98,7 +98,7 @@ class NotMultipartError(ConflictError):
 
 @dataclass(eq=False)
 class VersionConflictError(ConflictError):
-    """Another program wrote a version under the number of an upload."""
+    """Another program wrote a version under the number of the upload: adopt it, abandon, register again."""
 
     model: str
     version: int
@@ -112,7 +112,7 @@ class VersionConflictError(ConflictError):
 
 @dataclass(eq=False)
 class ModelBeingDeletedError(ConflictError):
-    """A deletion was interrupted half-way through the model's versions."""
+    """A deletion of the model was interrupted: repeat its `DELETE` first."""
 
     model: str
 
@@ -122,7 +122,7 @@ class ModelBeingDeletedError(ConflictError):
 
 @dataclass(eq=False)
 class AliasReservedError(ConflictError):
-    """The alias would shadow another kind of ref."""
+    """The alias would shadow another kind of ref, such as `latest` or `v3`."""
 
     alias: str
 
@@ -132,7 +132,7 @@ class AliasReservedError(ConflictError):
 
 @dataclass(eq=False)
 class PreconditionFailedError(RegistryError):
-    """What the caller expected is not so."""
+    """Another condition of the request does not hold."""
 
     def __str__(self) -> str:
         return "A condition of the request does not hold. Read the present state and decide again."
@@ -140,7 +140,7 @@ class PreconditionFailedError(RegistryError):
 
 @dataclass(eq=False)
 class ProductionChangedError(PreconditionFailedError):
-    """Another version is production than the caller expected."""
+    """Another version is in production than `expected_production`; `holder` names it."""
 
     model: str
     expected: int | None
@@ -153,7 +153,7 @@ class ProductionChangedError(PreconditionFailedError):
 
 @dataclass(eq=False)
 class ObjectExistsError(PreconditionFailedError):
-    """There are bytes already where a PUT would store some; they stay as they are."""
+    """Local store: the bytes are stored already and stay as they are; there is nothing left to do."""
 
     def __str__(self) -> str:
         return "These bytes were stored before, and stored bytes never change. There is nothing left to upload here."
@@ -161,7 +161,7 @@ class ObjectExistsError(PreconditionFailedError):
 
 @dataclass(eq=False)
 class PreconditionRequiredError(RegistryError):
-    """Repeated blindly, the request would act twice."""
+    """A rollback without `Idempotency-Key` and without `expected_production`."""
 
     def __str__(self) -> str:
         return "Send an Idempotency-Key header or expected_production, so that a repeat cannot roll back twice."
@@ -169,7 +169,7 @@ class PreconditionRequiredError(RegistryError):
 
 @dataclass(eq=False)
 class DigestUnknownError(ConflictError):
-    """An adopted artifact was never read through, so nobody knows its SHA-256."""
+    """`format=sha256sum` of an artifact that was adopted and never verified: its SHA-256 is not known."""
 
     model: str
     version: int

@@ -7,15 +7,15 @@ from modelkeep.domain.errors.base import RegistryError
 
 @dataclass(eq=False)
 class NotFoundError(RegistryError):
-    """It is not there."""
+    """There is no such route."""
 
     def __str__(self) -> str:
-        return "There is nothing at this address. The routes are listed in the README."
+        return "There is nothing at this address. `modelkeep docs http-api` lists the routes."
 
 
 @dataclass(eq=False)
 class ModelNotFoundError(NotFoundError):
-    """No such model."""
+    """There is no such model, or the caller may not read it."""
 
     model: str
 
@@ -38,7 +38,7 @@ class VersionNotFoundError(NotFoundError):
 
 @dataclass(eq=False)
 class UploadNotFoundError(NotFoundError):
-    """No upload is open under the number."""
+    """No upload is open under this number: it was completed, abandoned or expired."""
 
     model: str
     version: int
@@ -52,7 +52,7 @@ class UploadNotFoundError(NotFoundError):
 
 @dataclass(eq=False)
 class AliasNotFoundError(NotFoundError):
-    """No such alias."""
+    """The model has no such alias."""
 
     model: str
     alias: str
@@ -75,7 +75,7 @@ class ArtifactNotFoundError(NotFoundError):
 
 @dataclass(eq=False)
 class ObjectNotFoundError(NotFoundError):
-    """The bytes that a download URL names are gone."""
+    """Local store: the bytes that the URL names were deleted."""
 
     def __str__(self) -> str:
         return "The bytes behind this URL were deleted. Ask for the version again."
@@ -83,7 +83,7 @@ class ObjectNotFoundError(NotFoundError):
 
 @dataclass(eq=False)
 class MultipartNotFoundError(NotFoundError):
-    """The multipart object of a part's URL is complete or aborted."""
+    """Local store: the multipart upload of the URL was completed or abandoned."""
 
     def __str__(self) -> str:
         return "This part belongs to nothing open: its upload was completed or abandoned. Read the upload to see which."
@@ -91,7 +91,7 @@ class MultipartNotFoundError(NotFoundError):
 
 @dataclass(eq=False)
 class TokenNotFoundError(NotFoundError):
-    """No such registry token."""
+    """There is no such registry token."""
 
     token: str
 

@@ -8,7 +8,7 @@ from modelkeep.domain.errors.base import RegistryError
 
 @dataclass(eq=False)
 class LengthRequiredError(RegistryError):
-    """The length of the body was not announced."""
+    """Local store: the header `Content-Length` is missing."""
 
     def __str__(self) -> str:
         return "Send the Content-Length header that came with this URL, and the body without chunked encoding."
@@ -16,7 +16,7 @@ class LengthRequiredError(RegistryError):
 
 @dataclass(eq=False)
 class RangeNotSatisfiableError(RegistryError):
-    """The range begins behind the last byte."""
+    """Local store: the range begins behind the last byte."""
 
     size: int
 
@@ -31,7 +31,7 @@ class RangeNotSatisfiableError(RegistryError):
 
 @dataclass(eq=False)
 class MalformedError(RegistryError):
-    """The request cannot be read."""
+    """The request is no HTTP/1.1, or its body is no well-formed JSON."""
 
     def __str__(self) -> str:
         return "The request cannot be read. Send HTTP/1.1, and a body as well-formed JSON."
@@ -47,7 +47,7 @@ class InvalidCursorError(MalformedError):
 
 @dataclass(eq=False)
 class MalformedPathError(MalformedError):
-    """The raw path holds bytes that no route accepts."""
+    """The path holds escapes or bytes that no route accepts."""
 
     def __str__(self) -> str:
         return "The path holds escapes or bytes that no route accepts. Use plain names, each slash once."
@@ -55,7 +55,7 @@ class MalformedPathError(MalformedError):
 
 @dataclass(eq=False)
 class BodyMismatchError(MalformedError):
-    """Other bytes arrived than the URL admits, or not all of them; nothing was stored."""
+    """Local store: other bytes arrived than the URL admits, or not all of them; nothing was stored."""
 
     def __str__(self) -> str:
         return "The body does not have the declared length and SHA-256; nothing was stored. Send the declared bytes."
@@ -68,7 +68,7 @@ class InvalidError(RegistryError):
 
 @dataclass(eq=False)
 class InvalidRequestError(InvalidError):
-    """A value is outside its rules; `errors` holds `{location, message}`, the first one is in the sentence."""
+    """A value is outside its rules; `errors` lists `location` and `message` of each."""
 
     errors: Sequence[dict[str, str]]
 
@@ -79,7 +79,7 @@ class InvalidRequestError(InvalidError):
 
 @dataclass(eq=False)
 class IdempotencyKeyReusedError(InvalidError):
-    """The key came with another request before."""
+    """The `Idempotency-Key` came with another request before."""
 
     def __str__(self) -> str:
         return "This Idempotency-Key was used for a different request. Use a new key for a new request."
@@ -92,7 +92,7 @@ class IntegrityError(InvalidError):
 
 @dataclass(eq=False)
 class SizeMismatchError(IntegrityError):
-    """Another number of bytes arrived."""
+    """Another number of bytes arrived than was declared."""
 
     path: str
     declared: int
@@ -104,7 +104,7 @@ class SizeMismatchError(IntegrityError):
 
 @dataclass(eq=False)
 class ChecksumMismatchError(IntegrityError):
-    """Other bytes arrived."""
+    """Other bytes arrived than were declared."""
 
     path: str
 
@@ -132,7 +132,7 @@ class ArtifactTooLargeError(TooLargeError):
 
 @dataclass(eq=False)
 class TooManyArtifactsError(TooLargeError):
-    """More artifacts than a version may have."""
+    """More than 1,000 artifacts."""
 
     count: int
     limit: int
@@ -143,7 +143,7 @@ class TooManyArtifactsError(TooLargeError):
 
 @dataclass(eq=False)
 class MetadataTooLargeError(TooLargeError):
-    """What is to be kept beside the bytes is over its limit: `what` says of what, and in which unit."""
+    """Metrics, tags, aliases or the item of a version are over a limit; `what` names it and its unit."""
 
     what: str
     size: int
@@ -155,7 +155,7 @@ class MetadataTooLargeError(TooLargeError):
 
 @dataclass(eq=False)
 class RequestTooLargeError(TooLargeError):
-    """The request body is over its limit in bytes."""
+    """The request body has more than `limit` bytes (2 MiB)."""
 
     limit: int
 
@@ -165,7 +165,7 @@ class RequestTooLargeError(TooLargeError):
 
 @dataclass(eq=False)
 class HeaderFieldsTooLargeError(TooLargeError):
-    """Target and headers, trailers included, are over their limit in bytes."""
+    """Target and headers, trailers included, have more than `limit` bytes (32 KiB)."""
 
     limit: int
 
@@ -175,7 +175,7 @@ class HeaderFieldsTooLargeError(TooLargeError):
 
 @dataclass(eq=False)
 class RequestTimeoutError(RegistryError):
-    """The body did not arrive in time; nothing was done."""
+    """The body did not arrive within 30 s (local store: no byte of it for 60 s); nothing was done."""
 
     def __str__(self) -> str:
         return "The body of the request did not arrive in time, and nothing was done. Send it again, without pauses."

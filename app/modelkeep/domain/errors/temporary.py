@@ -17,7 +17,10 @@ class TemporaryError(RegistryError):
 
 @dataclass(eq=False)
 class UnavailableError(TemporaryError):
-    """Table or object store cannot be used now; nothing was changed. `reason` says what an operator should do."""
+    """The table or the object store cannot be used now; nothing was changed.
+
+    `reason` is a sentence that says what an operator should do.
+    """
 
     reason: str
 
@@ -32,7 +35,7 @@ class UnavailableError(TemporaryError):
 
 @dataclass(eq=False)
 class IssuerUnavailableError(TemporaryError):
-    """An issuer's keys cannot be read now, so its tokens can be neither believed nor refused."""
+    """The keys of the token's issuer cannot be read now."""
 
     issuer: str
 
@@ -42,7 +45,7 @@ class IssuerUnavailableError(TemporaryError):
 
 @dataclass(eq=False)
 class ContentionError(TemporaryError):
-    """Too many writers at once; nothing was changed."""
+    """Too many writers of one model at once; nothing was changed."""
 
     model: str
 
@@ -52,7 +55,7 @@ class ContentionError(TemporaryError):
 
 @dataclass(eq=False)
 class OutcomeUnknownError(TemporaryError):
-    """The write may or may not have happened."""
+    """The write may have happened: repeat it with the same `Idempotency-Key`."""
 
     model: str
 
