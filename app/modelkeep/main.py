@@ -11,9 +11,10 @@ from fastapi.telemetry import TelemetryConfig
 from modelkeep.bootstrap import build_services, open_storage
 from modelkeep.http import error_handlers, problems
 from modelkeep.http.context import LifespanState, context_of
+from modelkeep.http.middleware.access_log import AccessLogMiddleware
 from modelkeep.http.middleware.authentication import AuthenticationMiddleware
 from modelkeep.http.middleware.rate_limits import RateLimits
-from modelkeep.http.middleware.requests import AccessLogMiddleware, RequestLimitMiddleware
+from modelkeep.http.middleware.request_limits import RequestLimitMiddleware
 from modelkeep.http.middleware.tracing import TracingMiddleware
 from modelkeep.http.openapi import DocumentedApi
 from modelkeep.http.route_table import ROWS, RouteRow, RouteTable

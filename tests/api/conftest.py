@@ -28,7 +28,7 @@ SURROUNDINGS = frozenset(
         "test_rate_limits",
         "test_metrics",
         "test_problems",
-        "test_shortcut",
+        "test_download_fast_path",
         "test_tokens",
         "test_tracing",
         "test_waiting",

@@ -128,7 +128,7 @@ def test_there_is_nothing_but_routes_of_the_api() -> None:
     """No mounted app, no websocket: those would go past what holds for routes."""
     app = create_app(Settings(auth=None, backend="local", docs=True))
     kinds = {route.name: type(route.original_route) for route in iter_route_contexts(app.routes)}
-    assert {name for name, kind in kinds.items() if kind is not APIRoute} == {"openapi", "shortcut"}
+    assert {name for name, kind in kinds.items() if kind is not APIRoute} == {"openapi", "download_fast_path"}
 
 
 @pytest.fixture(scope="module")

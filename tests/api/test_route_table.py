@@ -23,7 +23,7 @@ from modelkeep.domain.errors import UnauthenticatedError, UnavailableError
 from modelkeep.http.credentials import BEARER, CredentialSource, challenge_of, read_token
 from modelkeep.http.dependencies import ReadCaller
 from modelkeep.http.failures import Failure
-from modelkeep.http.middleware.requests import MAX_BODY
+from modelkeep.http.middleware.request_limits import MAX_BODY
 from modelkeep.http.problems import render_problem
 from modelkeep.http.route_table import ROWS, UNLISTED, RouteRow, RouteTable, headers_with
 from modelkeep.main import create_app

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from modelkeep.http.middleware import requests
+from modelkeep.http.middleware import request_limits
 from modelkeep.http.server import hardened_protocol
 from tests.support.backends import local_environment
 from tests.support.processes import short_timeouts
@@ -151,7 +151,7 @@ def test_the_program_waits_ten_seconds_for_a_head() -> None:
         2,
         3,
     )
-    assert (requests.BODY_TIMEOUT_SECONDS, requests.BODY_IDLE_TIMEOUT_SECONDS) == (30, 60)
+    assert (request_limits.BODY_TIMEOUT_SECONDS, request_limits.BODY_IDLE_TIMEOUT_SECONDS) == (30, 60)
 
 
 async def test_a_head_is_not_awaited_for_ever(server: Server, connect: Connect) -> None:

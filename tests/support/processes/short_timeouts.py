@@ -6,7 +6,7 @@ python -m tests.support.processes.short_timeouts serve …
 from unittest import mock
 
 from modelkeep.__main__ import program
-from modelkeep.http.middleware import requests
+from modelkeep.http.middleware import request_limits
 from modelkeep.http.server import hardened_protocol
 
 HEAD_SECONDS = 1.0
@@ -19,7 +19,7 @@ if __name__ == "__main__":
         mock.patch.object(hardened_protocol, "HEADER_TIMEOUT_SECONDS", HEAD_SECONDS),
         mock.patch.object(hardened_protocol, "TIMEOUT_JITTER_SECONDS", 0.2),
         mock.patch.object(hardened_protocol, "DRAIN_SECONDS", DRAIN_SECONDS),
-        mock.patch.object(requests, "BODY_TIMEOUT_SECONDS", BODY_SECONDS),
-        mock.patch.object(requests, "BODY_IDLE_TIMEOUT_SECONDS", SILENCE_SECONDS),
+        mock.patch.object(request_limits, "BODY_TIMEOUT_SECONDS", BODY_SECONDS),
+        mock.patch.object(request_limits, "BODY_IDLE_TIMEOUT_SECONDS", SILENCE_SECONDS),
     ):
         program()

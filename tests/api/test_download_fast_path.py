@@ -12,7 +12,7 @@ import pytest
 from asgi_lifespan import LifespanManager
 from prometheus_client.parser import text_string_to_metric_families
 
-from modelkeep.http.middleware import requests
+from modelkeep.http.middleware import access_log
 from modelkeep.main import create_app
 from modelkeep.routers.download_fast_path import DownloadFastPath
 from modelkeep.settings import Settings
@@ -90,7 +90,7 @@ async def way(settings: Settings, lines: list[Mapping[str, Any]], *, is_short: b
 @pytest.fixture
 def lines(monkeypatch: pytest.MonkeyPatch) -> list[Mapping[str, Any]]:
     found: list[Mapping[str, Any]] = []
-    monkeypatch.setattr(requests, "log_request", found.append)
+    monkeypatch.setattr(access_log, "log_request", found.append)
     return found
 
 
