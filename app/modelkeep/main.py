@@ -63,7 +63,7 @@ def create_app(settings: Settings | None = None, *, rows: Sequence[RouteRow] = R
         AuthenticationMiddleware,
         allow_anonymous=settings.auth == "none",
         limits=RateLimits(requests=settings.requests_per_10_seconds, failures=settings.failed_logins_per_minute),
-        note=metrics.count_login,
+        note=metrics.count_authentication,
     )
     app.add_middleware(RequestLimitMiddleware)
     app.add_middleware(AccessLogMiddleware, table=RouteTable(rows), metrics=metrics, stopping=stopping)
@@ -87,7 +87,7 @@ def _lifespan(
             opening = open_storage(settings, metrics.count_retry)
             table, store = await stack.enter_async_context(opening)
             stack.enter_context(stopping.intercept_sigterm())
-            on_call = _counted_and_traced(metrics, traces) if traces else metrics.count_call
+            on_call = _counted_and_traced(metrics, traces) if traces else metrics.count_operation
             services = build_services(
                 table,
                 store,
@@ -103,8 +103,8 @@ def _lifespan(
 
 
 def _counted_and_traced(metrics: Metrics, traces: Tracing) -> OnCall:
-    def note(call: OperationTiming) -> None:
-        metrics.count_call(call)
-        traces.note_call(call)
+    def on_call(operation: OperationTiming) -> None:
+        metrics.count_operation(operation)
+        traces.record_operation(operation)
 
-    return note
+    return on_call

@@ -56,7 +56,12 @@ class Way:
             (sample.name, frozenset(sample.labels.items())): sample.value
             for family in text_string_to_metric_families(text)
             for sample in family.samples
-            if sample.name in {"registry_requests_total", "registry_request_seconds_count", "registry_logins_total"}
+            if sample.name
+            in {
+                "modelkeep_http_requests_total",
+                "modelkeep_http_request_duration_seconds_count",
+                "modelkeep_authentications_total",
+            }
         }
 
 

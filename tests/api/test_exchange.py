@@ -121,7 +121,6 @@ async def status(api: Api) -> tuple[int, str | None]:
     return answer.status_code, answer.json().get("code")
 
 
-NOT_IN_FORCE = "the trust rules in the table cannot be read; none of them is in force"
 NOBODY, IN = (403, "no_trust_rule"), (200, None)
 
 
@@ -248,7 +247,7 @@ async def test_a_broken_document_lets_in_nobody_and_stops_nobody_else(
     clock.now += 30
     assert await status(job) == (401, "invalid_token")
     (call,) = said.calls
-    assert (call.method_name, call.args[0]) == ("exception", NOT_IN_FORCE)
+    assert (call.method_name, call.args[0]) == ("exception", "trust_rules_unreadable")
     assert call.kwargs["reason"]
     await services.set_rules(**trusting(github, rule()))
     clock.now += 30
@@ -263,7 +262,9 @@ async def test_the_file_is_stronger_than_the_table(
     job = service.bearer(github.token())
     assert await status(job) == IN
     check_problem(await job.request("GET", "/tokens"), 403, "action_forbidden")
-    assert [(call.method_name, call.kwargs["rule"]) for call in said.calls] == [("warning", "shared")]
+    assert [(call.method_name, *call.args, call.kwargs["rule"]) for call in said.calls] == [
+        ("warning", "trust_rule_shadowed", "shared")
+    ]
     with issuer_server(IssuerKind.GITHUB) as other:
         await services.set_rules(**trusting(other, rule("own")))
         clock.now += 30

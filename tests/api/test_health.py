@@ -35,10 +35,10 @@ async def test_metrics_count_requests_by_route_and_status(api: Api, shelf: Shelf
         return next((float(line.rpartition(" ")[2]) for line in lines if line.startswith(text)), 0)
 
     route = 'method="GET",route="/v1/models/{model}/versions/{version}"'
-    found = f'registry_requests_total{{code="",{route},status="200"}}'
-    missing = f'registry_requests_total{{code="version_not_found",{route},status="404"}}'
-    timed = 'registry_request_seconds_count{route="/v1/models/{model}/versions/{version}"}'
-    nowhere = 'registry_requests_total{code="not_found",method="GET",route="-",status="404"}'
+    found = f'modelkeep_http_requests_total{{code="",{route},status="200"}}'
+    missing = f'modelkeep_http_requests_total{{code="version_not_found",{route},status="404"}}'
+    timed = 'modelkeep_http_request_duration_seconds_count{route="/v1/models/{model}/versions/{version}"}'
+    nowhere = 'modelkeep_http_requests_total{code="not_found",method="GET",route="-",status="404"}'
     before = [await counted(name) for name in (found, missing, timed, nowhere)]
     await api.ask("GET", f"/{shelf.model}/versions/production")
     await api.problem("GET", f"/{shelf.model}/versions/99", status=404, code="version_not_found")
@@ -51,6 +51,6 @@ async def test_metrics_are_in_the_text_format_and_name_no_model(api: Api, shelf:
     await api.ask("GET", f"/{shelf.model}")
     answer = await api.http.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain")
-    assert "# TYPE registry_requests_total counter" in answer.text
-    assert 'registry_request_seconds_bucket{le="+Inf"' in answer.text
+    assert "# TYPE modelkeep_http_requests_total counter" in answer.text
+    assert 'modelkeep_http_request_duration_seconds_bucket{le="+Inf"' in answer.text
     assert shelf.model not in answer.text

@@ -3,8 +3,10 @@
 import io
 import json
 import logging
+import re
 from collections.abc import AsyncIterator
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx
@@ -12,6 +14,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
+import modelkeep
 from modelkeep.services.models import ModelService
 from modelkeep.settings import Settings
 from modelkeep.telemetry.logging import configure
@@ -19,6 +22,7 @@ from tests.support.access import token_for
 from tests.support.api import BASE, Api, serving
 
 PART = 5 * 1024 * 1024
+SOURCE: Final = Path(modelkeep.__file__).parent
 
 
 @pytest.fixture
@@ -88,7 +92,7 @@ async def test_an_unexpected_failure_is_logged_with_its_place_and_without_its_va
     monkeypatch.setattr(ModelService, "get", fail)
     await api.request("GET", "/models/m", headers={"x-request-id": "unlucky"})
     lines = [json.loads(line) for line in said.getvalue().splitlines()]
-    failure = next(line for line in lines if line["event"] == "unexpected")
+    failure = next(line for line in lines if line["event"] == "unhandled_exception")
     assert (failure["request_id"], failure["level"]) == ("unlucky", "error")
     assert "broken after 15" in json.dumps(failure)
     assert "test_logging.py" in json.dumps(failure)
@@ -100,7 +104,7 @@ async def test_each_request_is_one_line(talkative: tuple[Api, io.StringIO], mode
     api, said = talkative
     await api.request("GET", f"/models/{model}?x=y", headers={"x-request-id": "one"})
     lines = [json.loads(line) for line in said.getvalue().splitlines()]
-    (line,) = [line for line in lines if line["event"] == "request"]
+    (line,) = [line for line in lines if line["event"] == "http_request"]
     assert line["duration_ms"] > 0
     assert line["time"].endswith("Z")
     assert line["rule"].startswith("token:")
@@ -158,3 +162,11 @@ def test_a_logger_in_use_follows_what_is_configured_later() -> None:
     with capture_logs() as lines:
         logger.warning("after")
     assert [line["event"] for line in lines] == ["after"]
+
+
+def test_events_are_named_in_one_form() -> None:
+    """Words in snake_case: what varies is in the fields of a line, so that a query finds every line of an event."""
+    calls = re.compile(r"_log\.(?:debug|info|warning|error|exception)\(\s*(?P<event>[^,)]+)")
+    events = [found["event"] for path in sorted(SOURCE.rglob("*.py")) for found in calls.finditer(path.read_text())]
+    assert len(events) >= 8
+    assert [event for event in events if not re.fullmatch(r'"[a-z]+(?:_[a-z]+)+"', event)] == []

@@ -20,7 +20,7 @@ from tests.support.faults.network import answers
 from tests.support.faults.proxy import Proxy
 from tests.support.servers import AwsServer
 
-CALLS = "registry_backend_call_seconds_count"
+CALLS = "modelkeep_storage_operation_duration_seconds_count"
 
 
 class Meter:
@@ -46,7 +46,7 @@ class Meter:
         return {
             dict(labels)["type"]: value
             for (name, labels), value in found.items()
-            if name == "registry_changes_total" and value
+            if name == "modelkeep_changes_total" and value
         }
 
 
@@ -62,7 +62,9 @@ async def test_calls_are_counted_by_backend_operation_and_result(meter: Meter, m
     assert await meter.value(CALLS, backend="table", operation="transact", result="ok") == 2
     assert await meter.value(CALLS, backend="store", operation="stat", result="ok") >= 1
     assert await meter.value(CALLS, backend="table", operation="get", result="ok") >= 3
-    spent = await meter.value("registry_backend_call_seconds_sum", backend="table", operation="transact", result="ok")
+    spent = await meter.value(
+        "modelkeep_storage_operation_duration_seconds_sum", backend="table", operation="transact", result="ok"
+    )
     assert 0 < spent < 60
 
 
@@ -92,7 +94,7 @@ async def test_contention_and_lost_replies_are_counted(
     assert answer.status_code == (503 if result == "unavailable" else 201)
     assert await meter.value(CALLS, backend="table", operation="transact", result=result) == 1
     begun = 0 if result == "unavailable" else 1
-    assert await meter.value("registry_changes_total", type="upload_begun") == begun
+    assert await meter.value("modelkeep_changes_total", type="upload_begun") == begun
     assert await meter.value(CALLS, backend="table", operation="transact", result="ok") == begun
 
 
@@ -109,7 +111,7 @@ async def test_changes_are_counted_by_type_and_versions_by_their_bytes(meter: Me
         "version_completed": 1,
         "stage_changed": 1,
     }
-    assert await meter.value("registry_registered_bytes_total") == 7
+    assert await meter.value("modelkeep_registered_bytes_total") == 7
 
 
 async def test_a_repeat_with_the_same_key_is_counted_once(meter: Meter, model: str) -> None:
@@ -121,10 +123,10 @@ async def test_a_repeat_with_the_same_key_is_counted_once(meter: Meter, model: s
 
 async def test_every_type_of_change_is_there_before_it_happens(meter: Meter) -> None:
     found = await meter.samples()
-    types = {dict(labels)["type"] for name, labels in found if name == "registry_changes_total"}
+    types = {dict(labels)["type"] for name, labels in found if name == "modelkeep_changes_total"}
     assert types == {str(kind) for kind in EventType}
-    assert await meter.value("registry_backend_retries_total", backend="store") == 0
-    assert ("registry_backend_retries_total", frozenset({("backend", "table")})) in found
+    assert await meter.value("modelkeep_storage_retries_total", backend="store") == 0
+    assert ("modelkeep_storage_retries_total", frozenset({("backend", "table")})) in found
 
 
 async def test_labels_name_no_model_and_nobody(settings: Settings, api: Api, model: str) -> None:
@@ -151,6 +153,6 @@ async def test_what_the_sdk_sends_again_is_counted(ministack: AwsServer, monkeyp
                 proxy.when("POST", "^/$", answers(500), times=1)
                 proxy.when("HEAD", "^/registry-", answers(500), times=2)
                 assert (await api.http.get("/readyz")).status_code == 200
-                assert await meter.value("registry_backend_retries_total", backend="table") == 1
-                assert await meter.value("registry_backend_retries_total", backend="store") == 2
+                assert await meter.value("modelkeep_storage_retries_total", backend="table") == 1
+                assert await meter.value("modelkeep_storage_retries_total", backend="store") == 2
                 assert await meter.value(CALLS, backend="store", operation="reach", result="ok") == 1

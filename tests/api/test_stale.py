@@ -64,7 +64,7 @@ async def counted(api: Api) -> float:
         sample.value
         for family in text_string_to_metric_families(text)
         for sample in family.samples
-        if sample.name == "registry_stale_answers_total"
+        if sample.name == "modelkeep_stale_responses_total"
     )
 
 

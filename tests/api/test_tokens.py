@@ -430,7 +430,7 @@ async def test_a_use_that_cannot_be_noted_is_one_all_the_same(
     made = await make(admin)
     with failing("replace", error):
         assert await admits(service.bearer(made["token"]))
-    (line,) = [line for line in caplog.messages if "the use of a token was not noted" in line]
+    (line,) = [line for line in caplog.messages if "token_last_used_update_failed" in line]
     assert made["id"] in line
     assert made["token"] not in caplog.text
     assert (await entry(admin, made["id"]))["last_used_at"] is None

@@ -249,7 +249,7 @@ async def test_a_failure_is_logged_with_its_reason_and_without_the_token(
     with capture_logs() as lines:
         await undecided(verifier, server, token)
     [line] = lines
-    assert (line["event"], line["issuer"], line["log_level"]) == ("issuer_keys_not_read", "github", "warning")
+    assert (line["event"], line["issuer"], line["log_level"]) == ("jwks_refresh_failed", "github", "warning")
     assert "418" in line["reason"]
     assert not [part for part in token.split(".") if part in str(line)]
 

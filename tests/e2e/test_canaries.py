@@ -133,11 +133,11 @@ async def test_no_canary_leaves_a_service_however_it_fails(
 
     assert walk.statuses >= {200, 201, 307, 400, 401, 403, 404, 422, 429, 500, 503}
     lines = [json.loads(line) for line in said.getvalue().splitlines()]
-    assert {line["status"] for line in lines if line["event"] == "request"} >= walk.statuses - {307}
+    assert {line["status"] for line in lines if line["event"] == "http_request"} >= walk.statuses - {307}
     assert "[redacted]" in sinks["the log"]
     assert len(history) >= 10
     assert len(collector.spans()) > 300
-    assert "registry_logins_total" in metrics
+    assert "modelkeep_authentications_total" in metrics
     assert MODEL in sinks["the table"]
 
 
@@ -179,7 +179,7 @@ async def test_no_canary_leaves_the_program(
     assert leaks(walk.secrets, sinks) == []
     assert set(collector.paths) == {"/v1/traces"}
     assert collector.services() == {"modelkeep"}
-    assert sum('"event": "request"' in line for line in server.said().splitlines()) > 300
+    assert sum('"event": "http_request"' in line for line in server.said().splitlines()) > 300
     assert len(collector.spans()) > 300
 
 

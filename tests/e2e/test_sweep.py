@@ -210,13 +210,13 @@ async def test_a_sweep_leaves_its_numbers_for_prometheus(
     await storage.edit(upload_key("m", 1), expires_at="2026-01-01T00:00:00.000000Z")
     assert (await operating(variables, "sweep", "--metrics", str(file))).status == 0
     told = file.read_text().splitlines()
-    assert 'registry_sweep_changes{type="upload_expired"} 1.0' in told
-    assert 'registry_sweep_changes{type="version_purged"} 0.0' in told
-    (ended,) = [line for line in told if line.startswith("registry_sweep_ended_timestamp_seconds ")]
+    assert 'modelkeep_sweep_changes{type="upload_expired"} 1.0' in told
+    assert 'modelkeep_sweep_changes{type="version_purged"} 0.0' in told
+    (ended,) = [line for line in told if line.startswith("modelkeep_sweep_last_success_timestamp_seconds ")]
     assert 0 <= datetime.now(UTC).timestamp() - float(ended.partition(" ")[2]) < 60
 
     assert (await operating(variables, "sweep", "--metrics", str(file))).status == 0
-    assert 'registry_sweep_changes{type="upload_expired"} 0.0' in file.read_text()
+    assert 'modelkeep_sweep_changes{type="upload_expired"} 0.0' in file.read_text()
     assert [*file.parent.glob("registry.prom*")] == [file]
 
 

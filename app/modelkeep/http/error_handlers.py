@@ -46,7 +46,7 @@ def render_error(scope: Scope, error: RegistryError) -> Response:
     """The answer to a registry error: its sentence, its code and its own fields."""
     context = context_of(scope)
     if isinstance(error, TemporaryError):
-        _log.warning("not served", code=error.code(), detail=str(error), request_id=context.request_id)
+        _log.warning("request_unavailable", code=error.code(), detail=str(error), request_id=context.request_id)
     sources = context.row.credential_sources
     challenge = challenge_of(sources, error) if isinstance(error, UnauthenticatedError) else ""
     return _render(scope, context, failure_of(error, context.request_id, challenge))

@@ -70,7 +70,7 @@ class JwksCache:
             self._keys = await fetch_keys(self._issuer)
         except FAILURES as error:
             reason = f"{type(error).__name__}: {error}"
-            _log.warning("issuer_keys_not_read", issuer=self._issuer.name, reason=reason)
+            _log.warning("jwks_refresh_failed", issuer=self._issuer.name, reason=reason)
             self._failed = True
             self._quiet_until = self._timer() + (COOLDOWN if self._keys else FIRST_COOLDOWN)
         else:

@@ -111,7 +111,7 @@ class OptimisticTransaction(Generic[T]):
         except Exception:
             if not self._in_flight:
                 raise
-            _log.exception("a change was cut short", model=self._model, request_id=self._operation.request_id)
+            _log.exception("commit_interrupted", model=self._model, request_id=self._operation.request_id)
             raise OutcomeUnknownError(self._model) from None
 
     async def _settle(self) -> T:

@@ -74,7 +74,7 @@ def log_request(fields: Mapping[str, Any]) -> None:
         return
     when = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     about = {"level": "info", "logger": "modelkeep.requests", "time": when}
-    line = redacted(json.dumps({"event": "request", **fields, **structlog.contextvars.get_contextvars(), **about}))
+    line = redacted(json.dumps({"event": "http_request", **fields, **structlog.contextvars.get_contextvars(), **about}))
     for handler in root.handlers:
         if isinstance(handler, JsonLineHandler):
             handler.write(line)

@@ -56,16 +56,16 @@ class Tracing:
             await asyncio.to_thread(self._provider.shutdown)
             patience.cancel()
 
-    def note_call(self, call: OperationTiming) -> None:
-        """Make a span of a call that ends now, below the request that it was made for."""
+    def record_operation(self, operation: OperationTiming) -> None:
+        """Make a span of a storage operation that ends now, as a child of the request's span."""
         ended = time.time_ns()
         span = self.tracer.start_span(
-            f"{call.backend}.{call.operation}",
+            f"{operation.backend}.{operation.operation}",
             kind=SpanKind.CLIENT,
-            attributes={"registry.result": call.result},
-            start_time=ended - int(call.seconds * 1e9),
+            attributes={"registry.result": operation.result},
+            start_time=ended - int(operation.seconds * 1e9),
         )
-        if call.result not in _GOOD:
+        if operation.result not in _GOOD:
             span.set_status(StatusCode.ERROR)
         span.end(ended)
 

@@ -91,7 +91,7 @@ def table_reads(service: Running) -> float:
         sample.value
         for family in text_string_to_metric_families(text)
         for sample in family.samples
-        if sample.name == "registry_backend_call_seconds_count"
+        if sample.name == "modelkeep_storage_operation_duration_seconds_count"
         and sample.labels["backend"] == "table"
         and sample.labels["operation"] != "transact"
     )

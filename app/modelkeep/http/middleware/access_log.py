@@ -57,7 +57,7 @@ class AccessLogMiddleware:
         try:
             await self._app(scope, receive, send_observed)
         except Exception:
-            _log.exception("unexpected", request_id=context.request_id)
+            _log.exception("unhandled_exception", request_id=context.request_id)
             if status:
                 raise
             await render_internal_error(scope)(scope, receive, send_observed)
@@ -75,7 +75,7 @@ class AccessLogMiddleware:
     def _note(self, scope: Scope, context: RequestContext, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "-")
         code = context.problem_code
-        self._metrics.count(scope["method"], route, status, code, seconds)
+        self._metrics.count_request(scope["method"], route, status, code, seconds)
         log_request(
             {
                 "request_id": context.request_id,

@@ -127,7 +127,7 @@ class Authenticator:
             async with asyncio.timeout(NOTE_SECONDS):
                 await self._tokens.replace(replace(token, last_used_at=now))
         except (TemporaryError, TimeoutError) as error:
-            _log.warning("the use of a token was not noted", token=token.id, reason=type(error).__name__)
+            _log.warning("token_last_used_update_failed", token=token.id, reason=type(error).__name__)
 
     def _recall(self, text: str, seconds: float) -> Principal | None:
         known = self._known.get(_digest(text))

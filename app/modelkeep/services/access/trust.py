@@ -51,14 +51,12 @@ class TrustService:
         try:
             kept = Trust() if text is None else self._parse(text)
         except ValueError as error:
-            _log.exception("the trust rules in the table cannot be read; none of them is in force", reason=str(error))
+            _log.exception("trust_rules_unreadable", reason=str(error))
             kept = Trust()
         joined = self._own.joined(kept)
         for warning in joined.warnings:
-            _log.warning("trust rule", warning=warning)
+            _log.warning("trust_rule_warning", warning=warning)
         for rule in kept.rules:
             if rule not in joined.rules:
-                _log.warning(
-                    "trust rule of the table left out: the file has another rule or issuer so named", rule=rule.id
-                )
+                _log.warning("trust_rule_shadowed", rule=rule.id, reason="the file has a rule or issuer of that name")
         return joined
