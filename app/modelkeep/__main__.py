@@ -14,10 +14,11 @@ class Modelkeep(Program):
         """Import the commands of `modelkeep.admin`."""
         from modelkeep.admin.access_commands import commands as access_commands  # noqa: PLC0415 -- a client needs none
         from modelkeep.admin.commands import commands as operator_commands  # noqa: PLC0415
+        from modelkeep.cli.docs import commands as docs_commands  # noqa: PLC0415
 
         commands = typer.Typer()
-        commands.add_typer(operator_commands)
-        commands.add_typer(access_commands)
+        for group in (operator_commands, access_commands, docs_commands):
+            commands.add_typer(group)
         return commands
 
 

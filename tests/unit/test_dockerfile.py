@@ -28,6 +28,7 @@ def test_the_build_copies_the_sources_alone_and_the_image_the_environment_to_whe
     assert sorted(copied) == ["README.md", "app", "pyproject.toml"]
     assert all((REPOSITORY / source).exists() and not is_ignored(source) for source in copied)
     assert not is_ignored("app/modelkeep/main.py")
+    assert not is_ignored("app/modelkeep/manual/concepts.md")
     assert all(map(is_ignored, ["app/modelkeep/__pycache__/main.pyc", "tests/conftest.py", "uv.lock"]))
     (place,) = re.findall(r"UV_PROJECT_ENVIRONMENT=(\S+)", dict(build)["ENV"])
     assert image()["COPY"] == f"--from=build {place} {place}", "scripts of an environment hold its address"

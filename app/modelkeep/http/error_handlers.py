@@ -27,7 +27,7 @@ from modelkeep.http.failures import Failure, failure_of
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _NOT_AN_OBJECT: Final = frozenset({"missing", "model_attributes_type"})
 _HTTP_FAILURES: Final = {
-    404: ("not_found", "There is nothing at this address. The README lists the routes."),
+    404: ("not_found", "There is nothing at this address. `modelkeep docs http-api` lists the routes."),
     405: ("method_not_allowed", "This address takes other methods; the Allow header lists them."),
 }
 _OTHER_HTTP_FAILURE: Final = ("http_error", "The request cannot be served.")

@@ -1,4 +1,4 @@
-"""The README's pages on who may do what: its rules, jobs, pods and commands run, with issuers that sign on loopback.
+"""The manual's pages on access, CI and Kubernetes: rules, jobs, pods and commands run, with issuers on loopback.
 
 Of the rules only addresses are replaced: the issuers' by those on loopback, the registry's by its own.
 """
@@ -26,9 +26,12 @@ from modelkeep.schemas.downloads import DownloadResponse
 from tests.support.backends import local_environment
 from tests.support.identities import ANYWHERE, AskingRegistry, asking_registry, github
 from tests.support.issuers import IssuerServer, issuer_server, signing_key
-from tests.support.pages import blocks, document, table
+from tests.support.pages import manual
 from tests.support.programs import EXECUTABLE, clean_environment, operate
 
+ACCESS: Final = manual("access")
+CI: Final = manual("ci")
+KUBERNETES: Final = manual("kubernetes-and-ecs")
 MODEL: Final = "fraud-detector"
 WEIGHTS: Final = bytes(range(256)) * 5000
 KINDS: Final = {"jenkins": IssuerKind.OIDC, "cluster": IssuerKind.KUBERNETES}
@@ -43,7 +46,7 @@ CLAIMS: Final[Mapping[str, Mapping[str, Any]]] = {
 
 @pytest.fixture(scope="module")
 def rules() -> dict[str, Any]:
-    (block,) = blocks("toml")
+    (block,) = ACCESS.blocks("toml")
     return tomllib.loads(block)
 
 
@@ -118,25 +121,25 @@ def read_production(registry: AskingRegistry, issuers: Mapping[str, IssuerServer
 
 
 def test_roles_are_those_of_the_program() -> None:
-    told = {role: set(allows.replace("`", "").split()) for role, allows in table("role") if role != "admin"}
+    told = {role: set(allows.replace("`", "").split()) for role, allows in ACCESS.table("role") if role != "admin"}
     assert told == {role: set(actions) for role, actions in ROLES.items() if role != "admin"}
     assert ROLES["admin"] == set(Action)
-    assert [role for role, _ in table("role")] == list(ROLES)
+    assert [role for role, _ in ACCESS.table("role")] == list(ROLES)
 
 
 def test_the_rules_can_be_used_as_they_stand_and_nothing_is_to_be_warned_of(
     rules: dict[str, Any], tmp_path: Path
 ) -> None:
-    (tmp_path / "access.toml").write_text(blocks("toml")[0])
+    (tmp_path / "access.toml").write_text(ACCESS.blocks("toml")[0])
     variables = local_environment(tmp_path / "data")
-    commands = [line for block in blocks("console") for line in block.splitlines() if " access.toml" in line]
+    commands = [line for block in ACCESS.blocks("console") for line in block.splitlines() if " access.toml" in line]
     assert len(commands) == 2
     for command in commands:
         words = command.removeprefix("uv run modelkeep ").replace("access.toml", str(tmp_path / "access.toml"))
         said = operate(variables, *words.split())
         assert (said.status, said.err) == (0, [])
     assert set(json.loads(operate(variables, "access", "show").out[0])["issuers"]) == set(
-        tomllib.loads(blocks("toml")[0])["issuers"]
+        tomllib.loads(ACCESS.blocks("toml")[0])["issuers"]
     )
 
 
@@ -162,7 +165,7 @@ def test_each_rule_speaks_of_its_own_and_of_nobody_else(
 ) -> None:
     token = tmp_path / "token"
     token.write_text(token_of(issuers, issuer, registry, **claims))
-    (line,) = (line for block in blocks("console") for line in block.splitlines() if "access explain" in line)
+    (line,) = (line for block in ACCESS.blocks("console") for line in block.splitlines() if "access explain" in line)
     words = line.removeprefix("uv run modelkeep ").replace("--token-file token", f"--token-file {token}").split()
     variables = local_environment(registry.settings.data_dir) | {
         "MODELKEEP_ACCESS_FILE": str(registry.settings.access_file)
@@ -176,7 +179,7 @@ def test_each_rule_speaks_of_its_own_and_of_nobody_else(
 def test_tokens_are_made_listed_and_revoked(tmp_path: Path) -> None:
     lines = [
         line.removeprefix("uv run modelkeep ").replace("'", "").split()
-        for block in blocks("console")
+        for block in ACCESS.blocks("console")
         for line in block.splitlines()
         if line.startswith("uv run modelkeep token ") and "operator" not in line
     ]
@@ -196,7 +199,7 @@ def test_tokens_are_made_listed_and_revoked(tmp_path: Path) -> None:
 def test_github_actions_register_and_promote_without_a_secret(
     registry: AskingRegistry, issuers: Mapping[str, IssuerServer], checkpoint: Path
 ) -> None:
-    assert "secrets." not in blocks("yaml")[0]
+    assert "secrets." not in CI.blocks("yaml")[0]
     for name in ("register", "register", "promote"):
         run_job(name, registry, issuers, checkpoint)
     located = read_production(registry, issuers)
@@ -209,7 +212,7 @@ def test_github_actions_register_and_promote_without_a_secret(
 
 def run_job(name: str, registry: AskingRegistry, issuers: Mapping[str, IssuerServer], folder: Path) -> None:
     """Run the step of a job that runs something, as the identity that GitHub gives the job."""
-    workflow = document("jobs")
+    workflow = CI.document("jobs")
     job = workflow["jobs"][name]
     assert job["permissions"] == {"id-token": "write"}
     (step,) = (step for step in job["steps"] if "run" in step)
@@ -253,7 +256,7 @@ def test_the_job_that_registers_cannot_promote(registry: AskingRegistry, issuers
 
 
 def test_gitlab(registry: AskingRegistry, issuers: Mapping[str, IssuerServer], checkpoint: Path) -> None:
-    job = document("register")["register"]
+    job = CI.document("register")["register"]
     told = {
         "GITLAB_CI": "true",
         "CI_PIPELINE_ID": "77",
@@ -282,7 +285,7 @@ def test_a_role_of_aws(registry: AskingRegistry, issuers: Mapping[str, IssuerSer
     )
     (tmp_path / "aws").write_text(f'#!/bin/sh\n[ "$*" = "{wanted}" ] && echo "{token}"\n')
     (tmp_path / "aws").chmod(0o755)
-    ended = run(["bash", "-euo", "pipefail", "-c", blocks("bash aws")[0]], tmp_path, registry, {})
+    ended = run(["bash", "-euo", "pipefail", "-c", CI.blocks("bash aws")[0]], tmp_path, registry, {})
     assert ended.returncode == 0, ended.stderr
     assert (tmp_path / "models" / MODEL / "weights.bin").read_bytes() == WEIGHTS
 
@@ -293,7 +296,7 @@ def test_a_role_of_aws(registry: AskingRegistry, issuers: Mapping[str, IssuerSer
 @pytest.fixture
 def pod(registry: AskingRegistry, issuers: Mapping[str, IssuerServer], tmp_path: Path) -> dict[str, Any]:
     """The page's pod, with what the kubelet mounts into it."""
-    deployment = yaml.safe_load(json.dumps(document("fraud-service")).replace(ANYWHERE, registry.url))
+    deployment = yaml.safe_load(json.dumps(KUBERNETES.document("fraud-service")).replace(ANYWHERE, registry.url))
     pod: dict[str, Any] = deployment["spec"]["template"]["spec"]
     account = f"system:serviceaccount:{deployment['metadata']['namespace']}:{pod['serviceAccountName']}"
     (volume,) = (volume for volume in pod["volumes"] if "projected" in volume)
@@ -329,7 +332,7 @@ def test_an_init_container_fetches_production_by_its_projected_token(
 def test_curl_alone_does_it_with_the_same_file_and_tells_storage_nothing(
     registry: AskingRegistry, pod: dict[str, Any], tmp_path: Path
 ) -> None:
-    (script,) = (script for script in blocks("sh entrypoint") if "curl" in script)
+    (script,) = (script for script in KUBERNETES.blocks("sh entrypoint") if "curl" in script)
     (variable,) = (each for each in pod["initContainers"][0]["env"] if each["name"] == "MODELKEEP_TOKEN_FILE")
     variables = {
         "MODELKEEP_URL": registry.url,
