@@ -100,3 +100,10 @@ def test_a_page_begins_with_a_heading_and_a_sentence_for_the_list_of_topics(topi
     assert page.summary.endswith(".")
     assert len(page.summary) <= 110
     assert "](" not in page.summary
+
+
+def test_what_github_reads_can_be_read_and_its_workflow_runs_what_ci_runs() -> None:
+    files = {path.name: yaml.safe_load(path.read_text()) for path in (REPOSITORY / ".github").rglob("*.yml")}
+    (job,) = files["ci.yml"]["jobs"].values()
+    assert ".ci/run" in [step.get("run") for step in job["steps"]]
+    assert files["ci.yml"]["permissions"] == {"contents": "read"}
