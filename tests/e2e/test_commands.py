@@ -1,6 +1,8 @@
 """The operator's commands, as they are typed: what they refuse, and that every refusal is a sentence."""
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +16,7 @@ from modelkeep.admin.access import NO_ACCESS_CONFIGURED
 from tests.support import api
 from tests.support.backends import aws_environment, environment, local_environment
 from tests.support.journeys.release import Walk
-from tests.support.programs import EXECUTABLE, Said, operate, serving
+from tests.support.programs import EXECUTABLE, Said, clean_environment, operate, serving
 from tests.support.servers import AwsServer, free_port
 
 
@@ -104,6 +106,96 @@ def test_the_command_alone_shows_what_there_is() -> None:
     said = operate({}, "--help")
     assert said.status == 0
     assert all(name in "\n".join(said.out) for name in ("serve", "dev", "init", "sweep", "check", "iam-policy"))
+
+
+# without what the extra `server` installs
+
+WITHOUT_THE_EXTRA = """
+import json, sys, typer.testing
+
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in HIDDEN:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+HIDDEN = set(json.loads(sys.argv[1]))
+sys.meta_path.insert(0, Hidden())
+from modelkeep.__main__ import program
+
+for words in json.loads(sys.argv[2]):
+    result = typer.testing.CliRunner().invoke(program, words)
+    print(json.dumps([result.exit_code, result.stdout.splitlines(), result.stderr.splitlines()]))
+"""
+
+NOT_OF_THE_CLIENT = (
+    *("aioboto3", "botocore", "cachetools", "cryptography", "fastapi", "httptools", "jwt", "limits", "opentelemetry"),
+    *("prometheus_client", "pydantic_settings", "starlette", "structlog", "uvicorn", "uvloop"),
+)
+
+
+def without_the_extra(*commands: list[str]) -> list[Said]:
+    """What commands say where only the client is installed; each is one that begins nothing."""
+    arguments = (json.dumps(NOT_OF_THE_CLIENT), json.dumps(commands))
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_THE_EXTRA, *arguments],
+        env=clean_environment({"MODELKEEP_BACKEND": "local"}),
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return [Said(*json.loads(line)) for line in done.stdout.splitlines()]
+
+
+OF_THE_EXTRA = (
+    *(["serve"], ["dev"], ["init"], ["sweep"], ["check"], ["migrate", "--from", "aws", "--to", "local:there"]),
+    *(["iam-policy"], ["token", "list"], ["token", "create", "ci", "--days", "1", "--allow", "reader"]),
+    *(["access", "show"], ["access", "explain", "--token-file", "/dev/null", "--action", "model.read"]),
+)
+
+
+def test_a_command_that_needs_the_extra_says_what_to_install() -> None:
+    for words, said in zip(OF_THE_EXTRA, without_the_extra(*OF_THE_EXTRA), strict=True):
+        command = "modelkeep " + " ".join(words[: 2 if words[0] in {"token", "access"} else 1])
+        assert said.out == [], words
+        sentence = sentence_of(said, status=2)
+        assert sentence.startswith(f"`{command}` needs modelkeep[server]: the module '"), words
+        assert sentence.endswith("' is not installed. Install it with `pip install 'modelkeep[server]'`."), words
+
+
+def test_a_program_asks_for_the_missing_extra_as_json_and_help_needs_none() -> None:
+    refusal, overview, help_of_check = without_the_extra(["-o", "json", "check"], ["--help"], ["check", "--help"])
+    assert (refusal.status, refusal.out) == (2, [])
+    problem = json.loads("\n".join(refusal.err))
+    assert (problem["code"], problem["command"], problem["extra"]) == ("missing_extra", "modelkeep check", "server")
+    assert (overview.status, help_of_check.status) == (0, 0)
+
+
+# problems as JSON
+
+EXPLAIN = ["access", "explain", "--token-file", "{folder}/absent", "--action", "model.read"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words", "status", "code", "detail"),
+    [
+        ({}, ["check"], 1, "unavailable", "There is no registry in '{folder}'. Set MODELKEEP_DATA_DIR."),
+        ({"MODELKEEP_DOCS": "?", "MODELKEEP_LOG_LEVEL": "?"}, ["sweep"], 2, "usage", "MODELKEEP_DOCS: Input should be"),
+        ({}, ["token", "revoke", "absent"], 1, "token_not_found", "There is no token 'absent'"),
+        ({}, ["access", "check", "{folder}"], 2, "usage", "{folder} cannot be read: Is a directory"),
+        ({}, ["migrate", "--from", "gcp", "--to", "aws"], 2, "usage", "Invalid value: 'gcp' is neither aws nor local"),
+        ({}, EXPLAIN, 2, "system_error", "'{folder}/absent': No such file or directory."),
+    ],
+    ids=["refusal", "settings", "absent", "file", "argument", "system"],
+)
+def test_a_program_reads_a_problem_as_json(
+    tmp_path: Path, changes: dict[str, str], words: list[str], status: int, code: str, detail: str
+) -> None:
+    variables = local_environment(tmp_path) | changes
+    said = operate(variables, "-o", "json", *(word.format(folder=tmp_path) for word in words))
+    assert (said.status, said.out) == (status, [])
+    problem = json.loads("\n".join(said.err))
+    assert problem["code"] == code
+    assert problem["detail"].startswith(detail.format(folder=tmp_path))
 
 
 # init

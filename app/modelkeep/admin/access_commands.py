@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from modelkeep.admin.refusals import exit_on_error
+from modelkeep.admin.operator_command import OperatorCommand
 from modelkeep.admin.settings import read_settings
 from modelkeep.domain.access.actions import Action
 from modelkeep.domain.access.grants import ALL_MODELS
@@ -22,7 +22,7 @@ commands.add_typer(_access, name="access")
 File = Annotated[Path, typer.Argument(help="Issuers and rules, in TOML or JSON.")]
 
 
-@_token.command("create")
+@_token.command("create", cls=OperatorCommand)
 def create_token(
     principal: Annotated[str, typer.Argument(help="In whose name it acts.")],
     *,
@@ -35,22 +35,20 @@ def create_token(
     from modelkeep.admin import access  # noqa: PLC0415 -- help needs none of it
     from modelkeep.schemas.access import Grants  # noqa: PLC0415
 
-    with exit_on_error():
-        grants = Grants(allow=allow, deny=deny or [], models=models or [ALL_MODELS]).to_grants("")
-        making = access.create_token(read_settings(), principal, grants, timedelta(days=days))
-        token, credential = asyncio.run(making)
+    grants = Grants(allow=allow, deny=deny or [], models=models or [ALL_MODELS]).to_grants("")
+    making = access.create_token(read_settings(), principal, grants, timedelta(days=days))
+    token, credential = asyncio.run(making)
     end = f"{token.expires_at:%Y-%m-%d}"
     typer.echo(f"Token {token.id} of '{token.principal}' until {end}; it is not shown again:", err=True)
     typer.echo(credential.text)
 
 
-@_token.command("list")
+@_token.command("list", cls=OperatorCommand)
 def list_tokens() -> None:
     """List tokens, without their secrets."""
     from modelkeep.admin import access  # noqa: PLC0415 -- see create_token
 
-    with exit_on_error():
-        tokens = asyncio.run(access.list_tokens(read_settings()))
+    tokens = asyncio.run(access.list_tokens(read_settings()))
     for token in tokens:
         state = "revoked" if token.revoked_at else f"until {token.expires_at:%Y-%m-%d}"
         used = f"used {token.last_used_at:%Y-%m-%d}" if token.last_used_at else "never used"
@@ -61,49 +59,45 @@ def list_tokens() -> None:
         typer.echo(f"{token.id}  {token.principal}  {state}  {used}  {grants}")
 
 
-@_token.command("revoke")
+@_token.command("revoke", cls=OperatorCommand)
 def revoke_token(token: Annotated[str, typer.Argument(help="The token's id, as `token list` shows it.")]) -> None:
     """Let a token admit nobody any more; every running service knows within 30 seconds."""
     from modelkeep.admin import access  # noqa: PLC0415 -- see create_token
 
-    with exit_on_error():
-        asyncio.run(access.revoke_token(read_settings(), token))
+    asyncio.run(access.revoke_token(read_settings(), token))
 
 
-@_access.command("check")
+@_access.command("check", cls=OperatorCommand)
 def check(file: File) -> None:
     """Say what is wrong with a file of rules, and what to think over. Exit status 2 if it cannot be used."""
     from modelkeep.schemas import access_file  # noqa: PLC0415 -- see create_token
 
-    with exit_on_error():
-        trust = access_file.read(file)
+    trust = access_file.read(file)
     for warning in trust.warnings:
         typer.echo(f"Warning: {warning}", err=True)
     typer.echo(f"{len(trust.issuers)} issuer(s), {len(trust.rules)} rule(s)")
 
 
-@_access.command("set")
+@_access.command("set", cls=OperatorCommand)
 def set_rules(file: File) -> None:
     """Put a file of rules into the table, in place of those there; running services know within 30 seconds."""
     from modelkeep.admin import access  # noqa: PLC0415 -- see create_token
 
-    with exit_on_error():
-        warnings = asyncio.run(access.set_rules(read_settings(), file))
+    warnings = asyncio.run(access.set_rules(read_settings(), file))
     for warning in warnings:
         typer.echo(f"Warning: {warning}", err=True)
 
 
-@_access.command("show")
+@_access.command("show", cls=OperatorCommand)
 def show() -> None:
     """Print the rules that the table holds, as JSON."""
     from modelkeep.admin import access  # noqa: PLC0415 -- see create_token
 
-    with exit_on_error():
-        document = asyncio.run(access.show_rules(read_settings()))
+    document = asyncio.run(access.show_rules(read_settings()))
     typer.echo(document.text if document else "{}")
 
 
-@_access.command("explain")
+@_access.command("explain", cls=OperatorCommand)
 def explain(
     token_file: Annotated[Path, typer.Option(help="Holds a registry token, or a token of an issuer.")],
     action: Annotated[Action, typer.Option(help="What is to be done.")],
@@ -112,9 +106,8 @@ def explain(
     """Say which rule allows something to the bearer of a token, or why none does. Exit status 1 if none does."""
     from modelkeep.admin import access  # noqa: PLC0415 -- see create_token
 
-    with exit_on_error():
-        text = token_file.read_text().strip()
-        explanation = asyncio.run(access.explain(read_settings(), text, action, model))
+    text = token_file.read_text().strip()
+    explanation = asyncio.run(access.explain(read_settings(), text, action, model))
     for sentence in explanation.sentences:
         typer.echo(sentence)
     raise typer.Exit(0 if explanation.allowed else 1)

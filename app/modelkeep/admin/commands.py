@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from modelkeep.admin.iam_policies import Role, policy
-from modelkeep.admin.refusals import exit_on_error
+from modelkeep.admin.operator_command import OperatorCommand
 from modelkeep.admin.settings import read_settings
 
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
@@ -19,7 +19,7 @@ Workers = Annotated[int, typer.Option(min=1, help="Worker processes.")]
 commands = typer.Typer()
 
 
-@commands.command()
+@commands.command(cls=OperatorCommand)
 def serve(host: Host = "0.0.0.0", port: Port = 8000, workers: Workers = 1) -> None:  # noqa: S104 -- a container's port
     """Serve the registry over the storage that the environment names."""
     from modelkeep.admin import serving  # noqa: PLC0415 -- the other commands need not wait for a web framework
@@ -27,7 +27,7 @@ def serve(host: Host = "0.0.0.0", port: Port = 8000, workers: Workers = 1) -> No
     serving.serve(host=host, port=port, workers=workers)
 
 
-@commands.command()
+@commands.command(cls=OperatorCommand)
 def dev(
     host: Host = "127.0.0.1",
     port: Port = 8000,
@@ -40,7 +40,7 @@ def dev(
     serving.serve_dev(host=host, port=port, workers=workers, data_dir=data_dir)
 
 
-@commands.command()
+@commands.command(cls=OperatorCommand)
 def init(
     *,
     adopt: Annotated[bool, typer.Option("--adopt", help="Take over versions that the public recipe wrote.")] = False,
@@ -57,7 +57,7 @@ def init(
         _say(maintenance.adopt(settings, verify=verify))
 
 
-@commands.command()
+@commands.command(cls=OperatorCommand)
 def sweep(
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed, and remove nothing.")] = False,
@@ -72,7 +72,7 @@ def sweep(
     typer.echo(f"{count} thing(s) {'would be ' if dry_run else ''}swept")
 
 
-@commands.command()
+@commands.command(cls=OperatorCommand)
 def check() -> None:
     """Hold table and bucket against what must always be true. Exit status 1 if something is not."""
     from modelkeep.admin import maintenance  # noqa: PLC0415 -- see serve
@@ -82,7 +82,7 @@ def check() -> None:
     raise typer.Exit(1 if count else 0)
 
 
-@commands.command()
+@commands.command(cls=OperatorCommand)
 def migrate(
     source: Annotated[str, typer.Option("--from", help="aws, or local:DIR: what is copied, and only read.")],
     destination: Annotated[str, typer.Option("--to", help="aws (after `init`), or local:DIR.")],
@@ -96,7 +96,7 @@ def migrate(
     _say(migration.migrate(here, there, dry_run=dry_run))
 
 
-@commands.command(name="iam-policy")
+@commands.command(name="iam-policy", cls=OperatorCommand)
 def iam_policy(
     role: Annotated[Role, typer.Argument(help="Who runs with the policy.")] = Role.SERVE,
     account: Annotated[str, typer.Option(help="The AWS account's number.")] = "*",
@@ -105,8 +105,7 @@ def iam_policy(
     """Print the least privilege that a role needs, as JSON."""
     settings = read_settings()
     if settings.bucket is None:
-        typer.echo("MODELKEEP_BUCKET is not set: name the bucket that the policy is for", err=True)
-        raise typer.Exit(2)
+        raise ValueError("MODELKEEP_BUCKET is not set: name the bucket that the policy is for")
     document = policy(role, table=settings.table, bucket=settings.bucket, account=account, region=region)
     typer.echo(json.dumps(document, indent=2))
 
@@ -121,5 +120,4 @@ def _say(sentences: AsyncGenerator[str, None]) -> int:
             count += 1
         return count
 
-    with exit_on_error():
-        return asyncio.run(say())
+    return asyncio.run(say())

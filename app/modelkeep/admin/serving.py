@@ -11,7 +11,6 @@ import uvicorn
 from fastapi import FastAPI
 
 from modelkeep.admin.access import check_access_configured, dev_token
-from modelkeep.admin.refusals import exit_on_error
 from modelkeep.admin.settings import read_settings
 from modelkeep.bootstrap import open_storage
 from modelkeep.domain.values import is_loopback
@@ -36,8 +35,7 @@ _ANY_ADDRESS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 -- nobody can b
 def serve(*, host: str, port: int, workers: int) -> None:
     """Serve what the environment describes, until stopped. What cannot be opened is said in a sentence."""
     settings = read_settings()
-    with exit_on_error():
-        asyncio.run(_preflight(settings, host))
+    asyncio.run(_preflight(settings, host))
     signal.signal(signal.SIGTERM, _exit_cleanly)
     uvicorn.run(
         "modelkeep.admin.serving:create_ready_app",
@@ -79,8 +77,7 @@ def serve_dev(*, host: str, port: int, workers: int, data_dir: Path) -> None:
     seen_as = "127.0.0.1" if host in _ANY_ADDRESS else f"[{host}]" if ":" in host else host
     os.environ.setdefault("MODELKEEP_PUBLIC_URL", f"http://{seen_as}:{port}")
     typer.echo(f"Model registry on http://{host}:{port} (docs at /docs), data in {data_dir.absolute()}")
-    with exit_on_error():
-        token = asyncio.run(dev_token(read_settings()))
+    token = asyncio.run(dev_token(read_settings()))
     need = "may" if is_loopback(host) else "must"
     typer.echo(f"Clients {need} say who they are; for 30 days:  export MODELKEEP_TOKEN={token.text}")
     serve(host=host, port=port, workers=workers)

@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING, Any
 
-import typer
 from pydantic import ValidationError
 
 if TYPE_CHECKING:
@@ -10,13 +9,15 @@ if TYPE_CHECKING:
 
 
 def read_settings(**given: Any) -> "Settings":
-    """Read the environment, but for what is given. Ends the program with status 2 and a sentence for each fault."""
-    from modelkeep.settings import Settings  # noqa: PLC0415 -- the help of a command needs none
+    """Read the environment, but for what is given. Raises `ValueError` with a line for each fault."""
+    from modelkeep.settings import Settings  # noqa: PLC0415 -- it needs what only the extra `server` installs
 
     try:
         return Settings(**given)
     except ValidationError as error:
-        for fault in error.errors():
-            name = "".join(f"MODELKEEP_{str(part).upper()}: " for part in fault["loc"])
-            typer.echo(f"{name}{fault['msg'].removeprefix('Value error, ')}", err=True)
-        raise typer.Exit(2) from None
+        raise ValueError("\n".join(_sentence(fault["loc"], fault["msg"]) for fault in error.errors())) from None
+
+
+def _sentence(location: tuple[int | str, ...], message: str) -> str:
+    variable = "".join(f"MODELKEEP_{str(part).upper()}: " for part in location)
+    return f"{variable}{message.removeprefix('Value error, ')}"

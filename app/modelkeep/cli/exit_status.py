@@ -1,17 +1,21 @@
-"""What a failed command says, and its exit status. A sentence and a code, or one JSON object; never a traceback."""
+"""How every command of the program fails: a sentence and an exit status, or one JSON object; never a traceback."""
 
 import json
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from enum import IntEnum
-from typing import Any
+from typing import Any, Final
 
 import typer
 
+from modelkeep.cli.options import Output
 from modelkeep.domain.errors import IntegrityError, InvalidRequestError, RegistryError
+
+OPERATOR_COMMAND: Final = f"{__name__}.operator_command"
+"""The key of a context's `meta` that holds the words of the operator's command that runs, if it is one."""
 
 
 class Status(IntEnum):
@@ -24,9 +28,22 @@ class Status(IntEnum):
     INTERRUPTED = 130
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Failure:
+    """The status that the program ends with, and what it prints: `problem` has at least `code` and `detail`.
+
+    A `plain` one is its `detail` alone when a person reads it.
+    """
+
+    status: int
+    problem: dict[str, Any]
+    plain: bool = False
+
+
 @contextmanager
-def exit_on_error(*, as_json: bool) -> Iterator[None]:
-    """End the program with a status and a sentence, whatever goes wrong in the block."""
+def exit_on_error(context: typer.Context) -> Iterator[None]:
+    """End the program with a status and a sentence, whatever goes wrong in the block, which runs the command named."""
+    as_json = context.params.get("output") is Output.JSON
     try:
         yield
     except typer.Exit:
@@ -34,24 +51,49 @@ def exit_on_error(*, as_json: bool) -> Iterator[None]:
     except typer.Abort:
         typer.echo("\nInterrupted.", err=True)
         raise typer.Exit(Status.INTERRUPTED) from None
-    except typer.TyperException as error:
-        _tell(_usage(error, as_json=as_json), as_json=as_json)
-        raise typer.Exit(error.exit_code) from None
-    except RegistryError as error:
-        _tell(_refusal(error), as_json=as_json)
-        raise typer.Exit(status_of(error)) from None
     except BrokenPipeError:
-        _leave_standard_output()
+        _abandon_standard_output()
         raise typer.Exit(Status.REFUSED) from None
     except Exception as error:
-        if os.environ.get("MODELKEEP_LOG_LEVEL") == "DEBUG":
-            raise
-        _tell(_surprise(error), as_json=as_json)
-        raise typer.Exit(Status.REFUSED) from None
+        failure = _operator_failure(error, context.meta.get(OPERATOR_COMMAND)) or _failure(error, as_json=as_json)
+        if failure is None:
+            if os.environ.get("MODELKEEP_LOG_LEVEL") == "DEBUG":
+                raise
+            failure = _defect(error)
+        _print(failure, as_json=as_json)
+        raise typer.Exit(failure.status) from None
 
 
-def status_of(error: RegistryError) -> Status:
-    """The exit status that an error ends the program with."""
+def _operator_failure(error: Exception, command: str | None) -> _Failure | None:
+    """What has another status or form if an operator's command fails of it.
+
+    Such a command works on files, settings and storage of the operator's own: an `OSError` or a `ValueError` says which
+    of them cannot be used.
+    """
+    if command is None or isinstance(error, typer.TyperException):
+        return None
+    if isinstance(error, RegistryError):
+        return _Failure(status=Status.REFUSED, problem=_refusal(error), plain=True)
+    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("modelkeep"):
+        return _Failure(status=Status.USAGE, problem=_missing_extra(command, error.name), plain=True)
+    if isinstance(error, OSError) and error.strerror:
+        return _Failure(status=Status.USAGE, problem=_system_error(error), plain=True)
+    if isinstance(error, OSError | ValueError):
+        return _Failure(status=Status.USAGE, problem={"code": "usage", "detail": str(error)}, plain=True)
+    return None
+
+
+def _failure(error: Exception, *, as_json: bool) -> _Failure | None:
+    if isinstance(error, typer.TyperException):
+        return _Failure(status=error.exit_code, problem=_usage(error, as_json=as_json))
+    if isinstance(error, RegistryError):
+        return _Failure(status=_status_of(error), problem=_refusal(error))
+    if isinstance(error, OSError) and error.strerror:
+        return _Failure(status=Status.REFUSED, problem=_system_error(error))
+    return None
+
+
+def _status_of(error: RegistryError) -> Status:
     from modelkeep.client.errors import UnreachableError  # noqa: PLC0415 -- `--version` need not wait for it
 
     if isinstance(error, UnreachableError):
@@ -62,41 +104,54 @@ def status_of(error: RegistryError) -> Status:
 
 
 def _was_typed(error: RegistryError) -> bool:
-    """Whether an argument is at fault, told before anything was sent: a registry's refusals carry a note."""
-    noted = getattr(error, "__notes__", ())
-    return isinstance(error, InvalidRequestError) and not noted and error.errors[0]["location"] != "artifacts"
+    """Whether an argument was found wrong before anything was sent: a registry's refusals carry a note."""
+    notes = getattr(error, "__notes__", ())
+    return isinstance(error, InvalidRequestError) and not notes and error.errors[0]["location"] != "artifacts"
 
 
 def _refusal(error: RegistryError) -> dict[str, Any]:
-    from modelkeep.client.errors import UnknownProblemError, code_of  # noqa: PLC0415 -- see status_of
+    from modelkeep.client.errors import UnknownProblemError, code_of  # noqa: PLC0415 -- see _status_of
 
-    said = error.problem if isinstance(error, UnknownProblemError) else {}
+    problem = error.problem if isinstance(error, UnknownProblemError) else {}
     own = {field.name: getattr(error, field.name) for field in fields(error) if field.name != "problem"}
-    return {**said, "code": code_of(error), "detail": str(error), **own}
+    return {**problem, "code": code_of(error), "detail": str(error), **own}
 
 
 def _usage(error: typer.TyperException, *, as_json: bool) -> dict[str, Any]:
     context = getattr(error, "ctx", None)
     hint = f" Try '{context.command_path} --help'." if context and not as_json else ""
     sentence = " ".join(error.format_message().split())
-    return {"code": "usage", "detail": f"{_ended(sentence)}{hint}"}
+    return {"code": "usage", "detail": f"{_with_full_stop(sentence)}{hint}"}
 
 
-def _surprise(error: Exception) -> dict[str, Any]:
-    if isinstance(error, OSError) and error.strerror:
-        where = f"'{error.filename}': " if error.filename else ""
-        return {"code": "system_error", "detail": f"{where}{error.strerror}."}
-    return {
-        "code": "internal_error",
-        "detail": f"Unexpected {type(error).__name__}: {_ended(str(error))} MODELKEEP_LOG_LEVEL=DEBUG shows where.",
-    }
+def _missing_extra(command: str, module: str) -> dict[str, Any]:
+    detail = (
+        f"`{command}` needs modelkeep[server]: the module '{module}' is not installed."
+        " Install it with `pip install 'modelkeep[server]'`."
+    )
+    return {"code": "missing_extra", "detail": detail, "command": command, "module": module, "extra": "server"}
 
 
-def _tell(problem: dict[str, Any], *, as_json: bool) -> None:
+def _system_error(error: OSError) -> dict[str, Any]:
+    where = f"'{error.filename}': " if error.filename else ""
+    return {"code": "system_error", "detail": f"{where}{error.strerror}."}
+
+
+def _defect(error: Exception) -> _Failure:
+    sentence = f"Unexpected {type(error).__name__}: {_with_full_stop(str(error))}"
+    problem = {"code": "internal_error", "detail": f"{sentence} MODELKEEP_LOG_LEVEL=DEBUG shows where."}
+    return _Failure(status=Status.REFUSED, problem=problem)
+
+
+def _print(failure: _Failure, *, as_json: bool) -> None:
+    problem = failure.problem
     if as_json:
         typer.echo(json.dumps(problem, default=str), err=True)
         return
-    from modelkeep.cli.output import console  # noqa: PLC0415 -- see status_of
+    if failure.plain:
+        typer.echo(problem["detail"], err=True)
+        return
+    from modelkeep.cli.output import console  # noqa: PLC0415 -- see _status_of
 
     screen = console(err=True)
     screen.print("Error:", style="bold red", end=" ")
@@ -106,10 +161,10 @@ def _tell(problem: dict[str, Any], *, as_json: bool) -> None:
         screen.print(f"request_id: {problem['request_id']}", style="dim")
 
 
-def _ended(sentence: str) -> str:
+def _with_full_stop(sentence: str) -> str:
     return sentence if sentence.endswith((".", "?", "!")) else f"{sentence}."
 
 
-def _leave_standard_output() -> None:
-    """Nobody reads it any more: what is left in its buffer must not fail a second time when the interpreter ends."""
+def _abandon_standard_output() -> None:
+    """Nothing reads it any more: what is left in its buffer must not fail a second time when the interpreter ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -8,7 +8,6 @@ from typer.core import TyperGroup
 from typer.main import get_group
 
 from modelkeep.cli.exit_status import exit_on_error
-from modelkeep.cli.options import Output
 
 CLIENT_PANEL: Final = "Client"
 OPERATOR_PANEL: Final = "Operate"
@@ -42,7 +41,7 @@ class Program(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was named."""
-        with exit_on_error(as_json=ctx.params.get("output") is Output.JSON):
+        with exit_on_error(ctx):
             return super().invoke(ctx)
 
     def _complete(self) -> None:
