@@ -1,5 +1,6 @@
 """Checking: a registry at work is clean, and every kind of fault that is planted is found and named."""
 
+import json
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -7,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from modelkeep.admin.wording import sentence
 from modelkeep.domain.artifacts import object_key
 from modelkeep.repositories.keys import event_key, head_key, trash_key, upload_key, version_key
 from modelkeep.settings import Settings
@@ -59,8 +61,8 @@ async def model(api: Api, storage: Storage) -> str:
 
 
 async def faults(storage: Storage, model: str) -> list[str]:
-    """What is found of one model, without a look at the others."""
-    return await storage.inspector()._inspect_model(model)
+    """What is printed of one model, without a look at the others."""
+    return [sentence(fault).removeprefix(f"{model}: ") for fault in await storage.checker().check_model(model)]
 
 
 async def test_an_item_that_would_vanish_is_found(model: str, storage: Storage) -> None:
@@ -91,12 +93,12 @@ async def test_a_wrong_latest_version_is_found(model: str, storage: Storage) -> 
 
 async def test_production_that_is_not_there_is_found(model: str, storage: Storage) -> None:
     await storage.remove(version_key(model, 2))
-    assert await faults(storage, model) == ["production is 2, which is not there or says otherwise"]
+    assert await faults(storage, model) == ["production is 2, which does not exist or is in another stage"]
 
 
 async def test_production_that_says_otherwise_is_found(model: str, storage: Storage) -> None:
     await storage.edit(version_key(model, 2), stage="archived")
-    assert await faults(storage, model) == ["production is 2, which is not there or says otherwise"]
+    assert await faults(storage, model) == ["production is 2, which does not exist or is in another stage"]
 
 
 async def test_a_second_production_version_is_found(model: str, storage: Storage) -> None:
@@ -106,12 +108,12 @@ async def test_a_second_production_version_is_found(model: str, storage: Storage
 
 async def test_an_alias_that_leads_nowhere_is_found(model: str, storage: Storage) -> None:
     await storage.edit(head_key(model), aliases={"canary": 3, "gone": 9})
-    assert await faults(storage, model) == ["alias 'gone' names version 9, which is not there"]
+    assert await faults(storage, model) == ["alias 'gone' names version 9, which does not exist"]
 
 
 async def test_a_production_history_that_leads_nowhere_is_found(model: str, storage: Storage) -> None:
     await storage.edit(head_key(model), production_history=[9, 1])
-    assert await faults(storage, model) == ["version 9 is in the production history and not there"]
+    assert await faults(storage, model) == ["version 9 is in the production history and does not exist"]
 
 
 async def test_a_number_in_two_places_is_found(model: str, storage: Storage) -> None:
@@ -163,14 +165,14 @@ async def test_other_bytes_are_found(model: str, storage: Storage) -> None:
     (artifact,) = ours["artifacts"]
     await storage.edit(version_key(model, 1), registry={**ours, "artifacts": [{**artifact, "sha256": "0" * 64}]})
     found = await faults(storage, model)
-    assert found == ["version 1 'model.pt' has other bytes in the store than the table says"]
+    assert found == ["version 1 'model.pt' has other bytes in the store than the table records"]
 
 
 @pytest.mark.parametrize("variables", ["ministack"], indirect=True)
 async def test_bytes_in_another_bucket_are_found(model: str, storage: Storage) -> None:
     path = "s3://elsewhere/model.pt"
     await storage.put({"model_name": model, "version": 1, "stage": "archived", "s3_path": path})
-    assert await faults(storage, model) == [f"version 1 'model.pt' lies at {path}, which is not in this store"]
+    assert await faults(storage, model) == [f"version 1 'model.pt' is at {path}, which is not in this store"]
 
 
 async def test_the_command_names_faults_and_ends_with_1(
@@ -181,3 +183,21 @@ async def test_the_command_names_faults_and_ends_with_1(
     assert said.status == 1
     assert f"{model}: latest is 2, the newest version is 3" in said.out
     assert said.out[-1] == f"{len(said.out) - 1} fault(s)"
+
+
+async def test_a_program_reads_faults_as_json(model: str, storage: Storage, variables: dict[str, str]) -> None:
+    await storage.edit(head_key(model), latest_version=2)
+    said = await operating(variables, "-o", "json", "check")
+    assert (said.status, said.err) == (1, [])
+    document = json.loads("\n".join(said.out))
+    assert document["complete"] is True
+    assert document["count"] == len(document["findings"])
+    assert [finding for finding in document["findings"] if finding["model"] == model] == [
+        {
+            "code": "latest_version_mismatch",
+            "detail": f"{model}: latest is 2, the newest version is 3",
+            "model": model,
+            "recorded": 2,
+            "newest": 3,
+        }
+    ]

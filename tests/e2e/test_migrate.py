@@ -56,6 +56,7 @@ from tests.support.stores import digest_of, read_all
 from tests.support.upkeep import Storage, looking_into
 
 DAY = timedelta(days=1)
+AS_JSON = ("-o", "json", "migrate")
 
 
 @pytest.fixture(scope="module")
@@ -489,6 +490,30 @@ async def test_a_head_never_names_a_version_whose_bytes_did_not_come(
         assert (await api.model(MODEL))["latest_version"] == 27
 
 
+async def test_a_program_reads_what_was_moved_as_json(small: Path, empty: Path, variables: dict[str, str]) -> None:
+    async with serving(local_settings(small)) as api:
+        for _ in range(2):
+            await api.register("m")
+        await api.register("whole")
+    damage(small, "m", 1, b"damaged")
+    said = await operating(variables, *AS_JSON, "--from", f"local:{small}", "--to", f"local:{empty}")
+    assert said.status == 1
+    assert json.loads("\n".join(said.err))["code"] == "incomplete_migration"
+    document = json.loads("\n".join(said.out))
+    assert (document["complete"], document["count"]) == (False, 4)
+    damaged, m, whole, ended = document["findings"]
+    assert {name: damaged[name] for name in ("code", "model", "version", "path", "problem")} == {
+        "code": "version_not_copied",
+        "model": "m",
+        "version": 1,
+        "path": "model.pt",
+        "problem": "damaged_at_source",
+    }
+    assert (m["code"], m["versions"], m["objects"], m["bytes"], m["changed"]) == ("model_migrated", 1, 1, 1, True)
+    assert (whole["code"], whole["model"], whole["dry_run"]) == ("model_migrated", "whole", False)
+    assert (ended["code"], ended["models"], ended["migrated"]) == ("migration_ended", 2, 1)
+
+
 # others at the destination
 
 
@@ -642,7 +667,7 @@ async def test_versions_of_the_public_recipe_move_with_what_others_wrote_into_th
         said = await moving(variables, "aws", empty)
     assert said.status == 1
     assert "not a name!: not moved: no model can have this name here; its versions cannot be served" in said.out
-    assert "lost 1: lies at s3://another-bucket/model.pt, not in the source's store; its bytes stay there" in said.out
+    assert "lost 1: is at s3://another-bucket/model.pt, not in the source's store; its bytes stay there" in said.out
     assert "fraud: 3 versions, 3 objects copied (21 B), 1 event" in said.out
     async with serving(local_settings(empty)) as api, looking_into(local_settings(empty)) as storage:
         after = await told(api, "fraud")
@@ -655,7 +680,7 @@ async def test_versions_of_the_public_recipe_move_with_what_others_wrote_into_th
         assert after == before, "commits as well"
         assert await api.fetch("fraud") == {"model.pt": b"fraud 2"}
         assert await storage.check() == [
-            "lost: version 1 'model.pt' lies at s3://another-bucket/model.pt, which is not in this store"
+            "lost: version 1 'model.pt' is at s3://another-bucket/model.pt, which is not in this store"
         ]
         before_repeat = await everything(storage.table)
         await moving(variables, "aws", empty)

@@ -1,6 +1,7 @@
 """A table and a bucket of the public recipe: taken over without a rewrite, and read by its own readers ever after."""
 
 import hashlib
+import json
 from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal
 from typing import Any
@@ -110,17 +111,39 @@ def test_what_cannot_be_served_is_named(recipe: Recipe, variables: dict[str, str
     said = operate(variables, "init", "--adopt")
     assert said.status == 0, said.err
     for line in (
-        f"lost 1: {elsewhere} is not in this store and cannot be served",
-        f"lost 2: there is no object at {gone.replace('model.pt', 'absent.pt')}",
+        f"lost: version 1 'model.pt' is at {elsewhere}, which is not in this store",
+        "lost: version 2 'absent.pt' has no object at models/lost/v2/absent.pt",
         "lost 3: it names no object and cannot be served",
         "not a name!: no model can have this name here; its versions cannot be served",
     ):
         assert line in said.out
     assert [fault for fault in operate(variables, "check").out if fault.startswith(("lost", "not a name"))] == [
         "lost: version 2 'absent.pt' has no object at models/lost/v2/absent.pt",
-        f"lost: version 1 'model.pt' lies at {elsewhere}, which is not in this store",
+        f"lost: version 1 'model.pt' is at {elsewhere}, which is not in this store",
         "not a name!: no model can have this name here; its versions cannot be served",
     ]
+
+
+def test_a_program_reads_what_was_taken_over_as_json(recipe: Recipe, variables: dict[str, str]) -> None:
+    said = operate(variables, "-o", "json", "init", "--adopt")
+    assert (said.status, said.err) == (0, [])
+    document = json.loads("\n".join(said.out))
+    assert document["complete"] is True
+    assert document["count"] == len(document["findings"])
+    assert document["findings"][0] == {
+        "code": "setup_step",
+        "detail": f"Table '{variables['MODELKEEP_TABLE']}' was there.",
+    }
+    conflict, churn, fraud = document["findings"][-3:]
+    assert conflict == {
+        "code": "production_conflict_resolved",
+        "detail": "churn: version(s) 1, 2 claimed production; 2 has it, 1 archived",
+        "model": "churn",
+        "claimed": [1, 2],
+        "production": 2,
+        "archived": [1],
+    }
+    assert [found["code"] for found in (churn, fraud)] == ["model_adopted"] * 2
 
 
 def test_many_strays_are_archived_in_steps(recipe: Recipe, variables: dict[str, str]) -> None:

@@ -1,8 +1,10 @@
 """Sweeping: what is due goes, with its bytes; what anything still refers to never does."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +21,7 @@ from modelkeep.services.access.tokens import TokenService
 from modelkeep.services.maintenance.sweeper import CALLER
 from modelkeep.services.models import ModelService
 from tests.support.api import Api
-from tests.support.programs import operating
+from tests.support.programs import Said, operating
 from tests.support.stores import store_bytes
 from tests.support.upkeep import Storage
 
@@ -184,6 +186,26 @@ async def test_the_command_says_each_thing_and_counts(api: Api, storage: Storage
     assert (await operating(variables, "sweep")).out == ["0 thing(s) swept"]
 
 
+async def test_a_program_reads_what_was_swept_as_json(api: Api, storage: Storage, variables: dict[str, str]) -> None:
+    assert documented(await operating(variables, "-o", "json", "sweep")) == {
+        "complete": True,
+        "count": 0,
+        "findings": [],
+    }
+    await api.begin("m", {"model.pt": b"x"})
+    await storage.edit(upload_key("m", 1), expires_at="2026-01-01T00:00:00.000000Z")
+    expired = {"code": "expired_upload", "detail": "m 1: expired upload", "model": "m", "version": 1}
+    for options in (["--dry-run"], []):
+        said = await operating(variables, "-o", "json", "sweep", *options)
+        assert documented(said) == {"complete": True, "count": 1, "findings": [expired]}
+
+
+def documented(said: Said, *, status: int = 0) -> Any:
+    """The one document that a command printed."""
+    assert said.status == status, said
+    return json.loads("\n".join(said.out))
+
+
 async def test_what_has_expired_goes_and_what_has_not_stays(api: Api, storage: Storage) -> None:
     await api.begin("m", {"model.pt": b"first"}, key="run-1")
     for days in (1, 40):
@@ -230,6 +252,20 @@ async def test_numbers_that_cannot_be_written_are_said_and_the_sweep_is_done(
     assert len(said.err) == 1
     assert "registry.prom cannot be written: No such file" in said.err[0]
     assert await storage.sweep(after=timedelta()) == []
+
+
+async def test_a_program_reads_what_was_swept_before_a_failure(
+    api: Api, storage: Storage, variables: dict[str, str], tmp_path: Path
+) -> None:
+    metrics = ("--metrics", str(tmp_path / "nowhere" / "registry.prom"))
+    failed = await operating(variables, "-o", "json", "sweep", *metrics)
+    assert (failed.status, failed.out) == (1, [])
+    await api.begin("m", {"model.pt": b"x"})
+    await storage.edit(upload_key("m", 1), expires_at="2026-01-01T00:00:00.000000Z")
+    failed = await operating(variables, "-o", "json", "sweep", *metrics)
+    document = documented(failed, status=1)
+    assert (document["complete"], document["count"]) == (False, 1)
+    assert json.loads("\n".join(failed.err))["code"] == "unavailable"
 
 
 async def test_an_expiry_that_a_stranger_wrote_takes_no_history_and_no_version(api: Api, storage: Storage) -> None:

@@ -39,7 +39,7 @@ def environment(variables: Mapping[str, str]) -> Iterator[Settings]:
 
 async def prepare(settings: Settings) -> list[str]:
     """What `modelkeep init` does."""
-    return [sentence async for sentence in install(settings)]
+    return [step.detail async for step in install(settings)]
 
 
 def prepare_now(settings: Settings) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from modelkeep.admin.wording import sentence
 from modelkeep.bootstrap import open_storage
 from modelkeep.repositories.versions import Versions
 from modelkeep.services.maintenance.migrator import Migrator
@@ -124,7 +125,7 @@ class Pair:
 
     async def move(self) -> list[str]:
         migrator = Migrator(RegistryEndpoint(*self.source), RegistryEndpoint(*self.destination), dry_run=False)
-        return [sentence async for sentence in migrator.migrate()]
+        return [sentence(finding) async for finding in migrator.migrate()]
 
 
 @asynccontextmanager

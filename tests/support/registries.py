@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+from modelkeep.admin.wording import sentence
 from modelkeep.bootstrap import build_services
 from modelkeep.domain.access.principals import unrestricted
 from modelkeep.domain.changes import StageRequest
@@ -88,8 +89,8 @@ class Registry:
     async def faults(self) -> list[str]:
         """What `modelkeep check` finds."""
         table = self._table
-        inspector = ConsistencyChecker(Heads(table), Versions(table), Events(table), TableScan(table), self._store)
-        return [fault async for fault in inspector.inspect()]
+        checker = ConsistencyChecker(Heads(table), Versions(table), Events(table), TableScan(table), self._store)
+        return [sentence(fault) async for fault in checker.check()]
 
 
 async def _chunks(content: bytes) -> AsyncIterator[bytes]:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+from modelkeep.admin.wording import sentence
 from modelkeep.bootstrap import limits_of, open_storage
 from modelkeep.domain.artifacts import KEY_PREFIX
 from modelkeep.domain.events import Event
@@ -31,7 +32,7 @@ class Storage:
     store: ObjectStore
 
     async def sweep(self, *, after: timedelta, dry_run: bool = False) -> list[str]:
-        """What a sweep says that is run when this time has passed."""
+        """What a sweep prints that is run when this time has passed."""
         sweeper = Sweeper(
             Ledger(self.table),
             Heads(self.table),
@@ -41,14 +42,15 @@ class Storage:
             limits_of(self.settings),
         )
         now = datetime.now(UTC) + after
-        return [sentence async for sentence in sweeper.sweep(now, dry_run=dry_run)]
+        return [sentence(finding) async for finding in sweeper.sweep(now, dry_run=dry_run)]
 
-    def inspector(self) -> ConsistencyChecker:
+    def checker(self) -> ConsistencyChecker:
         table = self.table
         return ConsistencyChecker(Heads(table), Versions(table), Events(table), TableScan(table), self.store)
 
     async def check(self) -> list[str]:
-        return [fault async for fault in self.inspector().inspect()]
+        """What `modelkeep check` prints of faults."""
+        return [sentence(fault) async for fault in self.checker().check()]
 
     async def history(self, model: str) -> list[Event]:
         """All events of a model."""

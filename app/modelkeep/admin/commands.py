@@ -1,8 +1,6 @@
 """The operator's commands, as they are typed. Each reads `MODELKEEP_…` and `AWS_…` from the environment."""
 
-import asyncio
 import json
-from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Annotated
 
@@ -42,6 +40,7 @@ def dev(
 
 @commands.command(cls=OperatorCommand)
 def init(
+    context: typer.Context,
     *,
     adopt: Annotated[bool, typer.Option("--adopt", help="Take over versions that the public recipe wrote.")] = False,
     verify: Annotated[
@@ -49,16 +48,16 @@ def init(
     ] = False,
 ) -> None:
     """Make table and bucket fit for the registry; safe to repeat."""
-    from modelkeep.admin import installation, maintenance  # noqa: PLC0415 -- see serve
+    from modelkeep.admin import installation, maintenance, report  # noqa: PLC0415 -- see serve
 
     settings = read_settings()
-    _say(installation.install(settings))
-    if adopt or verify:
-        _say(maintenance.adopt(settings, verify=verify))
+    adoption = [maintenance.adopt(settings, verify=verify)] if adopt or verify else []
+    report.print_findings(context, installation.install(settings), *adoption)
 
 
 @commands.command(cls=OperatorCommand)
 def sweep(
+    context: typer.Context,
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed, and remove nothing.")] = False,
     metrics: Annotated[
@@ -66,34 +65,37 @@ def sweep(
     ] = None,
 ) -> None:
     """Remove expired uploads, due trash and orphaned bytes. Run it once a day."""
-    from modelkeep.admin import maintenance  # noqa: PLC0415 -- see serve
+    from modelkeep.admin import maintenance, report  # noqa: PLC0415 -- see serve
 
-    count = _say(maintenance.sweep(read_settings(), dry_run=dry_run, metrics=metrics))
-    typer.echo(f"{count} thing(s) {'would be ' if dry_run else ''}swept")
+    swept = maintenance.sweep(read_settings(), dry_run=dry_run, metrics=metrics)
+    report.print_findings(
+        context, swept, summary=lambda count: f"{count} thing(s) {'would be ' if dry_run else ''}swept"
+    )
 
 
 @commands.command(cls=OperatorCommand)
-def check() -> None:
+def check(context: typer.Context) -> None:
     """Hold table and bucket against what must always be true. Exit status 1 if something is not."""
-    from modelkeep.admin import maintenance  # noqa: PLC0415 -- see serve
+    from modelkeep.admin import maintenance, report  # noqa: PLC0415 -- see serve
 
-    count = _say(maintenance.check(read_settings()))
-    typer.echo("clean" if count == 0 else f"{count} fault(s)")
+    faults = maintenance.check(read_settings())
+    count = report.print_findings(context, faults, summary=lambda count: f"{count} fault(s)" if count else "clean")
     raise typer.Exit(1 if count else 0)
 
 
 @commands.command(cls=OperatorCommand)
 def migrate(
+    context: typer.Context,
     source: Annotated[str, typer.Option("--from", help="aws, or local:DIR: what is copied, and only read.")],
     destination: Annotated[str, typer.Option("--to", help="aws (after `init`), or local:DIR.")],
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be copied, and write nothing.")] = False,
 ) -> None:
     """Copy a registry into another store: versions, numbers, history, aliases, trash, bytes. Safe to repeat."""
-    from modelkeep.admin import migration  # noqa: PLC0415 -- see serve
+    from modelkeep.admin import migration, report  # noqa: PLC0415 -- see serve
 
-    here, there = migration.settings_of(source), migration.settings_of(destination)
-    _say(migration.migrate(here, there, dry_run=dry_run))
+    endpoints = migration.settings_of(source), migration.settings_of(destination)
+    report.print_findings(context, migration.migrate(*endpoints, dry_run=dry_run))
 
 
 @commands.command(name="iam-policy", cls=OperatorCommand)
@@ -108,16 +110,3 @@ def iam_policy(
         raise ValueError("MODELKEEP_BUCKET is not set: name the bucket that the policy is for")
     document = policy(role, table=settings.table, bucket=settings.bucket, account=account, region=region)
     typer.echo(json.dumps(document, indent=2))
-
-
-def _say(sentences: AsyncGenerator[str, None]) -> int:
-    """Print each sentence as it comes, and count them. A refusal ends the program with status 1."""
-
-    async def say() -> int:
-        count = 0
-        async for sentence in sentences:
-            typer.echo(sentence)
-            count += 1
-        return count
-
-    return asyncio.run(say())

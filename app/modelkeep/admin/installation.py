@@ -3,17 +3,18 @@
 from collections.abc import AsyncGenerator
 
 from modelkeep.bootstrap import open_storage
+from modelkeep.services.maintenance.findings import SetupStep
 from modelkeep.settings import Settings
 
 
-async def install(settings: Settings) -> AsyncGenerator[str, None]:
-    """Make what is missing and say each thing done; safe to repeat. Raises `UnavailableError`."""
+async def install(settings: Settings) -> AsyncGenerator[SetupStep, None]:
+    """Make what is missing and yield each step; safe to repeat. Raises `UnavailableError`."""
     if settings.backend == "local":
         async with open_storage(settings):
-            yield f"Folder '{settings.data_dir}' is ready."
+            yield SetupStep(f"Folder '{settings.data_dir}' is ready.")
         return
     async for sentence in _install_aws(settings):
-        yield sentence
+        yield SetupStep(sentence)
 
 
 async def _install_aws(settings: Settings) -> AsyncGenerator[str, None]:

@@ -1,5 +1,6 @@
-"""Sizes, counts, durations and moments as people read them."""
+"""Sizes, counts, durations and moments as people read them, and names as programs do."""
 
+import re
 from datetime import UTC, datetime
 from typing import Final
 
@@ -12,6 +13,8 @@ _MINUTE: Final = 60
 _HOUR: Final = 60 * _MINUTE
 _DAY: Final = 24 * _HOUR
 _WEEK: Final = 7 * _DAY
+
+_WORD_START: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 def format_size(count: float | None) -> str:
@@ -61,3 +64,8 @@ def format_moment(at: datetime) -> str:
 def one_line(text: str) -> str:
     """Foreign text on one line, without the control characters that a terminal would obey."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def snake_case(name: str) -> str:
+    """The name of a class as a code: `VersionNotFound` is `version_not_found`."""
+    return _WORD_START.sub("_", name).lower()

@@ -218,7 +218,7 @@ class Walk:
 
     async def generation(self) -> int:
         """The number of the model's latest event, asked of the table itself."""
-        head = await self._site.storage.inspector()._heads.find(self.model)
+        head = await self._site.storage.checker()._heads.find(self.model)
         return head.generation if head else 0
 
     async def history(self) -> list[tuple[Any, ...]]:

@@ -1,9 +1,8 @@
 """What all errors have in common."""
 
-import re
 from dataclasses import dataclass
 
-_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+from modelkeep.kit.text import snake_case
 
 
 @dataclass(eq=False)
@@ -13,4 +12,4 @@ class RegistryError(Exception):
     @classmethod
     def code(cls) -> str:
         """The stable name that programs may compare: `VersionNotFoundError` is `version_not_found`."""
-        return _CAMEL.sub("_", cls.__name__.removesuffix("Error")).lower()
+        return snake_case(cls.__name__.removesuffix("Error"))

@@ -15,6 +15,8 @@ from modelkeep.repositories.ledger import Ledger
 from modelkeep.repositories.table_scan import TableScan
 from modelkeep.repositories.versions import Versions
 from modelkeep.services.access.caller import operator_caller
+from modelkeep.services.maintenance import findings
+from modelkeep.services.maintenance.findings import Finding
 from modelkeep.services.models import existing
 from modelkeep.storage.objects import ObjectStore
 
@@ -30,50 +32,52 @@ def is_model_name(name: str) -> bool:
     return True
 
 
-class Adopter:
-    """Builds heads where they are missing, without rewriting a version; safe to repeat."""
+def is_foreign(store: ObjectStore, version: Version, artifact: Artifact) -> bool:
+    """Whether a version that was adopted, and never verified, has its object in another store than this."""
+    return artifact.sha256 is None and store.key_of(version.s3_path) != artifact.key
 
-    def __init__(self, ledger: Ledger, versions: Versions, survey: TableScan, store: ObjectStore) -> None:
+
+class Adopter:
+    """Makes heads where they are missing, without rewriting a version; safe to repeat."""
+
+    def __init__(self, ledger: Ledger, versions: Versions, scan: TableScan, store: ObjectStore) -> None:
         self._ledger = ledger
         self._versions = versions
-        self._survey = survey
+        self._scan = scan
         self._store = store
 
-    async def adopt(self, *, verify: bool) -> AsyncGenerator[str, None]:
-        """Take every model over, and say what was found.
+    async def adopt(self, *, verify: bool) -> AsyncGenerator[Finding, None]:
+        """Take every model over, and yield what was found. Raises `UnavailableError`.
 
         Where several versions claim production, the highest number keeps it and the others are archived: those items,
-        and no others, are written. With `verify` each object is read once and its size and digest are noted.
+        and no others, are written. With `verify` each object is read once, and its size and digest are recorded.
         """
-        models = await self._survey.models()
+        models = await self._scan.models()
         await self._store.reach()
         for model in models:
             if not is_model_name(model):
-                yield f"{model}: no model can have this name here; its versions cannot be served"
+                yield findings.InvalidModelName(model)
                 continue
             versions = [version async for version in self._versions.walk(model)]
             if versions:
-                async for sentence in self._adopt(model, versions, verify=verify):
-                    yield sentence
+                async for finding in self._adopt(model, versions, verify=verify):
+                    yield finding
 
-    async def _adopt(self, model: str, versions: Sequence[Version], *, verify: bool) -> AsyncGenerator[str, None]:
+    async def _adopt(self, model: str, versions: Sequence[Version], *, verify: bool) -> AsyncGenerator[Finding, None]:
         found = await self._ledger.head(model)
         if found and found.deleted_at:
-            yield f"{model}: was deleted here; {len(versions)} version(s) written since are not served"
+            yield findings.DeletedModelSkipped(model, len(versions))
             return
-        claims = sorted(version.number for version in versions if version.stage is Stage.PRODUCTION)
-        head = await self._catch_up(model, versions)
-        if strays := [number for number in claims if number != head.production_version]:
-            yield (
-                f"{model}: version(s) {', '.join(map(str, claims))} claimed production;"
-                f" {head.production_version or 'none'} has it, {', '.join(map(str, strays))} archived"
-            )
+        claimed = tuple(sorted(version.number for version in versions if version.stage is Stage.PRODUCTION))
+        production = (await self._catch_up(model, versions)).production_version
+        if strays := tuple(number for number in claimed if number != production):
+            yield findings.ProductionConflictResolved(model, claimed, production, strays)
             await self._archive_strays(model)
-        yield f"{model}: {len(versions)} version(s), production is {head.production_version or 'none'}"
+        yield findings.ModelAdopted(model, len(versions), production)
         for version in versions:
             if version.size is None or verify or not version.artifacts:
-                async for sentence in self._examine(version, verify=verify):
-                    yield sentence
+                async for finding in self._examine(version, verify=verify):
+                    yield finding
 
     async def _catch_up(self, model: str, versions: Sequence[Version]) -> Head:
         operation = CALLER.operation(Action.MODEL_WRITE, model)
@@ -102,17 +106,17 @@ class Adopter:
             operation = CALLER.operation(Action.MODEL_WRITE, model)
             more = await self._ledger.apply(model, operation, decide, replay=replay)
 
-    async def _examine(self, version: Version, *, verify: bool) -> AsyncGenerator[str, None]:
-        name = f"{version.model} {version.number}"
+    async def _examine(self, version: Version, *, verify: bool) -> AsyncGenerator[Finding, None]:
+        name = (version.model, version.number)
         if not version.artifacts:
-            yield f"{name}: it names no object and cannot be served"
+            yield findings.VersionWithoutObject(*name)
         for artifact in version.artifacts:
-            if self._store.key_of(version.s3_path) != artifact.key and artifact.sha256 is None:
-                yield f"{name}: {version.s3_path} is not in this store and cannot be served"
+            if is_foreign(self._store, version, artifact):
+                yield findings.ForeignObject(*name, artifact.path, artifact.key, version.s3_path)
             elif await self._store.stat(artifact.key) is None:
-                yield f"{name}: there is no object at {version.s3_path}"
+                yield findings.MissingObject(*name, artifact.path, artifact.key)
             elif verify and artifact.sha256 is None:
-                yield f"{name}: verified, SHA-256 {await self._verify(version, artifact)}"
+                yield findings.VersionVerified(*name, (await self._verify(version, artifact)).hex)
 
     async def _verify(self, version: Version, artifact: Artifact) -> Digest:
         stored = await self._store.stat(artifact.key)
@@ -120,10 +124,10 @@ class Adopter:
         digest, size = await sha256_of_blocks(self._store.read(artifact.key, version_id=version_id))
         sha256 = Digest(digest)
         verified = replace(artifact, size=size, sha256=sha256, version_id=version_id)
-        await self._note(version, verified)
+        await self._record(version, verified)
         return sha256
 
-    async def _note(self, version: Version, verified: Artifact) -> None:
+    async def _record(self, version: Version, verified: Artifact) -> None:
         operation = CALLER.operation(Action.MODEL_WRITE, version.model)
 
         async def decide(head: Head | None) -> Decision[Version]:

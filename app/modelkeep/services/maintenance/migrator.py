@@ -1,16 +1,16 @@
-"""Moves models from one table and store into another: the way out of one machine, and back."""
+"""Copies models from one table and store into another: from one machine to AWS, and back."""
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from modelkeep.domain.errors import RegistryError
-from modelkeep.services.maintenance.model_migration import ModelMigration, NotMovedError, RegistryEndpoint
-from modelkeep.services.maintenance.object_copier import told
+from modelkeep.services.maintenance.findings import Finding, MigrationEnded, VersionNotCopied
+from modelkeep.services.maintenance.model_migration import ModelMigration, NotMigratedError, RegistryEndpoint
 
 
 @dataclass(eq=False)
 class IncompleteMigrationError(RegistryError):
-    """Some of it could not be moved; what was said before names it."""
+    """Some models, or versions of them, could not be copied; the findings before name each."""
 
     models: int
 
@@ -24,13 +24,14 @@ class IncompleteMigrationError(RegistryError):
 class Migrator:
     """Copies models with their numbers, history, aliases and trash; the source is only read.
 
-    Safe to stop at any instant and to repeat: it goes on where it was, changes nothing that is as it should be, and
-    brings forward what the source has changed since. A model that somebody else wrote at the destination is left alone.
+    Safe to stop at any instant and to repeat: a run continues where the last one ended, changes nothing that is as it
+    should be, and copies what the source has changed since. A model that others have written at the destination is left
+    alone.
 
-    Uploads that are open cannot be carried, since their parts and signed URLs are of the source's store: they are
-    named, and their numbers stay spent. What an Idempotency-Key was settled on is not carried either: a request that
-    is repeated at the destination is a new one. An adopted version that was never verified is read on the way, and
-    its size and digest are noted, as `init --adopt --verify` does; its commit stays.
+    Open uploads are not copied, since their parts and presigned URLs belong to the source's store: they are named, and
+    their numbers stay spent. Idempotency keys are not copied either: a request that is repeated at the destination is a
+    new one. An adopted version that was never verified is read on the way, and its size and digest are recorded, as
+    `init --adopt --verify` does; its commit stays.
     """
 
     def __init__(self, source: RegistryEndpoint, destination: RegistryEndpoint, *, dry_run: bool) -> None:
@@ -38,27 +39,30 @@ class Migrator:
         self._destination = destination
         self._dry_run = dry_run
 
-    async def migrate(self) -> AsyncGenerator[str, None]:
-        """Move every model, one after the other, and say what became of each; a dry run only says.
+    async def migrate(self) -> AsyncGenerator[Finding, None]:
+        """Copy every model, one after the other, and yield what became of each; a dry run writes nothing.
 
-        Raises `IncompleteMigrationError` at the end if something had to stay behind for a fault.
+        The last finding is `MigrationEnded`. Raises `IncompleteMigrationError` after it if something was not copied
+        that should have been, and `UnavailableError`.
         """
         await self._destination.reach()
-        names = await self._source.survey.models()
+        models = await self._source.scan.models()
         await self._source.store.reach()
-        objects, size, incomplete = 0, 0, 0
-        for model in names:
-            moving = ModelMigration(self._source, self._destination, model, dry_run=self._dry_run)
+        incomplete: set[str] = set()
+        objects = size = 0
+        for model in models:
+            migration = ModelMigration(self._source, self._destination, model, dry_run=self._dry_run)
             try:
-                async for sentence in moving.run():
-                    yield sentence
-            except NotMovedError as why:
-                incomplete += 1
-                yield f"{model}: not moved: {why}"
-            else:
-                incomplete += moving.is_incomplete
-            objects, size = objects + moving.carrier.objects, size + moving.carrier.bytes
-        copied = told(objects, size, dry_run=self._dry_run)
-        yield f"{len(names) - incomplete} of {len(names)} model(s) {'movable' if self._dry_run else 'moved'}, {copied}"
+                async for finding in migration.run():
+                    if isinstance(finding, VersionNotCopied):
+                        incomplete.add(model)
+                    yield finding
+            except NotMigratedError as error:
+                incomplete.add(model)
+                yield error.finding
+            objects += migration.copier.objects
+            size += migration.copier.bytes
+        migrated = len(models) - len(incomplete)
+        yield MigrationEnded(models=len(models), migrated=migrated, objects=objects, bytes=size, dry_run=self._dry_run)
         if incomplete:
-            raise IncompleteMigrationError(incomplete)
+            raise IncompleteMigrationError(len(incomplete))

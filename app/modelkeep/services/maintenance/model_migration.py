@@ -1,15 +1,14 @@
 """One model on its way from one registry to another."""
 
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from modelkeep.domain.artifacts import Artifact, version_prefix
 from modelkeep.domain.events import Event, EventType
 from modelkeep.domain.models import Head, TrashedVersion, Version
 from modelkeep.domain.values import Digest
 from modelkeep.kit.concurrency import gather_limited
-from modelkeep.kit.text import format_count
 from modelkeep.repositories.events import Events
 from modelkeep.repositories.heads import Heads
 from modelkeep.repositories.model_snapshots import (
@@ -22,30 +21,42 @@ from modelkeep.repositories.model_snapshots import (
     SnapshotDiff,
 )
 from modelkeep.repositories.table_scan import TableScan
-from modelkeep.services.maintenance.adopter import is_model_name
-from modelkeep.services.maintenance.object_copier import CopyFailure, CopyRequest, ObjectCopier, told
+from modelkeep.services.maintenance.adopter import is_foreign, is_model_name
+from modelkeep.services.maintenance.findings import (
+    CopyProblem,
+    Finding,
+    ForeignObjectNotCopied,
+    MigrationProblem,
+    ModelMigrated,
+    ModelNotMigrated,
+    OpenUpload,
+    VersionNotCopied,
+)
+from modelkeep.services.maintenance.object_copier import CopyRequest, ObjectCopier
 from modelkeep.storage.objects import ObjectStore
 from modelkeep.storage.table import ItemKey, Table
 
-_OTHERS: Final = "others have written it at the destination"
-
 ObjectIdentity = tuple[str, str | None, Digest | None]
-"""Where bytes lie at the source, and what they should be: key, version id, digest."""
+"""Where bytes are at the source, and what they should be: key, version id, digest."""
 
 
-class NotMovedError(Exception):
-    """The model stays as it is at the destination; the argument says why."""
+class NotMigratedError(Exception):
+    """The model stays as it is at the destination."""
+
+    def __init__(self, model: str, problem: MigrationProblem, **facts: Any) -> None:
+        self.finding: Final = ModelNotMigrated(model, problem, **facts)
+        super().__init__(self.finding)
 
 
 class RegistryEndpoint:
     """One of the two registries."""
 
     def __init__(self, table: Table, store: ObjectStore) -> None:
-        self.copies = ModelSnapshots(table)
+        self.snapshots = ModelSnapshots(table)
         self.events = Events(table)
         self.heads = Heads(table)
         self.store = store
-        self.survey = TableScan(table)
+        self.scan = TableScan(table)
 
     async def reach(self) -> None:
         """Look for table, index and store. Raises `UnavailableError`."""
@@ -62,114 +73,105 @@ class _History:
 
 
 class ModelMigration:
-    """One model on its way: objects, then events, then versions, and the head last."""
+    """Copies one model: objects, then events, then versions, and the head last."""
 
     def __init__(self, source: RegistryEndpoint, destination: RegistryEndpoint, model: str, *, dry_run: bool) -> None:
         self._source = source
         self._destination = destination
         self._model = model
         self._dry_run = dry_run
-        self.carrier = ObjectCopier(source.store, destination.store, dry_run=dry_run)
-        self.is_incomplete = False
+        self.copier = ObjectCopier(source.store, destination.store, dry_run=dry_run)
 
-    async def run(self) -> AsyncGenerator[str, None]:
-        """Move it and say so. Raises `NotMovedError`; what others have written is left alone."""
-        source = await self._read(self._source, "source")
-        head = _movable(source)
-        seen = await self._read(self._destination, "destination")
-        history = await self._compare(seen, source)
+    async def run(self) -> AsyncGenerator[Finding, None]:
+        """Copy it, and yield what was found; `ModelMigrated` is the last. Raises `NotMigratedError`."""
+        source = await self._read(self._source, MigrationProblem.CHANGING_AT_SOURCE)
+        head = _head_of(source)
+        present = await self._read(self._destination, MigrationProblem.CHANGING_AT_DESTINATION)
+        history = await self._compare(present, source)
         for number in source.uploads:
-            yield f"{self._model}: upload {number} is open and stays behind; the number stays spent"
-        places = await self._place(source, seen)
+            yield OpenUpload(self._model, number)
+        copies = await self._copy_objects(source, present)
         kept: dict[ItemKey, Kept] = {}
-        broken: set[int] = set()
+        failed: set[int] = set()
         for key, subject in source.kept.items():
-            if self._is_elsewhere(_version_of(subject)):
-                address = _version_of(subject).s3_path
-                yield f"{self._model} {key.sort}: lies at {address}, not in the source's store; its bytes stay there"
-            faults = list(self._faults(subject, places))
-            for fault in faults:
-                yield f"{self._model} {key.sort}: {fault}"
-            broken |= {key.sort} if faults else set()
-            kept[key] = self._moved(subject, places)
-        self.is_incomplete = bool(broken)
-        _check_named(head, broken)
-        changed = await self._write(seen, history, _excluding(kept, seen.kept, broken), head)
-        yield f"{self._model}: {self._result(source, broken, changed=changed)}"
+            version = _version_of(subject)
+            if self._is_foreign(version):
+                yield ForeignObjectNotCopied(self._model, version.number, version.s3_path)
+                kept[key] = subject
+                continue
+            for artifact in version.artifacts:
+                if isinstance(problem := copies[_identity(artifact)], CopyProblem):
+                    failed.add(version.number)
+                    yield _not_copied(version, artifact, problem)
+            kept[key] = self._at_destination(subject, copies)
+        _require_named(head, failed)
+        changed = await self._write(present, history, _excluding(failed, kept, present.kept), head)
+        yield self._result(source, failed, changed=changed)
 
-    async def _read(self, side: RegistryEndpoint, name: str) -> ModelSnapshot:
+    async def _read(self, endpoint: RegistryEndpoint, contended: MigrationProblem) -> ModelSnapshot:
         try:
-            return await side.copies.read(self._model)
+            return await endpoint.snapshots.read(self._model)
         except SnapshotContentionError:
-            raise NotMovedError(f"it keeps changing at the {name}; stop the service there") from None
+            raise NotMigratedError(self._model, contended) from None
 
-    async def _compare(self, seen: ModelSnapshot, source: ModelSnapshot) -> _History:
-        """Hold the destination's history against the source's: it must be the beginning of it."""
-        there = {event.generation: event.operation_id async for event in self._destination.events.walk(self._model)}
-        if seen.generation > source.generation:
-            raise NotMovedError(f"{_OTHERS}: it is at generation {seen.generation}, the source at {source.generation}")
-        if (seen.kept or seen.uploads) and not there:
-            raise NotMovedError(f"{_OTHERS}: it has versions there, and no history")
+    async def _compare(self, present: ModelSnapshot, source: ModelSnapshot) -> _History:
+        """Compare the destination's history with the source's: it must be the beginning of it."""
+        model, problem = self._model, MigrationProblem
+        operations = {event.generation: event.operation_id async for event in self._destination.events.walk(model)}
+        if present.generation > source.generation:
+            ahead = {"generation": present.generation, "source_generation": source.generation}
+            raise NotMigratedError(model, problem.DESTINATION_AHEAD, **ahead)
+        if (present.kept or present.uploads) and not operations:
+            raise NotMigratedError(model, problem.DESTINATION_WITHOUT_HISTORY)
         missing, purged, latest = [], set[int | None](), ""
-        async for event in self._source.events.walk(self._model):
+        async for event in self._source.events.walk(model):
             if event.generation > source.generation:
                 break
             latest = event.operation_id
             purged |= {event.version} if event.type is EventType.VERSION_PURGED else set()
-            operation = there.pop(event.generation, None)
+            operation = operations.pop(event.generation, None)
             if operation is None:
                 missing.append(event.generation)
             elif operation != event.operation_id:
-                raise NotMovedError(f"{_OTHERS}: event {event.generation} there is another than at the source")
-        if there:
-            raise NotMovedError(f"{_OTHERS}: event {min(there)} there is not at the source")
-        if strangers := _foreign_versions(seen, source) - purged:
-            raise NotMovedError(f"{_OTHERS}: version {min(strangers)} there is not of the source")
+                raise NotMigratedError(model, problem.DIFFERENT_EVENT, generation=event.generation)
+        if operations:
+            raise NotMigratedError(model, problem.UNKNOWN_EVENT, generation=min(operations))
+        if unknown := _foreign_versions(present, source) - purged:
+            raise NotMigratedError(model, problem.UNKNOWN_VERSION, versions=(min(unknown),))
         return _History(missing=missing, latest_operation=latest)
 
-    async def _place(
-        self, source: ModelSnapshot, seen: ModelSnapshot
-    ) -> Mapping[ObjectIdentity, Artifact | CopyFailure]:
-        """Bring every object that the model names, each once."""
-        known = {artifact.key: artifact for kept in seen.kept.values() for artifact in _version_of(kept).artifacts}
-        wanted: dict[ObjectIdentity, CopyRequest] = {}
+    async def _copy_objects(
+        self, source: ModelSnapshot, present: ModelSnapshot
+    ) -> Mapping[ObjectIdentity, Artifact | CopyProblem]:
+        """Copy every object that the model names, each once."""
+        recorded = {
+            artifact.key: artifact for kept in present.kept.values() for artifact in _version_of(kept).artifacts
+        }
+        requests: dict[ObjectIdentity, CopyRequest] = {}
         for kept in source.kept.values():
             version = _version_of(kept)
-            if not self._is_elsewhere(version):
-                wanted |= {_place_of(each): CopyRequest(each, known.get(each.key)) for each in version.artifacts}
-        placed = await gather_limited(self.carrier.place, wanted.values())
-        return dict(zip(wanted, placed, strict=True))
+            if not self._is_foreign(version):
+                requests |= {_identity(each): CopyRequest(each, recorded.get(each.key)) for each in version.artifacts}
+        copies = await gather_limited(self.copier.copy, requests.values())
+        return dict(zip(requests, copies, strict=True))
 
-    def _is_elsewhere(self, version: Version) -> bool:
-        """Whether it was adopted from the public recipe with an address in some other store, and is not served."""
-        address = self._source.store.key_of(version.s3_path)
-        return any(artifact.sha256 is None and artifact.key != address for artifact in version.artifacts)
+    def _is_foreign(self, version: Version) -> bool:
+        return any(is_foreign(self._source.store, version, artifact) for artifact in version.artifacts)
 
-    def _faults(self, kept: Kept, places: Mapping[ObjectIdentity, Artifact | CopyFailure]) -> Iterator[str]:
+    def _at_destination(self, kept: Kept, copies: Mapping[ObjectIdentity, Artifact | CopyProblem]) -> Kept:
+        """The version as the destination keeps it: only the address of its bytes differs."""
         version = _version_of(kept)
-        if self._is_elsewhere(version):
-            return
-        for artifact in version.artifacts:
-            placed = places[_place_of(artifact)]
-            if isinstance(placed, CopyFailure):
-                yield f"'{artifact.path}' {placed.reason}; the version is not moved"
-
-    def _moved(self, kept: Kept, places: Mapping[ObjectIdentity, Artifact | CopyFailure]) -> Kept:
-        """The version as the destination keeps it: only where its bytes lie is another."""
-        version = _version_of(kept)
-        if self._is_elsewhere(version):
-            return kept
-        placed = [(artifact, places.get(_place_of(artifact))) for artifact in version.artifacts]
+        pairs = [(artifact, copies[_identity(artifact)]) for artifact in version.artifacts]
         artifacts = tuple(
-            replace(artifact, size=there.size, sha256=there.sha256, version_id=there.version_id)
-            for artifact, there in placed
-            if isinstance(there, Artifact)
+            replace(artifact, size=copy.size, sha256=copy.sha256, version_id=copy.version_id)
+            for artifact, copy in pairs
+            if isinstance(copy, Artifact)
         )
         version = replace(version, artifacts=artifacts, s3_path=self._address(version))
         return replace(kept, version=version) if isinstance(kept, TrashedVersion) else version
 
     def _address(self, version: Version) -> str:
-        """Where the bytes lie at the destination: the one object, or the folder of several."""
+        """Where the bytes are at the destination: the one object, or the folder of several."""
         if not version.artifacts:
             return version.s3_path
         uri = self._destination.store.uri
@@ -177,76 +179,84 @@ class ModelMigration:
             return uri(version.artifacts[0].key)
         return f"{uri(version_prefix(version.model, version.number).rstrip('/'))}/"
 
-    async def _write(self, seen: ModelSnapshot, history: _History, kept: Mapping[ItemKey, Kept], head: Head) -> bool:
-        """Whether anything was written, or would be."""
-        step = SnapshotDiff(seen=seen, head=head, kept=kept, operation_id=history.latest_operation)
+    async def _write(self, present: ModelSnapshot, history: _History, kept: Mapping[ItemKey, Kept], head: Head) -> bool:
+        """Whether anything was written, or would be in a run that is not dry."""
+        diff = SnapshotDiff(seen=present, head=head, kept=kept, operation_id=history.latest_operation)
         if self._dry_run:
-            return bool(history.missing) or step.changes_anything
+            return bool(history.missing) or diff.changes_anything
         try:
-            await self._write_events(seen, history.missing)
-            return await self._destination.copies.apply(step) or bool(history.missing)
+            await self._write_events(present, history.missing)
+            return await self._destination.snapshots.apply(diff) or bool(history.missing)
         except ConcurrentModificationError:
-            raise NotMovedError(f"{_OTHERS} meanwhile") from None
+            raise NotMigratedError(self._model, MigrationProblem.CHANGED_DURING_COPY) from None
 
-    async def _write_events(self, seen: ModelSnapshot, missing: Sequence[int]) -> None:
-        lacking = set(missing)
+    async def _write_events(self, present: ModelSnapshot, missing: Sequence[int]) -> None:
+        if not missing:
+            return
+        lacking = frozenset(missing)
         batch: list[Event] = []
-        async for event in self._source.events.walk(self._model, after=min(missing, default=1) - 1):
-            if not lacking:
-                return
+        async for event in self._source.events.walk(self._model, after=missing[0] - 1):
             if event.generation in lacking:
-                lacking.remove(event.generation)
                 batch.append(event)
-            if len(batch) == MAX_EVENTS or (batch and not lacking):
-                await self._destination.copies.add_events(batch, seen)
+            is_last = event.generation == missing[-1]
+            if is_last or len(batch) == MAX_EVENTS:
+                await self._destination.snapshots.add_events(batch, present)
                 batch = []
+            if is_last:
+                return
 
-    def _result(self, source: ModelSnapshot, broken: set[int], *, changed: bool) -> str:
-        kept = [subject for key, subject in source.kept.items() if key.sort not in broken]
-        trashed = sum(isinstance(subject, TrashedVersion) for subject in kept)
-        counts = [format_count(len(kept) - trashed, "version")]
-        counts += [f"{trashed} in the trash"] if trashed else []
-        counts += [told(self.carrier.objects, self.carrier.bytes, dry_run=self._dry_run)]
-        counts += [format_count(source.generation, "event")]
-        return ", ".join(counts) + ("" if changed else "; nothing had changed")
+    def _result(self, source: ModelSnapshot, failed: set[int], *, changed: bool) -> Finding:
+        copied = [subject for key, subject in source.kept.items() if key.sort not in failed]
+        trashed = sum(isinstance(subject, TrashedVersion) for subject in copied)
+        return ModelMigrated(
+            model=self._model,
+            versions=len(copied) - trashed,
+            trashed=trashed,
+            events=source.generation,
+            objects=self.copier.objects,
+            bytes=self.copier.bytes,
+            changed=changed,
+            dry_run=self._dry_run,
+        )
 
 
-def _movable(source: ModelSnapshot) -> Head:
+def _head_of(source: ModelSnapshot) -> Head:
     if not is_model_name(source.model):
-        raise NotMovedError("no model can have this name here; its versions cannot be served")
+        raise NotMigratedError(source.model, MigrationProblem.INVALID_NAME)
     if source.head is None:
-        raise NotMovedError("it has no head at the source; run `modelkeep init --adopt` there")
+        raise NotMigratedError(source.model, MigrationProblem.MISSING_HEAD)
     return source.head
 
 
-def _foreign_versions(seen: ModelSnapshot, source: ModelSnapshot) -> set[int]:
+def _foreign_versions(present: ModelSnapshot, source: ModelSnapshot) -> set[int]:
     """Numbers under which the destination keeps what the source does not: a commit names a version for good."""
     ours = {(key.sort, _version_of(kept).commit) for key, kept in source.kept.items()}
-    return {key.sort for key, kept in seen.kept.items() if (key.sort, _version_of(kept).commit) not in ours}
+    return {key.sort for key, kept in present.kept.items() if (key.sort, _version_of(kept).commit) not in ours}
 
 
 def _version_of(kept: Kept) -> Version:
     return kept.version if isinstance(kept, TrashedVersion) else kept
 
 
-def _place_of(artifact: Artifact) -> ObjectIdentity:
+def _identity(artifact: Artifact) -> ObjectIdentity:
     return artifact.key, artifact.version_id, artifact.sha256
 
 
+def _not_copied(version: Version, artifact: Artifact, problem: CopyProblem) -> VersionNotCopied:
+    sha256 = artifact.sha256.hex if artifact.sha256 else None
+    return VersionNotCopied(version.model, version.number, artifact.path, artifact.key, sha256, problem)
+
+
 def _excluding(
-    kept: Mapping[ItemKey, Kept], standing: Mapping[ItemKey, Kept], broken: set[int]
+    failed: set[int], kept: Mapping[ItemKey, Kept], present: Mapping[ItemKey, Kept]
 ) -> Mapping[ItemKey, Kept]:
-    """What is to be, but for broken numbers: they stay as they are at the destination."""
-    sound = {key: subject for key, subject in kept.items() if key.sort not in broken}
-    return sound | {key: subject for key, subject in standing.items() if key.sort in broken}
+    """What is to be at the destination: a number that failed stays as it is there."""
+    copied = {key: subject for key, subject in kept.items() if key.sort not in failed}
+    return copied | {key: subject for key, subject in present.items() if key.sort in failed}
 
 
-def _check_named(head: Head, broken: set[int]) -> None:
-    """Refuse to let a head name what is not there."""
+def _require_named(head: Head, failed: set[int]) -> None:
+    """Raise `NotMigratedError` for a head that names a version which would not be there."""
     named = {head.production_version, head.latest_version, *head.aliases.values(), *head.production_history}
-    if missing := sorted(number for number in broken if number in named):
-        numbers = ", ".join(map(str, missing))
-        raise NotMovedError(
-            f"its head names version(s) {numbers} as latest, production (now or before) or alias; restore the bytes at"
-            " the source, or delete the version there"
-        )
+    if needed := sorted(number for number in failed if number in named):
+        raise NotMigratedError(head.model, MigrationProblem.VERSIONS_NEEDED, versions=tuple(needed))

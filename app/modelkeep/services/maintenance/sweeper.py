@@ -1,4 +1,4 @@
-"""Removes what nobody needs: expired uploads, due trash, orphaned bytes; and finishes interrupted deletions."""
+"""Removes what nothing needs: expired uploads, due trash, orphaned objects; and finishes interrupted deletions."""
 
 import re
 from collections.abc import AsyncGenerator, Sequence
@@ -20,12 +20,15 @@ from modelkeep.repositories.versions import Versions
 from modelkeep.services.access.caller import operator_caller
 from modelkeep.services.discard import discard_upload, discard_version
 from modelkeep.services.limits import ServiceLimits
+from modelkeep.services.maintenance import findings
+from modelkeep.services.maintenance.adopter import is_foreign
+from modelkeep.services.maintenance.findings import Finding
 from modelkeep.services.models import ModelService
 from modelkeep.storage.objects import ObjectStore
 
 CALLER: Final = operator_caller("sweep", request_id="sweep")
 ORPHAN_GRACE: Final = timedelta(hours=1)
-"""How much older than the longest upload bytes must be before they can be orphans."""
+"""An object can be an orphan once it is older than the longest upload by this."""
 
 _KEY: Final = re.compile(re.escape(KEY_PREFIX) + r"([^/]+)/v([1-9][0-9]{0,9})/.")
 
@@ -46,49 +49,50 @@ class Sweeper:
         ledger: Ledger,
         heads: Heads,
         versions: Versions,
-        survey: TableScan,
+        scan: TableScan,
         store: ObjectStore,
-        policy: ServiceLimits,
+        limits: ServiceLimits,
     ) -> None:
         self._ledger = ledger
         self._heads = heads
         self._versions = versions
-        self._survey = survey
+        self._scan = scan
         self._store = store
-        self._models = ModelService(ledger, heads, versions, store, policy)
-        self._policy = policy
+        self._models = ModelService(ledger, heads, versions, store, limits)
+        self._limits = limits
 
-    async def sweep(self, now: datetime, *, dry_run: bool) -> AsyncGenerator[str, None]:
-        """Remove what is due by `now`, and say each thing in a sentence; a dry run only says."""
-        names = await self._survey.models()
+    async def sweep(self, now: datetime, *, dry_run: bool) -> AsyncGenerator[Finding, None]:
+        """Remove what is due by `now`, and yield each thing; a dry run removes nothing. Raises `UnavailableError`."""
+        names = await self._scan.models()
         await self._store.reach()
         dropped: list[Upload | TrashedVersion] = []
         for name in names:
-            async for sentence in self._sweep_model(name, now, dropped, dry_run=dry_run):
-                yield sentence
+            async for finding in self._sweep_model(name, now, dropped, dry_run=dry_run):
+                yield finding
         if dropped:
-            await self._discard(dropped, await self._held(names))
-        async for sentence in self._sweep_orphans(names, now, dry_run=dry_run):
-            yield sentence
-        if expired := await self._survey.delete_expired(now, dry_run=dry_run):
-            yield f"{expired} expired idempotency key(s) and token(s)"
+            await self._discard(dropped, await self._referenced(names))
+        async for finding in self._sweep_orphans(names, now, dry_run=dry_run):
+            yield finding
+        if expired := await self._scan.delete_expired(now, dry_run=dry_run):
+            yield findings.ExpiredItems(expired)
 
     async def _sweep_model(
         self, model: str, now: datetime, dropped: list[Upload | TrashedVersion], *, dry_run: bool
-    ) -> AsyncGenerator[str, None]:
+    ) -> AsyncGenerator[Finding, None]:
         """Take what is due out of the table; what had bytes is added to `dropped`."""
         head = await self._heads.find(model)
         if head and head.deletion_in_progress:
-            yield f"{model}: finished a deletion that was interrupted"
+            yield findings.DeletionFinished(model)
             if not dry_run:
                 await self._models.finish_deleting(model, CALLER)
         for upload in [u async for u in self._versions.walk_uploads(model) if u.expires_at <= now]:
-            yield f"{model} {upload.number}: expired upload"
+            yield findings.ExpiredUpload(model, upload.number)
             if not dry_run and await self._expire(upload):
                 dropped.append(upload)
         for trashed in [t async for t in self._versions.walk_trash(model) if t.purge_after <= now]:
-            yield f"{model} {trashed.version.number}: purged, {trashed.version.size or 0} bytes"
-            if not dry_run and (purged := await self._purge(trashed.version, now)):
+            version = trashed.version
+            yield findings.PurgedVersion(model, version.number, version.size or 0)
+            if not dry_run and (purged := await self._purge(version, now)):
                 dropped.append(purged)
 
     async def _expire(self, upload: Upload) -> bool:
@@ -117,35 +121,31 @@ class Sweeper:
 
         return await self._ledger.apply(version.model, operation, decide, replay=_no_replay)
 
-    async def _discard(self, dropped: Sequence[Upload | TrashedVersion], held: ReferencedObjects) -> None:
+    async def _discard(self, dropped: Sequence[Upload | TrashedVersion], referenced: ReferencedObjects) -> None:
         """Remove the bytes of what the table no longer names, but none that it names elsewhere."""
         for gone in dropped:
             if isinstance(gone, Upload):
-                await discard_upload(self._store, gone, kept=held.keys)
-            elif self._is_here(gone.version):
-                await discard_version(self._store, gone.version, kept=held.keys)
+                await discard_upload(self._store, gone, kept=referenced.keys)
+            elif not any(is_foreign(self._store, gone.version, artifact) for artifact in gone.version.artifacts):
+                await discard_version(self._store, gone.version, kept=referenced.keys)
 
-    def _is_here(self, version: Version) -> bool:
-        """Whether a version's keys are of this store. One that was adopted and never read may lie in another bucket."""
-        return self._store.key_of(version.s3_path) is not None or all(a.sha256 for a in version.artifacts)
-
-    async def _sweep_orphans(self, names: list[str], now: datetime, *, dry_run: bool) -> AsyncGenerator[str, None]:
-        before = now - self._policy.upload_ttl - ORPHAN_GRACE
+    async def _sweep_orphans(self, names: list[str], now: datetime, *, dry_run: bool) -> AsyncGenerator[Finding, None]:
+        before = now - self._limits.upload_ttl - ORPHAN_GRACE
         objects = [o.key async for o in self._store.list_objects(KEY_PREFIX) if o.modified_at < before]
         multiparts = [m async for m in self._store.list_multiparts(KEY_PREFIX) if m.begun_at < before]
-        held = await self._held(names)
+        referenced = await self._referenced(names)
         for key in objects:
-            if key not in held.keys and await self._is_spent(key):
-                yield f"{key}: orphaned object"
+            if key not in referenced.keys and await self._is_unreferenced(key):
+                yield findings.OrphanedObject(key)
                 if not dry_run:
                     await self._store.delete(key)
         for multipart in multiparts:
-            if multipart.multipart_id not in held.multiparts:
-                yield f"{multipart.key}: orphaned parts"
+            if multipart.multipart_id not in referenced.multiparts:
+                yield findings.OrphanedParts(multipart.key)
                 if not dry_run:
                     await self._store.abort(multipart.key, multipart.multipart_id)
 
-    async def _held(self, names: list[str]) -> ReferencedObjects:
+    async def _referenced(self, names: list[str]) -> ReferencedObjects:
         keys: set[str] = set()
         multiparts: set[str] = set()
         for name in names:
@@ -156,10 +156,10 @@ class Sweeper:
             multiparts.update(artifact.multipart.id for artifact in pending if artifact.multipart)
         return ReferencedObjects(frozenset(keys), frozenset(multiparts))
 
-    async def _is_spent(self, key: str) -> bool:
-        """Whether a key belongs to a number that the registry gave out and that is nowhere any more.
+    async def _is_unreferenced(self, key: str) -> bool:
+        """Whether a key is that of a number which the registry gave out, and which is in use no more.
 
-        The number may move between the reads; then the head has moved as well, and the object is left for next time.
+        If the number moves between the reads, the head moves as well, and the object is left for the next sweep.
         """
         found = _KEY.match(key)
         if not found:
@@ -168,13 +168,13 @@ class Sweeper:
         head = await self._heads.find(model)
         if head is None or number >= head.next_version:
             return False
-        somewhere = (
+        in_use = (
             await self._versions.find(model, number)
             or await self._versions.find_upload(model, number)
             or await self._versions.find_trashed(model, number)
         )
         after = await self._heads.find(model)
-        return somewhere is None and after is not None and after.generation == head.generation
+        return in_use is None and after is not None and after.generation == head.generation
 
 
 async def _no_replay(_: int | None) -> None:

@@ -1,0 +1,123 @@
+"""What a person reads of a finding: one sentence for each class."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any, Final
+
+from modelkeep.kit.text import format_count, format_size
+from modelkeep.services.maintenance import findings
+from modelkeep.services.maintenance.findings import CopyProblem, Finding, MigrationProblem
+
+_INVALID_NAME: Final = "no model can have this name here; its versions cannot be served"
+_OTHERS: Final = "others have written it at the destination"
+
+_COPY_PROBLEMS: Final[Mapping[CopyProblem, str]] = {
+    CopyProblem.INVALID_KEY: "cannot have its key {key} at the destination",
+    CopyProblem.MISSING_AT_SOURCE: "has no bytes at the source",
+    CopyProblem.DAMAGED_AT_SOURCE: "is damaged: its bytes at the source do not have SHA-256 {sha256}",
+    CopyProblem.OTHER_BYTES_AT_DESTINATION: "cannot be stored: other bytes are at {key} at the destination",
+    CopyProblem.VANISHED: "vanished while it was read",
+}
+
+_MIGRATION_PROBLEMS: Final[Mapping[MigrationProblem, str]] = {
+    MigrationProblem.INVALID_NAME: _INVALID_NAME,
+    MigrationProblem.MISSING_HEAD: "it has no head at the source; run `modelkeep init --adopt` there",
+    MigrationProblem.CHANGING_AT_SOURCE: "it keeps changing at the source; stop the service there",
+    MigrationProblem.CHANGING_AT_DESTINATION: "it keeps changing at the destination; stop the service there",
+    MigrationProblem.VERSIONS_NEEDED: (
+        "its head names version(s) {versions} as latest, production (now or before) or alias;"
+        " restore the bytes at the source, or delete the version there"
+    ),
+    MigrationProblem.DESTINATION_AHEAD: (
+        f"{_OTHERS}: it is at generation {{generation}}, the source at {{source_generation}}"
+    ),
+    MigrationProblem.DESTINATION_WITHOUT_HISTORY: f"{_OTHERS}: it has versions there, and no history",
+    MigrationProblem.DIFFERENT_EVENT: f"{_OTHERS}: event {{generation}} there is another than at the source",
+    MigrationProblem.UNKNOWN_EVENT: f"{_OTHERS}: event {{generation}} there is not at the source",
+    MigrationProblem.UNKNOWN_VERSION: f"{_OTHERS}: version {{versions}} there is not of the source",
+    MigrationProblem.CHANGED_DURING_COPY: f"{_OTHERS} meanwhile",
+}
+
+
+def sentence(finding: Finding) -> str:
+    """The finding in one line."""
+    words = _SENTENCES[type(finding)]
+    template = words if isinstance(words, str) else words(finding)
+    return template.format(**{field.name: _text(getattr(finding, field.name)) for field in fields(finding)})
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    return "none" if value is None else str(value)
+
+
+def _version_not_copied(finding: findings.VersionNotCopied) -> str:
+    problem = _COPY_PROBLEMS[finding.problem]
+    if finding.sha256 is None:
+        problem = problem.replace("SHA-256 {sha256}", "the SHA-256 that the store reports")
+    return f"{{model}} {{version}}: '{{path}}' {problem}; the version is not moved"
+
+
+def _model_migrated(finding: findings.ModelMigrated) -> str:
+    counts = [format_count(finding.versions, "version")]
+    counts += [f"{finding.trashed} in the trash"] if finding.trashed else []
+    counts += [_copied(finding), format_count(finding.events, "event")]
+    return "{model}: " + ", ".join(counts) + ("" if finding.changed else "; nothing had changed")
+
+
+def _migration_ended(finding: findings.MigrationEnded) -> str:
+    return f"{{migrated}} of {{models}} model(s) {'movable' if finding.dry_run else 'moved'}, {_copied(finding)}"
+
+
+def _copied(finding: findings.ModelMigrated | findings.MigrationEnded) -> str:
+    copied = f"{format_count(finding.objects, 'object')} {'to copy' if finding.dry_run else 'copied'}"
+    return f"{copied} ({format_size(finding.bytes)})" if finding.objects else copied
+
+
+_SENTENCES: Final[Mapping[type[Finding], str | Callable[[Any], str]]] = {
+    findings.ExpiringItem: "{partition} {sort} carries an expiry and would vanish",
+    findings.InvalidModelName: f"{{model}}: {_INVALID_NAME}",
+    findings.MissingHead: "{model}: has no head; run `modelkeep init --adopt`",
+    findings.DeletedModelWithVersions: "{model}: is deleted and still has versions",
+    findings.LatestVersionMismatch: "{model}: latest is {recorded}, the newest version is {newest}",
+    findings.ProductionMismatch: "{model}: production is {version}, which does not exist or is in another stage",
+    findings.ProductionConflict: "{model}: version {version} claims production, the head names {production}",
+    findings.DanglingAlias: "{model}: alias '{alias}' names version {version}, which does not exist",
+    findings.DanglingProductionHistory: "{model}: version {version} is in the production history and does not exist",
+    findings.DuplicateNumber: "{model}: number {version} is in more than one place",
+    findings.UnissuedNumber: "{model}: number {version} was never given out: the next one is {next_version}",
+    findings.MissingEvent: "{model}: event {generation} is missing",
+    findings.GenerationMismatch: "{model}: the history ends at {history}, the head is at {head}",
+    findings.ForeignObject: "{model}: version {version} '{path}' is at {s3_path}, which is not in this store",
+    findings.MissingObject: "{model}: version {version} '{path}' has no object at {key}",
+    findings.SizeMismatch: (
+        "{model}: version {version} '{path}' has {stored} bytes in the store, {recorded} in the table"
+    ),
+    findings.ChecksumMismatch: (
+        "{model}: version {version} '{path}' has other bytes in the store than the table records"
+    ),
+    findings.SetupStep: "{detail}",
+    findings.DeletedModelSkipped: "{model}: was deleted here; {versions} version(s) written since are not served",
+    findings.ProductionConflictResolved: (
+        "{model}: version(s) {claimed} claimed production; {production} has it, {archived} archived"
+    ),
+    findings.ModelAdopted: "{model}: {versions} version(s), production is {production}",
+    findings.VersionWithoutObject: "{model} {version}: it names no object and cannot be served",
+    findings.VersionVerified: "{model} {version}: verified, SHA-256 {sha256}",
+    findings.DeletionFinished: "{model}: finished a deletion that was interrupted",
+    findings.ExpiredUpload: "{model} {version}: expired upload",
+    findings.PurgedVersion: "{model} {version}: purged, {size} bytes",
+    findings.OrphanedObject: "{key}: orphaned object",
+    findings.OrphanedParts: "{key}: orphaned parts",
+    findings.ExpiredItems: "{count} expired idempotency key(s) and token(s)",
+    findings.InterruptedFiles: "{count} file(s) of interrupted uploads",
+    findings.OpenUpload: "{model}: upload {version} is open and stays behind; the number stays spent",
+    findings.ForeignObjectNotCopied: (
+        "{model} {version}: is at {s3_path}, not in the source's store; its bytes stay there"
+    ),
+    findings.VersionNotCopied: _version_not_copied,
+    findings.ModelNotMigrated: lambda finding: f"{{model}}: not moved: {_MIGRATION_PROBLEMS[finding.problem]}",
+    findings.ModelMigrated: _model_migrated,
+    findings.MigrationEnded: _migration_ended,
+}
