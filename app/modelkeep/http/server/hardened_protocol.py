@@ -1,8 +1,9 @@
-"""The guard at the connection: what cannot become a request takes neither time nor memory from those that can.
+"""Hardens the server's HTTP protocol against slowloris: slow or endless headers, and bodies that no route wants.
 
-The server's own protocol waits for ever for the end of a head, keeps whatever a head holds, and reads to its end a body
-that nobody wants. Here heads are bounded in time and size, and a connection whose request was answered before it had
-arrived ends. What is refused here is answered by the app like everything else: as a request that carries its refusal.
+uvicorn's own protocol waits for ever for the end of a header section, keeps whatever it holds, and reads an unwanted
+body to its end. Here header sections are bounded in time and size, and a connection ends with a request that was
+answered before it had arrived. A rejection is answered by the app like everything else: as a request whose context
+carries the error.
 """
 
 import asyncio
@@ -19,27 +20,27 @@ from modelkeep.domain.errors import HeaderFieldsTooLargeError, MalformedError, M
 from modelkeep.http.context import context_of
 
 HEADER_TIMEOUT_SECONDS: Final = 10.0
-"""From the opening of a connection, or from the first byte of a further request, to the end of its head."""
+"""From the opening of a connection, or from the first byte of a further request, to the end of its header section."""
 
 TIMEOUT_JITTER_SECONDS: Final = 2.0
-"""Somewhat longer for some: thousands of connections that were opened at once do not end at once."""
+"""Added at random, up to this: thousands of connections that were opened at once do not end at once."""
 
 MAX_HEADER_BYTES: Final = 32 * 1024
-"""Bytes of a head, trailers included; and of what a body comes wrapped in, between two pieces of it."""
+"""Bytes of a header section, trailers included; and of a body's framing between two pieces of it."""
 
 DRAIN_SECONDS: Final = 3.0
-MAX_DRAINED: Final = 8 * 1024 * 1024
-"""So long, and so many bytes, a client may go on sending what nobody wants, and still read why."""
+MAX_DRAINED_BYTES: Final = 8 * 1024 * 1024
+"""For how long, and how many bytes, a client may go on sending an unwanted body, so that it can still read why."""
 
 _GARBAGE_THRESHOLD: Final = 10_000
-"""Objects by which a process grows before Python looks for garbage among them; its own default is 700."""
+"""New objects after which Python looks for garbage among the young ones; its own default is 700."""
 
 
 def raise_connection_limits() -> None:
-    """Let this process open as many files as it may, for each connection is one, and look for garbage less often.
+    """Let this process open as many files as it may, for each connection is one; and collect garbage less often.
 
-    A connection is some thirty objects: with Python's own threshold, thousands of new ones would have it look through
-    all objects several times, for up to 0.2 s, and nobody is served meanwhile.
+    A connection is some thirty objects: with Python's own threshold, thousands of new ones make it look through all
+    objects several times, for up to 0.2 s during which no request is served.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -47,39 +48,39 @@ def raise_connection_limits() -> None:
 
 
 class LingeringTransport(asyncio.Transport):
-    """A connection that, while its client may still be sending, ends in two steps: first only what goes out ends.
+    """A connection with a lingering close: while its client may still be sending, only the outgoing half ends at first.
 
-    A socket closed with unread bytes is reset, and a reset takes back the answer that the client has not read yet.
+    A socket closed with unread bytes is reset, and a reset discards the answer that the client has not read yet.
     """
 
     def __init__(self, transport: asyncio.Transport) -> None:
         super().__init__()
         self.is_client_sending = False
         self._transport = transport
-        self._lingers = False
-        self._drained = 0
+        self._is_lingering = False
+        self._drained_bytes = 0
 
     def close(self) -> None:
-        """End the connection once all is written, and for a client that is sending, once it has had time to notice."""
+        """End the connection once everything is written; if the client is sending, after `DRAIN_SECONDS`."""
         if self.is_closing():
             return
         if not self.is_client_sending:
             self._transport.close()
             return
-        self._lingers = True
+        self._is_lingering = True
         self._transport.write_eof()
         self._transport.resume_reading()
         asyncio.get_running_loop().call_later(DRAIN_SECONDS, self._transport.abort)
 
     def drain(self, size: int) -> None:
-        """Note that so many bytes came that nobody wants; too many of them end the connection at once."""
-        self._drained += size
-        if self._drained > MAX_DRAINED:
+        """Count unwanted bytes; above `MAX_DRAINED_BYTES` the connection ends at once."""
+        self._drained_bytes += size
+        if self._drained_bytes > MAX_DRAINED_BYTES:
             self._transport.abort()
 
     def is_closing(self) -> bool:
-        """Nothing more goes out."""
-        return self._lingers or self._transport.is_closing()
+        """Whether nothing more is sent."""
+        return self._is_lingering or self._transport.is_closing()
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send, unless the connection is ending."""
@@ -87,7 +88,7 @@ class LingeringTransport(asyncio.Transport):
             self._transport.write(data)
 
     def pause_reading(self) -> None:
-        """Let the client wait."""
+        """Stop reading, so that the client has to wait."""
         self._transport.pause_reading()
 
     def resume_reading(self) -> None:
@@ -100,125 +101,125 @@ class LingeringTransport(asyncio.Transport):
 
 
 class HardenedHttpProtocol(HttpToolsProtocol):
-    """One client's connection. Its heads are bounded in time and size, and it ends with a request that is not read."""
+    """One client's connection. Header sections are bounded in time and size; a request that is not read ends it."""
 
     transport: LingeringTransport
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._head_due: asyncio.TimerHandle | None = None
-        self._head_size = 0
-        self._unparsed = 0
-        self._body_due = False
-        self._refused = False
-        self._kept = False
+        self._header_timer: asyncio.TimerHandle | None = None
+        self._header_bytes = 0
+        self._unparsed_bytes = 0
+        self._is_body_pending = False
+        self._is_rejected = False
+        self._may_keep_alive = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Wait for the first head."""
+        """Wait for the first header section."""
         super().connection_made(LingeringTransport(transport))
-        self._await_head()
+        self._start_header_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait for nothing more."""
         super().connection_lost(exc)
-        self._stop_awaiting_head()
+        self._stop_header_timer()
 
     def data_received(self, data: bytes) -> None:
-        """Read on, unless all that comes is unwanted."""
-        if self._refused or self.transport.is_closing():
+        """Parse what arrives; count it only, once the request has been rejected or the connection is ending."""
+        if self._is_rejected or self.transport.is_closing():
             self.transport.drain(len(data))
             return
-        if not self._body_due:
-            self._await_head()
-        self._unparsed += len(data)
+        if not self._is_body_pending:
+            self._start_header_timer()
+        self._unparsed_bytes += len(data)
         super().data_received(data)
-        if self._unparsed > MAX_HEADER_BYTES and not self._refused:
-            self._refuse(HeaderFieldsTooLargeError(MAX_HEADER_BYTES))
+        if self._unparsed_bytes > MAX_HEADER_BYTES and not self._is_rejected:
+            self._reject(HeaderFieldsTooLargeError(MAX_HEADER_BYTES))
 
     def send_400_response(self, _: str) -> None:
-        """Refuse what the parser does not take."""
-        too_large = self._head_size > MAX_HEADER_BYTES
-        self._refuse(HeaderFieldsTooLargeError(MAX_HEADER_BYTES) if too_large else MalformedError())
+        """Reject what the parser does not accept."""
+        is_too_large = self._header_bytes > MAX_HEADER_BYTES
+        self._reject(HeaderFieldsTooLargeError(MAX_HEADER_BYTES) if is_too_large else MalformedError())
 
     def on_message_begin(self) -> None:
-        """Wait for the head that has begun."""
+        """Wait for the header section that has begun."""
         super().on_message_begin()
-        self._head_size = 0
-        self._await_head()
+        self._header_bytes = 0
+        self._start_header_timer()
 
     def on_url(self, url: bytes) -> None:
-        """Take in some of the target."""
-        self._measure(len(url))
+        """Take in a piece of the target."""
+        self._count_header_bytes(len(url))
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take in a field of the head, or of the trailers."""
-        self._measure(len(name) + len(": ") + len(value) + len("\r\n"))
+        """Take in a header field or a trailer field."""
+        self._count_header_bytes(len(name) + len(": ") + len(value) + len("\r\n"))
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Begin the request, but refuse a fragment: the parser drops it, and no client sends one.
+        """Begin the request, but reject a fragment: the parser drops it, and no client sends one.
 
         An answer that begins before the body has arrived ends the connection.
         """
         super().on_headers_complete()
         if b"#" in self.url:
-            _reject(self.scope, MalformedPathError())
-        self._stop_awaiting_head()
-        self._unparsed = 0
-        self._body_due = self.transport.is_client_sending = True
-        self._kept, self.cycle.keep_alive = self.cycle.keep_alive, False
+            _set_rejection(self.scope, MalformedPathError())
+        self._stop_header_timer()
+        self._unparsed_bytes = 0
+        self._is_body_pending = self.transport.is_client_sending = True
+        self._may_keep_alive, self.cycle.keep_alive = self.cycle.keep_alive, False
 
     def on_body(self, body: bytes) -> None:
-        """Take in some of the body."""
-        self._unparsed = 0
+        """Take in a piece of the body."""
+        self._unparsed_bytes = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Keep the connection, if the answer has not begun and nothing else speaks against it."""
+        """Keep the connection alive if the answer has not begun and the client wants it kept."""
         super().on_message_complete()
-        self._unparsed = 0
-        self._body_due = self.transport.is_client_sending = False
-        self.cycle.keep_alive = self._kept and not self.cycle.response_started
+        self._unparsed_bytes = 0
+        self._is_body_pending = self.transport.is_client_sending = False
+        self.cycle.keep_alive = self._may_keep_alive and not self.cycle.response_started
 
-    def _await_head(self) -> None:
-        if self._head_due is None:
-            patience = HEADER_TIMEOUT_SECONDS + random.uniform(0, TIMEOUT_JITTER_SECONDS)  # noqa: S311 -- not for secrets
-            self._head_due = self.loop.call_later(patience, self._give_up_head)
+    def _start_header_timer(self) -> None:
+        if self._header_timer is None:
+            timeout = HEADER_TIMEOUT_SECONDS + random.uniform(0, TIMEOUT_JITTER_SECONDS)  # noqa: S311 -- not for secrets
+            self._header_timer = self.loop.call_later(timeout, self._on_header_timeout)
 
-    def _stop_awaiting_head(self) -> None:
-        if self._head_due is not None:
-            self._head_due.cancel()
-            self._head_due = None
+    def _stop_header_timer(self) -> None:
+        if self._header_timer is not None:
+            self._header_timer.cancel()
+            self._header_timer = None
 
-    def _give_up_head(self) -> None:
-        """End the connection now or after the answer under way; for a head whose rest is not read yet, wait again."""
-        self._head_due = None
+    def _on_header_timeout(self) -> None:
+        """End the connection, now or after the answer under way; wait again if the rest has not been read yet."""
+        self._header_timer = None
         if self.flow.read_paused:
-            self._await_head()
+            self._start_header_timer()
         else:
             self.shutdown()
 
-    def _measure(self, size: int) -> None:
-        self._head_size += size
-        if self._head_size > MAX_HEADER_BYTES:
+    def _count_header_bytes(self, size: int) -> None:
+        self._header_bytes += size
+        if self._header_bytes > MAX_HEADER_BYTES:
             raise HeaderFieldsTooLargeError(MAX_HEADER_BYTES)
 
-    def _refuse(self, error: RegistryError) -> None:
-        """Read nothing more, and let the app answer in its turn: the request whose body it is, or else one more."""
-        self._refused = self.transport.is_client_sending = True
-        self._stop_awaiting_head()
-        if self._body_due:
-            _reject(self.cycle.scope, error)
+    def _reject(self, error: RegistryError) -> None:
+        """Read nothing more, and let the app answer in turn: the request whose body this is, or else one of its own."""
+        self._is_rejected = self.transport.is_client_sending = True
+        self._stop_header_timer()
+        if self._is_body_pending:
+            _set_rejection(self.cycle.scope, error)
             self.cycle.message_event.set()
             return
         super().on_message_begin()
         self.scope["method"], self.scope["path"] = "-", ""
         self.scope["raw_path"] = self.scope["query_string"] = b""
-        _reject(self.scope, error)
-        is_free = self.cycle is None or self.cycle.response_complete
+        _set_rejection(self.scope, error)
+        is_idle = self.cycle is None or self.cycle.response_complete
         self.cycle = self._cycle_without_parser()
-        if is_free:
+        if is_idle:
             self._start_asgi_task(self.cycle, self.app)
         else:
             self.pipeline.appendleft((self.cycle, self.app))
@@ -239,5 +240,5 @@ class HardenedHttpProtocol(HttpToolsProtocol):
         )
 
 
-def _reject(scope: HTTPScope, error: RegistryError) -> None:
+def _set_rejection(scope: HTTPScope, error: RegistryError) -> None:
     context_of(cast("Scope", scope)).rejection = error
