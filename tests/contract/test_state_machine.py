@@ -24,8 +24,18 @@ from hypothesis.stateful import (
 
 from tests.support.api import Api, check_problem, declare, serving
 from tests.support.backends import aws_environment, environment, local_environment, prepare_now
+from tests.support.reference_registry import (
+    Abandon,
+    Delete,
+    DeleteModel,
+    ReferenceRegistry,
+    RefusedError,
+    RemoveAlias,
+    Restore,
+    SetAlias,
+    Told,
+)
 from tests.support.reference_registry import Model as KnownModel
-from tests.support.reference_registry import ReferenceRegistry, RefusedError, Settled, Told
 from tests.support.servers import AwsServer
 
 BACKENDS: Final = ("local", "ministack", "dynamodb-local")
@@ -131,16 +141,16 @@ class Conversation(RuleBasedStateMachine):
         places: list[Place] = []
         for which, model in self._known():
             places += [(which, number) for number in getattr(model, kind)] * 8
-            places += [(which, number) for number in range(1, model.last_number + 2)]
+            places += [(which, number) for number in range(1, len(model.state.stages) + 2)]
         return [*places, (1, 1)]
 
     def named(self) -> list[tuple[int, str]]:
         """The aliases that there are, and some that may not be."""
-        there = [(which, alias) for which, model in self._known() for alias in model.aliases]
+        there = [(which, alias) for which, model in self._known() for alias, _ in model.state.aliases]
         return [(0, "champion"), (0, "canary"), (0, "production"), (1, "champion"), *there * 3]
 
     def fences(self) -> list[Told]:
-        holders = [model.production for _, model in self._known()]
+        holders = [model.state.production for _, model in self._known()]
         return [{}, {}, *({"expected_production": holder} for holder in [*holders, *holders, None, 1])]
 
     def refs(self) -> list[tuple[int, str]]:
@@ -151,7 +161,7 @@ class Conversation(RuleBasedStateMachine):
 
     def _holder(self, which: int) -> int | None:
         known = self._reference.known(self._names[which])
-        return known.production if known else None
+        return known.state.production if known else None
 
     def _known(self) -> list[tuple[int, KnownModel]]:
         found = ((which, self._reference.known(name)) for which, name in enumerate(self._names))
@@ -175,8 +185,8 @@ class Conversation(RuleBasedStateMachine):
             f"/{name}/versions",
             body,
             key,
-            lambda: self._reference.begin(name, files, UNSAID | said),
-            again=lambda number: self._reference.upload(name, number or 0),
+            lambda: self._reference.begin(name, files, {**UNSAID, **said}),
+            say=lambda number: self._reference.upload(name, number or 0),
             status=201,
         )
 
@@ -216,7 +226,7 @@ class Conversation(RuleBasedStateMachine):
             None,
             key,
             lambda: self._reference.complete(name, number),
-            again=lambda _: self._reference.completed(name, number),
+            say=lambda _: self._reference.completed(name, number),
         )
 
     @rule(which=MODELS, files=FILES, said=SAID)
@@ -224,14 +234,15 @@ class Conversation(RuleBasedStateMachine):
         self.begin(which, files, said, multipart=None, key=None)
         model = self._reference.known(self._names[which])
         assert model
-        self.send((which, model.last_number), all_of_it=True)
-        self.complete((which, model.last_number), key=None)
+        number = len(model.state.stages)
+        self.send((which, number), all_of_it=True)
+        self.complete((which, number), key=None)
 
     @rule(place=BEGUN, key=KEYS)
     def abandon(self, place: Place, key: str | None) -> None:
         name, number = self._place(place)
         path = f"/{name}/versions/{number}/upload"
-        self._change("DELETE", path, None, key, lambda: self._reference.abandon(name, number), status=204)
+        self._change("DELETE", path, None, key, lambda: self._reference.change(name, Abandon(number)), status=204)
 
     # -- stages and aliases
 
@@ -252,7 +263,7 @@ class Conversation(RuleBasedStateMachine):
             body,
             key,
             lambda: self._reference.move(name, number, body),
-            again=lambda _: self._reference.version(name, number),
+            say=lambda _: self._reference.version(name, number),
         )
 
     @rule(
@@ -282,7 +293,7 @@ class Conversation(RuleBasedStateMachine):
             body,
             key,
             lambda: self._reference.roll_back(name, body, has_key=key is not None),
-            again=lambda number: self._reference.version(name, number or 0),
+            say=lambda number: self._reference.version(name, number or 0),
         )
 
     @rule(place=LIVE, alias=st.sampled_from([*ALIASES, *ALIASES, "latest", "v7"]), comment=COMMENTS, key=KEYS)
@@ -294,15 +305,15 @@ class Conversation(RuleBasedStateMachine):
             f"/{name}/aliases/{alias}",
             body,
             key,
-            lambda: self._reference.set_alias(name, alias, body),
-            again=lambda _: self._reference.alias(name, alias, number),
+            lambda: self._reference.change(name, SetAlias(alias, number), body),
+            say=lambda _: self._reference.alias(name, alias, number),
         )
 
     @rule(named=NAMED, key=KEYS)
     def remove_alias(self, named: tuple[int, str], key: str | None) -> None:
         name, alias = self._names[named[0]], named[1]
         path = f"/{name}/aliases/{alias}"
-        self._change("DELETE", path, None, key, lambda: self._reference.remove_alias(name, alias), status=204)
+        self._change("DELETE", path, None, key, lambda: self._reference.change(name, RemoveAlias(alias)), status=204)
 
     # -- edits, the trash
 
@@ -315,7 +326,7 @@ class Conversation(RuleBasedStateMachine):
             body,
             key,
             lambda: self._reference.edit_model(name, body),
-            again=lambda _: self._reference.model(name).told(),
+            say=lambda _: self._reference.model(name).told(),
         )
 
     @rule(place=LIVE, body=st.fixed_dictionaries({}, optional=DESCRIPTION | TAGS_EDIT | METRICS_EDIT), key=KEYS)
@@ -327,14 +338,14 @@ class Conversation(RuleBasedStateMachine):
             body,
             key,
             lambda: self._reference.edit_version(name, number, body),
-            again=lambda _: self._reference.version(name, number),
+            say=lambda _: self._reference.version(name, number),
         )
 
     @rule(place=LIVE, key=KEYS)
     def delete_version(self, place: Place, key: str | None) -> None:
         name, number = self._place(place)
         path = f"/{name}/versions/{number}"
-        self._change("DELETE", path, None, key, lambda: self._reference.delete_version(name, number), status=204)
+        self._change("DELETE", path, None, key, lambda: self._reference.change(name, Delete(number)), status=204)
 
     @rule(place=TRASHED, key=KEYS)
     def restore(self, place: Place, key: str | None) -> None:
@@ -344,8 +355,8 @@ class Conversation(RuleBasedStateMachine):
             f"/{name}/versions/{number}/restore",
             None,
             key,
-            lambda: self._reference.restore(name, number),
-            again=lambda _: self._reference.version(name, number),
+            lambda: self._reference.change(name, Restore(number)),
+            say=lambda _: self._reference.version(name, number),
         )
 
     @rule(place=LIVE, stage=st.sampled_from(["archived", "staging"]))
@@ -367,7 +378,7 @@ class Conversation(RuleBasedStateMachine):
         if holder := self._holder(which):
             self.move((which, holder), "archived", {}, {}, {}, key=None)
             self.delete_model(which, key=None)
-        for alias in sorted(known.aliases) if known else []:
+        for alias, _ in known.state.aliases if known else ():
             self.remove_alias((which, alias), key=None)
         self.delete_model(which, key=None)
         if "begin" in then:
@@ -379,7 +390,7 @@ class Conversation(RuleBasedStateMachine):
     @rule(which=MODELS, key=KEYS)
     def delete_model(self, which: int, key: str | None) -> None:
         name = self._names[which]
-        self._change("DELETE", f"/{name}", None, key, lambda: self._reference.delete_model(name), status=204)
+        self._change("DELETE", f"/{name}", None, key, lambda: self._reference.change(name, DeleteModel()), status=204)
 
     # -- reads
 
@@ -454,7 +465,7 @@ class Conversation(RuleBasedStateMachine):
                 self.list_versions(which, None, limit=100)
                 told = functools.partial(self._version, name, "production")
                 answer = self._expect("GET", f"/{name}/versions/production", told)
-                assert (answer.json()["version"] if answer else None) == known.production
+                assert (answer.json()["version"] if answer else None) == known.state.production
 
     def teardown(self) -> None:
         """At the end all is read once more, from the beginning."""
@@ -474,16 +485,16 @@ class Conversation(RuleBasedStateMachine):
         path: str,
         body: Any,
         key: str | None,
-        act: Callable[[], Settled],
+        act: Callable[[], int | None],
         *,
-        again: Callable[[int | None], Told] = lambda _: {},
+        say: Callable[[int | None], Told] = lambda _: {},
         status: int = 200,
     ) -> None:
         request = (method, path, key) if key else None
         headers = {"idempotency-key": key} if key else {}
         options: dict[str, Any] = {"headers": headers} | ({} if body is None else {"json": body})
         said = json.dumps(body)
-        self._expect(method, path, lambda: self._reference.once(request, said, act, again), status=status, **options)
+        self._expect(method, path, lambda: self._reference.once(request, said, act, say), status=status, **options)
 
     def _expect(
         self, method: str, path: str, expected: Callable[[], Told], *, status: int = 200, **options: Any
@@ -550,15 +561,14 @@ class Conversation(RuleBasedStateMachine):
 
     def _told_versions(self, name: str, stage: str | None) -> list[Told] | None:
         model = self._reference.known(name)
-        return [model.told_of(n) for n in model.in_stage(stage)] if model and not model.is_deleted else None
+        return [model.told_of(n) for n in model.in_stage(stage)] if model and not model.state.is_deleted else None
 
     def _place(self, place: Place) -> tuple[str, int]:
         return self._names[place[0]], place[1]
 
     def _files(self, name: str, number: int) -> Mapping[str, bytes]:
         model = self._reference.known(name)
-        subject = model and (model.uploads.get(number) or model.versions.get(number))
-        return subject.files if subject else {}
+        return model.contents[number].files if model and number in [*model.uploads, *model.versions] else {}
 
 
 def _seen(found: Told) -> Told:

@@ -20,9 +20,10 @@ from modelkeep.repositories.heads import Heads
 from modelkeep.repositories.versions import Versions
 from tests.support.api import Api
 from tests.support.backends import aws_environment, environment, local_environment, prepare
-from tests.support.journeys.acknowledged import aliased, check, effects_of, productions
+from tests.support.journeys.acknowledged import check, effects_of, replayed
 from tests.support.journeys.callers import Caller, Shelf
 from tests.support.processes.forks import Forked, Forks, forking
+from tests.support.reference_registry import ARCHIVED, PRODUCTION, STAGING
 from tests.support.servers import free_port
 from tests.support.upkeep import Storage, looking_into
 
@@ -143,26 +144,16 @@ async def hold_to_history(shelf: Shelf, storage: Storage, api: Api) -> set[str]:
     history = await storage.history(shelf.model)
     head, versions = await Heads(storage.table).find(shelf.model), Versions(storage.table)
     assert isinstance(head, Head)
-    assert head.production_version == productions(history)[-1]
-    named = {alias: aliased(history, alias)[-1] for alias in {event.alias for event in history if event.alias}}
-    assert head.aliases == {alias: number for alias, number in named.items() if number is not None}
+    expected = replayed(history)[-1]
+    assert head.production_version == expected.production
+    assert head.aliases == dict(expected.aliases)
     live = {version.number: version async for version in versions.walk(shelf.model)}
-    assert set(live) == live_by(history)
+    assert set(live) == set(expected.numbers(STAGING, PRODUCTION, ARCHIVED))
     assert [upload async for upload in versions.walk_uploads(shelf.model)] == []
     assert [trashed async for trashed in versions.walk_trash(shelf.model)] == []
     for number in live:
         assert await api.fetch(shelf.model, str(number)) == shelf.files[number]
     return {artifact.key for version in live.values() for artifact in version.artifacts}
-
-
-def live_by(history: Sequence[Event]) -> set[int | None]:
-    live: set[int | None] = set()
-    for event in history:
-        if event.type in {EventType.VERSION_COMPLETED, EventType.VERSION_RESTORED}:
-            live.add(event.version)
-        elif event.type is EventType.VERSION_DELETED:
-            live.remove(event.version)
-    return live
 
 
 @pytest.fixture(params=["local", "ministack"])

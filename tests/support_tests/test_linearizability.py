@@ -9,16 +9,16 @@ from math import inf
 import pytest
 
 from tests.support.histories.linearizability import Operation, UndecidedError, Verdict, check
-from tests.support.histories.specification import (
+from tests.support.histories.specification import REGISTRY, as_logged
+from tests.support.reference_registry import (
     ARCHIVED,
-    NO_FENCE,
+    NO_PRECONDITION,
     PRODUCTION,
-    REGISTRY,
     STAGING,
     Begin,
     Complete,
     Delete,
-    Fence,
+    Expected,
     Move,
     Read,
     RemoveAlias,
@@ -27,7 +27,6 @@ from tests.support.histories.specification import (
     RollBack,
     SetAlias,
     State,
-    as_logged,
 )
 
 DONE = None
@@ -70,7 +69,7 @@ class History:
         return verdict
 
 
-def promote(number: int, *, expected: Fence = NO_FENCE, only_newer: bool = False) -> Move:
+def promote(number: int, *, expected: Expected = NO_PRECONDITION, only_newer: bool = False) -> Move:
     return Move(number, PRODUCTION, expected, only_newer)
 
 
@@ -184,7 +183,7 @@ def two_productions(h: History) -> None:
     h.told(WHO, version=2)
 
 
-def two_who_passed_one_fence(h: History) -> None:
+def two_that_passed_one_precondition(h: History) -> None:
     h.told(promote(1), version=1)
     sent = h.now()
     h.told(promote(2, expected=1), version=2, since=sent)
@@ -270,7 +269,7 @@ BAD = [
     a_stale_304_after_an_acknowledged_promotion,
     reads_that_go_back,
     two_productions,
-    two_who_passed_one_fence,
+    two_that_passed_one_precondition,
     an_acknowledged_write_that_is_lost,
     a_failed_write_that_took_effect,
     a_change_that_nobody_asked_for,
@@ -360,14 +359,14 @@ class Simulation:
 
     def _done(self, asked: Request, request: str) -> dict[str, object]:
         before = self.state
-        self.state, says = asked.at(before)
+        self.state, says, _ = asked.at(before)
         if self.state != before:
             self.log[request] = self.state.generation
         hidden = () if asked.is_read else ("aliases", "stage")
         return {name: value for name, value in says.items() if name not in hidden}
 
     def _request(self) -> Request:
-        number = self.chance.randint(1, max(len(self.state.places), 1))
+        number = self.chance.randint(1, max(len(self.state.stages), 1))
         writes: list[Request] = [
             Begin(),
             Complete(number),

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.api import BASE, Api
 from tests.support.histories.recording import ATTEMPTS, FILES, Client, Record
-from tests.support.histories.specification import Begin, Move, Read, Request, Resolve
+from tests.support.reference_registry import Begin, Move, Read, Request, Resolve
 
 COMMIT = "a" * 32 + "00000003"
 PROMOTE = Move(3, "production")

@@ -14,14 +14,14 @@ import httpx
 
 from tests.support.api import Api, declare
 from tests.support.histories.linearizability import Operation
-from tests.support.histories.specification import (
+from tests.support.reference_registry import (
     PRODUCTION,
     Begin,
     Complete,
     Delete,
-    Fence,
+    Expected,
     Move,
-    NoFence,
+    NoPrecondition,
     Read,
     RemoveAlias,
     Request,
@@ -200,9 +200,9 @@ def _about_a_model(asked: Request) -> tuple[str, str, Any]:
         case RemoveAlias(alias=alias):
             route = "DELETE", f"/aliases/{alias}", None
         case RollBack(expected=expected):
-            route = "POST", "/rollback", _fence(expected)
+            route = "POST", "/rollback", _precondition(expected)
         case Move(number=number, stage=stage, expected=expected, only_newer=only_newer):
-            move = {"stage": stage, "only_newer": only_newer, **_fence(expected)}
+            move = {"stage": stage, "only_newer": only_newer, **_precondition(expected)}
             route = "PUT", f"/versions/{number}/stage", move
         case _:
             assert isinstance(asked, Read)
@@ -210,8 +210,8 @@ def _about_a_model(asked: Request) -> tuple[str, str, Any]:
     return route
 
 
-def _fence(expected: Fence) -> dict[str, int | None]:
-    return {} if isinstance(expected, NoFence) else {"expected_production": expected}
+def _precondition(expected: Expected) -> dict[str, int | None]:
+    return {} if isinstance(expected, NoPrecondition) else {"expected_production": expected}
 
 
 def told_by(asked: Request, status: int, headers: Mapping[str, str], body: Mapping[str, Any], *, keyed: bool) -> Told:

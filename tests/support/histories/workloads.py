@@ -11,16 +11,16 @@ from modelkeep.repositories.versions import Versions
 from tests.support.histories.deployments import Deployment, Profile, patience
 from tests.support.histories.linearizability import UndecidedError, Verdict, check
 from tests.support.histories.recording import Client, Record
-from tests.support.histories.specification import (
+from tests.support.histories.specification import REGISTRY, as_logged
+from tests.support.reference_registry import (
     ARCHIVED,
-    NO_FENCE,
+    NO_PRECONDITION,
     PRODUCTION,
-    REGISTRY,
     STAGING,
     Begin,
     Complete,
     Delete,
-    Fence,
+    Expected,
     Move,
     Read,
     RemoveAlias,
@@ -29,7 +29,6 @@ from tests.support.histories.specification import (
     RollBack,
     SetAlias,
     State,
-    as_logged,
 )
 
 CLIENTS: Final = 8
@@ -118,8 +117,8 @@ class Worker:
         return self._models[0] if self._chance.random() < 0.8 else self._models[1]
 
     def _key(self, asked: Request | None) -> str | None:
-        """A rollback without a fence needs a key; of the others, every other has one."""
-        is_bare = isinstance(asked, RollBack) and asked.expected is NO_FENCE
+        """A rollback without a precondition needs a key; of the others, every other has one."""
+        is_bare = isinstance(asked, RollBack) and asked.expected is NO_PRECONDITION
         return str(uuid4()) if is_bare or self._chance.random() < 0.5 else None
 
     def _change(self, model: str) -> Request:
@@ -127,9 +126,9 @@ class Worker:
         number = self._chance.choice([*known.begun[-6:], *known.begun[:2]])
         alias = self._chance.choice(ALIASES)
         changes: list[Request] = [
-            Move(number, PRODUCTION, self._fence(model), only_newer=self._chance.random() < 0.2),
+            Move(number, PRODUCTION, self._precondition(model), only_newer=self._chance.random() < 0.2),
             Move(number, self._chance.choice([STAGING, ARCHIVED])),
-            RollBack(self._fence(model)),
+            RollBack(self._precondition(model)),
             SetAlias(alias, number),
             RemoveAlias(alias),
             Delete(number),
@@ -137,9 +136,9 @@ class Worker:
         ]
         return self._chance.choices(changes, [12, 2, 3, 4, 1, 2, 1])[0]
 
-    def _fence(self, model: str) -> Fence:
+    def _precondition(self, model: str) -> Expected:
         if self._chance.random() < 0.6:
-            return NO_FENCE
+            return NO_PRECONDITION
         return self._holders.get(model)
 
 
