@@ -32,7 +32,7 @@ async def keep(table: Table, models: Sequence[str]) -> None:
             Head(model=model, generation=1, next_version=1, created_at=NOW, updated_at=NOW)
             for model in models[first : first + 50]
         ]
-        await table.transact([Put(head_to_item(head, "made"), Absent()) for head in heads], token=str(uuid4()))
+        await table.transact([Put(head_to_item(head, "made"), Absent()) for head in heads], request_token=str(uuid4()))
 
 
 @pytest.fixture(scope="module")

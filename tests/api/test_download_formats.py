@@ -166,7 +166,7 @@ async def test_what_was_adopted_has_no_digest_before_it_is_verified(api: Api, se
             artifacts=(known, replace(unknown, size=None, sha256=None)),
             s3_path=store.uri(unknown.key),
         )
-        await table.transact([Put(version_to_item(adopted), Present())], token=operation().id)
+        await table.transact([Put(version_to_item(adopted), Present())], request_token=operation().id)
     path = f"/models/{model}/versions/1/download"
     refused = check_problem(await api.request("GET", f"{path}?format=sha256sum"), 409, "digest_unknown")
     assert (refused["model"], refused["version"], refused["path"]) == (model, 1, "model.pt")

@@ -122,11 +122,11 @@ async def test_what_was_adopted_and_not_verified_is_signed_anew(own: Api, settin
         adopted = replace(
             version, artifacts=(known, replace(unknown, size=None, sha256=None)), s3_path=store.uri(unknown.key)
         )
-        await table.transact([Put(version_to_item(adopted), Present())], token=operation().id)
+        await table.transact([Put(version_to_item(adopted), Present())], request_token=operation().id)
         first = await urls(own, model, "1")
         await next_second()
         assert not {*first} & {*await urls(own, model, "1")}
-        await table.transact([Put(version_to_item(version), Present())], token=operation().id)
+        await table.transact([Put(version_to_item(version), Present())], request_token=operation().id)
     found: list[Any] = (await own.download(model, "1"))["artifacts"]
     assert [artifact["size"] for artifact in found] == [1, 1]
     assert all(artifact["sha256"] for artifact in found)

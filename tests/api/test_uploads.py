@@ -332,7 +332,7 @@ async def test_completing_never_writes_over_what_another_program_put_there(
     await api.upload(await api.begin(model, files), files)
     theirs = version_to_item(version(1, model=model, description="theirs"))
     async with open_storage(settings) as (table, _):
-        await table.transact([Put(theirs, Absent())], token=operation().id)
+        await table.transact([Put(theirs, Absent())], request_token=operation().id)
         await api.problem("POST", f"/{model}/versions/1/complete", status=409, code="version_conflict")
         assert (await api.ask("GET", f"/{model}/versions/1"))["description"] == "theirs"
 

@@ -34,7 +34,7 @@ class Told:
             assert number is not None
             return upload(number)
 
-        return await self._ledger.apply(MODEL, operation, decide, replay=replay)
+        return await self._ledger.apply(MODEL, operation, decide, on_duplicate=replay)
 
     async def describe(self, text: str) -> Head:
         async def decide(head: Head | None) -> Decision[Head]:
@@ -45,7 +45,7 @@ class Told:
         async def replay(_: int | None) -> Head:
             raise AssertionError("there is no Idempotency-Key")
 
-        return await self._ledger.apply(MODEL, operation(), decide, replay=replay)
+        return await self._ledger.apply(MODEL, operation(), decide, on_duplicate=replay)
 
 
 @pytest.mark.parametrize(

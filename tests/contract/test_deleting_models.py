@@ -24,8 +24,8 @@ class Interrupted(FaultyTable):
         super().__init__(table)
         self.meanwhile: Callable[[], Awaitable[object]] | None = None
 
-    async def transact(self, writes: Sequence[Write], *, token: str) -> None:
-        await super().transact(writes, token=token)
+    async def transact(self, writes: Sequence[Write], *, request_token: str) -> None:
+        await super().transact(writes, request_token=request_token)
         meanwhile, self.meanwhile = self.meanwhile, None
         if meanwhile:
             await meanwhile()

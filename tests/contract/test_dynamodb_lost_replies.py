@@ -68,13 +68,13 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_transaction_that_was_sent_again_is_unknown(answers: list[bytes]) -> None:
     async with answering(*answers) as table:
         with pytest.raises(CommitStateUnknownError):
-            await table.transact([WRITE], token="token")
+            await table.transact([WRITE], request_token="token")
 
 
 async def test_a_transaction_that_was_refused_at_once_has_no_effect() -> None:
     async with answering(answer(400, "ResourceNotFoundException")) as table:
         with pytest.raises(TableUnavailableError, match="run `modelkeep init`"):
-            await table.transact([WRITE], token="token")
+            await table.transact([WRITE], request_token="token")
 
 
 @pytest.mark.parametrize(
@@ -91,4 +91,4 @@ async def test_nobody_there_is_unavailable_to_read_and_unknown_to_write() -> Non
         with pytest.raises(TableUnavailableError, match="No answer from http://"):
             await table.get(ItemKey("model", 1))
         with pytest.raises(CommitStateUnknownError):
-            await table.transact([WRITE], token="token")
+            await table.transact([WRITE], request_token="token")

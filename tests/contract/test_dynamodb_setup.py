@@ -120,7 +120,7 @@ async def test_an_item_from_the_recipe_is_put_back_whole(dynamodb: "DynamoDBClie
     table = DynamoDbTable(dynamodb, name)
     found = await table.get(ItemKey("fraud-detector", 3))
     assert found is not None
-    await table.transact([Put({**found, "stage": "archived"}, Present())], token=str(uuid.uuid4()))
+    await table.transact([Put({**found, "stage": "archived"}, Present())], request_token=str(uuid.uuid4()))
     answer = await dynamodb.get_item(TableName=name, Key={key: RECIPE_ITEM[key] for key in ("model_name", "version")})
     stored = {**answer["Item"], "labels": {"SS": sorted(answer["Item"]["labels"]["SS"])}}
     assert stored == {**RECIPE_ITEM, "stage": {"S": "archived"}}
@@ -144,7 +144,7 @@ async def test_a_missing_table_is_explained(dynamodb: "DynamoDBClient", name: st
     ):
         await table.get(ItemKey("model", 1))
     with pytest.raises(TableUnavailableError, match="run `modelkeep init`"):
-        await table.transact([Put({"model_name": "model", "version": 1}, Present())], token=str(uuid.uuid4()))
+        await table.transact([Put({"model_name": "model", "version": 1}, Present())], request_token=str(uuid.uuid4()))
 
 
 async def test_a_missing_index_is_explained(dynamodb: "DynamoDBClient", name: str) -> None:

@@ -64,7 +64,7 @@ class Client:
             assert number is not None
             return upload(REPLAYED)
 
-        return (await self.ledger.apply(MODEL, operation, decide, replay=replay)).number
+        return (await self.ledger.apply(MODEL, operation, decide, on_duplicate=replay)).number
 
     async def describe(self, text: str, operation: Operation, meanwhile: Meanwhile | None = None) -> str:
         """Set the description; answer the model's, or "replayed"."""
@@ -79,7 +79,7 @@ class Client:
         async def replay(_: int | None) -> Head:
             return replace(await self.head(), description="replayed")
 
-        return (await self.ledger.apply(MODEL, operation, decide, replay=replay)).description
+        return (await self.ledger.apply(MODEL, operation, decide, on_duplicate=replay)).description
 
     async def unalias(self, alias: str, operation: Operation, meanwhile: Meanwhile | None = None) -> None:
         async def decide(head: Head | None) -> Decision[None]:
@@ -92,7 +92,7 @@ class Client:
         async def replay(_: int | None) -> None:
             return None
 
-        await self.ledger.apply(MODEL, operation, decide, replay=replay)
+        await self.ledger.apply(MODEL, operation, decide, on_duplicate=replay)
 
     async def alias(self, alias: str, operation: Operation) -> None:
         async def decide(head: Head | None) -> Decision[object]:
@@ -102,7 +102,7 @@ class Client:
         async def replay(_: int | None) -> None:
             return None
 
-        await self.ledger.apply(MODEL, operation, decide, replay=replay)
+        await self.ledger.apply(MODEL, operation, decide, on_duplicate=replay)
 
     async def head(self) -> Head:
         head = await self.ledger.head(MODEL)
@@ -125,7 +125,7 @@ async def uploads(table: Table) -> list[int]:
 
 async def write_as_another_program(table: Table, *versions: tuple[int, Stage]) -> None:
     items = [version_to_item(version(number, stage)) for number, stage in versions]
-    await table.transact([Put(item, Absent()) for item in items], token=operation().id)
+    await table.transact([Put(item, Absent()) for item in items], request_token=operation().id)
 
 
 @pytest.fixture(autouse=True)
@@ -199,7 +199,7 @@ class TestWriting:
         async def replay(_: int | None) -> tuple[tuple[Upload, ...], bool]:
             raise AssertionError
 
-        dropped, more = await Ledger(faulty).apply(MODEL, asked, decide, replay=replay)
+        dropped, more = await Ledger(faulty).apply(MODEL, asked, decide, on_duplicate=replay)
         assert ([found.number for found in dropped], more) == ([3, 2, 1], False)
         assert [event.operation_id == asked.id for event in await history(table)] == [False] * 3 + [True] * 4
         assert await uploads(table) == []
@@ -303,7 +303,7 @@ class TestBesideOthers:
             async def replay(_: int | None) -> Upload:
                 raise AssertionError
 
-            return (await ledger.apply(model, asked, decide, replay=replay)).number
+            return (await ledger.apply(model, asked, decide, on_duplicate=replay)).number
 
         stuck = asyncio.create_task(begin("stuck"))
         await asyncio.sleep(0.05)
@@ -347,7 +347,7 @@ class TestBesideOthers:
         async def replay(_: int | None) -> Head:
             raise AssertionError
 
-        assert (await begun.ledger.apply(MODEL, asked, decide, replay=replay)).description == "mine"
+        assert (await begun.ledger.apply(MODEL, asked, decide, on_duplicate=replay)).description == "mine"
 
     @pytest.mark.parametrize("key", [None, "key"])
     async def test_nothing_to_do_on_a_head_that_moved_is_decided_again(
@@ -389,7 +389,7 @@ class TestWhatIsThere:
     async def test_an_event_is_never_written_over(self, table: Table, begun: Client) -> None:
         (event,) = await history(table)
         restored = event_to_item(replace(event, generation=2))
-        await table.transact([Put(restored, Absent())], token=operation().id)
+        await table.transact([Put(restored, Absent())], request_token=operation().id)
         with pytest.raises(ContentionError):
             await begun.begin(operation())
         assert (await begun.head()).generation == 1
@@ -397,7 +397,7 @@ class TestWhatIsThere:
 
     async def test_what_is_added_is_never_written_over(self, table: Table, begun: Client) -> None:
         stranger = upload(2, created_by="another program")
-        await table.transact([Put(upload_to_item(stranger), Absent())], token=operation().id)
+        await table.transact([Put(upload_to_item(stranger), Absent())], request_token=operation().id)
         with pytest.raises(ContentionError):
             await begun.begin(operation())
         assert await Versions(table).find_upload(MODEL, 2) == stranger
@@ -415,7 +415,7 @@ class TestWhatIsThere:
             raise AssertionError
 
         with pytest.raises(ContentionError):
-            await begun.ledger.apply(MODEL, asked, decide, replay=replay)
+            await begun.ledger.apply(MODEL, asked, decide, on_duplicate=replay)
         assert await Versions(table).find(MODEL, 1) is None
         assert (await begun.head()).production_version is None
 
@@ -476,10 +476,10 @@ class TestABadNetwork:
         """The last copy is refused, because the one before has arrived, and the table has forgotten its token."""
 
         class Forgetful(FaultyTable):
-            async def transact(self, writes: Sequence[Write], *, token: str) -> None:
+            async def transact(self, writes: Sequence[Write], *, request_token: str) -> None:
                 if len(self.sent) == MAX_ATTEMPTS:
-                    await table.transact(writes, token=operation().id)
-                await super().transact(writes, token=token)
+                    await table.transact(writes, request_token=operation().id)
+                await super().transact(writes, request_token=request_token)
 
         forgetful = Forgetful(table, writes=[Fault.CONTENDED] * (MAX_ATTEMPTS - 1) + [Fault.REQUEST_LOST])
         assert await Client(forgetful).begin(operation()) == 1
@@ -494,10 +494,10 @@ class TestABadNetwork:
                 super().__init__(table)
                 self.after = after
 
-            async def transact(self, writes: Sequence[Write], *, token: str) -> None:
+            async def transact(self, writes: Sequence[Write], *, request_token: str) -> None:
                 if self.after:
-                    await super().transact(writes, token=token)
-                raise KeyError(token)
+                    await super().transact(writes, request_token=request_token)
+                raise KeyError(request_token)
 
             async def get(self, key: ItemKey) -> Item | None:
                 if not self.after:

@@ -241,7 +241,7 @@ class Shelf:
         """Write a stage as a program of the public recipe would: the head does not learn of it."""
         version = await self.registry.services.versions.require(MODEL, number)
         await self._table.transact(
-            [Put(version_to_item(replace(version, stage=stage)), Present())], token=operation().id
+            [Put(version_to_item(replace(version, stage=stage)), Present())], request_token=operation().id
         )
 
     async def look_up(self, ref: str, steps: Iterable[Step] = ()) -> tuple[object, int]:

@@ -111,7 +111,7 @@ async def unverified(table: Table, number: int) -> Version:
     assert version
     artifacts = tuple(replace(artifact, size=None, sha256=None) for artifact in version.artifacts)
     adopted = replace(version, artifacts=artifacts)
-    await table.transact([Put(version_to_item(adopted), Present())], token=operation().id)
+    await table.transact([Put(version_to_item(adopted), Present())], request_token=operation().id)
     return adopted
 
 
@@ -181,7 +181,7 @@ async def test_an_adopted_version_is_read_with_its_head_until_it_is_verified(pro
         assert not (await process.resolver.locate(MODEL, PRODUCTION)).version.is_verified
         assert process.table.taken() == ONE_OF_BOTH
     assert verified
-    await table.transact([Put(version_to_item(verified), Present())], token=operation().id)
+    await table.transact([Put(version_to_item(verified), Present())], request_token=operation().id)
     assert (await process.resolver.locate(MODEL, PRODUCTION)).version.is_verified
     assert process.table.taken() == ONE_OF_BOTH
     await process.production()

@@ -43,7 +43,7 @@ async def main(path, writer):
             pair = [{"model_name": name, "version": n, "text": "x" * 3000} for name in names]
             while True:
                 try:
-                    await table.transact([Put(item, Absent()) for item in pair], token=f"{writer}-{n}")
+                    await table.transact([Put(item, Absent()) for item in pair], request_token=f"{writer}-{n}")
                 except TransactionConflictError:
                     continue
                 break
@@ -126,18 +126,18 @@ async def test_a_write_is_on_disk_before_it_is_acknowledged(table: SqliteTable) 
 async def test_what_is_kept_is_there_after_reopening(path: Path) -> None:
     item: Item = {"model_name": "model", "version": 1, "blob": b"\xff", "names": frozenset({"a"})}
     async with SqliteTable.open(path) as table:
-        await table.transact([Put(item, Absent())], token="once")
+        await table.transact([Put(item, Absent())], request_token="once")
     async with SqliteTable.open(path) as table:
         assert await table.get(HERE) == item
-        await table.transact([Put(item, Absent())], token="once")
+        await table.transact([Put(item, Absent())], request_token="once")
 
 
 async def test_a_token_is_forgotten_after_ten_minutes(table: SqliteTable, monkeypatch: pytest.MonkeyPatch) -> None:
-    await table.transact([WRITE], token="once")
+    await table.transact([WRITE], request_token="once")
     monkeypatch.setattr(sqlite, "_TOKEN_SECONDS", -1)
     with pytest.raises(ConditionFailedError):
-        await table.transact([WRITE], token="once")
-    await table.transact([Put(WRITE.item, Present())], token="twice")
+        await table.transact([WRITE], request_token="once")
+    await table.transact([Put(WRITE.item, Present())], request_token="twice")
     assert table._writer.execute("SELECT token FROM tokens").fetchall() == [("twice",)]
 
 
@@ -167,25 +167,25 @@ async def test_a_folder_that_cannot_be_made_is_explained(tmp_path: Path) -> None
 async def test_another_writer_is_contention_and_nobody_waits_to_read(
     table: SqliteTable, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await table.transact([WRITE], token="first")
+    await table.transact([WRITE], request_token="first")
     table._writer.execute("PRAGMA busy_timeout = 10")
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(TransactionConflictError):
-            await table.transact([Put(WRITE.item, Present())], token="second")
+            await table.transact([Put(WRITE.item, Present())], request_token="second")
         assert await table.get(HERE) == WRITE.item
         other.execute("ROLLBACK")
-    await table.transact([Put(WRITE.item, Present())], token="second")
+    await table.transact([Put(WRITE.item, Present())], request_token="second")
 
 
 async def test_a_full_disk_is_explained_and_writes_nothing(table: SqliteTable) -> None:
     pages = table._writer.execute("PRAGMA page_count").fetchone()[0]
     table._writer.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(TableUnavailableError, match="is full"):
-        await table.transact([Put({**WRITE.item, "text": "x" * 100_000}, Absent())], token="large")
+        await table.transact([Put({**WRITE.item, "text": "x" * 100_000}, Absent())], request_token="large")
     assert await table.get(HERE) is None
     table._writer.execute("PRAGMA max_page_count = 1000000")
-    await table.transact([WRITE], token="small")
+    await table.transact([WRITE], request_token="small")
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ class FailingCommit:
 async def test_a_cancelled_caller_leaves_the_table_usable(table: SqliteTable) -> None:
     tasks = [
         asyncio.create_task(
-            table.transact([Put({"model_name": "model", "version": n}, Absent())], token=str(uuid.uuid4()))
+            table.transact([Put({"model_name": "model", "version": n}, Absent())], request_token=str(uuid.uuid4()))
         )
         for n in range(1, 51)
     ]
@@ -232,6 +232,6 @@ async def test_a_cancelled_caller_leaves_the_table_usable(table: SqliteTable) ->
     for task in tasks:
         task.cancel()
     done = await asyncio.gather(*tasks, return_exceptions=True)
-    await table.transact([Put({"model_name": "other", "version": 1}, Absent())], token="after")
+    await table.transact([Put({"model_name": "other", "version": 1}, Absent())], request_token="after")
     kept = await numbers(table, "model")
     assert {n for n, outcome in enumerate(done, 1) if outcome is None} <= set(kept)

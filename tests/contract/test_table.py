@@ -40,8 +40,8 @@ def item(key: ItemKey = HERE, **attributes: Any) -> Item:
     return {"model_name": key.partition, "version": key.sort, **attributes}
 
 
-async def transact(table: Table, *writes: Write, token: str | None = None) -> None:
-    await table.transact(writes, token=token or str(uuid.uuid4()))
+async def transact(table: Table, *writes: Write, request_token: str | None = None) -> None:
+    await table.transact(writes, request_token=request_token or str(uuid.uuid4()))
 
 
 async def add(table: Table, *items: Item) -> None:
@@ -468,24 +468,24 @@ async def test_what_other_programs_store_can_be_put_again(table: Table) -> None:
 async def test_a_resend_with_the_same_token_takes_effect_once(table: Table) -> None:
     token = str(uuid.uuid4())
     write = Put(item(owner="first"), Absent())
-    await transact(table, write, token=token)
-    await transact(table, write, token=token)
+    await transact(table, write, request_token=token)
+    await transact(table, write, request_token=token)
     assert await table.get(HERE) == item(owner="first")
 
 
 async def test_a_resend_has_no_effect_after_others_changed_the_item(table: Table) -> None:
     token = str(uuid.uuid4())
-    await transact(table, Put(item(owner="first"), Absent()), token=token)
+    await transact(table, Put(item(owner="first"), Absent()), request_token=token)
     await transact(table, Delete(HERE, Present()))
-    await transact(table, Put(item(owner="first"), Absent()), token=token)
+    await transact(table, Put(item(owner="first"), Absent()), request_token=token)
     assert await table.get(HERE) is None
 
 
 async def test_a_token_with_other_writes_is_a_fault(table: Table) -> None:
     token = str(uuid.uuid4())
-    await transact(table, Put(item(n=1), Absent()), token=token)
+    await transact(table, Put(item(n=1), Absent()), request_token=token)
     with pytest.raises(ValueError, match="other writes"):
-        await transact(table, Put(item(n=2), Present()), token=token)
+        await transact(table, Put(item(n=2), Present()), request_token=token)
     assert await table.get(HERE) == item(n=1)
 
 
@@ -493,7 +493,7 @@ async def test_a_refused_token_may_be_sent_again(table: Table) -> None:
     token = str(uuid.uuid4())
     write = Put(item(n=2), Present())
     with pytest.raises(ConditionFailedError):
-        await transact(table, write, token=token)
+        await transact(table, write, request_token=token)
     await add(table, item(n=1))
-    await transact(table, write, token=token)
+    await transact(table, write, request_token=token)
     assert await table.get(HERE) == item(n=2)

@@ -31,7 +31,7 @@ async def settled(table: Table, *writes: Write) -> bool:
     token = str(uuid.uuid4())
     while True:
         try:
-            await table.transact(writes, token=token)
+            await table.transact(writes, request_token=token)
         except ConditionFailedError:
             return False
         except (TransactionConflictError, CommitStateUnknownError):
@@ -97,7 +97,7 @@ async def test_one_token_sent_by_many_at_once_takes_effect_once(table: Table) ->
 async def resend(table: Table, writes: Sequence[Write], token: str) -> None:
     while True:
         try:
-            await table.transact(writes, token=token)
+            await table.transact(writes, request_token=token)
         except (TransactionConflictError, CommitStateUnknownError):
             await asyncio.sleep(0.02)
         else:

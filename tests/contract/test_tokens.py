@@ -134,8 +134,8 @@ async def test_a_refusal_by_what_was_written_before_is_a_success(table: Table, f
     """A driver that has forgotten the request's own token refuses its second coming."""
 
     class Forgetful(FaultyTable):
-        async def transact(self, writes: Sequence[Write], *, token: str) -> None:
-            await super().transact(writes, token=operation().id)
+        async def transact(self, writes: Sequence[Write], *, request_token: str) -> None:
+            await super().transact(writes, request_token=operation().id)
 
     kept = token(credential())
     async with Forgetful(table, writes=[fault]) as forgetful:

@@ -77,14 +77,14 @@ class Storage:
         """Write an item over whatever is there."""
         key = ItemKey(item["model_name"], int(item["version"]))
         condition = Present() if await self.table.get(key) else AbsentOrExpired(datetime.now(UTC))
-        await self.table.transact([Put(item, condition)], token=str(uuid4()))
+        await self.table.transact([Put(item, condition)], request_token=str(uuid4()))
 
     async def edit(self, key: ItemKey, **attributes: Any) -> None:
         """Change attributes of an item."""
         await self.put({**await self.item(key), **attributes})
 
     async def remove(self, key: ItemKey) -> None:
-        await self.table.transact([Delete(key, Present())], token=str(uuid4()))
+        await self.table.transact([Delete(key, Present())], request_token=str(uuid4()))
 
 
 async def whole_history(table: Table, model: str) -> list[Event]:

@@ -151,7 +151,7 @@ async def test_a_transaction_that_always_meets_a_fault(
     doors: Doors, proxy: DynamoDbProxy, first: Put, second: Put, fault: Fault, meaning: type[TableError] | None
 ) -> None:
     proxy.plan = always(fault)
-    assert await outcome(doors.through(fault).transact([first, second], token=str(uuid4()))) is meaning
+    assert await outcome(doors.through(fault).transact([first, second], request_token=str(uuid4()))) is meaning
     await proxy.quiesce()
     assert (await doors.behind.get(first.key) is not None) == fault.has_effect
     assert (await doors.behind.get(second.key) is not None) == fault.has_effect
@@ -165,10 +165,10 @@ async def test_a_transaction_that_meets_a_fault_once_is_written_once(
     proxy.plan = in_turn([fault])
     table, token = doors.through(fault), str(uuid4())
     try:
-        await table.transact([first], token=token)
+        await table.transact([first], request_token=token)
     except TransactionConflictError:
         assert fault is Fault.CONFLICT
-        await table.transact([first], token=token)
+        await table.transact([first], request_token=token)
     await proxy.quiesce()
     assert await doors.behind.get(first.key) == first.item
 
@@ -178,7 +178,7 @@ async def test_a_read_meets_it_and_is_unavailable_or_right(
     doors: Doors, proxy: DynamoDbProxy, first: Put, fault: Fault
 ) -> None:
     table = doors.through(fault)
-    await doors.behind.transact([first], token=str(uuid4()))
+    await doors.behind.transact([first], request_token=str(uuid4()))
     proxy.plan = in_turn([fault])
     assert await table.get(first.key) == first.item
     proxy.plan = always(fault)
@@ -192,9 +192,9 @@ async def test_a_read_meets_it_and_is_unavailable_or_right(
 async def test_a_condition_is_refused_through_the_proxy_as_without_it(
     table: Table, behind: Table, first: Put, second: Put
 ) -> None:
-    await behind.transact([first], token=str(uuid4()))
+    await behind.transact([first], request_token=str(uuid4()))
     with pytest.raises(ConditionFailedError) as refusal:
-        await table.transact([second, first], token=str(uuid4()))
+        await table.transact([second, first], request_token=str(uuid4()))
     assert refusal.value.failed == [False, True]
     assert refusal.value.items == [None, first.item]
 
@@ -218,7 +218,7 @@ async def test_what_is_late_comes_after_the_caller_has_given_up(
     proxy.delay = 0.5
     proxy.plan = always(Fault.LATE)
     with pytest.raises(CommitStateUnknownError):
-        await table.transact([first], token=str(uuid4()))
+        await table.transact([first], request_token=str(uuid4()))
     assert await behind.get(first.key) is None
     await proxy.quiesce()
     assert await behind.get(first.key) == first.item
@@ -235,7 +235,7 @@ async def test_an_effect_that_its_caller_has_not_waited_for_is_waited_for(
         return await forward(request)
 
     monkeypatch.setattr(proxy, "_forward", forward_slowly)
-    caller = asyncio.create_task(table.transact([first], token=str(uuid4())))
+    caller = asyncio.create_task(table.transact([first], request_token=str(uuid4())))
     await has_come.wait()
     caller.cancel()
     assert await behind.get(first.key) is None
@@ -296,17 +296,17 @@ async def test_an_index_lags_behind_the_table(doors: Doors, server: AwsServer) -
         async def catalogued() -> Sequence[ItemKey]:
             return (await table.query_index(CATALOG_INDEX, model, limit=10)).items
 
-        await table.transact([Put(staging, Absent())], token=str(uuid4()))
+        await table.transact([Put(staging, Absent())], request_token=str(uuid4()))
         proxy.lag = 60
         assert await listed("staging") == [key]
-        await table.transact([Put(production, Equals({"stage": "staging"})), other], token=str(uuid4()))
+        await table.transact([Put(production, Equals({"stage": "staging"})), other], request_token=str(uuid4()))
         assert ((await table.get(key)) or {})["stage"] == "production"
         assert (await listed("staging"), await listed("production"), await catalogued()) == ([key], [], [key])
         proxy.lag = 0.05
         await asyncio.sleep(proxy.lag)
         assert (await listed("staging"), await listed("production")) == ([], [key])
         assert await catalogued() == [key, other.key]
-        await table.transact([Delete(key, Present())], token=str(uuid4()))
+        await table.transact([Delete(key, Present())], request_token=str(uuid4()))
         await asyncio.sleep(proxy.lag)
         assert (await listed("production"), await catalogued()) == ([], [other.key])
     names = (await doors.behind._client.list_tables())["TableNames"]

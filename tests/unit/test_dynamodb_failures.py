@@ -62,7 +62,7 @@ def table(failure: BaseException) -> DynamoDbTable:
 
 async def outcome(failure: BaseException) -> BaseException:
     try:
-        await table(failure).transact([WRITE], token="token")
+        await table(failure).transact([WRITE], request_token="token")
     except BaseException as error:  # noqa: BLE001 -- whatever it is, it is looked at
         return error
     raise AssertionError("it did not fail")

@@ -70,7 +70,7 @@ async def test_what_is_raised_is_told_and_raised(
 
     monkeypatch.setattr(SqliteTable, "transact", fail)
     with pytest.raises(type(error)) as raised:
-        await instrument_table(table, calls.append).transact([], token="t")
+        await instrument_table(table, calls.append).transact([], request_token="t")
     assert raised.value is error
     assert [(call.operation, call.result) for call in calls] == [("transact", result)]
 

@@ -31,7 +31,7 @@ async def put_idempotently(table: Table, item: Item, condition: Condition, *, wh
     request, unknown = str(uuid4()), False
     for attempt in range(ATTEMPTS):
         try:
-            await table.transact([Put(item, condition)], token=request)
+            await table.transact([Put(item, condition)], request_token=request)
         except ConditionFailedError as refused:
             return refused.items[0] == item
         except (TransactionConflictError, CommitStateUnknownError, TableUnavailableError) as error:

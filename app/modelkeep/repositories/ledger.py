@@ -39,11 +39,11 @@ class Ledger:
         """The head as it is now. For a model that the public recipe wrote, it is built on first touch."""
         return await self._heads.find(model) or await self._adopt(model)
 
-    async def apply(self, model: str, operation: Operation, decide: Decide[T], *, replay: OnDuplicate[T]) -> T:
+    async def apply(self, model: str, operation: Operation, decide: Decide[T], *, on_duplicate: OnDuplicate[T]) -> T:
         """Apply what `decide` makes of the present head, once, and return its result.
 
         `decide` is asked again whenever the head has moved. If the operation's Idempotency-Key was settled before,
-        `replay` is asked instead, with the version that was settled on. Raises what `decide` raises;
+        `on_duplicate` is asked instead, with the version that was settled on. Raises what `decide` raises;
         `IdempotencyKeyReusedError`; `MetadataTooLargeError`; `UnavailableError` and `ContentionError` if surely nothing
         happened; `OutcomeUnknownError` if that could not be learnt within 8 seconds.
         """
@@ -53,7 +53,7 @@ class Ledger:
             except TimeoutError:
                 raise ContentionError(model) from None
             return await OptimisticTransaction(
-                self._table, self.head, model, operation, decide, replay, self._on_change
+                self._table, self.head, model, operation, decide, on_duplicate, self._on_change
             ).run()
 
     async def _adopt(self, model: str) -> Head | None:

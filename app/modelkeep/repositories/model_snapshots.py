@@ -139,7 +139,7 @@ class ModelSnapshots:
         token = str(uuid4())
         for attempt in range(_ATTEMPTS):
             try:
-                await self._table.transact(writes, token=token)
+                await self._table.transact(writes, request_token=token)
             except ConditionFailedError:
                 raise ConcurrentModificationError from None
             except (TransactionConflictError, CommitStateUnknownError):

@@ -185,7 +185,7 @@ class OptimisticTransaction(Generic[T]):
             return True
         sent_before, self._sent, self._in_flight = self._in_flight, sending, True
         try:
-            await self._table.transact(sending.writes, token=sending.token)
+            await self._table.transact(sending.writes, request_token=sending.token)
         except CommitStateUnknownError:
             await self._pause()
         except ConditionFailedError:

@@ -65,7 +65,7 @@ class TableScan:
         for start in range(0, 0 if dry_run else len(expired), MAX_WRITES):
             writes = [Delete(key, AbsentOrExpired(now)) for key in expired[start : start + MAX_WRITES]]
             try:
-                await self._table.transact(writes, token=str(uuid4()))
+                await self._table.transact(writes, request_token=str(uuid4()))
             except TableError as error:
                 raise UnavailableError("Not all that has expired could be removed. Sweep again.") from error
         return len(expired)

@@ -30,7 +30,7 @@ class AliasService:
             return changes.set_alias(live, version, alias, operation, comment=comment)
 
         return await self._ledger.apply(
-            model, operation, decide, replay=lambda _: self._versions.get_number(model, number)
+            model, operation, decide, on_duplicate=lambda _: self._versions.get_number(model, number)
         )
 
     async def remove(self, model: str, alias: str, caller: Caller) -> None:
@@ -43,4 +43,4 @@ class AliasService:
         async def replay(_: int | None) -> None:
             return None
 
-        await self._ledger.apply(model, operation, decide, replay=replay)
+        await self._ledger.apply(model, operation, decide, on_duplicate=replay)

@@ -61,7 +61,7 @@ class ModelService:
         async def replay(_: int | None) -> Head:
             return existing(await self._ledger.head(model), model)
 
-        return await self._ledger.apply(model, operation, decide, replay=replay)
+        return await self._ledger.apply(model, operation, decide, on_duplicate=replay)
 
     async def delete(self, model: str, caller: Caller) -> None:
         """Delete a model that has no production version and no alias; its versions go to the trash.
@@ -103,6 +103,6 @@ class ModelService:
             head = await self._heads.find(model)
             return (), head is not None and head.deletion_in_progress
 
-        uploads, more = await self._ledger.apply(model, operation, decide, replay=replay)
+        uploads, more = await self._ledger.apply(model, operation, decide, on_duplicate=replay)
         await gather_limited(lambda upload: drop_parts(self._store, upload), uploads)
         return more

@@ -35,7 +35,7 @@ class StageService:
             return changes.move(live, version, holder, request, operation)
 
         return await self._ledger.apply(
-            model, operation, decide, replay=lambda _: self._versions.get_number(model, number)
+            model, operation, decide, on_duplicate=lambda _: self._versions.get_number(model, number)
         )
 
     async def roll_back(
@@ -57,7 +57,7 @@ class StageService:
             return changes.roll_back(live, target, holder, operation, comment=comment)
 
         return await self._ledger.apply(
-            model, operation, decide, replay=lambda number: self._versions.get_number(model, number)
+            model, operation, decide, on_duplicate=lambda number: self._versions.get_number(model, number)
         )
 
     async def _with_holder(self, head: Head, number: int) -> tuple[Version, Version | None]:

@@ -62,7 +62,7 @@ class VersionService:
             live = existing(head, model)
             return changes.edit_version(live, await self.require(model, number), edit, operation)
 
-        return await self._ledger.apply(model, operation, decide, replay=lambda _: self.get_number(model, number))
+        return await self._ledger.apply(model, operation, decide, on_duplicate=lambda _: self.get_number(model, number))
 
     async def delete(self, model: str, number: int, caller: Caller) -> None:
         """Move a version to the trash. Raises `VersionNotFoundError`, `VersionInUseError`."""
@@ -80,7 +80,7 @@ class VersionService:
         async def replay(_: int | None) -> None:
             return None
 
-        await self._ledger.apply(model, operation, decide, replay=replay)
+        await self._ledger.apply(model, operation, decide, on_duplicate=replay)
 
     async def restore(self, model: str, number: int, caller: Caller) -> Version:
         """Take a version out of the trash, and a deleted model with it.
@@ -95,7 +95,7 @@ class VersionService:
                 raise VersionNotFoundError(model, str(number))
             return changes.restore(head, trashed, operation)
 
-        return await self._ledger.apply(model, operation, decide, replay=lambda _: self.get_number(model, number))
+        return await self._ledger.apply(model, operation, decide, on_duplicate=lambda _: self.get_number(model, number))
 
     async def find_many(self, model: str, numbers: Sequence[int]) -> Sequence[Version | None]:
         """Live versions as kept, in the order asked; `None` for one that is not there."""

@@ -203,10 +203,10 @@ class Table(Protocol):
         """
         ...
 
-    async def transact(self, writes: Sequence[Write], *, token: str) -> None:
+    async def transact(self, writes: Sequence[Write], *, request_token: str) -> None:
         """Apply all writes (1 to 100, each to another key) or none.
 
-        `token` is the same for every resend of the same writes, and they take effect once. Raises
+        `request_token` is the same for every resend of the same writes, and they take effect once. Raises
         `ConditionFailedError`, `TransactionConflictError`, `CommitStateUnknownError` or `TableUnavailableError`.
         """
         ...

@@ -141,9 +141,9 @@ class Backend:
                 for first in range(1, versions + 1, 100):
                     numbers = range(first, min(first + 100, versions + 1))
                     writes = [Put(version_to_item(_version(model, each, artifacts)), Absent()) for each in numbers]
-                    await table.transact(writes, token=str(uuid4()))
+                    await table.transact(writes, request_token=str(uuid4()))
                 head = builders.head(model=model, generation=1, next_version=versions + 1, latest_version=versions)
-                await table.transact([Put(head_to_item(head, str(uuid4())), Absent())], token=str(uuid4()))
+                await table.transact([Put(head_to_item(head, str(uuid4())), Absent())], request_token=str(uuid4()))
         running = self.service()
         promoted = await once(running.port, running.promoting(model, 1))
         assert promoted.status == 200, promoted

@@ -44,11 +44,11 @@ class _Resending:
 
         return call
 
-    async def transact(self, writes: Sequence[Write], *, token: str) -> None:
+    async def transact(self, writes: Sequence[Write], *, request_token: str) -> None:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 async with asyncio.timeout(ANSWER_SECONDS):
-                    return await self._table.transact(writes, token=token)
+                    return await self._table.transact(writes, request_token=request_token)
             except (CommitStateUnknownError, TableUnavailableError, TimeoutError):
                 await _pause(attempt)
             except TransactionConflictError:

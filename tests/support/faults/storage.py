@@ -122,17 +122,17 @@ class FaultyTable:
         await self._read()
         return await self._table.scan(after=after, limit=limit)
 
-    async def transact(self, writes: Sequence[Write], *, token: str) -> None:
-        self.sent.append((writes, token))
+    async def transact(self, writes: Sequence[Write], *, request_token: str) -> None:
+        self.sent.append((writes, request_token))
         match next(self._writes):
             case Fault.REQUEST_LOST:
                 raise CommitStateUnknownError("the request was lost")
             case Fault.REPLY_LOST:
                 with suppress(TableError):
-                    await self._table.transact(writes, token=token)
+                    await self._table.transact(writes, request_token=request_token)
                 raise CommitStateUnknownError("the reply was lost")
             case Fault.LATE:
-                self._late.add(asyncio.create_task(self._transact_late(writes, token)))
+                self._late.add(asyncio.create_task(self._transact_late(writes, request_token)))
                 raise CommitStateUnknownError("the request is on its way")
             case Fault.CONTENDED:
                 raise TransactionConflictError("others were in the way")
@@ -140,7 +140,7 @@ class FaultyTable:
                 raise TableUnavailableError("the table is away")
             case fault:
                 await _wait(fault, self._slow)
-        await self._table.transact(writes, token=token)
+        await self._table.transact(writes, request_token=request_token)
 
     async def _read(self) -> None:
         fault = next(self._reads)
@@ -151,7 +151,7 @@ class FaultyTable:
     async def _transact_late(self, writes: Sequence[Write], token: str) -> None:
         await asyncio.sleep(random.uniform(0, self._lateness))
         with suppress(TableError):
-            await self._table.transact(writes, token=token)
+            await self._table.transact(writes, request_token=token)
 
 
 async def _wait(fault: Fault, slow: float = 0.01) -> None:

@@ -123,9 +123,9 @@ class DistantTable(FaultyTable):
         await self._travel(self._longest)
         return found
 
-    async def transact(self, writes: Sequence[Write], *, token: str) -> None:
+    async def transact(self, writes: Sequence[Write], *, request_token: str) -> None:
         self.sent.clear()
-        await super().transact(writes, token=token)
+        await super().transact(writes, request_token=request_token)
         await self._travel(self._longest / 5)
 
     async def _travel(self, longest: float) -> None:

@@ -88,7 +88,7 @@ class Adopter:
         async def replay(_: int | None) -> Head:
             return existing(await self._ledger.head(model), model)
 
-        return await self._ledger.apply(model, operation, decide, replay=replay)
+        return await self._ledger.apply(model, operation, decide, on_duplicate=replay)
 
     async def _archive_strays(self, model: str) -> None:
         async def decide(head: Head | None) -> Decision[bool]:
@@ -104,7 +104,7 @@ class Adopter:
         more = True
         while more:
             operation = CALLER.operation(Action.MODEL_WRITE, model)
-            more = await self._ledger.apply(model, operation, decide, replay=replay)
+            more = await self._ledger.apply(model, operation, decide, on_duplicate=replay)
 
     async def _examine(self, version: Version, *, verify: bool) -> AsyncGenerator[Finding, None]:
         name = (version.model, version.number)
@@ -137,4 +137,4 @@ class Adopter:
         async def replay(_: int | None) -> Version:
             return version
 
-        await self._ledger.apply(version.model, operation, decide, replay=replay)
+        await self._ledger.apply(version.model, operation, decide, on_duplicate=replay)

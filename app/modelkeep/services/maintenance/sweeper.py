@@ -105,7 +105,7 @@ class Sweeper:
                 raise UploadNotFoundError(upload.model, upload.number)
             return changes.drop_upload(head, upload, operation, expired=True)
 
-        return await self._ledger.apply(upload.model, operation, decide, replay=_no_replay) is not None
+        return await self._ledger.apply(upload.model, operation, decide, on_duplicate=_no_replay) is not None
 
     async def _purge(self, version: Version, now: datetime) -> TrashedVersion | None:
         """Take a version out of the trash if it is still due: it may have been restored, and deleted again."""
@@ -119,7 +119,7 @@ class Sweeper:
                 raise VersionNotFoundError(version.model, str(version.number))
             return changes.purge(head, trashed, operation)
 
-        return await self._ledger.apply(version.model, operation, decide, replay=_no_replay)
+        return await self._ledger.apply(version.model, operation, decide, on_duplicate=_no_replay)
 
     async def _discard(self, dropped: Sequence[Upload | TrashedVersion], referenced: ReferencedObjects) -> None:
         """Remove the bytes of what the table no longer names, but none that it names elsewhere."""

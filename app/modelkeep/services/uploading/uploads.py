@@ -67,7 +67,7 @@ class UploadService:
             return await self.status(model, number or 0, caller)
 
         try:
-            return await self._ledger.apply(model, operation, decide, replay=replay)
+            return await self._ledger.apply(model, operation, decide, on_duplicate=replay)
         except OutcomeUnknownError:
             raise
         except RegistryError:
@@ -130,7 +130,7 @@ class UploadService:
                 raise VersionConflictError(model, number)
             return changes.complete(live, upload, version, operation)
 
-        return await self._ledger.apply(model, operation, decide, replay=lambda _: self._completed(model, number))
+        return await self._ledger.apply(model, operation, decide, on_duplicate=lambda _: self._completed(model, number))
 
     async def abandon(self, model: str, number: int, caller: Caller) -> None:
         """Give an upload up and drop its parts; its number stays spent. Raises `UploadNotFoundError`."""
@@ -145,7 +145,7 @@ class UploadService:
         async def replay(_: int | None) -> Upload | None:
             return None
 
-        dropped = await self._ledger.apply(model, operation, decide, replay=replay)
+        dropped = await self._ledger.apply(model, operation, decide, on_duplicate=replay)
         if dropped:
             await drop_parts(self._store, dropped)
 

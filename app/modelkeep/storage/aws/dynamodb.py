@@ -137,12 +137,12 @@ class DynamoDbTable:
             answer = await self._client.scan(TableName=self._name, ConsistentRead=True, Limit=limit + 1, **start)
         return _page([decode(item) for item in answer["Items"]], answer, limit)
 
-    async def transact(self, writes: Sequence[Write], *, token: str) -> None:
+    async def transact(self, writes: Sequence[Write], *, request_token: str) -> None:
         """Apply all writes or none, once for each token within its ten minutes; see `Table.transact`."""
         check_writes(writes)
         request: Any = [self._to_request(write) for write in writes]
         try:
-            await self._client.transact_write_items(TransactItems=request, ClientRequestToken=token)
+            await self._client.transact_write_items(TransactItems=request, ClientRequestToken=request_token)
         except FAILURES as error:
             raise write_failure(error, self._resource) from error
 

@@ -104,10 +104,10 @@ class SqliteTable:
         first = after or ItemKey("", 0)
         return await self._list(_SCAN, (*first, limit + 1), _read_item, limit)
 
-    async def transact(self, writes: Sequence[Write], *, token: str) -> None:
+    async def transact(self, writes: Sequence[Write], *, request_token: str) -> None:
         """Apply all writes or none, once for each token within ten minutes; see `Table.transact`."""
         check_writes(writes)
-        await asyncio.get_running_loop().run_in_executor(self._writing, self._transact, writes, token)
+        await asyncio.get_running_loop().run_in_executor(self._writing, self._transact, writes, request_token)
 
     def _transact(self, writes: Sequence[Write], token: str) -> None:
         with transaction(self._writer, self._path):
