@@ -333,7 +333,7 @@ async def test_a_model_that_is_deleted_meanwhile_is_not_found(
 
 async def test_staging_that_moves_behind_the_search_is_found(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     """Page by page, newest first: 3 has been passed when it takes over from 2, which has not been reached."""
-    monkeypatch.setattr(repository, "_READ_AHEAD", 1)
+    monkeypatch.setattr(repository, "_PAGE_SIZE", 1)
 
     async def pass_on() -> None:
         await shelf.move(3, Stage.STAGING)

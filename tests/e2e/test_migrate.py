@@ -348,7 +348,7 @@ def writes_in_one(request: pytest.FixtureRequest) -> Iterator[None]:
     """
     with (
         mock.patch.object(optimistic_transaction, "BACKOFF_CAP_SECONDS", 0.01),
-        mock.patch.object(model_snapshots, "_MOST_WRITES", request.param),
+        mock.patch.object(model_snapshots, "_MAX_WRITES", request.param),
         mock.patch.object(model_migration, "MAX_EVENTS", request.param),
     ):
         yield
@@ -617,7 +617,7 @@ async def test_every_transaction_holds_only_while_the_head_is_the_one_that_was_s
             await there.add_events([replace(event, generation=9)], seen)
         for most in (1, 90):
             overtaken = pytest.raises(model_snapshots.ConcurrentModificationError)
-            with mock.patch.object(model_snapshots, "_MOST_WRITES", most), overtaken:
+            with mock.patch.object(model_snapshots, "_MAX_WRITES", most), overtaken:
                 await there.apply(step)
         assert await everything(storage.table) == before
 

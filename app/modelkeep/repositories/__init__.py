@@ -1,1 +1,1 @@
-"""What the registry keeps, over any Table."""
+"""What the registry stores, over any `Table`: one class per noun, one method per access pattern."""

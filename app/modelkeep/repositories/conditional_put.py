@@ -1,4 +1,4 @@
-"""Writing one item that belongs to no model, and so does not go through the ledger."""
+"""Writes one item that belongs to no model, and so does not go through the ledger."""
 
 import asyncio
 from typing import Final
@@ -23,17 +23,18 @@ BACKOFF_CAP_SECONDS: Final = 1.0
 
 
 async def put_idempotently(table: Table, item: Item, condition: Condition, *, what: str) -> bool:
-    """Write the item if the condition holds; `False`, and nothing written, if it does not.
+    """Write the item if the condition holds; return `False`, and write nothing, if it does not.
 
-    A lost reply is followed by the same request, which takes effect once. An item that is found equal is this very one.
-    Raises `UnavailableError` if surely nothing was written, `OutcomeUnknownError` naming `what` if that was not learnt.
+    After a lost reply the same request is sent again, and takes effect once; an equal item that is found in its place
+    is taken for this one. Raises `UnavailableError` if certainly nothing was written, else `OutcomeUnknownError`, which
+    names `what`.
     """
-    request, unknown = str(uuid4()), False
+    request_token, unknown = str(uuid4()), False
     for attempt in range(ATTEMPTS):
         try:
-            await table.transact([Put(item, condition)], request_token=request)
-        except ConditionFailedError as refused:
-            return refused.items[0] == item
+            await table.transact([Put(item, condition)], request_token=request_token)
+        except ConditionFailedError as failure:
+            return failure.items[0] == item
         except (TransactionConflictError, CommitStateUnknownError, TableUnavailableError) as error:
             unknown = unknown or isinstance(error, CommitStateUnknownError)
             if isinstance(error, TableUnavailableError) and not unknown:

@@ -1,4 +1,4 @@
-"""Reads of a model's history."""
+"""Reads the history of models."""
 
 from collections.abc import AsyncGenerator
 from typing import Final
@@ -10,7 +10,7 @@ from modelkeep.repositories.keys import EVENT, event_key
 from modelkeep.repositories.pages import Page
 from modelkeep.storage.table import Table
 
-_READ_AHEAD: Final = 100
+_PAGE_SIZE: Final = 100
 
 
 class Events:
@@ -20,12 +20,12 @@ class Events:
         self._table = table
 
     async def find(self, model: str, generation: int) -> Event | None:
-        """The event that made this generation, if it has been made."""
+        """The event that created this generation; `None` if there is none yet."""
         item = await self._table.get(event_key(model, generation))
         return event_from_item(item) if item else None
 
     async def list(self, model: str, *, after: int, cursor: str | None, limit: int) -> Page[Event]:
-        """The events after a generation, oldest first."""
+        """The events after a generation, oldest first. Raises `InvalidCursorError`."""
         scope = f"events {model}"
         position = cursors.decode_number(scope, cursor) or after
         page = await self._table.query(f"{EVENT}{model}", after=position, limit=limit)
@@ -36,7 +36,7 @@ class Events:
         """All events after a generation, oldest first."""
         more = True
         while more:
-            page = await self._table.query(f"{EVENT}{model}", after=after, limit=_READ_AHEAD)
+            page = await self._table.query(f"{EVENT}{model}", after=after, limit=_PAGE_SIZE)
             for item in page.items:
                 event = event_from_item(item)
                 after = event.generation

@@ -1,6 +1,6 @@
-"""Reads of heads: one consistent item a model, and the catalog of all of them."""
+"""Reads the heads of models: each a consistent item, listed by an index that may lag."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 from modelkeep.domain.models import Head, Version
@@ -12,7 +12,7 @@ from modelkeep.repositories.version_items import version_from_item
 from modelkeep.storage.table import CATALOG_INDEX, ItemKey, Table
 
 MIN_PAGE: Final = 100
-"""Names that are read at a time, at least: however short the page, most of them may be such as are not shown."""
+"""Names that are read at a time, at least, because the caller may not be allowed to see most of them."""
 
 
 class Heads:
@@ -31,29 +31,31 @@ class Heads:
         head, version = await self._table.get_many([head_key(model), version_key(model, number)])
         return head_from_item(head) if head else None, version_from_item(version) if version else None
 
-    async def list(self, is_shown: Callable[[str], bool], *, prefix: str, cursor: str | None, limit: int) -> Page[Head]:
-        """The models that are shown and not deleted, by name. One of a moment ago may be missing: the index lags.
+    async def list(
+        self, is_visible: Callable[[str], bool], *, prefix: str, cursor: str | None, limit: int
+    ) -> Page[Head]:
+        """The models that are visible and not deleted, by name. A new one may be missing, because the index lags.
 
-        Of a model that is not shown, nothing tells: no cursor names it, and a page that is not the last is followed by
-        one that shows something.
+        Nothing reveals a model that is not visible: no cursor contains its name, and a page with a cursor is followed
+        by one that has an entry. Raises `InvalidCursorError`.
         """
         scope = f"models {prefix}"
         name = cursors.decode_name(scope, cursor, prefix=prefix)
         after = head_key(name) if name else None
-        shown: list[ItemKey] = []
+        visible: list[ItemKey] = []
         more = True
-        while more and len(shown) <= limit:
+        while more and len(visible) <= limit:
             page = await self._table.query_index(
                 CATALOG_INDEX, CATALOG, prefix=f"{HEAD}{prefix}", after=after, limit=max(limit + 1, MIN_PAGE)
             )
-            shown += [key for key in page.items if is_shown(key.partition.removeprefix(HEAD))]
+            visible += [key for key in page.items if is_visible(key.partition.removeprefix(HEAD))]
             more = bool(page.more and page.items)
             after = page.items[-1] if page.items else after
-        items = await self._table.get_many(shown[:limit])
+        items = await self._table.get_many(visible[:limit])
         heads = [head_from_item(item) for item in items if item]
-        next_cursor = _next(scope, shown[:limit]) if len(shown) > limit else None
+        next_cursor = _cursor_after(scope, visible[limit - 1]) if len(visible) > limit else None
         return Page([head for head in heads if not head.deleted_at], next_cursor)
 
 
-def _next(scope: str, shown: Sequence[ItemKey]) -> str:
-    return cursors.encode(scope, shown[-1].partition.removeprefix(HEAD))
+def _cursor_after(scope: str, key: ItemKey) -> str:
+    return cursors.encode(scope, key.partition.removeprefix(HEAD))

@@ -1,4 +1,4 @@
-"""The pairs of functions between the domain and its items: heads, uploads, events; versions are in `version_items`."""
+"""Pairs of inverse functions between domain and items: heads, uploads, events. Versions are in `version_items`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -30,7 +30,7 @@ from modelkeep.storage.table import PARTITION, SORT, Item, ItemKey
 
 
 def subject_key(subject: Version | Upload | TrashedVersion) -> ItemKey:
-    """Where the subject of a change lies."""
+    """The key of what a change is about."""
     if isinstance(subject, Version):
         return version_key(subject.model, subject.number)
     if isinstance(subject, Upload):
@@ -39,7 +39,7 @@ def subject_key(subject: Version | Upload | TrashedVersion) -> ItemKey:
 
 
 def subject_to_item(subject: Version | Upload | TrashedVersion) -> dict[str, Any]:
-    """The item of the subject of a change."""
+    """The item of what a change is about."""
     if isinstance(subject, Version):
         return version_to_item(subject)
     if isinstance(subject, Upload):
@@ -48,7 +48,7 @@ def subject_to_item(subject: Version | Upload | TrashedVersion) -> dict[str, Any
 
 
 def head_to_item(head: Head, operation_id: str) -> dict[str, Any]:
-    """The head as kept; a deleted model is not in the catalog."""
+    """The item of a head; only that of a model that is not deleted is in the catalog index."""
     item = {
         **keyed(head_key(head.model)),
         "generation": head.generation,
@@ -88,7 +88,7 @@ def head_from_item(item: Item) -> Head:
 
 
 def upload_to_item(upload: Upload) -> dict[str, Any]:
-    """An upload as kept."""
+    """The item of an upload."""
     return {
         **keyed(upload_key(upload.model, upload.number)),
         "artifacts": [_pending_to_item(upload, artifact) for artifact in upload.artifacts],
@@ -120,7 +120,7 @@ def upload_from_item(item: Item) -> Upload:
 
 
 def event_to_item(event: Event) -> dict[str, Any]:
-    """An event as kept; what it lacks is left out. What it is about cannot be called `version`: that is the key."""
+    """The item of an event, without absent fields. Its version is `target_version`: `version` is the sort key."""
     fields = {
         "type": event.type.value,
         "operation_id": event.operation_id,

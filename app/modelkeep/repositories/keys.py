@@ -1,16 +1,16 @@
-"""The picture of the table: what lies where.
+"""The layout of the table.
 
-model_name              version      what
-<model>                 n >= 1       a complete, live version; nothing else is ever in this partition
-$head#<model>           0            the head: what every change goes through
+model_name              version      item
+<model>                 n >= 1       a complete, live version; this partition has no other items
+$head#<model>           0            the head, which every change of the model rewrites
 $upload#<model>         n            an upload, until it is completed, abandoned or expired
 $trash#<model>          n            a deleted version, until it is purged
 $event#<model>          generation   one event of the history
-$idem#<digest>          0            what a request with an Idempotency-Key led to; expires by `ttl`
+$idem#<digest>          0            the record of a request with an Idempotency-Key; expires by `ttl`
 $token#<id>             0            a registry token, without its secret; expires by `ttl`
 $access                 0            issuers and trust rules, as an operator wrote them
 
-A version's number is in exactly one of the partitions live, upload and trash. Only `$idem#` and `$token#` items carry
+A version number is in exactly one of the partitions live, upload and trash. Only `$idem#` and `$token#` items have a
 `ttl`.
 """
 
@@ -28,52 +28,53 @@ TOKEN: Final = "$token#"  # noqa: S105 -- a prefix
 ACCESS: Final = "$access"
 CATALOG: Final = "models"
 """The partition of the catalog index that holds the heads of all models that are not deleted."""
+
 TOKENS: Final = "tokens"
-"""The partition of the catalog index that holds the tokens that were made by hand."""
+"""The partition of the catalog index that holds the created tokens, not those from an exchange."""
 
 
 def head_key(model: str) -> ItemKey:
-    """Where a model's head lies."""
+    """The key of a model's head."""
     return ItemKey(f"{HEAD}{model}", 0)
 
 
 def version_key(model: str, number: int) -> ItemKey:
-    """Where a live version lies."""
+    """The key of a live version."""
     return ItemKey(model, number)
 
 
 def upload_key(model: str, number: int) -> ItemKey:
-    """Where an upload lies."""
+    """The key of an upload."""
     return ItemKey(f"{UPLOAD}{model}", number)
 
 
 def trash_key(model: str, number: int) -> ItemKey:
-    """Where a deleted version lies."""
+    """The key of a deleted version."""
     return ItemKey(f"{TRASH}{model}", number)
 
 
 def event_key(model: str, generation: int) -> ItemKey:
-    """Where the event that made this generation lies."""
+    """The key of the event that created this generation."""
     return ItemKey(f"{EVENT}{model}", generation)
 
 
 def idempotency_key(name: str) -> ItemKey:
-    """Where the outcome of a request with an Idempotency-Key lies."""
+    """The key of the record of a request with an Idempotency-Key."""
     return ItemKey(f"{IDEMPOTENCY}{name}", 0)
 
 
 def token_key(token_id: str) -> ItemKey:
-    """Where a registry token lies."""
+    """The key of a registry token."""
     return ItemKey(f"{TOKEN}{token_id}", 0)
 
 
 def access_key() -> ItemKey:
-    """Where issuers and trust rules lie."""
+    """The key of issuers and trust rules."""
     return ItemKey(ACCESS, 0)
 
 
 def to_text(time: datetime) -> str:
-    """A time as kept and as sent: RFC 3339, UTC, with Z and always microseconds, so that text order is time order."""
+    """A time as stored and sent: RFC 3339 in UTC, with Z and always microseconds, so that text order is time order."""
     return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
@@ -84,12 +85,12 @@ def from_text(text: str) -> datetime:
 
 
 def keyed(key: ItemKey) -> dict[str, Any]:
-    """The attributes that say where an item lies."""
+    """The attributes that form an item's key."""
     return {PARTITION: key.partition, SORT: key.sort}
 
 
 def optional_text(time: datetime | None) -> str | None:
-    """A time as kept, or nothing."""
+    """A time as stored, or `None`."""
     return None if time is None else to_text(time)
 
 
@@ -99,5 +100,5 @@ def optional_time(text: str | None) -> datetime | None:
 
 
 def optional_int(value: Any) -> int | None:
-    """A number as kept, which comes back as `Decimal`, or nothing."""
+    """A stored number, which the table returns as `Decimal`, or `None`."""
     return None if value is None else int(value)

@@ -1,4 +1,4 @@
-"""The one way to write: head, subjects, events and idempotency in one transaction (see `repositories.commit`)."""
+"""The one way to change a model: head, items, events and idempotency record in one `OptimisticTransaction`."""
 
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
@@ -19,13 +19,13 @@ from modelkeep.storage.table import Table
 T = TypeVar("T")
 
 WRITER_LOCK_TIMEOUT_SECONDS: Final = 30.0
-"""How long a writer waits for its turn: long enough for a crowd, too short for a crowd before a dead table."""
+"""Longest wait for earlier writers in this process, each of which takes milliseconds, or 8 s where the table fails."""
 
 
 class Ledger:
-    """Writes changes of models, one at a time for each model.
+    """Applies changes to models; within this process one at a time for each model, so that conflicts are rare.
 
-    `on_change` is told of each change that surely took effect by this process, once.
+    `on_change(change)` is called once for each change of this process that certainly took effect.
     """
 
     def __init__(self, table: Table, on_change: OnChange = lambda _: None) -> None:
@@ -36,20 +36,20 @@ class Ledger:
         self._writers = KeyedLock()
 
     async def head(self, model: str) -> Head | None:
-        """The head as it is now. For a model that the public recipe wrote, it is built on first touch."""
+        """The head as it is now. For a model that the public recipe wrote, the head is created by the first call."""
         return await self._heads.find(model) or await self._adopt(model)
 
     async def apply(self, model: str, operation: Operation, decide: Decide[T], *, on_duplicate: OnDuplicate[T]) -> T:
-        """Apply what `decide` makes of the present head, once, and return its result.
+        """Apply the decision that `decide` makes on the present head, once, and return its result.
 
-        `decide` is asked again whenever the head has moved. If the operation's Idempotency-Key was settled before,
-        `on_duplicate` is asked instead, with the version that was settled on. Raises what `decide` raises;
-        `IdempotencyKeyReusedError`; `MetadataTooLargeError`; `UnavailableError` and `ContentionError` if surely nothing
-        happened; `OutcomeUnknownError` if that could not be learnt within 8 seconds.
+        `decide` is called again whenever the head has changed. If the operation's Idempotency-Key was settled before,
+        `on_duplicate` is called instead, with the version that it was settled on. Raises what `decide` raises;
+        `IdempotencyKeyReusedError`; `MetadataTooLargeError`; `UnavailableError` and `ContentionError` if certainly
+        nothing was changed; `OutcomeUnknownError` if the outcome could not be learnt within 8 seconds.
         """
-        async with AsyncExitStack() as held:
+        async with AsyncExitStack() as stack:
             try:
-                await held.enter_async_context(self._writers.acquire(model, timeout=WRITER_LOCK_TIMEOUT_SECONDS))
+                await stack.enter_async_context(self._writers.acquire(model, timeout=WRITER_LOCK_TIMEOUT_SECONDS))
             except TimeoutError:
                 raise ContentionError(model) from None
             return await OptimisticTransaction(
@@ -67,9 +67,9 @@ class Ledger:
 
         find_head = self._heads.find
         return await OptimisticTransaction(
-            self._table, find_head, model, operation, decide, _no_replay, self._on_change
+            self._table, find_head, model, operation, decide, _no_duplicate, self._on_change
         ).run()
 
 
-async def _no_replay(_: int | None) -> Head:
+async def _no_duplicate(_: int | None) -> Head:
     raise AssertionError("an adoption has no Idempotency-Key")

@@ -1,8 +1,8 @@
-"""A model as a whole: read at one instant, and written into another table as it was.
+"""A model as a whole: a consistent snapshot, and its copy in another table.
 
-The ledger makes history; this repeats it. Events are written first and in order. From then on whoever else would change
-the model there finds the next event taken, so nothing is ever built on half a copy. Every transaction holds only while
-the head is still the one that was seen, and the head never comes before what it names.
+The ledger makes history; this repeats it. Events are written first, in order: from then on any other change of the
+model at the destination finds the next event taken, so that nothing is built on half a copy. Every transaction is
+conditional on the head that was read, and the head is never written before the versions that it names.
 """
 
 import asyncio
@@ -36,12 +36,12 @@ from modelkeep.storage.table import (
     Write,
 )
 
-MAX_LOOKS: Final = 5
+MAX_READ_ATTEMPTS: Final = 5
 MAX_EVENTS: Final = 90
-"""Events in one transaction: with the head's condition they are fewer than a hundred writes."""
+"""Events in one transaction: with the condition on the head, they stay below the 100 writes of DynamoDB."""
 
-_MOST_WRITES: Final = 90
-_MOST_BYTES: Final = 3_000_000
+_MAX_WRITES: Final = 90
+_MAX_BYTES: Final = 3_000_000
 _ATTEMPTS: Final = 10
 _BACKOFF_BASE_SECONDS: Final = 0.1
 _BACKOFF_CAP_SECONDS: Final = 1.0
@@ -50,16 +50,16 @@ Kept = Version | TrashedVersion
 
 
 class SnapshotContentionError(Exception):
-    """The model was changed during each of several looks at it."""
+    """The model was changed during each attempt to read it."""
 
 
 class ConcurrentModificationError(Exception):
-    """Somebody else wrote the model since it was looked at; this transaction wrote nothing."""
+    """The model has been written since it was read; this transaction wrote nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSnapshot:
-    """What a table holds of a model at one generation: its head, live versions and trash, and numbers of uploads."""
+    """A model at one generation: its head, its live and deleted versions by key, and the numbers of its uploads."""
 
     model: str
     head: Head | None
@@ -68,13 +68,13 @@ class ModelSnapshot:
 
     @property
     def generation(self) -> int:
-        """The number of the latest event that the head knows."""
+        """The number of the latest event that the head includes; 0 without a head."""
         return self.head.generation if self.head else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotDiff:
-    """From what a destination holds to what it should hold. `operation_id` is that of the latest event."""
+    """The step from what a destination has to what it should have. `operation_id` is that of the latest event."""
 
     seen: ModelSnapshot
     head: Head
@@ -83,12 +83,12 @@ class SnapshotDiff:
 
     @property
     def changes_anything(self) -> bool:
-        """Whether the destination is not yet as it should be."""
+        """Whether there is anything to write."""
         return self.seen.kept != self.kept or self.seen.head != self.head
 
 
 class ModelSnapshots:
-    """Reads and writes models as wholes."""
+    """Reads and writes whole models."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
@@ -96,8 +96,8 @@ class ModelSnapshots:
         self._versions = Versions(table)
 
     async def read(self, model: str) -> ModelSnapshot:
-        """Everything but the events, as it was at one instant. Raises `SnapshotContentionError`."""
-        for _ in range(MAX_LOOKS):
+        """Everything but the events, consistent at one generation. Raises `SnapshotContentionError`."""
+        for _ in range(MAX_READ_ATTEMPTS):
             head = await self._heads.find(model)
             kept: dict[ItemKey, Kept] = {subject_key(live): live async for live in self._versions.walk(model)}
             kept |= {subject_key(trashed): trashed async for trashed in self._versions.walk_trash(model)}
@@ -108,38 +108,38 @@ class ModelSnapshots:
         raise SnapshotContentionError
 
     async def add_events(self, events: Sequence[Event], seen: ModelSnapshot) -> None:
-        """Write at most `MAX_EVENTS` events that are not there yet.
+        """Write at most `MAX_EVENTS` events that are not there yet, all or none.
 
         Raises `ConcurrentModificationError` and `UnavailableError`.
         """
         writes = [Put(event_to_item(event), Absent()) for event in events]
-        await self._send([Check(head_key(seen.model), _at(seen.head)), *writes])
+        await self._send([Check(head_key(seen.model), _unchanged(seen.head)), *writes])
 
-    async def apply(self, step: SnapshotDiff) -> bool:
-        """Write what differs, in as few transactions as hold it; tell whether anything did.
+    async def apply(self, diff: SnapshotDiff) -> bool:
+        """Write the differences, in as few transactions as possible; return whether there were any.
 
-        A number is in one place at every instant. What one transaction takes goes in one, with the head. Otherwise what
-        is new comes first, but for what is or was production: that changes in one transaction with the head. What else
-        was there already, and may have gone since, follows. Raises `ConcurrentModificationError` and
-        `UnavailableError`; a repeat goes on from there.
+        At every instant a number is in one place. Differences that fit into one transaction are written in one, with
+        the head. Otherwise new versions come first; then the head, in one transaction with the versions that are or
+        were production; then the other versions that were there already. Raises `ConcurrentModificationError` and
+        `UnavailableError`; a repeat continues.
         """
-        if not step.changes_anything:
+        if not diff.changes_anything:
             return False
-        where = head_key(step.head.model)
-        early, late = _in_order(step)
+        key = head_key(diff.head.model)
+        early, late = _in_order(diff)
         for writes in early:
-            await self._send([Check(where, _at(step.seen.head)), *writes])
-        guard: Write = Put(head_to_item(step.head, step.operation_id), _at(step.seen.head))
+            await self._send([Check(key, _unchanged(diff.seen.head)), *writes])
+        guard: Write = Put(head_to_item(diff.head, diff.operation_id), _unchanged(diff.seen.head))
         for writes in late:
             await self._send([guard, *writes])
-            guard = Check(where, _at(step.head))
+            guard = Check(key, _unchanged(diff.head))
         return True
 
     async def _send(self, writes: Sequence[Write]) -> None:
-        token = str(uuid4())
+        request_token = str(uuid4())
         for attempt in range(_ATTEMPTS):
             try:
-                await self._table.transact(writes, request_token=token)
+                await self._table.transact(writes, request_token=request_token)
             except ConditionFailedError:
                 raise ConcurrentModificationError from None
             except (TransactionConflictError, CommitStateUnknownError):
@@ -149,18 +149,18 @@ class ModelSnapshots:
         raise UnavailableError("The destination's table took no write for some time. Run the same command again.")
 
 
-def _at(head: Head | None) -> Condition:
+def _unchanged(head: Head | None) -> Condition:
     return Equals({"generation": head.generation}) if head else Absent()
 
 
-def _in_order(step: SnapshotDiff) -> tuple[Sequence[Sequence[Write]], Sequence[Sequence[Write]]]:
-    """The transactions that come before the head, and those that go with it (at least one) and after it."""
-    differing = _differing(step)
+def _in_order(diff: SnapshotDiff) -> tuple[Sequence[Sequence[Write]], Sequence[Sequence[Write]]]:
+    """The writes of the transactions before the head; and those with it (one, even if empty) and after it."""
+    differing = _differing(diff)
     whole = list(_batched(differing.values()))
     if len(whole) <= 1:
         return [], whole or [[]]
-    production = {head.production_version for head in (step.seen.head, step.head) if head}
-    known = {key.sort for key in step.seen.kept}
+    production = {head.production_version for head in (diff.seen.head, diff.head) if head}
+    known = {key.sort for key in diff.seen.kept}
     early = [number for number in differing if number not in production | known]
     late = sorted(differing.keys() - set(early), key=lambda number: (number not in production, number))
     return (
@@ -169,10 +169,10 @@ def _in_order(step: SnapshotDiff) -> tuple[Sequence[Sequence[Write]], Sequence[S
     )
 
 
-def _differing(step: SnapshotDiff) -> Mapping[int, Sequence[Write]]:
-    """What is to be written of each number, in the order of numbers."""
+def _differing(diff: SnapshotDiff) -> Mapping[int, Sequence[Write]]:
+    """The writes of each version number that differs, in the order of numbers."""
     writes: dict[int, list[Write]] = {}
-    before, after = step.seen.kept, step.kept
+    before, after = diff.seen.kept, diff.kept
     for key in sorted(before.keys() | after.keys(), key=lambda key: (key.sort, key.partition)):
         if before.get(key) != after.get(key):
             writes.setdefault(key.sort, []).append(_write(key, before.get(key), after.get(key)))
@@ -186,15 +186,15 @@ def _write(key: ItemKey, before: Kept | None, after: Kept | None) -> Write:
 
 
 def _batched(groups: Iterable[Sequence[Write]]) -> Iterator[list[Write]]:
-    """Put whole groups together, as many as one transaction takes beside a head."""
-    filled: list[Write] = []
+    """Join whole groups into batches that fit into one transaction beside the head."""
+    batch: list[Write] = []
     size = 0
     for group in groups:
-        grown = sum(item_size(write.item) for write in group if isinstance(write, Put))
-        if filled and (len(filled) + len(group) > _MOST_WRITES or size + grown > _MOST_BYTES):
-            yield filled
-            filled, size = [], 0
-        filled = [*filled, *group]
-        size += grown
-    if filled:
-        yield filled
+        added = sum(item_size(write.item) for write in group if isinstance(write, Put))
+        if batch and (len(batch) + len(group) > _MAX_WRITES or size + added > _MAX_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch = [*batch, *group]
+        size += added
+    if batch:
+        yield batch

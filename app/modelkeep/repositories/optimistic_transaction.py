@@ -1,10 +1,11 @@
-"""One operation on its way into the table, told truthfully.
+"""Applies one operation with optimistic concurrency and reports its true outcome: applied, not applied or unknown.
 
-A commit reads the head, asks for a decision, and writes it under the condition that the head is still of the same
-generation. What a lost reply hides is found by the event: whoever wrote event g + 1 changed generation g. So an attempt
-whose outcome is unknown is followed by a look at the head: if it has moved, the event tells whose change it was; if
-not, the same bytes are sent again under the same token. A domain error only ever comes from a decision on a head that
-stood still, and a failure is only reported when no attempt of the operation can take effect any more.
+Compare-and-set on `generation`: a transaction reads the head, asks for a decision, and writes it under the condition
+that the head still has the same generation. A lost reply is resolved by the event: the operation whose event has the
+number g + 1 is the one that changed generation g. So after an attempt with an unknown outcome the head is read again.
+If its generation has grown, the event shows whose change it was; if not, the same writes are sent again under the same
+request token. A domain error is only raised by a decision on a head that did not change meanwhile, and a failure is
+only reported when no attempt of the operation can take effect any more.
 """
 
 import asyncio
@@ -29,7 +30,12 @@ from modelkeep.domain.events import Operation
 from modelkeep.domain.models import Head
 from modelkeep.kit.backoff import full_jitter
 from modelkeep.repositories.events import Events
-from modelkeep.repositories.writes import IdempotencyRecord, change_writes, find_outcome, outcome_writes
+from modelkeep.repositories.writes import (
+    IdempotencyRecord,
+    change_writes,
+    find_idempotency_record,
+    unchanged_writes,
+)
 from modelkeep.storage.table import (
     CommitStateUnknownError,
     ConditionFailedError,
@@ -46,10 +52,10 @@ R = TypeVar("R")
 
 DEADLINE_SECONDS: Final = 8.0
 SEND_DEADLINE_FRACTION: Final = 0.6
-"""After this part of the time nothing new is sent; what is left outlasts one request that DynamoDB never answers."""
+"""The part of the deadline after which nothing new is sent: the rest outlasts a request that DynamoDB never answers."""
 
 MAX_ATTEMPTS: Final = 8
-"""Decisions on one and the same head that come to nothing."""
+"""Decisions on the same generation before the operation fails."""
 
 BACKOFF_BASE_SECONDS: Final = 0.02
 BACKOFF_CAP_SECONDS: Final = 1.0
@@ -61,17 +67,21 @@ OnChange = Callable[[Change[object]], None]
 
 
 @dataclass(frozen=True, slots=True)
-class _Sending(Generic[T]):
-    """One transaction as it is sent, and sent again: it turns `generation` into the next."""
+class _Attempt(Generic[T]):
+    """A transaction that turns `generation` into the next; a resend has the same writes and request token."""
 
     generation: int
     writes: Sequence[Write]
-    token: str
+    request_token: str
     decision: Decision[T]
 
 
 class OptimisticTransaction(Generic[T]):
-    """One operation on its way into the table."""
+    """One operation on one model, applied at most once.
+
+    `decide` is called again after each change of the head; `on_duplicate` is called with the version that the
+    operation's Idempotency-Key was settled on, instead of a decision, if it was settled before.
+    """
 
     def __init__(
         self,
@@ -80,7 +90,7 @@ class OptimisticTransaction(Generic[T]):
         model: str,
         operation: Operation,
         decide: Decide[T],
-        replay: OnDuplicate[T],
+        on_duplicate: OnDuplicate[T],
         on_change: OnChange,
     ) -> None:
         self._table = table
@@ -89,23 +99,23 @@ class OptimisticTransaction(Generic[T]):
         self._model = model
         self._operation = operation
         self._decide = decide
-        self._replay = replay
+        self._on_duplicate = on_duplicate
         self._on_change = on_change
         self._generation = -1
         self._decisions = 0
         self._pauses = 0
-        self._met_others = False
-        self._last_start = time.monotonic() + SEND_DEADLINE_FRACTION * DEADLINE_SECONDS
-        self._sent: _Sending[T] | None = None
+        self._saw_contention = False
+        self._send_deadline = time.monotonic() + SEND_DEADLINE_FRACTION * DEADLINE_SECONDS
+        self._last_attempt: _Attempt[T] | None = None
         self._in_flight = False
 
     async def run(self) -> T:
-        """Try until it is settled, for 8 seconds at most. What nobody expected leaves it open if anything was sent."""
+        """Apply the operation within 8 seconds. An unexpected exception after a send leaves the outcome unknown."""
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
-                return await self._settle()
+                return await self._run_until_settled()
         except TimeoutError:
-            raise self._given_up() from None
+            raise self._timeout_error() from None
         except RegistryError:
             raise
         except Exception:
@@ -114,55 +124,55 @@ class OptimisticTransaction(Generic[T]):
             _log.exception("commit_interrupted", model=self._model, request_id=self._operation.request_id)
             raise OutcomeUnknownError(self._model) from None
 
-    async def _settle(self) -> T:
+    async def _run_until_settled(self) -> T:
         while True:
-            head = await self._patiently(lambda: self._find_head(self._model))
-            if self._sent and await self._has_landed(self._sent, head):
-                return self._done(self._sent)
-            self._notice(head)
-            sending: _Sending[T] | None
-            if self._sent and self._in_flight:
-                sending = self._sent
-            elif outcome := await self._remembered():
-                return await self._replay(outcome.version)
-            elif self._decisions >= MAX_ATTEMPTS or self._is_late():
-                raise self._given_up()
+            head = await self._retry_reads(lambda: self._find_head(self._model))
+            if self._last_attempt and await self._was_applied(self._last_attempt, head):
+                return self._finish(self._last_attempt)
+            self._reset_attempts_if_moved(head)
+            attempt: _Attempt[T] | None
+            if self._last_attempt and self._in_flight:
+                attempt = self._last_attempt
+            elif record := await self._find_record():
+                return await self._on_duplicate(record.version)
+            elif self._decisions >= MAX_ATTEMPTS or self._past_send_deadline():
+                raise self._timeout_error()
             else:
-                sending = await self._decided(head)
-                if sending and sending.writes and self._is_late():
-                    raise self._given_up()
-            if sending and await self._send(sending):
-                return self._done(sending)
+                attempt = await self._decide_attempt(head)
+                if attempt and attempt.writes and self._past_send_deadline():
+                    raise self._timeout_error()
+            if attempt and await self._send(attempt):
+                return self._finish(attempt)
 
-    def _is_late(self) -> bool:
-        return time.monotonic() > self._last_start
+    def _past_send_deadline(self) -> bool:
+        return time.monotonic() > self._send_deadline
 
-    def _done(self, sending: _Sending[T]) -> T:
-        if isinstance(sending.decision, Change):
-            self._on_change(sending.decision)
-        return sending.decision.result
+    def _finish(self, attempt: _Attempt[T]) -> T:
+        if isinstance(attempt.decision, Change):
+            self._on_change(attempt.decision)
+        return attempt.decision.result
 
-    def _notice(self, head: Head | None) -> None:
-        """Begin to count anew when others got ahead: a model that many change is no reason to give up early."""
+    def _reset_attempts_if_moved(self, head: Head | None) -> None:
+        """Reset the attempt counter when another writer has advanced the generation: a busy model is no failure."""
         if _generation(head) != self._generation:
             self._generation, self._decisions, self._pauses = _generation(head), 0, 0
 
-    async def _decided(self, head: Head | None) -> _Sending[T] | None:
-        """What the decision comes to.
+    async def _decide_attempt(self, head: Head | None) -> _Attempt[T] | None:
+        """The transaction of a decision; `None` if the decision cannot be relied on.
 
-        A decision to write is held against the head by its own condition. One to write nothing, or to refuse, may rest
-        on a head that has moved while the rest was read: then it is none, and `None` is returned.
+        A decision to write is guarded by its own condition on the head. One to write nothing, or to refuse, is only
+        good if the head did not change while other items were read for it.
         """
         self._decisions += 1
         try:
-            sending = self._prepare(head, await self._decide(head))
+            attempt = self._prepare(head, await self._decide(head))
         except TemporaryError:
             raise
         except RegistryError:
             if await self._has_moved(head):
                 return None
             raise
-        return None if not sending.writes and await self._has_moved(head) else sending
+        return None if not attempt.writes and await self._has_moved(head) else attempt
 
     async def _has_moved(self, head: Head | None) -> bool:
         if _generation(await self._find_head(self._model)) == _generation(head):
@@ -170,22 +180,22 @@ class OptimisticTransaction(Generic[T]):
         await self._pause()
         return True
 
-    def _prepare(self, head: Head | None, decision: Decision[T]) -> _Sending[T]:
+    def _prepare(self, head: Head | None, decision: Decision[T]) -> _Attempt[T]:
         writes = (
             change_writes(head, decision, self._operation)
             if isinstance(decision, Change)
-            else outcome_writes(head, decision, self._operation)
+            else unchanged_writes(head, decision, self._operation)
         )
-        token = uuid5(UUID(self._operation.id), f"{_generation(head)}/{self._decisions}")
-        return _Sending(_generation(head), writes, str(token), decision)
+        request_token = uuid5(UUID(self._operation.id), f"{_generation(head)}/{self._decisions}")
+        return _Attempt(_generation(head), writes, str(request_token), decision)
 
-    async def _send(self, sending: _Sending[T]) -> bool:
-        """Whether it took effect for sure."""
-        if not sending.writes:
+    async def _send(self, attempt: _Attempt[T]) -> bool:
+        """Whether it certainly took effect."""
+        if not attempt.writes:
             return True
-        sent_before, self._sent, self._in_flight = self._in_flight, sending, True
+        sent_before, self._last_attempt, self._in_flight = self._in_flight, attempt, True
         try:
-            await self._table.transact(sending.writes, request_token=sending.token)
+            await self._table.transact(attempt.writes, request_token=attempt.request_token)
         except CommitStateUnknownError:
             await self._pause()
         except ConditionFailedError:
@@ -203,44 +213,44 @@ class OptimisticTransaction(Generic[T]):
             return True
         return False
 
-    async def _has_landed(self, sent: _Sending[T], head: Head | None) -> bool:
-        """Whether the head moved by what was sent. If it moved otherwise, what was sent can never take effect."""
-        if sent.generation >= _generation(head):
+    async def _was_applied(self, attempt: _Attempt[T], head: Head | None) -> bool:
+        """Whether the attempt advanced the head. If another change did, the attempt can never take effect."""
+        if attempt.generation >= _generation(head):
             return False
-        event = await self._patiently(lambda: self._events.find(self._model, sent.generation + 1))
+        event = await self._retry_reads(lambda: self._events.find(self._model, attempt.generation + 1))
         if event and event.operation_id == self._operation.id:
             return True
         self._in_flight = False
         return False
 
-    async def _remembered(self) -> IdempotencyRecord | None:
+    async def _find_record(self) -> IdempotencyRecord | None:
         key = self._operation.idempotency
         if key is None:
             return None
-        outcome = await find_outcome(self._table, key, self._operation.at)
-        if outcome and outcome.request_hash != key.request_hash:
+        record = await find_idempotency_record(self._table, key, self._operation.at)
+        if record and record.request_hash != key.request_hash:
             raise IdempotencyKeyReusedError
-        return outcome
+        return record
 
-    async def _patiently(self, look: Callable[[], Awaitable[R]]) -> R:
-        """While something is in flight, a table that cannot be read is asked again until the deadline."""
+    async def _retry_reads(self, read: Callable[[], Awaitable[R]]) -> R:
+        """While an attempt is in flight, repeat a read that fails until the deadline."""
         while True:
             try:
-                return await look()
+                return await read()
             except TemporaryError:
                 if not self._in_flight:
                     raise
                 await self._pause()
 
     async def _pause(self) -> None:
-        self._met_others = True
+        self._saw_contention = True
         self._pauses += 1
         await asyncio.sleep(full_jitter(self._pauses, base=BACKOFF_BASE_SECONDS, cap=BACKOFF_CAP_SECONDS))
 
-    def _given_up(self) -> Exception:
+    def _timeout_error(self) -> Exception:
         if self._in_flight:
             return OutcomeUnknownError(self._model)
-        if self._met_others:
+        if self._saw_contention:
             return ContentionError(self._model)
         return UnavailableError("Storage took too long to answer. Nothing was changed; try again.")
 

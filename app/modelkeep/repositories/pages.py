@@ -1,4 +1,4 @@
-"""A page of a list, as the registry hands it out."""
+"""A page of a list, as services return it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

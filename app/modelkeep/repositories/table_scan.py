@@ -1,4 +1,4 @@
-"""Everything that the table holds: for operators, never in a request."""
+"""Reads the whole table: for operators, never in a request."""
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
@@ -20,48 +20,46 @@ from modelkeep.storage.table import (
     TableError,
 )
 
-_PAGE: Final = 500
-_OF_MODELS: Final = (HEAD, UPLOAD, TRASH, EVENT)
+_PAGE_SIZE: Final = 500
+_MODEL_PREFIXES: Final = (HEAD, UPLOAD, TRASH, EVENT)
 
 
 @dataclass(frozen=True, slots=True)
 class ScannedItem:
-    """An item that was seen: of which model, if of any, and when it expires, if it does; epoch seconds."""
+    """The key of an item, its model if it belongs to one, and its expiry in epoch seconds if it has one."""
 
     key: ItemKey
     model: str | None
     expiry: int | None
 
     def expires_by(self, now: datetime) -> bool:
-        """Whether it counts as gone by then."""
+        """Whether the item has expired at a moment."""
         return self.expiry is not None and self.expiry <= now.timestamp()
 
 
 class TableScan:
-    """Looks at every item."""
+    """Scans a table, item by item."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
 
     async def walk(self) -> AsyncGenerator[ScannedItem, None]:
-        """Every item, in no promised order. What changes meanwhile may be seen or missed."""
+        """Every item, in no promised order. A change meanwhile may be included or missed."""
         after: ItemKey | None = None
         more = True
         while more:
-            page = await self._table.scan(after=after, limit=_PAGE)
+            page = await self._table.scan(after=after, limit=_PAGE_SIZE)
             for item in page.items:
                 after = ItemKey(item[PARTITION], int(item[SORT]))
                 yield ScannedItem(after, _model_of(after.partition), int(item[TTL]) if TTL in item else None)
             more = page.more
 
     async def delete_expired(self, now: datetime, *, dry_run: bool) -> int:
-        """Remove what has expired by `now`, and say how much it was. DynamoDB does so by itself; not every table does.
+        """Remove the items that have expired at `now`; return how many. DynamoDB does so by itself, SQLite does not.
 
-        Raises `UnavailableError`, also for what the table is too busy to remove now: a repeat goes on.
+        Raises `UnavailableError`, also if the table is too busy to remove all of them: a repeat continues.
         """
-        expired = [
-            sighting.key async for sighting in self.walk() if sighting.expires_by(now) and may_expire(sighting.key)
-        ]
+        expired = [item.key async for item in self.walk() if item.expires_by(now) and may_expire(item.key)]
         for start in range(0, 0 if dry_run else len(expired), MAX_WRITES):
             writes = [Delete(key, AbsentOrExpired(now)) for key in expired[start : start + MAX_WRITES]]
             try:
@@ -71,17 +69,17 @@ class TableScan:
         return len(expired)
 
     async def models(self) -> list[str]:
-        """The names of all models that have anything in the table, also of deleted ones."""
-        return sorted({sighting.model async for sighting in self.walk() if sighting.model is not None})
+        """The names of all models that have any item in the table, deleted ones included, in order."""
+        return sorted({item.model async for item in self.walk() if item.model is not None})
 
 
 def may_expire(key: ItemKey) -> bool:
-    """Whether an item is of a kind that may carry an expiry. History, heads and versions never may."""
-    return key.partition.startswith("$") and not key.partition.startswith(_OF_MODELS)
+    """Whether items of this kind may expire. Heads, versions, uploads, trash and events never do."""
+    return key.partition.startswith("$") and not key.partition.startswith(_MODEL_PREFIXES)
 
 
 def _model_of(partition: str) -> str | None:
-    for prefix in _OF_MODELS:
+    for prefix in _MODEL_PREFIXES:
         if partition.startswith(prefix):
             return partition.removeprefix(prefix)
     return None if partition.startswith("$") else partition

@@ -1,7 +1,7 @@
-"""Registry tokens as kept: one item each, `$token#<id>`, of which the secret is not part.
+"""Registry tokens: one item each, `$token#<id>`, without the secret.
 
-They belong to no model and to no history, so they do not go through the ledger. Each write is still one transaction
-under a condition: the id is new, or the token is of the revision that was read.
+They belong to no model and have no history, so they do not go through the ledger. Each write is a compare-and-set: the
+id is new, or the token still has the revision that was read.
 """
 
 from dataclasses import replace
@@ -26,10 +26,10 @@ from modelkeep.repositories.keys import (
 from modelkeep.repositories.pages import Page
 from modelkeep.storage.table import CATALOG_INDEX, PARTITION, TTL, Absent, Condition, Equals, Item, Table
 
-KEPT_AFTER_EXPIRY: Final = timedelta(days=30)
-"""So long an expired token is still listed."""
+RETENTION_AFTER_EXPIRY: Final = timedelta(days=30)
+"""How long an expired token is still listed."""
 
-_LIST: Final = "tokens"
+_SCOPE: Final = "tokens"
 
 
 class Tokens:
@@ -39,7 +39,7 @@ class Tokens:
         self._table = table
 
     async def add(self, token: Token) -> None:
-        """Keep a new token. Raises `UnavailableError`; `OutcomeUnknownError` if it may or may not be kept."""
+        """Store a new token. Raises `UnavailableError`; `OutcomeUnknownError` if it may or may not be stored."""
         if not await self._put(token, Absent()):
             raise UnavailableError("The token's id is taken. Nothing was changed; try again.")
 
@@ -49,17 +49,17 @@ class Tokens:
         return from_item(item) if item else None
 
     async def list(self, *, cursor: str | None, limit: int) -> Page[Token]:
-        """The tokens that were made by hand, by id. One of a moment ago may be missing. Raises `InvalidCursorError`."""
-        name = cursors.decode_name(_LIST, cursor, prefix="")
+        """The created tokens, by id. A new one may be missing, because the index lags. Raises `InvalidCursorError`."""
+        name = cursors.decode_name(_SCOPE, cursor, prefix="")
         after = token_key(name) if name else None
         page = await self._table.query_index(CATALOG_INDEX, TOKENS, prefix=TOKEN, after=after, limit=limit)
         items = await self._table.get_many(page.items)
         more = page.more and page.items
-        last = cursors.encode(_LIST, page.items[-1].partition.removeprefix(TOKEN)) if more else None
+        last = cursors.encode(_SCOPE, page.items[-1].partition.removeprefix(TOKEN)) if more else None
         return Page([from_item(item) for item in items if item], last)
 
     async def replace(self, token: Token) -> bool:
-        """Write a token that was read; `False`, and nothing written, if somebody else wrote it since.
+        """Write a token that was read; return `False`, and write nothing, if it has been written since.
 
         Raises `UnavailableError`; `OutcomeUnknownError` if it may or may not have been written.
         """
@@ -70,9 +70,9 @@ class Tokens:
 
 
 def to_item(token: Token) -> dict[str, Any]:
-    """A token as kept. The ones that were made by hand are in the catalog index; all vanish some time after their end.
+    """The item of a token. A created token stays in the catalog index until 30 days after its expiry.
 
-    One that was got in exchange is nobody's to manage, and is gone with its quarter of an hour.
+    One from a token exchange is not listed, and expires after its 15 minutes.
     """
     item = {
         **keyed(token_key(token.id)),
@@ -89,7 +89,7 @@ def to_item(token: Token) -> dict[str, Any]:
     }
     if token.rules:
         return {**item, TTL: int(token.expires_at.timestamp())}
-    return {**item, TTL: int((token.expires_at + KEPT_AFTER_EXPIRY).timestamp()), "catalog": TOKENS}
+    return {**item, TTL: int((token.expires_at + RETENTION_AFTER_EXPIRY).timestamp()), "catalog": TOKENS}
 
 
 def from_item(item: Item) -> Token:

@@ -1,4 +1,4 @@
-"""The trust document that is kept in the table: the text that an operator gave, in one item, `$access`."""
+"""The trust document in the table: the text that an operator wrote, in one item, `$access`."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,7 +28,7 @@ class TrustDocuments:
         self._table = table
 
     async def find(self) -> TrustDocument | None:
-        """The document as it is now; `None` if none was ever written. Raises `UnavailableError`."""
+        """The document as it is now; `None` if none was written yet. Raises `UnavailableError`."""
         item = await self._table.get(access_key())
         if item is None:
             return None
@@ -39,8 +39,8 @@ class TrustDocuments:
     async def replace(self, text: str, *, revision: int, now: datetime) -> None:
         """Write the document that follows the given revision (0: none yet).
 
-        Raises `ContentionError` if another one came first, `UnavailableError`, `OutcomeUnknownError` if it may or may
-        not be written.
+        Raises `ContentionError` if that revision is no longer the latest, `UnavailableError`, and `OutcomeUnknownError`
+        if the document may or may not have been written.
         """
         item = {
             **keyed(access_key()),

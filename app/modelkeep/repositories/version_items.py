@@ -1,9 +1,9 @@
-"""Versions and the trash as items: what the public recipe keeps in its own form, and ours beside it.
+"""Versions and the trash as items: the public recipe's attributes in its own form, and ours beside them.
 
-model_name, version, stage, s3_path,                   as in the public recipe, so that its readers keep reading
+model_name, version, stage, s3_path,                   as in the public recipe, so that its readers still work
 metrics, created_at, framework, description
-registry                                               a map: all that only this registry keeps
-anything else                                          whatever others wrote: put back as it was
+registry                                               a map of everything that only this registry stores
+anything else                                          written by other programs; put back unchanged
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from modelkeep.repositories.keys import TRASH, from_text, keyed, optional_int, t
 from modelkeep.storage.table import PARTITION, SORT, Item
 
 EPOCH: Final = datetime.fromtimestamp(0, UTC)
-"""When a version was made that does not say."""
+"""The creation time of a version that has none."""
 
 OURS: Final = "registry"
 
@@ -33,7 +33,7 @@ _KINDS: Final[Mapping[str, type]] = {
 
 
 def version_to_item(version: Version) -> dict[str, Any]:
-    """A version as kept."""
+    """The item of a version."""
     extra = dict(version.extra)
     foreign = extra.get("metrics")
     item = {
@@ -50,7 +50,7 @@ def version_to_item(version: Version) -> dict[str, Any]:
 
 
 def version_from_item(item: Item) -> Version:
-    """The inverse of `version_to_item`; an item of the public recipe is read as well, whatever it lacks."""
+    """The inverse of `version_to_item`; also reads an item of the public recipe, whatever it lacks."""
     model, number = item[PARTITION], int(item[SORT])
     known = {name: item[name] for name, kind in _KINDS.items() if isinstance(item.get(name), kind)}
     ours = known.get(OURS, {})
@@ -77,7 +77,7 @@ def version_from_item(item: Item) -> Version:
 
 
 def trash_to_item(trashed: TrashedVersion) -> dict[str, Any]:
-    """A deleted version as kept. It carries no `stage`, so no index shows it."""
+    """The item of a deleted version. It has no attribute `stage`, so that no index lists it."""
     item = version_to_item(trashed.version)
     trash = {
         "stage": item.pop("stage"),

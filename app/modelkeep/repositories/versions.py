@@ -1,8 +1,9 @@
-"""Reads of what has a version number: live versions, uploads and the trash."""
+"""Reads what has a version number: live versions, uploads and the trash."""
 
 import builtins
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from typing import Final
 
 from modelkeep.domain.models import TrashedVersion, Version
 from modelkeep.domain.uploads import Upload
@@ -15,55 +16,55 @@ from modelkeep.repositories.version_items import trash_from_item, version_from_i
 from modelkeep.storage.attributes import item_size
 from modelkeep.storage.table import SORT, Item, Table
 
-_READ_AHEAD = 100
-_LONGEST_WALK = 1_000
-_MOST_BYTES = 3 * 1024 * 1024
+_PAGE_SIZE: Final = 100
+_MAX_READ: Final = 1_000
+_MAX_BATCH_BYTES: Final = 3 * 1024 * 1024
 
 
 class Versions:
-    """Versions by number, in each of the three places where a number may be."""
+    """Live versions, uploads and deleted versions of models, by number."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
 
     async def find(self, model: str, number: int) -> Version | None:
-        """A complete, live version."""
+        """A complete, live version; `None` if there is none."""
         item = await self._table.get(version_key(model, number))
         return version_from_item(item) if item else None
 
     async def find_many(self, model: str, numbers: Sequence[int]) -> Sequence[Version | None]:
-        """Live versions in one round trip, in the order asked, each as it is now, but not at one instant."""
+        """Live versions in one round trip, in the order of `numbers`; each as it is now, but not at one instant."""
         items = await self._table.get_many([version_key(model, number) for number in numbers])
         return [version_from_item(item) if item else None for item in items]
 
     async def find_upload(self, model: str, number: int) -> Upload | None:
-        """An upload that is not complete yet."""
+        """An upload that is not complete yet; `None` if there is none."""
         item = await self._table.get(upload_key(model, number))
         return upload_from_item(item) if item else None
 
     async def find_trashed(self, model: str, number: int) -> TrashedVersion | None:
-        """A deleted version."""
+        """A deleted version; `None` if there is none."""
         item = await self._table.get(trash_key(model, number))
         return trash_from_item(item) if item else None
 
     async def list(
-        self, model: str, is_shown: Callable[[Version], bool] | None, *, scope: str, cursor: str | None, limit: int
+        self, model: str, is_included: Callable[[Version], bool] | None, *, scope: str, cursor: str | None, limit: int
     ) -> Page[Version]:
-        """The live versions, or those of them that are shown, newest first.
+        """The live versions, or those of them that pass the filter, newest first. Raises `InvalidCursorError`.
 
-        A page looks at a thousand versions at most, so it may be short, or empty, although the list goes on.
+        A page reads at most 1,000 versions, so it may be short, or empty, although the list continues.
         """
         after = cursors.decode_number(scope, cursor)
         found: builtins.list[Version] = []
-        ahead = _READ_AHEAD if is_shown else limit
-        for _ in range(0, _LONGEST_WALK, ahead):
-            page = await self._table.query(model, after=after, descending=True, limit=ahead)
+        page_size = _PAGE_SIZE if is_included else limit
+        for _ in range(0, _MAX_READ, page_size):
+            page = await self._table.query(model, after=after, descending=True, limit=page_size)
             for item in page.items:
                 if len(found) == limit:
                     return Page(found, cursors.encode(scope, str(after)))
                 after = int(item[SORT])
                 version = version_from_item(item)
-                if is_shown is None or is_shown(version):
+                if is_included is None or is_included(version):
                     found.append(version)
             if not page.more:
                 return Page(found, None)
@@ -87,17 +88,17 @@ class Versions:
             yield trash_from_item(item)
 
     async def take(self, model: str, most: int) -> tuple[Sequence[Version], bool]:
-        """Some live versions, as many as one transaction can move, and whether more follow."""
+        """Up to `most` of the newest live versions, as many as fit into one transaction, and whether there are more."""
         items, more = await self._take(model, most)
         return [version_from_item(item) for item in items], more
 
     async def take_uploads(self, model: str, most: int) -> tuple[Sequence[Upload], bool]:
-        """Some uploads, as many as one transaction can move, and whether more follow."""
+        """Up to `most` of the newest uploads, as many as fit into one transaction, and whether there are more."""
         items, more = await self._take(f"{UPLOAD}{model}", most)
         return [upload_from_item(item) for item in items], more
 
     async def newest_in_staging(self, model: str) -> Version | None:
-        """The newest version in staging."""
+        """The newest version in staging; `None` if there is none."""
         async with aclosing(self.walk(model)) as versions:
             async for version in versions:
                 if version.stage is Stage.STAGING:
@@ -105,13 +106,13 @@ class Versions:
         return None
 
     async def newest_but(self, model: str, number: int) -> int | None:
-        """The highest number of a live version other than `number`."""
+        """The highest number of a live version other than `number`; `None` if there is none."""
         page = await self._table.query(model, descending=True, limit=2)
         return next((int(item[SORT]) for item in page.items if int(item[SORT]) != number), None)
 
     async def _take(self, partition: str, most: int) -> tuple[Sequence[Item], bool]:
         page = await self._table.query(partition, descending=True, limit=most + 1)
-        room = _MOST_BYTES
+        room = _MAX_BATCH_BYTES
         taken: builtins.list[Item] = []
         for item in page.items[:most]:
             room -= item_size(item)
@@ -124,7 +125,7 @@ class Versions:
         after: int | None = None
         more = True
         while more:
-            page = await self._table.query(partition, after=after, descending=True, limit=_READ_AHEAD)
+            page = await self._table.query(partition, after=after, descending=True, limit=_PAGE_SIZE)
             for item in page.items:
                 yield item
             more = page.more

@@ -1,4 +1,4 @@
-"""What a decision comes to as writes of one transaction."""
+"""Turns a decision into the writes of one transaction."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,35 +32,35 @@ from modelkeep.storage.table import (
 
 MAX_ITEM_SIZE: Final = 350 * 1024
 COMPLETION_RESERVE: Final = 64
-"""Bytes that completing adds to each artifact of an upload: the store's version id."""
+"""Bytes that are added to each artifact of an upload when it is completed: the store's version id."""
 
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyRecord:
-    """What an Idempotency-Key was settled on."""
+    """The outcome of the first request with an Idempotency-Key: its hash, and the version it led to, if any."""
 
     request_hash: str
     version: int | None
 
 
 def change_writes(head: Head | None, change: Change[Any], operation: Operation) -> Sequence[Write]:
-    """Head, subjects, events, and the outcome if a key asks for it. Raises `MetadataTooLargeError`."""
+    """Head, items, events and, for an Idempotency-Key, its record. Raises `MetadataTooLargeError`."""
     return [
         Put(_within_size_limit(head_to_item(change.head, operation.id)), _generation_unchanged(head)),
         *(_write(move) for move in change.moves),
         *(Put(event_to_item(event), Absent()) for event in change.events),
-        *_outcome(operation, change.version),
+        *_record_writes(operation, change.version),
     ]
 
 
-def outcome_writes(head: Head | None, decision: Unchanged[Any], operation: Operation) -> Sequence[Write]:
-    """Nothing; with a key, its outcome alone, so that a late repeat changes nothing either."""
-    noted = _outcome(operation, decision.version)
-    return [*noted, Check(head_key(head.model), _generation_unchanged(head))] if noted and head else noted
+def unchanged_writes(head: Head | None, decision: Unchanged[Any], operation: Operation) -> Sequence[Write]:
+    """Nothing; for an Idempotency-Key its record, so that a late repeat changes nothing either."""
+    writes = _record_writes(operation, decision.version)
+    return [*writes, Check(head_key(head.model), _generation_unchanged(head))] if writes and head else writes
 
 
-async def find_outcome(table: Table, key: IdempotencyKey, now: datetime) -> IdempotencyRecord | None:
-    """What the key was settled on, if it was and has not expired. Raises `Unavailable`."""
+async def find_idempotency_record(table: Table, key: IdempotencyKey, now: datetime) -> IdempotencyRecord | None:
+    """The record of the key; `None` if there is none or it has expired. Raises `TableUnavailableError`."""
     item = await table.get(idempotency_key(key.name))
     if item is None or int(item[TTL]) <= now.timestamp():
         return None
@@ -84,14 +84,14 @@ def _write(move: ItemChange) -> Write:
 
 
 def _within_size_limit(item: Item, reserve: int = 0) -> Item:
-    """Hold what a caller adds against the limit; what only moves has been held against it before."""
+    """The item itself. Raises `MetadataTooLargeError`. Only what a caller adds is checked, not what merely moves."""
     size = item_size(item) + reserve
     if size > MAX_ITEM_SIZE:
         raise MetadataTooLargeError("bytes of artifact list, metrics, tags and texts", size=size, limit=MAX_ITEM_SIZE)
     return item
 
 
-def _outcome(operation: Operation, version: int | None) -> list[Write]:
+def _record_writes(operation: Operation, version: int | None) -> list[Write]:
     key = operation.idempotency
     if key is None:
         return []
