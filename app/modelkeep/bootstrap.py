@@ -43,20 +43,18 @@ async def open_storage(
 ) -> AsyncIterator[tuple[Table, ObjectStore]]:
     """Open the table and the object store that the settings name. Raises `UnavailableError`.
 
-    `on_retry` is told "table" or "store" when a request to AWS is sent again.
+    `on_retry(backend)` is called before the AWS SDK repeats a request; backend is "table" or "store".
     """
     async with AsyncExitStack() as stack:
         if settings.backend == "local":
             table: Table = await stack.enter_async_context(SqliteTable.open(settings.data_dir / "registry.db"))
             yield table, await FileStore.open(settings.data_dir, public_url=settings.public_url)
         else:
-            from modelkeep.storage.aws import (  # noqa: PLC0415 -- costs a second that `local` need not wait
-                dynamodb,
-                errors,
-                s3,
-            )
+            # Importing these takes a second, which `local` does not need.
+            from modelkeep.storage.aws import dynamodb, s3  # noqa: PLC0415
+            from modelkeep.storage.aws.session import new_session  # noqa: PLC0415
 
-            session = errors.new_session(on_retry)
+            session = new_session(on_retry)
             table = await stack.enter_async_context(dynamodb.DynamoDbTable.open(session, settings.table))
             opening = s3.S3Store.open(session, settings.bucket or "", public_url=settings.s3_public_url)
             yield table, await stack.enter_async_context(opening)

@@ -10,7 +10,7 @@ from botocore.retries.standard import ExponentialBackoff
 from modelkeep.domain import uploads
 from modelkeep.repositories import optimistic_transaction as commits
 from modelkeep.storage.aws import dynamodb, s3_clients
-from modelkeep.storage.aws.errors import CONFIG
+from modelkeep.storage.aws.session import CONFIG
 from tests.support.faults.aws import Fault
 from tests.support.journeys.fault_scenarios import PART, Site, Walk, site
 from tests.support.servers import AwsServer

@@ -290,7 +290,7 @@ def test_of_many_threads_one_wins_and_its_checksum_stays(tmp_path: Path, monkeyp
     with ThreadPoolExecutor(8) as threads:
         wins = list(threads.map(lambda i: _committed(folder, key, f"writer {i}".encode()), range(8)))
     assert wins.count(True) == 1
-    found = folder.describe(key)
+    found = folder.stat(key)
     assert found is not None
     assert found.sha256 == digest_of(f"writer {wins.index(True)}".encode())
 
@@ -403,7 +403,7 @@ async def test_a_completion_that_was_cut_short_after_its_object_can_be_repeated(
     await take_part(empty, key, multipart_id, 1, CONTENT)
     parts = await empty.list_parts(key, multipart_id)
     with monkeypatch.context() as cut:
-        cut.setattr(empty._multiparts, "_drop", lambda _: None)
+        cut.setattr(empty._multiparts, "_remove", lambda _: None)
         await empty.complete(key, multipart_id, parts)
     await empty.complete(key, multipart_id, parts)
     with pytest.raises(MultipartGoneError):
@@ -497,7 +497,7 @@ async def test_killed_at_any_moment_every_object_is_whole_and_none_acknowledged_
 
 
 def _secret_of(folder: str) -> bytes:
-    return load_secret(Path(folder) / "secret", drafts=Path(folder))
+    return load_secret(Path(folder) / "secret", staging=Path(folder))
 
 
 def test_all_processes_end_with_one_secret(tmp_path: Path) -> None:

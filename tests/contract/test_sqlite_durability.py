@@ -134,7 +134,7 @@ async def test_what_is_kept_is_there_after_reopening(path: Path) -> None:
 
 async def test_a_token_is_forgotten_after_ten_minutes(table: SqliteTable, monkeypatch: pytest.MonkeyPatch) -> None:
     await table.transact([WRITE], request_token="once")
-    monkeypatch.setattr(sqlite, "_TOKEN_SECONDS", -1)
+    monkeypatch.setattr(sqlite, "_REQUEST_TOKEN_SECONDS", -1)
     with pytest.raises(ConditionFailedError):
         await table.transact([WRITE], request_token="once")
     await table.transact([Put(WRITE.item, Present())], request_token="twice")

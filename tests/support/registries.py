@@ -55,7 +55,7 @@ class Registry:
         (signed,) = [artifact.upload for artifact in status.artifacts if artifact.upload]
         parts = urlsplit(signed.url)
         key = parts.path.removeprefix("/local-store/")
-        delivery = SignedPut.read(key, self._store.check(signed.method, key, parts.query))
+        delivery = SignedPut.from_parameters(key, self._store.check(signed.method, key, parts.query))
         await self._store.receive(delivery, _chunks(content))
 
     async def register(self, model: str) -> int:

@@ -15,7 +15,7 @@ from botocore.retries.standard import ExponentialBackoff
 from modelkeep.storage.aws import dynamodb as driver
 from modelkeep.storage.aws import dynamodb_setup
 from modelkeep.storage.aws.dynamodb import DynamoDbTable
-from modelkeep.storage.aws.errors import CONFIG
+from modelkeep.storage.aws.session import CONFIG
 from modelkeep.storage.table import (
     CATALOG_INDEX,
     STAGE_INDEX,

@@ -6,7 +6,8 @@ import pytest
 from botocore import exceptions as boto
 
 from modelkeep.storage.aws.dynamodb import DynamoDbTable
-from modelkeep.storage.aws.errors import CONFIG, Resource, explain, new_session
+from modelkeep.storage.aws.errors import Resource, explain
+from modelkeep.storage.aws.session import CONFIG, new_session
 from modelkeep.storage.table import TableUnavailableError
 
 TABLE = Resource("table", "registry", "eu-west-1", "http://dynamodb.example")

@@ -93,8 +93,8 @@ def following(states: list[Any]) -> Any:
 
 @pytest.fixture(autouse=True)
 def short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dynamodb_setup, "_PATIENCE", 0.5)
-    monkeypatch.setattr(dynamodb_setup, "_BACKUP_PATIENCE", 0.2)
+    monkeypatch.setattr(dynamodb_setup, "_TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(dynamodb_setup, "_BACKUP_TIMEOUT_SECONDS", 0.2)
 
 
 async def set_up(aws: Any) -> list[str]:

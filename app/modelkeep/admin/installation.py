@@ -20,7 +20,8 @@ async def install(settings: Settings) -> AsyncGenerator[SetupStep, None]:
 async def _install_aws(settings: Settings) -> AsyncGenerator[str, None]:
     # What `local` never needs costs a second to import.
     from modelkeep.storage.aws import dynamodb, dynamodb_setup, s3_clients, s3_probe, s3_setup  # noqa: PLC0415
-    from modelkeep.storage.aws.errors import Resource, new_session  # noqa: PLC0415
+    from modelkeep.storage.aws.errors import Resource  # noqa: PLC0415
+    from modelkeep.storage.aws.session import new_session  # noqa: PLC0415
 
     session, bucket = new_session(), settings.bucket or ""
     async with dynamodb.open_client(session, settings.table) as client:

@@ -1,1 +1,1 @@
-"""The two seams, Table and ObjectStore, and their drivers."""
+"""The two seams, `Table` and `ObjectStore`, and their drivers on AWS and on one machine."""

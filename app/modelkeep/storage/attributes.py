@@ -1,10 +1,10 @@
-"""The typed form in which DynamoDB keeps attributes, and back; SQLite keeps the same form as JSON text.
+"""Converts items to DynamoDB's typed attribute values and back; SQLite stores the same form as JSON text.
 
     "text" {"S": "text"}       None   {"NULL": True}       [1, "a"]    {"L": [{"N": "1"}, {"S": "a"}]}
     7      {"N": "7"}          True   {"BOOL": True}       {"a": 1}    {"M": {"a": {"N": "1"}}}
 
-What other programs may have stored comes back as it was and can be put again: binary is `bytes`, a set is a `frozenset`
-of `str`, `Decimal` or `bytes`.
+Attributes of other programs survive a read and a write: binary is `bytes`, a set is a `frozenset` of `str`, `Decimal`
+or `bytes`.
 """
 
 import base64
@@ -14,7 +14,7 @@ from decimal import Context, Decimal, Inexact, InvalidOperation
 from typing import Any, Final
 
 Typed = dict[str, Any]
-"""One value in the typed form: the letter of its type, and the value."""
+"""A typed value: the letter of its type, and the value."""
 
 _EXACT: Final = Context(prec=38, Emin=-999_999, Emax=999_999, traps=[Inexact, InvalidOperation])
 _CONTAINER_BYTES: Final = 3
@@ -22,34 +22,37 @@ _MAX_NUMBER_BYTES: Final = 21
 
 
 def encode(item: Mapping[str, Any]) -> dict[str, Typed]:
-    """Turn an item into the typed form.
+    """Convert an item to the typed form.
 
-    A value of another type (`float`, for one) raises `TypeError`. A number that DynamoDB cannot keep exactly (38
-    digits, 1E-130 to 1E126) raises `ValueError`, and so does an empty name, at any depth.
+    Raises `TypeError` for a value of another type, such as `float`; `ValueError` for a number that DynamoDB cannot
+    store exactly (38 digits, 1E-130 to 1E126) and for an empty name, at any depth.
     """
     if "" in item:
-        raise ValueError("an attribute has a name")
+        raise ValueError("the name of an attribute must not be empty")
     return {name: _encode(value) for name, value in item.items()}
 
 
 def decode(attributes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Turn the typed form into an item; numbers become `Decimal`."""
+    """Convert the typed form to an item; numbers become `Decimal`."""
     return {name: _decode(value) for name, value in attributes.items()}
 
 
 def to_text(item: Mapping[str, Any]) -> str:
-    """Write an item as JSON text of the typed form, binary in base64; equal items give equal texts."""
+    """An item as JSON text of the typed form, with binary in base64; equal items have equal texts."""
     return json.dumps(encode(item), default=_to_base64, separators=(",", ":"), sort_keys=True)
 
 
 def from_text(text: str) -> dict[str, Any]:
-    """Read what `to_text` wrote."""
+    """The inverse of `to_text`."""
     attributes: dict[str, Typed] = json.loads(text)
     return decode(attributes)
 
 
 def item_size(item: Mapping[str, Any]) -> int:
-    """Return the item's size in bytes by DynamoDB's rules, rounded up where they are vague."""
+    """The item's size in bytes by DynamoDB's rules, rounded up where they are vague.
+
+    Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
+    """
     return sum(len(name.encode()) + _size(value) for name, value in item.items())
 
 
@@ -82,7 +85,7 @@ def _encode_number(value: int | Decimal) -> str:
     if not number:
         return "0"
     if not (number.is_finite() and -130 <= number.adjusted() <= 125):  # noqa: PLR2004 -- DynamoDB's range
-        raise ValueError("a number lies between 1E-130 and 1E126")
+        raise ValueError("a number must be between 1E-130 and 1E126")
     return f"{number:f}" if -7 <= number.adjusted() < 38 else str(number)  # noqa: PLR2004 -- as short as can be
 
 
@@ -90,7 +93,7 @@ def _encode_set(values: Iterable[Any]) -> Typed:
     members = [_encode(member) for member in sorted(values)]
     letters = {letter for member in members for letter in member}
     if letters not in ({"S"}, {"N"}, {"B"}):
-        raise TypeError("a set holds texts, numbers or binaries, all of one kind, and at least one")
+        raise TypeError("a set has at least one member, and all are texts, numbers or binaries")
     (letter,) = letters
     return {f"{letter}S": [member[letter] for member in members]}
 

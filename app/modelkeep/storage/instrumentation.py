@@ -1,4 +1,4 @@
-"""Tells of every call of a driver how it went, for whoever counts or draws it."""
+"""Wraps a driver and reports the timing and result of each call, for metrics and traces."""
 
 import asyncio
 import time
@@ -20,11 +20,11 @@ _RESULTS: Final[Sequence[tuple[type[BaseException] | tuple[type[BaseException], 
     (asyncio.CancelledError, "cancelled"),
     (BaseException, "error"),
 )
-"""What an exception means: the first line that fits. A caller that waits no longer cancels."""
+"""The result of an exception: that of the first entry that matches."""
 
 
 class OperationTiming(NamedTuple):
-    """One call that has ended: of which backend, what it was asked, how it went, how long it took."""
+    """A finished call: the backend, the name of the method, the result, and how long it took."""
 
     backend: Literal["table", "store"]
     operation: str
@@ -35,26 +35,26 @@ class OperationTiming(NamedTuple):
 OnCall = Callable[[OperationTiming], None]
 
 
-def instrument_table(table: Table, note: OnCall) -> Table:
-    """The same table, of whose calls `note` is told."""
-    return cast("Table", InstrumentedDriver(table, "table", _operations(Table), note))
+def instrument_table(table: Table, on_call: OnCall) -> Table:
+    """The same table; `on_call(timing)` is called after each call."""
+    return cast("Table", InstrumentedDriver(table, "table", _operations(Table), on_call))
 
 
-def instrument_store(store: ObjectStore, note: OnCall) -> ObjectStore:
-    """The same store, of whose calls `note` is told. Signing a URL and walking through everything are no calls."""
+def instrument_store(store: ObjectStore, on_call: OnCall) -> ObjectStore:
+    """The same store; `on_call(timing)` is called after each call, but not for signed URLs, listings and reads."""
     operations = [name for name in _operations(ObjectStore) if not name.startswith("presign_")]
-    return cast("ObjectStore", InstrumentedDriver(store, "store", operations, note))
+    return cast("ObjectStore", InstrumentedDriver(store, "store", operations, on_call))
 
 
 class InstrumentedDriver:
-    """Stands before a driver, and takes part in those of its operations that are watched."""
+    """Delegates to a driver, and times those of its methods that are named in `operations`."""
 
     def __init__(
-        self, driver: Any, backend: Literal["table", "store"], operations: Sequence[str], note: OnCall
+        self, driver: Any, backend: Literal["table", "store"], operations: Sequence[str], on_call: OnCall
     ) -> None:
         self._driver = driver
         self._backend = backend
-        self._note = note
+        self._on_call = on_call
         for operation in operations:
             setattr(self, operation, self._instrumented(operation))
 
@@ -71,7 +71,7 @@ class InstrumentedDriver:
                 result = next(meaning for kind, meaning in _RESULTS if isinstance(error, kind))
                 raise
             finally:
-                self._note(OperationTiming(self._backend, operation, result, time.perf_counter() - began))
+                self._on_call(OperationTiming(self._backend, operation, result, time.perf_counter() - began))
 
         return call
 

@@ -1,12 +1,12 @@
 """The seam for bytes: objects under keys, and the presigned URLs by which callers move them.
 
-What every driver promises (`tests/contract/test_objects.py` holds it to this):
+What every driver promises (verified by `tests/contract/test_objects.py`):
 
-- A presigned URL works for one method on one key until `expires_at`, with exactly the `headers` it came with.
-- A PUT by URL stores the declared bytes or nothing: another length, other bytes or a second PUT are refused.
+- A presigned URL works for one method on one key until `expires_at`, with exactly the `headers` returned with it.
+- A PUT by URL stores the declared bytes or nothing: another length, other bytes or a second PUT are rejected.
 - A part is stored only with the declared length and checksum; a multipart object appears whole, on completion.
-- What the service itself puts is held against the declared bytes in the same way, and never replaces an object.
-- An object's SHA-256 is known to the store itself, without reading it; a multipart one may only know its parts'.
+- What the service itself puts is verified in the same way, and never replaces an object.
+- The store knows the SHA-256 of an object without reading it; of a multipart object it may only know that of the parts.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
@@ -20,16 +20,16 @@ from modelkeep.domain.values import Digest, PresignedUrl
 
 
 def attachment(filename: str) -> str:
-    """Say, as a Content-Disposition, that a browser should save the bytes under this name."""
+    """A Content-Disposition by which a browser saves the bytes under this name."""
     return f"attachment; filename*=UTF-8''{quote(filename, safe='')}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredObject:
-    """What the store itself says of an object.
+    """An object as the store describes it.
 
-    `sha256` is the digest of the whole, where the store knows it; `parts` is the number of parts of a multipart object
-    whose store keeps only a checksum of checksums. `version_id` names these very bytes in a versioned bucket.
+    `sha256` is the digest of the whole, if the store knows it; otherwise `parts` is the number of parts of a multipart
+    object, if the store has a checksum of their checksums. `version_id` identifies these bytes in a versioned bucket.
     """
 
     key: str
@@ -42,7 +42,7 @@ class StoredObject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredPart:
-    """What the store itself says of a part. `etag` is its own opaque mark."""
+    """A part as the store describes it. `etag` is opaque."""
 
     number: int
     size: int
@@ -52,7 +52,7 @@ class StoredPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenMultipart:
-    """A multipart object that is neither complete nor aborted."""
+    """A multipart object that was neither completed nor aborted."""
 
     key: str
     multipart_id: str
@@ -60,56 +60,56 @@ class OpenMultipart:
 
 
 class ObjectStoreError(Exception):
-    """The base of a driver's refusals."""
+    """Base of the errors of a driver."""
 
 
 class ObjectGoneError(ObjectStoreError):
-    """There is no such object, or no longer."""
+    """There is no such object, or it was removed."""
 
 
 class MultipartGoneError(ObjectStoreError):
-    """No such multipart object is open: it was completed, aborted, or never begun."""
+    """There is no such open multipart object: it was completed, aborted, or never begun."""
 
 
 class MultipartRefusedError(ObjectStoreError):
-    """The parts changed between listing and completing, or the key is taken; nothing was stored."""
+    """The parts have changed since they were listed, or the key has an object; nothing was stored."""
 
 
 class StoreUnavailableError(UnavailableError, ObjectStoreError):
-    """The store cannot be used now. The sentence says what an operator should do."""
+    """The store cannot be used now. The message says what an operator should do."""
 
 
 class ObjectStore(Protocol):
-    """Bytes. Every method but the `presign_…` ones and `uri` may raise `StoreUnavailableError`."""
+    """Bytes under keys. Every method but `uri`, `key_of` and the `presign_…` ones may raise `StoreUnavailableError`."""
 
     async def reach(self) -> None:
-        """Return if there is a bucket or folder that can be reached."""
+        """Return if the bucket or folder can be used."""
         ...
 
     def uri(self, key: str) -> str:
-        """The object's address for people and for readers of the public recipe: `s3://bucket/key`."""
+        """The address of an object, as readers of the public recipe expect it: `s3://bucket/key`."""
         ...
 
     def key_of(self, uri: str) -> str | None:
-        """The key of an address in this store; `None` for an address elsewhere."""
+        """The key of an address in this store; `None` for any other address."""
         ...
 
     async def presign_put(self, key: str, *, size: int, sha256: Digest, ttl: timedelta) -> PresignedUrl:
-        """Allow one PUT of exactly these bytes, where no object is yet."""
+        """A URL for one PUT of exactly these bytes, at a key that has no object yet."""
         ...
 
     async def presign_part(
         self, key: str, multipart_id: str, number: int, *, size: int, sha256: Digest, ttl: timedelta
     ) -> PresignedUrl:
-        """Allow PUTs of exactly these bytes as one part."""
+        """A URL for PUTs of exactly these bytes as one part."""
         ...
 
     async def presign_get(self, key: str, *, version_id: str | None, filename: str, ttl: timedelta) -> PresignedUrl:
-        """Allow reading, `Range` included; a browser saves it as `filename`."""
+        """A URL for GET, with or without `Range`; a browser saves the bytes as `filename`."""
         ...
 
     async def stat(self, key: str, *, version_id: str | None = None) -> StoredObject | None:
-        """Describe an object; `None` if there is none."""
+        """The size, digest and version of an object; `None` if there is none."""
         ...
 
     async def begin(self, key: str) -> str:
@@ -117,35 +117,35 @@ class ObjectStore(Protocol):
         ...
 
     async def list_parts(self, key: str, multipart_id: str) -> Sequence[StoredPart]:
-        """The parts that have arrived, by number. Raises `MultipartGoneError`."""
+        """The parts that were uploaded, by number. Raises `MultipartGoneError`."""
         ...
 
     async def complete(self, key: str, multipart_id: str, parts: Sequence[StoredPart]) -> None:
-        """Make the object out of exactly these parts, where no object is yet.
+        """Create the object from exactly these parts, at a key that has no object yet.
 
         Raises `MultipartGoneError` and `MultipartRefusedError`. A repeat after success changes nothing, and may succeed
-        or raise either: `stat` says which it was.
+        or raise either error: `stat` shows whether there is an object.
         """
         ...
 
     async def abort(self, key: str, multipart_id: str) -> None:
-        """Drop a multipart object and its parts; nothing to drop is fine."""
+        """Remove a multipart object and its parts. Does nothing if there is none."""
         ...
 
     async def delete(self, key: str, *, version_id: str | None = None) -> None:
-        """Remove an object; nothing to remove is fine."""
+        """Remove an object. Does nothing if there is none."""
         ...
 
     async def put(self, key: str, blocks: AsyncIterable[bytes], *, size: int, sha256: Digest) -> None:
-        """Store exactly these bytes, where no object is yet, or nothing: for operators, in constant memory.
+        """Store exactly these bytes, at a key that has no object yet, or nothing: for operators, in constant memory.
 
-        Raises `BodyMismatchError` for other bytes, `ObjectExistsError` where the key is taken (a lost reply may have
-        been this very call's: `head` tells), and whatever `blocks` raises.
+        Raises `BodyMismatchError` for other bytes; `ObjectExistsError` if the key has an object, which a retry of this
+        call may have stored (see `stat`); and any exception of `blocks`.
         """
         ...
 
     def read(self, key: str, *, version_id: str | None = None) -> AsyncGenerator[bytes, None]:
-        """Read an object whole, in chunks of at most 1 MiB: for operators, not in requests.
+        """Read a whole object in blocks of at most 1 MiB: for operators, not in requests.
 
         Raises `ObjectGoneError`.
         """

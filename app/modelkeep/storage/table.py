@@ -1,12 +1,12 @@
 """The seam for metadata: items under a partition and a sort key, written only by transactions.
 
-What every driver promises (`tests/contract/test_table.py` holds it to this):
+What every driver promises (verified by `tests/contract/test_table.py`):
 
 - `get`, `get_many` and `query` are consistent: they see every transaction that was acknowledged before they began.
 - `transact` writes everything or nothing, and transactions are serialisable against each other and against `get`.
-- An item is a mapping of attribute names to `str`, `int`, `Decimal`, `bool`, `None`, lists and mappings. It comes back
-  as it was written, but numbers come back as `Decimal`. It carries its own key as `model_name` and `version`.
-- An index holds the items that carry its attribute, and may lag behind.
+- An item is a mapping of attribute names to `str`, `int`, `Decimal`, `bool`, `None`, lists and mappings. It is returned
+  as it was written, but numbers as `Decimal`. It has its own key as the attributes `model_name` and `version`.
+- An index contains the items that have its attribute, and may lag.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,10 +20,13 @@ from modelkeep.storage.attributes import item_size
 PARTITION: Final = "model_name"
 SORT: Final = "version"
 TTL: Final = "ttl"
-"""Epoch seconds after which the item counts as gone (see `AbsentOrExpired`) and may be removed at any time."""
+"""Epoch seconds after which the item counts as absent (see `AbsentOrExpired`) and may be removed at any time."""
 
 MAX_WRITES: Final = 100
-"""Items in one transaction."""
+"""Items in one transaction, as in DynamoDB; so are the limits that follow.
+
+Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
+"""
 
 MAX_ITEM_BYTES: Final = 400 * 1024
 MAX_TRANSACTION_BYTES: Final = 4_000_000
@@ -37,7 +40,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class ItemKey(NamedTuple):
-    """Where an item lies."""
+    """The key of an item."""
 
     partition: str
     sort: int
@@ -45,7 +48,7 @@ class ItemKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """A second way to find items: by the attribute `partition`, ordered by the attribute `sort`; keys only or all."""
+    """A secondary index: items by the attribute `partition`, in the order of the attribute `sort`."""
 
     name: str
     partition: str
@@ -53,15 +56,15 @@ class Index:
 
 
 STAGE_INDEX: Final = Index("stage-index", PARTITION, "stage")
-"""The public recipe's index; kept for its readers. The registry itself never decides by it."""
+"""The public recipe's index, with whole items, for its readers. The registry itself never decides by it."""
 
 CATALOG_INDEX: Final = Index("catalog-index", "catalog", PARTITION)
-"""Lists models without a scan. Keys only."""
+"""Lists models and tokens without a scan. Contains keys only."""
 
 
 @dataclass(frozen=True, slots=True)
 class TablePage(Generic[T_co]):
-    """Some results in order, and whether more follow."""
+    """Some results in order, and whether there are more."""
 
     items: Sequence[T_co]
     more: bool
@@ -69,24 +72,24 @@ class TablePage(Generic[T_co]):
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """No item is there."""
+    """No item has the key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Present:
-    """An item is there."""
+    """An item has the key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Equals:
-    """An item is there, and these attributes have these values."""
+    """An item has the key, and its attributes have these values."""
 
     attributes: Mapping[str, str | int]
 
 
 @dataclass(frozen=True, slots=True)
 class AbsentOrExpired:
-    """No item is there, or its `ttl` is not after `now`."""
+    """No item has the key, or the `ttl` of that item is not after `now`."""
 
     now: datetime
 
@@ -122,7 +125,7 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Write nothing, and refuse the whole transaction unless the condition holds."""
+    """Write nothing, but fail the whole transaction unless the condition holds."""
 
     key: ItemKey
     condition: Condition
@@ -132,14 +135,14 @@ Write = Put | Delete | Check
 
 
 class TableError(Exception):
-    """The base of a driver's refusals."""
+    """Base of the errors of a driver."""
 
 
 class ConditionFailedError(TableError):
     """Some conditions did not hold; nothing was written.
 
-    `failed[i]` tells whether write `i` was refused, and then `items[i]` is what stood in its place (`None` if
-    nothing did).
+    `failed[i]` is whether the condition of write `i` did not hold, and then `items[i]` is the item that has the key,
+    `None` if there is none.
     """
 
     def __init__(self, failed: Sequence[bool], items: Sequence[Item | None]) -> None:
@@ -149,29 +152,29 @@ class ConditionFailedError(TableError):
 
 
 class TransactionConflictError(TableError):
-    """Another writer or a limit of the table was in the way; this attempt wrote nothing, a later one may."""
+    """Another transaction or a throughput limit prevented this one. It wrote nothing; a later attempt may succeed."""
 
 
 class CommitStateUnknownError(TableError):
-    """The reply was lost: the transaction may have happened, may happen yet, or may not.
+    """The reply was lost: the transaction may have been applied, may be applied yet, or never.
 
-    Sending the same writes again with the same token is safe: they take effect at most once.
+    It is safe to send the same writes again under the same request token: they take effect at most once.
     """
 
 
 class TableUnavailableError(UnavailableError, TableError):
-    """The table cannot be used, and nothing was written. The sentence says what an operator should do."""
+    """The table cannot be used, and nothing was written. The message says what an operator should do."""
 
 
 class Table(Protocol):
-    """Metadata items. See the module docstring for what holds of every driver."""
+    """Metadata items. The module docstring has the promises of every driver."""
 
     async def get(self, key: ItemKey) -> Item | None:
         """Read one item, consistently. Raises `TableUnavailableError`."""
         ...
 
     async def get_many(self, keys: Sequence[ItemKey]) -> Sequence[Item | None]:
-        """Read up to 100 items, each consistently but not at one instant; answers in the order asked.
+        """Read up to 100 items, each consistently but not at one instant; results in the order of `keys`.
 
         Raises `TableUnavailableError`.
         """
@@ -180,24 +183,24 @@ class Table(Protocol):
     async def query(
         self, partition: str, *, after: int | None = None, descending: bool = False, limit: int
     ) -> TablePage[Item]:
-        """Read a partition in the order of its sort key, consistently, from beyond `after`.
+        """Read a partition in the order of its sort key, consistently, starting behind `after`.
 
-        A page may be shorter than `limit` although more follow. Raises `TableUnavailableError`.
+        A page may be shorter than `limit` although there are more. Raises `TableUnavailableError`.
         """
         ...
 
     async def query_index(
         self, index: Index, partition: str, *, prefix: str = "", after: ItemKey | None = None, limit: int
     ) -> TablePage[ItemKey]:
-        """List keys of an index partition whose sort attribute starts with `prefix`, in its order; may lag.
+        """List the keys of an index partition whose sort attribute starts with `prefix`, in its order; may lag.
 
-        `after` is the last key of the page before; where the sort attribute is no part of the key, it goes with a
-        `prefix` that is the whole value. Raises `TableUnavailableError`.
+        `after` is the last key of the page before. Where the sort attribute is not part of the key, `after` requires a
+        `prefix` that is the attribute's whole value. Raises `TableUnavailableError`.
         """
         ...
 
     async def scan(self, *, after: ItemKey | None = None, limit: int) -> TablePage[Item]:
-        """Read everything, in no promised order, each item consistently: for operators, never in a request.
+        """Read all items, in no promised order, each consistently: for operators, never in a request.
 
         `after` is the key of the last item of the page before. Raises `TableUnavailableError`.
         """
@@ -206,24 +209,25 @@ class Table(Protocol):
     async def transact(self, writes: Sequence[Write], *, request_token: str) -> None:
         """Apply all writes (1 to 100, each to another key) or none.
 
-        `request_token` is the same for every resend of the same writes, and they take effect once. Raises
-        `ConditionFailedError`, `TransactionConflictError`, `CommitStateUnknownError` or `TableUnavailableError`.
+        Idempotent for ten minutes: every resend of the same writes has the same `request_token`, and they take effect
+        once; other writes under it raise `ValueError`. Raises `ConditionFailedError`, `TransactionConflictError`,
+        `CommitStateUnknownError` or `TableUnavailableError`.
         """
         ...
 
 
 def check_keys(keys: Sequence[ItemKey]) -> None:
-    """Raise `ValueError` for more keys than one read may name: a fault of the calling code."""
+    """Raises `ValueError`, a bug of the caller, for more keys than one read may have."""
     if len(keys) > MAX_KEYS:
-        raise ValueError(f"a read names at most {MAX_KEYS} keys, not {len(keys)}")
+        raise ValueError(f"a read has at most {MAX_KEYS} keys, not {len(keys)}")
 
 
 def check_writes(writes: Sequence[Write]) -> None:
-    """Raise `ValueError` for a transaction that no driver could take: a fault of the calling code."""
+    """Raises `ValueError`, a bug of the caller, for a transaction that DynamoDB would not accept."""
     if not 1 <= len(writes) <= MAX_WRITES:
         raise ValueError(f"a transaction has 1 to {MAX_WRITES} writes, not {len(writes)}")
     if len({write.key for write in writes}) != len(writes):
-        raise ValueError("a transaction names each key once")
+        raise ValueError("a transaction writes each key at most once")
     _check_items([write.item for write in writes if isinstance(write, Put)])
 
 
@@ -236,4 +240,4 @@ def _check_items(items: Sequence[Item]) -> None:
     for item in items:
         for name in (PARTITION, STAGE_INDEX.sort, CATALOG_INDEX.partition):
             if name in item and not (isinstance(item[name], str) and item[name]):
-                raise ValueError(f"{name} is a key, and so a text that is not empty")
+                raise ValueError(f"{name} is a key and must be a non-empty text")

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar, cast
 
-from modelkeep.storage.aws.errors import CONFIG
+from modelkeep.storage.aws.session import CONFIG
 from modelkeep.storage.table import (
     CommitStateUnknownError,
     Table,

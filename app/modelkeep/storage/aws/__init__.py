@@ -1,1 +1,1 @@
-"""The drivers on AWS: the table on DynamoDB, the objects on S3."""
+"""The drivers on AWS: `Table` on DynamoDB, `ObjectStore` on S3."""

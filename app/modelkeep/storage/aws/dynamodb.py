@@ -10,7 +10,8 @@ import aioboto3
 from modelkeep.kit.backoff import full_jitter
 from modelkeep.storage.attributes import Typed, decode, encode
 from modelkeep.storage.aws.dynamodb_failures import read_failure, write_failure
-from modelkeep.storage.aws.errors import CONFIG, FAILURES, Resource, explain
+from modelkeep.storage.aws.errors import FAILURES, Resource, explain
+from modelkeep.storage.aws.session import CONFIG
 from modelkeep.storage.table import (
     PARTITION,
     SORT,
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Term = tuple[str, str, str | int]
-"""A comparison with two gaps, and the attribute and the value that fill them."""
+"""A comparison with two placeholders, and the attribute and value that they stand for."""
 
 _BATCH_ATTEMPTS: Final = 8
 _BACKOFF_BASE_SECONDS: Final = 0.05
@@ -50,7 +51,7 @@ _BACKOFF_CAP_SECONDS: Final = 0.4
 async def open_client(
     session: aioboto3.Session, name: str, *, endpoint_url: str | None = None
 ) -> "AsyncIterator[DynamoDBClient]":
-    """Open the client for a table called `name`. Raises `TableUnavailableError` where AWS is not configured."""
+    """Open the client for the table `name`. Raises `TableUnavailableError` if AWS is not configured."""
     async with AsyncExitStack() as stack:
         try:
             opening = session.client("dynamodb", config=CONFIG, endpoint_url=endpoint_url)
@@ -73,7 +74,7 @@ class DynamoDbTable:
     async def open(
         cls, session: aioboto3.Session, name: str, *, endpoint_url: str | None = None
     ) -> AsyncIterator[Self]:
-        """Open a client of its own for the table; it need not exist yet. Raises `TableUnavailableError`."""
+        """Open a client for the table, which need not exist yet. Raises `TableUnavailableError`."""
         async with open_client(session, name, endpoint_url=endpoint_url) as client:
             yield cls(client, name)
 
@@ -84,18 +85,18 @@ class DynamoDbTable:
         return decode(answer["Item"]) if "Item" in answer else None
 
     async def get_many(self, keys: Sequence[ItemKey]) -> Sequence[Item | None]:
-        """Read up to 100 items, asking again for what DynamoDB left out. Raises `TableUnavailableError`."""
+        """Read up to 100 items, and again those that DynamoDB left unprocessed. Raises `TableUnavailableError`."""
         check_keys(keys)
         found: dict[ItemKey, Item] = {}
-        wanted: Sequence[Any] = [_key(key) for key in dict.fromkeys(keys)]
-        for attempt in range(_BATCH_ATTEMPTS if wanted else 0):
+        unread: Sequence[Any] = [_key(key) for key in dict.fromkeys(keys)]
+        for attempt in range(_BATCH_ATTEMPTS if unread else 0):
             if attempt:
                 await asyncio.sleep(full_jitter(attempt - 1, base=_BACKOFF_BASE_SECONDS, cap=_BACKOFF_CAP_SECONDS))
-            items, wanted = await self._batch(wanted)
+            items, unread = await self._batch(unread)
             found.update((_key_of(item), item) for item in items)
-            if not wanted:
+            if not unread:
                 break
-        if wanted:
+        if unread:
             raise TableUnavailableError(f"Reads of {self._resource} are limited at present. Try again later.")
         return [found.get(key) for key in keys]
 
@@ -119,7 +120,7 @@ class DynamoDbTable:
     async def query_index(
         self, index: Index, partition: str, *, prefix: str = "", after: ItemKey | None = None, limit: int
     ) -> TablePage[ItemKey]:
-        """List keys of an index partition, as late as the index is. Raises `TableUnavailableError`."""
+        """List the keys of an index partition, eventually consistent. Raises `TableUnavailableError`."""
         terms: list[Term] = [("{} = {}", index.partition, partition)]
         if prefix:
             terms.append(("begins_with({}, {})", index.sort, prefix))
@@ -131,14 +132,14 @@ class DynamoDbTable:
         return _page([_key_of(decode(item)) for item in answer["Items"]], answer, limit)
 
     async def scan(self, *, after: ItemKey | None = None, limit: int) -> TablePage[Item]:
-        """Read everything, page by page. Raises `TableUnavailableError`."""
+        """Read all items, page by page. Raises `TableUnavailableError`."""
         start: Any = {} if after is None else {"ExclusiveStartKey": _key(after)}
         with self._reading():
             answer = await self._client.scan(TableName=self._name, ConsistentRead=True, Limit=limit + 1, **start)
         return _page([decode(item) for item in answer["Items"]], answer, limit)
 
     async def transact(self, writes: Sequence[Write], *, request_token: str) -> None:
-        """Apply all writes or none, once for each token within its ten minutes; see `Table.transact`."""
+        """Apply all writes or none, once for each request token; see `Table.transact`."""
         check_writes(writes)
         request: Any = [self._to_request(write) for write in writes]
         try:
@@ -150,9 +151,9 @@ class DynamoDbTable:
         request: Any = {self._name: {"Keys": keys, "ConsistentRead": True}}
         with self._reading():
             answer = await self._client.batch_get_item(RequestItems=request)
-        left_out = answer["UnprocessedKeys"]
-        keys = left_out[self._name]["Keys"] if self._name in left_out else []
-        return [decode(item) for item in answer["Responses"].get(self._name, [])], keys
+        unprocessed = answer["UnprocessedKeys"]
+        unread = unprocessed[self._name]["Keys"] if self._name in unprocessed else []
+        return [decode(item) for item in answer["Responses"].get(self._name, [])], unread
 
     @contextmanager
     def _reading(self) -> Iterator[None]:

@@ -1,7 +1,9 @@
-"""What a failure of DynamoDB means for a transaction: refused, in the way, unavailable, or not known.
+"""What a failure of DynamoDB means: a condition failed, a conflict, the table unavailable, or the outcome unknown.
 
-Whatever may have reached DynamoDB without an answer is unknown, and so is an answer to a request that the SDK had sent
-before: the earlier copy may have had effect, or may have it yet.
+The outcome of a transaction is unknown if the request may have reached DynamoDB and no answer came. It is also unknown
+if the SDK had sent the request before: the earlier copy may have taken effect, or may yet.
+
+Source of the error codes: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,32 +22,32 @@ from modelkeep.storage.table import (
 )
 
 _CONDITION_MET: Final = "None"
-_REFUSED: Final = "ConditionalCheckFailed"
+_CONDITION_FAILED: Final = "ConditionalCheckFailed"
 _CONFLICT_CODES: Final = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
-_CONTENTION: Final = THROTTLED | {"ReplicatedWriteConflictException", "TransactionConflictException"}
+_CONFLICT_ERRORS: Final = THROTTLED | {"ReplicatedWriteConflictException", "TransactionConflictException"}
 _PROGRAMMING_ERRORS: Final = frozenset({"ValidationException", "SerializationException", "UnknownOperationException"})
 _REQUEST_TIMEOUT: Final = 408
 
 
 class UnexpectedAnswerError(RuntimeError):
-    """DynamoDB did not understand a request: a fault of this code, not of the caller or the table."""
+    """DynamoDB rejected a request as invalid: a bug of this code, not of the caller or the table."""
 
 
 def read_failure(error: Exception, resource: Resource) -> Exception:
-    """Turn a failed read into what it means: `TableUnavailableError`, unless the request itself was wrong."""
+    """The error to raise for a failed read: `TableUnavailableError`, unless the request itself was invalid."""
     if _lacks_index(error):
         return TableUnavailableError(f"An index of {resource} is missing or still being built: run `modelkeep init`.")
     if _is_bug(error):
-        return UnexpectedAnswerError(f"a read was not understood: {error}")
+        return UnexpectedAnswerError(f"DynamoDB rejected a read as invalid: {error}")
     return TableUnavailableError(explain(error, resource))
 
 
 def write_failure(error: Exception, resource: Resource) -> Exception:
-    """Turn a failed transaction into what it means."""
+    """The error to raise for a failed transaction."""
     if isinstance(error, ClientError):
-        return _refusal(error, resource)
+        return _client_error(error, resource)
     if _is_bug(error):
-        return UnexpectedAnswerError(f"a transaction was not understood: {error}")
+        return UnexpectedAnswerError(f"DynamoDB rejected a transaction as invalid: {error}")
     if isinstance(error, UNSENT):
         return TableUnavailableError(explain(error, resource))
     return CommitStateUnknownError(explain(error, resource))
@@ -61,24 +63,24 @@ def _is_bug(error: Exception) -> bool:
     )
 
 
-def _refusal(error: ClientError, resource: Resource) -> Exception:
+def _client_error(error: ClientError, resource: Resource) -> Exception:
     code = code_of(error)
     if code == "TransactionCanceledException":
         return _cancellation(error, resource)
     if code == "IdempotentParameterMismatchException":
-        return ValueError("the token was sent before with other writes")
+        return ValueError("the request token was sent before with other writes")
     if _is_bug(error):
-        return UnexpectedAnswerError(f"a transaction was not understood: {error}")
-    if _may_have_happened(error):
+        return UnexpectedAnswerError(f"DynamoDB rejected a transaction as invalid: {error}")
+    if _may_have_taken_effect(error):
         return CommitStateUnknownError(explain(error, resource))
     return (
         TransactionConflictError(explain(error, resource))
-        if code in _CONTENTION
+        if code in _CONFLICT_ERRORS
         else TableUnavailableError(explain(error, resource))
     )
 
 
-def _may_have_happened(error: ClientError) -> bool:
+def _may_have_taken_effect(error: ClientError) -> bool:
     status = status_of(error)
     answered = 400 <= status < 500 and status != _REQUEST_TIMEOUT  # noqa: PLR2004 -- HTTP's own bounds
     in_progress = code_of(error) == "TransactionInProgressException"
@@ -88,15 +90,15 @@ def _may_have_happened(error: ClientError) -> bool:
 def _cancellation(error: ClientError, resource: Resource) -> Exception:
     reasons: Sequence[Any] = error.response.get("CancellationReasons", [])
     codes = {reason.get("Code", _CONDITION_MET) for reason in reasons} - {_CONDITION_MET}
-    if _REFUSED in codes:
+    if _CONDITION_FAILED in codes:
         return ConditionFailedError(
-            [reason.get("Code") == _REFUSED for reason in reasons], [_item(reason) for reason in reasons]
+            [reason.get("Code") == _CONDITION_FAILED for reason in reasons], [_item(reason) for reason in reasons]
         )
     if not codes or codes - _CONFLICT_CODES:
         return UnexpectedAnswerError(f"a transaction was cancelled for {sorted(codes)}: {error}")
     if was_resent(error):
-        return CommitStateUnknownError(f"an earlier copy of the transaction may be under way in {resource}")
-    return TransactionConflictError(f"other requests to {resource} were in the way")
+        return CommitStateUnknownError(f"an earlier copy of the transaction may still be in progress in {resource}")
+    return TransactionConflictError(f"the transaction conflicted with other requests to {resource}")
 
 
 def _item(reason: Mapping[str, Any]) -> Item | None:

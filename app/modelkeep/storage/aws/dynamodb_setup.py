@@ -1,7 +1,8 @@
-"""The definition of the DynamoDB table, and how it comes to be.
+"""The definition of the DynamoDB table, and its creation.
 
-              model_name (S)   version (N)    the table
-  stage-index model_name       stage (S)      everything; as in the public recipe
+              partition key    sort key       contains
+the table     model_name (S)   version (N)    everything
+stage-index   model_name       stage (S)      everything; as in the public recipe
 catalog-index catalog (S)      model_name     keys only
 """
 
@@ -20,15 +21,15 @@ if TYPE_CHECKING:
 
 _INDEXES: Final = (STAGE_INDEX, CATALOG_INDEX)
 _KEYS: Final = [{"AttributeName": PARTITION, "KeyType": "HASH"}, {"AttributeName": SORT, "KeyType": "RANGE"}]
-_UNKNOWN: Final = frozenset({"NotImplemented", "UnknownOperation", "UnknownOperationException"})
-_PATIENCE: Final = 900
-_BACKUP_PATIENCE: Final = 30
+_UNSUPPORTED: Final = frozenset({"NotImplemented", "UnknownOperation", "UnknownOperationException"})
+_TIMEOUT_SECONDS: Final = 900
+_BACKUP_TIMEOUT_SECONDS: Final = 30
 
 
 async def set_up_table(client: "DynamoDBClient", name: str) -> AsyncIterator[str]:
-    """Make the table what the registry needs, and say each thing done; all of it is safe to repeat.
+    """Create the table, or add what an existing one lacks; yields a sentence for each step. Idempotent.
 
-    A table from the public recipe gains what it lacks. Raises `TableUnavailableError`, also if its keys are others.
+    Raises `TableUnavailableError`, also for a table with other keys.
     """
     try:
         async for sentence in _set_up(client, name):
@@ -42,9 +43,9 @@ async def _set_up(client: "DynamoDBClient", name: str) -> AsyncIterator[str]:
     yield await _create(client, name)
     for index in _INDEXES:
         yield await _add_index(client, name, index)
-    yield await _if_known("Expiry", _expire(client, name))
-    yield await _if_known("Point-in-time recovery", _keep_backups(client, name))
-    yield await _if_known("Deletion protection", _protect(client, name))
+    yield await _if_supported("Expiry", _expire(client, name))
+    yield await _if_supported("Point-in-time recovery", _keep_backups(client, name))
+    yield await _if_supported("Deletion protection", _protect(client, name))
 
 
 async def _create(client: "DynamoDBClient", name: str) -> str:
@@ -61,8 +62,8 @@ def _check_keys(table: "TableDescriptionTypeDef") -> None:
     types = {attribute["AttributeName"]: attribute["AttributeType"] for attribute in table["AttributeDefinitions"]}
     if table["KeySchema"] != _KEYS or (types.get(PARTITION), types.get(SORT)) != ("S", "N"):
         raise TableUnavailableError(
-            f"Table '{table['TableName']}' is no registry's: its keys are not {PARTITION} (text) and {SORT} (number)."
-            " Name another in MODELKEEP_TABLE."
+            f"Table '{table['TableName']}' belongs to another program: its keys are not {PARTITION} (text) and"
+            f" {SORT} (number). Set MODELKEEP_TABLE to another name."
         )
 
 
@@ -98,8 +99,8 @@ async def _keep_backups(client: "DynamoDBClient", name: str) -> str:
 
 
 async def _enable_backups(client: "DynamoDBClient", name: str) -> None:
-    """Ask until a table that is new is ready to be asked."""
-    async for last in _polls(_BACKUP_PATIENCE):
+    """Enable backups; a new table refuses for some seconds."""
+    async for last in _polls(_BACKUP_TIMEOUT_SECONDS):
         try:
             await client.update_continuous_backups(
                 TableName=name, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
@@ -120,18 +121,18 @@ async def _protect(client: "DynamoDBClient", name: str) -> str:
     return "Deletion protection is on."
 
 
-async def _if_known(what: str, step: Awaitable[str]) -> str:
+async def _if_supported(what: str, step: Awaitable[str]) -> str:
     try:
         return await step
     except ClientError as error:
-        if code_of(error) not in _UNKNOWN:
+        if code_of(error) not in _UNSUPPORTED:
             raise
         return f"{what} is not known to this server."
 
 
 async def _until_active(client: "DynamoDBClient", name: str, index: Index | None = None) -> "TableDescriptionTypeDef":
-    """Wait for the table and all its indexes, `index` among them."""
-    async for _ in _polls(_PATIENCE):
+    """Wait until the table and all its indexes, `index` among them, are active."""
+    async for _ in _polls(_TIMEOUT_SECONDS):
         table = await _describe(client, name)
         if table is not None and _is_ready(table, index):
             return table
@@ -139,19 +140,19 @@ async def _until_active(client: "DynamoDBClient", name: str, index: Index | None
 
 
 async def _describe(client: "DynamoDBClient", name: str) -> "TableDescriptionTypeDef | None":
-    """Look at a table; one that is new may not be seen yet."""
+    """The description of the table; a new table may not have one yet."""
     try:
         return (await client.describe_table(TableName=name))["Table"]
     except client.exceptions.ResourceNotFoundException:
         return None
 
 
-async def _polls(patience: float) -> AsyncIterator[bool]:
-    """Yield in growing pauses for `patience` seconds; true at the last."""
+async def _polls(seconds: float) -> AsyncIterator[bool]:
+    """Yields, after growing pauses, until `seconds` have passed; whether it is the last time."""
     waited = 0.0
     pause = 0.05
-    while waited < patience:
-        yield waited + pause >= patience
+    while waited < seconds:
+        yield waited + pause >= seconds
         await asyncio.sleep(pause)
         waited += pause
         pause = min(2 * pause, 5)
@@ -167,7 +168,7 @@ def _index_names(table: "TableDescriptionTypeDef") -> set[str]:
 
 
 def _throughput(table: "TableDescriptionTypeDef") -> dict[str, Any]:
-    """Return what a new index must ask for: as much as the table, where the table is not billed by request."""
+    """The throughput that a new index must declare: that of the table, unless the table is billed by request."""
     units = {unit: table["ProvisionedThroughput"].get(unit, 0) for unit in ("ReadCapacityUnits", "WriteCapacityUnits")}
     return {"ProvisionedThroughput": units} if all(units.values()) else {}
 

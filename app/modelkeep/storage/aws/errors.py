@@ -1,35 +1,15 @@
-"""What both AWS drivers share: how a client is configured, and what its failures mean to an operator.
+"""Converts failures of an AWS client to one sentence each, on what an operator should do."""
 
-Region, endpoint and credentials come from where every AWS program takes them: the `AWS_…` variables, the shared
-configuration files, and the role of the machine.
-"""
-
-import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-import aioboto3
 import aiohttp
-from aiobotocore.config import AioConfig
 from botocore import exceptions as boto
-from botocore.awsrequest import AWSRequest
-
-from modelkeep.domain.errors import UnavailableError
-
-CONFIG: Final = AioConfig(
-    retries={"mode": "standard", "total_max_attempts": 3},
-    connect_timeout=1,
-    read_timeout=3,
-    max_pool_connections=64,
-    parameter_validation=False,
-    user_agent_extra="modelkeep",
-)
-"""Short timeouts and few attempts: whoever calls has a deadline of its own. Requests are ours, and checked before."""
 
 FAILURES: Final = (boto.ClientError, boto.BotoCoreError, aiohttp.ClientError, OSError)
-"""All that a call of a client may raise; a caller's cancellation is none of them."""
+"""Everything that a call of a client may raise, except a cancellation."""
 
 UNSENT: Final = (
     boto.CredentialRetrievalError,
@@ -40,7 +20,7 @@ UNSENT: Final = (
     boto.SSOError,
     boto.TokenRetrievalError,
 )
-"""What a client raises before it sends anything."""
+"""Raised by a client before it sends anything."""
 
 NO_EFFECT: Final = frozenset(
     {
@@ -63,7 +43,7 @@ NO_EFFECT: Final = frozenset(
         "UnrecognizedClientException",
     }
 )
-"""Error codes that AWS gives before it does anything."""
+"""Error codes of requests that AWS rejects before they have any effect."""
 
 THROTTLED: Final = frozenset(
     {
@@ -76,7 +56,7 @@ THROTTLED: Final = frozenset(
         "TooManyRequestsException",
     }
 )
-"""Error codes of a request that was turned away because there were too many."""
+"""Error codes of throttled requests."""
 
 _MISSING = frozenset({"ResourceNotFoundException", "NoSuchBucket", "404"})
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "AllAccessDisabled", "403"})
@@ -99,10 +79,13 @@ _ACTIONS: Final = {
     "PutPublicAccessBlock": "PutBucketPublicAccessBlock",
     "UploadPart": "PutObject",
 }
-"""The IAM action of an operation, where the names differ."""
+"""The IAM action of an operation, where their names differ.
 
-_NAMED: Final = re.compile(r"is not authorized to perform: ([a-z0-9-]+:[A-Za-z]+)")
-"""How AWS itself names the action, where its answer has a body."""
+Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html
+"""
+
+_DENIED_ACTION: Final = re.compile(r"is not authorized to perform: ([a-z0-9-]+:[A-Za-z]+)")
+"""The action in AWS's own message; a response to HEAD has no message."""
 
 _CREDENTIALS_MISSING = (
     "No AWS credentials were found. They are looked for in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, in the shared"
@@ -114,14 +97,14 @@ _CREDENTIALS_REFUSED = (
 )
 _CREDENTIALS_EXPIRED = "The AWS credentials have expired. Renew them, or run under a role that renews them by itself."
 _REGION_MISSING = "No AWS region is set. Set AWS_REGION."
-_CONFIGURATION = (
+CONFIGURATION_UNUSABLE = (
     "The AWS configuration cannot be used. Check AWS_PROFILE, AWS_REGION and the AWS_ENDPOINT_URL variables."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """What a driver works on, as an operator would look for it."""
+    """The table or bucket of a driver, as it is named in messages."""
 
     kind: Literal["table", "bucket"]
     name: str
@@ -132,46 +115,23 @@ class Resource:
         return f"{self.kind} '{self.name}'"
 
 
-def new_session(on_retry: Callable[[str], None] = lambda _: None) -> aioboto3.Session:
-    """Begin a session; it costs about 0.2 s, so one is made for the life of the process.
-
-    AWS_REGION comes first, as everywhere but in botocore, which knows AWS_DEFAULT_REGION only. `on_retry` is told
-    "table" or "store" when a request is sent again. Raises `UnavailableError` for a profile that is not there.
-    """
-    try:
-        session = aioboto3.Session(region_name=os.environ.get("AWS_REGION") or None)
-    except boto.BotoCoreError as error:
-        raise UnavailableError(_CONFIGURATION) from error
-    for service, backend in (("dynamodb", "table"), ("s3", "store")):
-        session.events.register(f"request-created.{service}", _on_sdk_retry(on_retry, backend))
-    return session
-
-
-def _on_sdk_retry(on_retry: Callable[[str], None], backend: str) -> Callable[..., None]:
-    def tell(request: AWSRequest, **_: object) -> None:
-        if request.context.get("retries", {}).get("attempt", 1) > 1:
-            on_retry(backend)
-
-    return tell
-
-
 def code_of(error: boto.ClientError) -> str:
-    """Return AWS's own name for what went wrong."""
+    """AWS's error code."""
     return error.response.get("Error", {}).get("Code", "")
 
 
 def status_of(error: boto.ClientError) -> int:
-    """Return the HTTP status of the refusal."""
+    """The HTTP status of the response."""
     return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
 
 
 def was_resent(error: boto.ClientError) -> bool:
-    """Tell whether the SDK had sent the request before this answer, so that an earlier copy may have had effect."""
+    """Whether the SDK had sent the request before this response, so that an earlier copy may have taken effect."""
     return error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0) > 0
 
 
 def explain(error: Exception, resource: Resource) -> str:
-    """Say in one sentence, in our own words, what an operator should do about a failure of botocore."""
+    """One sentence, in our own words, on what an operator should do about a failure of botocore."""
     match error:
         case boto.ClientError():
             return _explain_refusal(error, resource)
@@ -184,7 +144,7 @@ def explain(error: Exception, resource: Resource) -> str:
         case boto.HTTPClientError() | boto.ConnectionError() | aiohttp.ClientError() | OSError():
             return _unreachable(resource)
         case _:
-            return _CONFIGURATION
+            return CONFIGURATION_UNUSABLE
 
 
 def _explain_refusal(error: boto.ClientError, resource: Resource) -> str:
@@ -221,7 +181,7 @@ def _region(resource: Resource) -> str:
 
 def _action(error: boto.ClientError, resource: Resource) -> str:
     operation = error.operation_name
-    if named := _NAMED.search(error.response.get("Error", {}).get("Message", "")):
+    if named := _DENIED_ACTION.search(error.response.get("Error", {}).get("Message", "")):
         return named[1]
     if operation == "TransactWriteItems":
         return "dynamodb:PutItem, dynamodb:DeleteItem or dynamodb:ConditionCheckItem"

@@ -1,4 +1,8 @@
-"""The `ObjectStore` on S3."""
+"""The `ObjectStore` on S3: one bucket, versioned, with a SHA-256 checksum of every object.
+
+No object is overwritten: every PUT and CompleteMultipartUpload has `If-None-Match: *`.
+Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+"""
 
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -65,32 +69,32 @@ class S3Store:
     async def open(
         cls, session: aioboto3.Session, bucket: str, *, public_url: str | None, endpoint_url: str | None = None
     ) -> AsyncIterator[Self]:
-        """Open a client for a bucket; it need not exist yet. Callers reach S3 at `public_url`, if that is another.
+        """Open a client for a bucket, which need not exist yet. `public_url` is where callers reach S3, if elsewhere.
 
-        Raises `StoreUnavailable` where AWS is not configured.
+        Raises `StoreUnavailableError` if AWS is not configured.
         """
         resource = Resource("bucket", bucket, session.region_name)
         credentials = await find_credentials(session, resource)
         opening = open_client(session, resource, public_url=public_url, endpoint_url=endpoint_url)
-        async with opening as (client, place):
-            yield cls(client, Presigner(place), credentials, bucket)
+        async with opening as (client, endpoint):
+            yield cls(client, Presigner(endpoint), credentials, bucket)
 
     async def reach(self) -> None:
-        """Ask for the bucket. Raises `StoreUnavailable` if it is missing, elsewhere, forbidden or out of reach."""
+        """Returns if the bucket can be used. Raises `StoreUnavailableError` otherwise."""
         with translate_errors(self._resource):
             await self._client.head_bucket(Bucket=self._bucket)
 
     def uri(self, key: str) -> str:
-        """Name the object as `s3://bucket/key`."""
+        """The address `s3://bucket/key`."""
         return f"s3://{self._bucket}/{key}"
 
     def key_of(self, uri: str) -> str | None:
-        """Return the key of an object in this bucket; `None` for anything else."""
+        """The key of an address in this bucket; `None` for any other address."""
         prefix = self.uri("")
         return uri.removeprefix(prefix) or None if uri.startswith(prefix) else None
 
     async def presign_put(self, key: str, *, size: int, sha256: Digest, ttl: timedelta) -> PresignedUrl:
-        """Allow one PUT of exactly these bytes, where no object is yet."""
+        """A URL for one PUT of exactly these bytes, at a key that has no object yet."""
         headers = {
             "x-amz-checksum-sha256": sha256.as_s3_checksum(),
             "if-none-match": "*",
@@ -101,13 +105,13 @@ class S3Store:
     async def presign_part(
         self, key: str, multipart_id: str, number: int, *, size: int, sha256: Digest, ttl: timedelta
     ) -> PresignedUrl:
-        """Allow PUTs of exactly these bytes as one part."""
+        """A URL for PUTs of exactly these bytes as one part."""
         query = {"uploadId": multipart_id, "partNumber": str(number)}
         headers = {"x-amz-checksum-sha256": sha256.as_s3_checksum(), "content-length": str(size)}
         return await self._presign("PUT", key, query, headers, ttl)
 
     async def presign_get(self, key: str, *, version_id: str | None, filename: str, ttl: timedelta) -> PresignedUrl:
-        """Allow reading, `Range` included; a browser saves it as `filename`."""
+        """A URL for GET, with or without `Range`; a browser saves the bytes as `filename`."""
         query = {
             "response-content-disposition": attachment(filename),
             "response-content-type": "application/octet-stream",
@@ -123,16 +127,16 @@ class S3Store:
         headers: Mapping[str, str],
         ttl: timedelta,
     ) -> PresignedUrl:
-        credentials, life = await signing_credentials(self._credentials, ttl)
-        seconds = int(life.total_seconds())
+        credentials, lifetime = await signing_credentials(self._credentials, ttl)
+        seconds = int(lifetime.total_seconds())
         now = datetime.now(UTC).replace(microsecond=0)
         url = self._presigner.presign(credentials, method, key, query=query, headers=headers, seconds=seconds, now=now)
         return PresignedUrl(method=method, url=url, headers=headers, expires_at=now + timedelta(seconds=seconds))
 
     async def stat(self, key: str, *, version_id: str | None = None) -> StoredObject | None:
-        """Describe an object; `None` if there is none."""
+        """The size, digest and version of an object; `None` if there is none."""
         try:
-            with self._absence():
+            with self._not_found():
                 answer = await self._client.head_object(
                     Bucket=self._bucket, Key=key, ChecksumMode="ENABLED", **_version(version_id)
                 )
@@ -149,17 +153,17 @@ class S3Store:
         return answer["UploadId"]
 
     async def list_parts(self, key: str, multipart_id: str) -> Sequence[StoredPart]:
-        """Say which parts have arrived, by number. Raises `MultipartGoneError`."""
+        """The parts that were uploaded, by number. Raises `MultipartGoneError`."""
         pages = self._client.get_paginator("list_parts").paginate(Bucket=self._bucket, Key=key, UploadId=multipart_id)
-        with self._multipart_refusals():
+        with self._multipart_errors():
             return [s3_answers.part(entry) async for page in pages for entry in page.get("Parts", [])]
 
     async def complete(self, key: str, multipart_id: str, parts: Sequence[StoredPart]) -> None:
-        """Make the object out of exactly these parts, where no object is yet.
+        """Create the object from exactly these parts, at a key that has no object yet.
 
-        Raises `MultipartGoneError` and `MultipartRefusedError`, either also on a repeat after success.
+        Raises `MultipartGoneError` and `MultipartRefusedError`; a repeat after success may raise either.
         """
-        with self._multipart_refusals():
+        with self._multipart_errors():
             await self._client.complete_multipart_upload(
                 Bucket=self._bucket,
                 Key=key,
@@ -170,7 +174,7 @@ class S3Store:
             )
 
     @contextmanager
-    def _multipart_refusals(self) -> Iterator[None]:
+    def _multipart_errors(self) -> Iterator[None]:
         with translate_errors(self._resource):
             try:
                 yield
@@ -182,32 +186,32 @@ class S3Store:
                 raise
 
     async def abort(self, key: str, multipart_id: str) -> None:
-        """Drop a multipart object and its parts; nothing to drop is fine."""
-        with suppress(MultipartGoneError), self._multipart_refusals():
+        """Remove a multipart object and its parts. Does nothing if there is none."""
+        with suppress(MultipartGoneError), self._multipart_errors():
             await self._client.abort_multipart_upload(Bucket=self._bucket, Key=key, UploadId=multipart_id)
 
     async def delete(self, key: str, *, version_id: str | None = None) -> None:
-        """Remove an object, or one version of it for good; nothing to remove is fine."""
-        with suppress(ObjectGoneError), self._absence():
+        """Remove an object, or one version of it for good. Does nothing if there is none."""
+        with suppress(ObjectGoneError), self._not_found():
             await self._client.delete_object(Bucket=self._bucket, Key=key, **_version(version_id))
 
     async def put(self, key: str, blocks: AsyncIterable[bytes], *, size: int, sha256: Digest) -> None:
-        """Store exactly these bytes or nothing; `s3_writes` says how. Raises `BodyMismatchError`, `ObjectExistsError`.
+        """Store exactly these bytes or nothing; see `StreamingPut`. Raises `BodyMismatchError`, `ObjectExistsError`.
 
-        S3 confirms the SHA-256 of the whole, or of each part; parts become an object only if the whole is right.
+        S3 verifies the SHA-256 of the whole, or of each part; parts become an object only if the whole is right.
         """
         await StreamingPut(self._client, key, self._resource, size=size, sha256=sha256).write(blocks)
 
     async def read(self, key: str, *, version_id: str | None = None) -> AsyncGenerator[bytes, None]:
-        """Read an object through, in blocks of at most 1 MiB. Raises `ObjectGoneError`."""
-        with self._absence():
+        """Read a whole object in blocks of at most 1 MiB. Raises `ObjectGoneError`."""
+        with self._not_found():
             answer = await self._client.get_object(Bucket=self._bucket, Key=key, **_version(version_id))
             async with answer["Body"]:
                 async for block in answer["Body"].iter_chunks(_BLOCK):
                     yield block
 
     @contextmanager
-    def _absence(self) -> Iterator[None]:
+    def _not_found(self) -> Iterator[None]:
         with translate_errors(self._resource):
             try:
                 yield
@@ -217,7 +221,7 @@ class S3Store:
                 raise
 
     async def list_objects(self, prefix: str) -> AsyncIterator[StoredObject]:
-        """Find every object whose key starts with `prefix`; S3 lists them without digests."""
+        """Every object whose key starts with `prefix`; S3 lists them without digests."""
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
         with translate_errors(self._resource):
             async for page in pages:
@@ -225,7 +229,7 @@ class S3Store:
                     yield s3_answers.listed(entry)
 
     async def list_multiparts(self, prefix: str) -> AsyncIterator[OpenMultipart]:
-        """Find every open multipart object whose key starts with `prefix`."""
+        """Every open multipart object whose key starts with `prefix`."""
         pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self._bucket, Prefix=prefix)
         with translate_errors(self._resource):
             async for page in pages:

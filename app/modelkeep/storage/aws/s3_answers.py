@@ -1,4 +1,4 @@
-"""What S3's answers mean in the registry's words."""
+"""Converts S3's responses to the types of the `ObjectStore`."""
 
 import re
 from typing import TYPE_CHECKING, Final
@@ -18,7 +18,7 @@ _MULTIPART_ETAG: Final = re.compile(r'"?[0-9a-f]{32}-([0-9]+)"?\Z')
 
 
 def described(key: str, answer: "HeadObjectOutputTypeDef") -> StoredObject:
-    """Read the answer of HeadObject, asked for with its checksum."""
+    """The object of a response to HeadObject with checksums enabled."""
     sha256, parts = read_checksum(answer.get("ChecksumSHA256", ""), answer["ETag"])
     return StoredObject(
         key=key,
@@ -31,7 +31,11 @@ def described(key: str, answer: "HeadObjectOutputTypeDef") -> StoredObject:
 
 
 def read_checksum(checksum: str, etag: str) -> tuple[Digest | None, int | None]:
-    """Tell the SHA-256 of a whole object from a checksum of its parts' checksums, which ends in their number."""
+    """The SHA-256 of a whole object, or the number of its parts if S3 has only a checksum of their checksums.
+
+    S3 writes the latter with a suffix: `<base64>-<number of parts>`.
+    Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html
+    """
     whole, _, count = checksum.partition("-")
     if count:
         return None, int(count)
@@ -42,7 +46,7 @@ def read_checksum(checksum: str, etag: str) -> tuple[Digest | None, int | None]:
 
 
 def listed(entry: "ObjectTypeDef") -> StoredObject:
-    """Read an entry of ListObjectsV2, which has no digests."""
+    """The object of an entry of ListObjectsV2, which has no digest."""
     return StoredObject(
         key=entry["Key"],
         size=entry["Size"],
@@ -54,12 +58,12 @@ def listed(entry: "ObjectTypeDef") -> StoredObject:
 
 
 def part(entry: "PartTypeDef") -> StoredPart:
-    """Read an entry of ListParts."""
+    """The part of an entry of ListParts."""
     checksum = entry.get("ChecksumSHA256")
     sha256 = Digest.from_s3_checksum(checksum) if checksum else None
     return StoredPart(number=entry["PartNumber"], size=entry["Size"], sha256=sha256, etag=entry["ETag"])
 
 
 def open_multipart(entry: "MultipartUploadTypeDef") -> OpenMultipart:
-    """Read an entry of ListMultipartUploads."""
+    """The multipart object of an entry of ListMultipartUploads."""
     return OpenMultipart(key=entry["Key"], multipart_id=entry["UploadId"], begun_at=entry["Initiated"])

@@ -1,4 +1,4 @@
-"""Finds out whether a bucket keeps the promises that the registry builds on."""
+"""Checks that a bucket keeps the two promises that the registry relies on: no overwrite, no wrong bytes."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,16 +16,17 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
 
 _OTHER_BYTES: Final = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
-"""The checksum of no bytes at all."""
+"""The SHA-256 of the empty text."""
 
 _BAD_REQUEST: Final = 400
 _PRECONDITION_FAILED: Final = 412
 
 
 async def probe_bucket(client: "S3Client", bucket: str) -> str:
-    """Try, under a key of its own, that stored bytes cannot be replaced and that wrong bytes are not stored.
+    """Try, under a key of its own, to replace stored bytes and to store wrong bytes.
 
-    Returns a sentence. Raises `StoreUnavailableError` if the store breaks either promise or cannot be used at all.
+    Returns a sentence if both were rejected. Raises `StoreUnavailableError` if either was not, or if the store cannot
+    be used at all.
     """
     with translate_errors(Resource("bucket", bucket, client.meta.region_name, client.meta.endpoint_url)):
         async with _scratch(client, bucket) as key:

@@ -1,4 +1,4 @@
-"""Makes a bucket fit for the registry. Safe to repeat: what is so already stays as it is."""
+"""Creates and configures a bucket for the registry. Idempotent."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3.type_defs import LifecycleRuleUnionTypeDef
 
 _ABSENT: Final = frozenset({"404", "NoSuchBucket"})
-_NOT_OFFERED: Final = frozenset({"NotImplemented", "MethodNotAllowed", "XNotImplemented"})
+_UNSUPPORTED: Final = frozenset({"NotImplemented", "MethodNotAllowed", "XNotImplemented"})
 _NOT_IMPLEMENTED: Final = 501
 _DEFAULT_REGION: Final = "us-east-1"
 
@@ -44,19 +44,19 @@ _RULES: Final[Sequence[Mapping[str, Any]]] = (
 
 
 async def set_up_bucket(client: "S3Client", bucket: str, region: str) -> AsyncIterator[str]:
-    """Set the bucket up step by step, each told in a sentence. Raises `StoreUnavailableError`."""
+    """Set the bucket up; yields a sentence for each step. Raises `StoreUnavailableError`."""
     resource = Resource("bucket", bucket, region, client.meta.endpoint_url)
     with translate_errors(resource):
         yield await _create(client, bucket, region)
         for name, step in _STEPS.items():
-            yield await _if_offered(name, step(client, bucket))
+            yield await _if_supported(name, step(client, bucket))
 
 
-async def _if_offered(name: str, step: Awaitable[str]) -> str:
+async def _if_supported(name: str, step: Awaitable[str]) -> str:
     try:
         return await step
     except ClientError as error:
-        if code_of(error) in _NOT_OFFERED or status_of(error) == _NOT_IMPLEMENTED:
+        if code_of(error) in _UNSUPPORTED or status_of(error) == _NOT_IMPLEMENTED:
             return f"{name}: not offered by this server; left out."
         raise
 
@@ -109,32 +109,32 @@ async def _block_public_access(client: "S3Client", bucket: str) -> str:
 
 
 async def _public_access_block(client: "S3Client", bucket: str) -> Mapping[str, Any]:
-    with _none_yet("NoSuchPublicAccessBlockConfiguration"):
+    with _suppressed("NoSuchPublicAccessBlockConfiguration"):
         answer = await client.get_public_access_block(Bucket=bucket)
         return cast("Mapping[str, Any]", answer["PublicAccessBlockConfiguration"])
     return {}
 
 
-async def _clean_up(client: "S3Client", bucket: str) -> str:
+async def _add_lifecycle_rules(client: "S3Client", bucket: str) -> str:
     present = await _lifecycle(client, bucket)
     rules: list[LifecycleRuleUnionTypeDef] = list(present.get("Rules", []))
     missing = [rule for rule in _RULES if rule["ID"] not in {each.get("ID") for each in rules}]
     if not missing:
         return "Lifecycle rules are there already."
     rules += cast("Any", missing)
-    kept: Any = {key: present[key] for key in ("TransitionDefaultMinimumObjectSize",) if key in present}
-    await client.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": rules}, **kept)
+    unchanged: Any = {key: present[key] for key in ("TransitionDefaultMinimumObjectSize",) if key in present}
+    await client.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": rules}, **unchanged)
     return f"Lifecycle rules were added: {', '.join(rule['ID'] for rule in missing)}."
 
 
 async def _lifecycle(client: "S3Client", bucket: str) -> Mapping[str, Any]:
-    with _none_yet("NoSuchLifecycleConfiguration"):
+    with _suppressed("NoSuchLifecycleConfiguration"):
         return cast("Mapping[str, Any]", await client.get_bucket_lifecycle_configuration(Bucket=bucket))
     return {}
 
 
 @contextmanager
-def _none_yet(code: str) -> Iterator[None]:
+def _suppressed(code: str) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
@@ -145,5 +145,5 @@ def _none_yet(code: str) -> Iterator[None]:
 _STEPS: Final[Mapping[str, Callable[["S3Client", str], Awaitable[str]]]] = {
     "Versioning": _keep_versions,
     "Blocking public access": _block_public_access,
-    "Lifecycle rules": _clean_up,
+    "Lifecycle rules": _add_lifecycle_rules,
 }

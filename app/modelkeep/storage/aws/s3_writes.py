@@ -1,4 +1,4 @@
-"""Writes an object by the service itself: a part at a time through a temporary file, so that memory stays constant."""
+"""Writes an object from a stream: part by part through a temporary file, so that memory stays constant."""
 
 import asyncio
 import hashlib
@@ -22,19 +22,21 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 
 PART_SIZE: Final = 64 * 1024 * 1024
-"""Larger objects go up in parts of this size, or of as much more as keeps them below `MAX_PARTS`."""
+"""Larger objects are uploaded in parts of this size, or larger ones if there would be more than `MAX_PARTS`."""
 
 MAX_PARTS: Final = 10_000
-"""S3's own limit: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html"""
+"""S3's limit. Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html"""
 
 _TAKEN: Final = frozenset({"ConditionalRequestConflict", "NoSuchUpload", "PreconditionFailed"})
-"""What a repeat after a lost reply is answered as well."""
+"""Error codes of a key that has an object; a repeat after a lost reply gets them as well."""
 
-_NO_ROOM: Final = "Temporary files cannot be written. Set TMPDIR to a folder with room for some parts of large objects."
+_TEMPORARY_FILES_UNUSABLE: Final = (
+    "Temporary files cannot be written. Set TMPDIR to a folder with room for some parts of large objects."
+)
 
 
 class _Spool:
-    """The part that is being gathered, on disk; emptied for the next."""
+    """A part in a temporary file, emptied for the next one."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.file = file
@@ -43,7 +45,7 @@ class _Spool:
 
     @property
     def checksum(self) -> str:
-        """The part's SHA-256 as S3 wants it."""
+        """The part's SHA-256 in base64, as S3 requires."""
         return Digest(self._hash.hexdigest()).as_s3_checksum()
 
     def append(self, block: memoryview) -> None:
@@ -62,7 +64,7 @@ class _Spool:
 
 
 class StreamingPut:
-    """One object on its way into a bucket: exactly the declared bytes, where no object is yet, or nothing."""
+    """Stores exactly the declared bytes, at a key that has no object yet, or nothing."""
 
     def __init__(self, client: "S3Client", key: str, resource: Resource, *, size: int, sha256: Digest) -> None:
         self._client = client
@@ -74,7 +76,7 @@ class StreamingPut:
         self._part_size = max(PART_SIZE, -(-size // MAX_PARTS))
 
     async def write(self, blocks: AsyncIterable[bytes]) -> None:
-        """Write in one piece or in parts. Raises `BodyMismatchError`, `ObjectExistsError`, `StoreUnavailableError`."""
+        """Write as one object or in parts. Raises `BodyMismatchError`, `ObjectExistsError`, `StoreUnavailableError`."""
         with _temporary_file() as file:
             async with aclosing(self._cut(blocks, _Spool(file))) as parts:
                 if self._size <= self._part_size:
@@ -83,7 +85,7 @@ class StreamingPut:
                     await self._write_parts(parts)
 
     async def _cut(self, blocks: AsyncIterable[bytes], spool: _Spool) -> AsyncGenerator[_Spool, None]:
-        """The bytes in parts, each until the next is asked for; the last only if the whole is as declared."""
+        """The bytes in parts, each valid until the next; the last comes only if the whole is as declared."""
         whole, total = hashlib.sha256(), 0
         async for block in blocks:
             total += len(block)
@@ -96,9 +98,9 @@ class StreamingPut:
                     await _on_disk(spool.rewind)
                     yield spool
                     await _on_disk(spool.empty)
-                taken = rest[: self._part_size - spool.size]
-                await _on_disk(spool.append, taken)
-                rest = rest[len(taken) :]
+                chunk = rest[: self._part_size - spool.size]
+                await _on_disk(spool.append, chunk)
+                rest = rest[len(chunk) :]
         if (total, whole.hexdigest()) != (self._size, self._sha256.hex):
             raise BodyMismatchError
         await _on_disk(spool.rewind)
@@ -106,7 +108,7 @@ class StreamingPut:
 
     async def _write_whole(self, parts: AsyncGenerator[_Spool, None]) -> None:
         async for part in parts:
-            with self._refusals():
+            with self._errors():
                 await self._client.put_object(
                     Bucket=self._bucket,
                     Key=self._key,
@@ -117,29 +119,29 @@ class StreamingPut:
                 )
 
     async def _write_parts(self, parts: AsyncGenerator[_Spool, None]) -> None:
-        with self._refusals():
+        with self._errors():
             answer = await self._client.create_multipart_upload(
                 Bucket=self._bucket, Key=self._key, ChecksumAlgorithm="SHA256"
             )
         multipart_id = answer["UploadId"]
         try:
-            sent = [await self._send(multipart_id, number, part) async for number, part in _numbered(parts)]
-            with self._refusals():
+            uploaded = [await self._upload(multipart_id, number, part) async for number, part in _numbered(parts)]
+            with self._errors():
                 await self._client.complete_multipart_upload(
                     Bucket=self._bucket,
                     Key=self._key,
                     UploadId=multipart_id,
-                    MultipartUpload={"Parts": sent},
+                    MultipartUpload={"Parts": uploaded},
                     MpuObjectSize=self._size,
                     IfNoneMatch="*",
                 )
         except BaseException:
-            with suppress(ObjectExistsError, StoreUnavailableError), self._refusals():
+            with suppress(ObjectExistsError, StoreUnavailableError), self._errors():
                 await self._client.abort_multipart_upload(Bucket=self._bucket, Key=self._key, UploadId=multipart_id)
             raise
 
-    async def _send(self, multipart_id: str, number: int, part: _Spool) -> "CompletedPartTypeDef":
-        with self._refusals():
+    async def _upload(self, multipart_id: str, number: int, part: _Spool) -> "CompletedPartTypeDef":
+        with self._errors():
             answer = await self._client.upload_part(
                 Bucket=self._bucket,
                 Key=self._key,
@@ -152,7 +154,7 @@ class StreamingPut:
         return {"PartNumber": number, "ETag": answer["ETag"], "ChecksumSHA256": part.checksum}
 
     @contextmanager
-    def _refusals(self) -> Iterator[None]:
+    def _errors(self) -> Iterator[None]:
         with translate_errors(self._resource):
             try:
                 yield
@@ -175,12 +177,12 @@ def _temporary_file() -> Iterator[IO[bytes]]:
         try:
             file = stack.enter_context(TemporaryFile())
         except OSError as error:
-            raise StoreUnavailableError(_NO_ROOM) from error
+            raise StoreUnavailableError(_TEMPORARY_FILES_UNUSABLE) from error
         yield file
 
 
-async def _on_disk(step: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+async def _on_disk(operation: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
     try:
-        await asyncio.to_thread(step, *args, **kwargs)
+        await asyncio.to_thread(operation, *args, **kwargs)
     except OSError as error:
-        raise StoreUnavailableError(_NO_ROOM) from error
+        raise StoreUnavailableError(_TEMPORARY_FILES_UNUSABLE) from error

@@ -1,6 +1,6 @@
-"""The routes that the local store's URLs point at. They enforce what S3 enforces, and stream.
+"""The routes of the local store's URLs. They enforce what S3 enforces, and stream.
 
-All errors are the registry's own, so that they look like every other answer of the service.
+Errors are the registry's own, so that their responses are problems like all others of the service.
 """
 
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
@@ -35,14 +35,14 @@ _DOWNLOAD_HEADERS: Final = {
 
 
 class _Download(StreamingResponse):
-    """Closes the file when the transfer ends, however it ends."""
+    """Closes the file when the transfer ends, also if it fails."""
 
     def __init__(self, blocks: AsyncGenerator[bytes, None], status: int, headers: Mapping[str, str]) -> None:
         super().__init__(blocks, status, headers)
         self._blocks = blocks
 
     async def stream_response(self, send: Send) -> None:
-        """Send all that was asked for."""
+        """Send the blocks, then close their source."""
         async with aclosing(self._blocks):
             await super().stream_response(send)
 
@@ -53,17 +53,17 @@ def create_router(find_store: Callable[[Request], FileStore]) -> APIRouter:
 
     @router.put(ROUTE + "{key:path}")
     async def put_local_object(key: str, request: Request) -> Response:
-        """Take in the bytes that the URL admits, once."""
+        """Store the bytes that the URL allows, once."""
         files = find_store(request)
-        delivery = SignedPut.read(key, _allowed(key, request, files))
-        _check_headers(delivery, request.headers)
-        with _translated():
-            await files.receive(delivery, request.stream())
-        return Response(headers={"etag": f'"{delivery.sha256}"'})
+        put = SignedPut.from_parameters(key, _allowed(key, request, files))
+        _check_headers(put, request.headers)
+        with _translate_errors():
+            await files.receive(put, request.stream())
+        return Response(headers={"etag": f'"{put.sha256}"'})
 
     @router.api_route(ROUTE + "{key:path}", methods=["GET", "HEAD"])
     async def get_local_object(key: str, request: Request) -> Response:
-        """Send an object or one range of it. A URL is for one method: with HEAD it is refused, as S3 does."""
+        """Send an object or one range of it. As in S3, a URL for GET is rejected with HEAD."""
         files = find_store(request)
         parameters = _allowed(key, request, files)
         found = await files.stat(key)
@@ -80,10 +80,10 @@ def _allowed(key: str, request: Request, files: FileStore) -> Mapping[str, str]:
     return files.check(request.method, key, query.decode("latin-1"))
 
 
-def _check_headers(delivery: SignedPut, headers: Headers) -> None:
+def _check_headers(put: SignedPut, headers: Headers) -> None:
     if "content-length" not in headers:
         raise LengthRequiredError
-    for name, value in delivery.headers.items():
+    for name, value in put.headers.items():
         if headers.get(name) != value:
             raise SignedHeaderMismatchError(name)
 
@@ -117,7 +117,7 @@ def _download(files: FileStore, found: StoredObject, positions: range | None, fi
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     try:
         yield
     except MultipartGoneError:

@@ -1,4 +1,4 @@
-"""What a PUT URL of the local store admits, and how it is taken in: whole and as declared, or not at all."""
+"""What a PUT URL of the local store allows, and its upload: stored whole and as declared, or not at all."""
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
@@ -16,7 +16,7 @@ from modelkeep.storage.local.threads import in_thread
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignedPut:
-    """The bytes that a PUT URL admits: an object, or one part of a multipart object."""
+    """The bytes that a PUT URL allows: an object, or one part of a multipart object."""
 
     key: str
     size: int
@@ -26,13 +26,13 @@ class SignedPut:
 
     @property
     def parameters(self) -> Mapping[str, str]:
-        """The query parameters that are signed."""
+        """The signed query parameters."""
         part = {} if self.multipart_id is None else {"multipart": self.multipart_id, "part": str(self.number)}
         return {"size": str(self.size), "sha256": self.sha256.hex, **part}
 
     @classmethod
-    def read(cls, key: str, parameters: Mapping[str, str]) -> Self:
-        """Read back what was signed."""
+    def from_parameters(cls, key: str, parameters: Mapping[str, str]) -> Self:
+        """The inverse of `parameters`."""
         return cls(
             key=key,
             size=int(parameters["size"]),
@@ -43,55 +43,55 @@ class SignedPut:
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """The headers that belong to the URL, named as S3 names them."""
+        """The headers that a request with the URL must have, with S3's names."""
         condition = {"if-none-match": "*"} if self.multipart_id is None else {}
         return {"x-amz-checksum-sha256": self.sha256.as_s3_checksum(), **condition, "content-length": str(self.size)}
 
 
-class Uploads:
-    """Takes in what callers send."""
+class PutReceiver:
+    """Receives what callers PUT."""
 
     def __init__(self, folder: Folder, multiparts: Multiparts) -> None:
         self._folder = folder
         self._multiparts = multiparts
 
-    async def receive(self, delivery: SignedPut, chunks: AsyncIterable[bytes]) -> None:
-        """Store what was declared, or nothing.
+    async def receive(self, put: SignedPut, chunks: AsyncIterable[bytes]) -> None:
+        """Store the declared bytes, or nothing.
 
-        Raises `ObjectExistsError` and `MultipartGone`, if possible before a byte is read, and `BodyMismatchError`.
+        Raises `ObjectExistsError` and `MultipartGoneError`, before a byte is read if possible, and `BodyMismatchError`.
         """
-        await in_thread(self._check_room, delivery)
-        async with self._drafting() as draft:
-            async for block in _rechunked(chunks, limit=delivery.size):
-                await in_thread(draft.write, block)
-            await in_thread(self._keep, delivery, draft)
+        await in_thread(self._check_absent, put)
+        async with self._staged_file() as staged:
+            async for block in _rechunked(chunks, limit=put.size):
+                await in_thread(staged.write, block)
+            await in_thread(self._publish, put, staged)
 
     @asynccontextmanager
-    async def _drafting(self) -> AsyncIterator[StagedFile]:
-        draft = await in_thread(StagedFile, self._folder.incoming)
+    async def _staged_file(self) -> AsyncIterator[StagedFile]:
+        staged = await in_thread(StagedFile, self._folder.incoming)
         try:
-            yield draft
+            yield staged
         finally:
-            await asyncio.shield(in_thread(draft.discard))
+            await asyncio.shield(in_thread(staged.discard))
 
-    def _check_room(self, delivery: SignedPut) -> None:
-        if delivery.multipart_id is not None:
-            self._multiparts.check(delivery.key, delivery.multipart_id)
-        elif self._folder.is_taken(delivery.key):
+    def _check_absent(self, put: SignedPut) -> None:
+        if put.multipart_id is not None:
+            self._multiparts.check(put.key, put.multipart_id)
+        elif self._folder.is_taken(put.key):
             raise ObjectExistsError
 
-    def _keep(self, delivery: SignedPut, draft: StagedFile) -> None:
-        if (draft.size, draft.sha256) != (delivery.size, delivery.sha256.hex):
+    def _publish(self, put: SignedPut, staged: StagedFile) -> None:
+        if (staged.size, staged.sha256) != (put.size, put.sha256.hex):
             raise BodyMismatchError
-        draft.finish()
-        if delivery.multipart_id is None:
-            self._folder.publish(delivery.key, draft)
+        staged.finish()
+        if put.multipart_id is None:
+            self._folder.publish(put.key, staged)
         else:
-            self._multiparts.add(delivery.key, delivery.multipart_id, delivery.number, draft)
+            self._multiparts.add(put.key, put.multipart_id, put.number, staged)
 
 
 async def _rechunked(chunks: AsyncIterable[bytes], *, limit: int) -> AsyncIterator[bytearray]:
-    """Join small chunks into blocks of about 1 MiB. Raises `BodyMismatchError` once there are too many bytes."""
+    """Join small chunks into blocks of about 1 MiB. Raises `BodyMismatchError` for more than `limit` bytes."""
     block, total = bytearray(), 0
     async for chunk in chunks:
         total += len(chunk)

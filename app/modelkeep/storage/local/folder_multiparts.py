@@ -1,4 +1,4 @@
-"""Multipart objects in the data folder (its layout is in `folder.py`). All of it blocks: call it in a thread."""
+"""Multipart objects in the data folder (`folder.py` has its layout). All methods block: call them in a thread."""
 
 import os
 import re
@@ -21,7 +21,7 @@ _PART: Final = re.compile(r"([1-9][0-9]{0,9})-([0-9a-f]{64})\Z")
 
 
 class Multiparts:
-    """The multipart objects of a folder that are neither complete nor aborted."""
+    """The open multipart objects of a folder."""
 
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
@@ -33,62 +33,63 @@ class Multiparts:
         return multipart_id
 
     def check(self, key: str, multipart_id: str) -> Path:
-        """Return where the parts lie. Raises `MultipartGoneError`."""
+        """The folder of the parts. Raises `MultipartGoneError`."""
         home = self._folder.multiparts / multipart_id
         if not _ID.match(multipart_id) or _key_in(home) != key:
             raise MultipartGoneError
         return home
 
-    def add(self, key: str, multipart_id: str, number: int, draft: StagedFile) -> None:
-        """Make a finished draft the part of that number, instead of an earlier one. Raises `MultipartGoneError`."""
+    def add(self, key: str, multipart_id: str, number: int, staged: StagedFile) -> None:
+        """Make a finished file the part of that number, replacing an earlier one. Raises `MultipartGoneError`."""
         with self._folder.lock(multipart_id):
             home = self.check(key, multipart_id)
             earlier = [path for path in _parts_in(home) if path.name.startswith(f"{number}-")]
-            target = home / f"{number}-{draft.sha256}"
-            os.utime(draft.path)
-            draft.path.replace(target)
+            target = home / f"{number}-{staged.sha256}"
+            os.utime(staged.path)
+            staged.path.replace(target)
             durable_files.sync_with_parents(home, root=self._folder.root)
             for path in earlier:
                 if path != target:
                     path.unlink()
 
     def list_parts(self, key: str, multipart_id: str) -> Sequence[StoredPart]:
-        """Say which parts have arrived, by number. Raises `MultipartGoneError`."""
+        """The parts that were uploaded, by number. Raises `MultipartGoneError`."""
         with self._folder.lock(multipart_id):
             paths = sorted(_parts_in(self.check(key, multipart_id)), key=_changed_at)
-            newest = {part.number: part for part in map(_describe, paths)}
+            newest = {part.number: part for part in map(_stored_part, paths)}
         return [newest[number] for number in sorted(newest)]
 
     def complete(self, key: str, multipart_id: str, parts: Sequence[StoredPart]) -> None:
-        """Make the object of these parts and drop the rest. Raises `MultipartGoneError` and `MultipartRefusedError`.
+        """Create the object from these parts and remove all parts.
 
-        Killed at any point, it can be repeated: the object notes of what it was made.
+        Raises `MultipartGoneError` and `MultipartRefusedError`. It can be repeated if it was killed at any point: the
+        object's checksum file has the id of the multipart object.
         """
         home = self.check(key, multipart_id)
         if self._folder.origin(key) != multipart_id:
             self._assemble(key, multipart_id, _chosen(home, parts))
-        self._drop(home)
+        self._remove(home)
 
     def _assemble(self, key: str, multipart_id: str, paths: Sequence[Path]) -> None:
-        with durable_files.staged_file(self._folder.incoming) as draft:
+        with durable_files.staged_file(self._folder.incoming) as staged:
             for path in paths:
-                _append(draft, path)
-            draft.finish()
-            self._commit(key, multipart_id, draft)
+                _append(staged, path)
+            staged.finish()
+            self._publish(key, multipart_id, staged)
 
-    def _commit(self, key: str, multipart_id: str, draft: StagedFile) -> None:
+    def _publish(self, key: str, multipart_id: str, staged: StagedFile) -> None:
         try:
-            self._folder.publish(key, draft, multipart_id=multipart_id)
+            self._folder.publish(key, staged, multipart_id=multipart_id)
         except ObjectExistsError:
             if self._folder.origin(key) != multipart_id:
                 raise MultipartRefusedError from None
 
     def abort(self, key: str, multipart_id: str) -> None:
-        """Drop a multipart object; nothing to drop is fine."""
+        """Remove a multipart object and its parts. Does nothing if there is none."""
         with suppress(MultipartGoneError):
-            self._drop(self.check(key, multipart_id))
+            self._remove(self.check(key, multipart_id))
 
-    def _drop(self, home: Path) -> None:
+    def _remove(self, home: Path) -> None:
         discarded = self._folder.incoming / uuid4().hex
         with self._folder.lock(home.name), suppress(FileNotFoundError):
             home.replace(discarded)
@@ -96,7 +97,7 @@ class Multiparts:
         durable_files.remove(discarded)
 
     def list_open(self, prefix: str) -> Iterator[OpenMultipart]:
-        """Find every open multipart object whose key starts with `prefix`."""
+        """Every open multipart object whose key starts with `prefix`."""
         for home in self._folder.multiparts.iterdir():
             key = _key_in(home)
             if key is not None and key.startswith(prefix):
@@ -104,7 +105,7 @@ class Multiparts:
                 yield OpenMultipart(key=key, multipart_id=home.name, begun_at=begun_at)
 
     def clear(self, *, before: datetime) -> int:
-        """Remove what a `begin` that was cut short has left behind; return how much it was."""
+        """Remove the folders that an interrupted `begin` has left before a moment. Returns how many it removed."""
         homes = [home for home in self._folder.multiparts.iterdir() if _key_in(home) is None]
         return durable_files.clear(homes, before=before.timestamp())
 
@@ -127,7 +128,7 @@ def _parts_in(home: Path) -> Iterator[Path]:
     return (path for path in home.glob("*-*") if _PART.match(path.name))
 
 
-def _describe(path: Path) -> StoredPart:
+def _stored_part(path: Path) -> StoredPart:
     number, _, sha256 = path.name.partition("-")
     return StoredPart(number=int(number), size=path.stat().st_size, sha256=Digest(sha256), etag=f'"{sha256}"')
 
@@ -146,8 +147,8 @@ def _path_of(home: Path, part: StoredPart) -> Path:
     return path
 
 
-def _append(draft: StagedFile, path: Path) -> None:
+def _append(staged: StagedFile, path: Path) -> None:
     try:
-        draft.copy(path)
+        staged.copy(path)
     except FileNotFoundError:
         raise MultipartRefusedError from None

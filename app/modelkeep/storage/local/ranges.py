@@ -1,4 +1,4 @@
-"""The `Range` header, as far as a download needs it: one range of bytes."""
+"""The `Range` header (RFC 9110, section 14.2), limited to one range of bytes."""
 
 import re
 from typing import Final
@@ -9,7 +9,7 @@ _ONE_RANGE: Final = re.compile(r"\s*bytes\s*=\s*([0-9]{0,18})-([0-9]{0,18})\s*\Z
 
 
 def parse_range(header: str, size: int) -> range | None:
-    """Return the positions that are asked for; `None` for what may be ignored: several ranges, or none that is valid.
+    """The positions of a range; `None` for a header that a server may ignore: several ranges, or none that is valid.
 
     Raises `RangeNotSatisfiableError`.
     """

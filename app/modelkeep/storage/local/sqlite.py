@@ -1,7 +1,8 @@
 """The `Table` in one SQLite file, for a machine without AWS; several processes may share it.
 
-A transaction is one function on the one thread that writes: once begun it runs to its end, whoever stops waiting for
-it, and it is on disk (`synchronous = FULL`) before anyone hears of it.
+A transaction is one function on the one thread that writes: once begun it runs to its end, even if its caller is
+cancelled, and it is on disk before it is acknowledged: `synchronous = FULL` flushes the WAL at each commit.
+Source: https://www.sqlite.org/pragma.html#pragma_synchronous
 """
 
 import asyncio
@@ -42,9 +43,9 @@ from modelkeep.storage.table import (
 
 T = TypeVar("T")
 
-_TOKEN_SECONDS: Final = 600
-_SMALLEST: Final = -(2**63)
-_LARGEST: Final = 2**63 - 1
+_REQUEST_TOKEN_SECONDS: Final = 600
+_MIN_SORT: Final = -(2**63)
+_MAX_SORT: Final = 2**63 - 1
 _ASCENDING: Final = "SELECT item FROM items WHERE partition = ? AND sort > ? ORDER BY sort LIMIT ?"
 _DESCENDING: Final = "SELECT item FROM items WHERE partition = ? AND sort < ? ORDER BY sort DESC LIMIT ?"
 _SCAN: Final = "SELECT item FROM items WHERE (partition, sort) > (?, ?) ORDER BY partition, sort LIMIT ?"
@@ -65,20 +66,20 @@ class SqliteTable:
     @classmethod
     @asynccontextmanager
     async def open(cls, path: Path) -> AsyncIterator[Self]:
-        """Open the file, and create it and its folder if need be. Raises `Unavailable`."""
+        """Open the file; create it and its folder if they do not exist. Raises `TableUnavailableError`."""
         with ExitStack() as stack:
             yield cls(path, stack)
 
     async def get(self, key: ItemKey) -> Item | None:
-        """Read one item, consistently, on the event loop itself and without a pause.
+        """Read one item, consistently. Blocks the event loop for some 20 µs: a change of threads would take more.
 
-        It takes some 20 us, and a change of threads takes more. Raises `Unavailable`.
+        Raises `TableUnavailableError`.
         """
         with unavailable(self._path):
             return _get(self._reader, key)
 
     async def get_many(self, keys: Sequence[ItemKey]) -> Sequence[Item | None]:
-        """Read up to 100 items, on the event loop like `get`. Raises `Unavailable`."""
+        """Read up to 100 items; blocks the event loop like `get`. Raises `TableUnavailableError`."""
         check_keys(keys)
         with unavailable(self._path):
             return [_get(self._reader, key) for key in keys]
@@ -86,32 +87,32 @@ class SqliteTable:
     async def query(
         self, partition: str, *, after: int | None = None, descending: bool = False, limit: int
     ) -> TablePage[Item]:
-        """Read a partition in the order of its sort key. Raises `Unavailable`."""
-        statement, start = (_DESCENDING, _LARGEST) if descending else (_ASCENDING, _SMALLEST)
+        """Read a partition in the order of its sort key. Raises `TableUnavailableError`."""
+        statement, start = (_DESCENDING, _MAX_SORT) if descending else (_ASCENDING, _MIN_SORT)
         values = (partition, start if after is None else after, limit + 1)
         return await self._list(statement, values, _read_item, limit)
 
     async def query_index(
         self, index: Index, partition: str, *, prefix: str = "", after: ItemKey | None = None, limit: int
     ) -> TablePage[ItemKey]:
-        """List keys of an index partition; this index never lags. Raises `Unavailable`."""
-        start = (prefix, _SMALLEST) if after is None else (_sort_value(index, after, prefix), after.sort)
+        """List the keys of an index partition; this index never lags. Raises `TableUnavailableError`."""
+        start = (prefix, _MIN_SORT) if after is None else (_sort_value(index, after, prefix), after.sort)
         values = (partition, *start, prefix + _LAST_CHARACTER, limit + 1)
         return await self._list(_index_query(index), values, ItemKey._make, limit)
 
     async def scan(self, *, after: ItemKey | None = None, limit: int) -> TablePage[Item]:
-        """Read everything, page by page. Raises `Unavailable`."""
+        """Read all items, page by page. Raises `TableUnavailableError`."""
         first = after or ItemKey("", 0)
         return await self._list(_SCAN, (*first, limit + 1), _read_item, limit)
 
     async def transact(self, writes: Sequence[Write], *, request_token: str) -> None:
-        """Apply all writes or none, once for each token within ten minutes; see `Table.transact`."""
+        """Apply all writes or none, once for each request token; see `Table.transact`."""
         check_writes(writes)
         await asyncio.get_running_loop().run_in_executor(self._writing, self._transact, writes, request_token)
 
-    def _transact(self, writes: Sequence[Write], token: str) -> None:
+    def _transact(self, writes: Sequence[Write], request_token: str) -> None:
         with transaction(self._writer, self._path):
-            if not _already_applied(self._writer, token, writes):
+            if not _already_applied(self._writer, request_token, writes):
                 _check_conditions(self._writer, writes)
                 for write in writes:
                     _apply(self._writer, write)
@@ -151,16 +152,16 @@ def _read_item(row: Sequence[str]) -> Item:
     return from_text(row[0])
 
 
-def _already_applied(connection: sqlite3.Connection, token: str, writes: Sequence[Write]) -> bool:
-    """Tell whether these writes have had their effect under this token, and note it if not."""
+def _already_applied(connection: sqlite3.Connection, request_token: str, writes: Sequence[Write]) -> bool:
+    """Whether these writes were applied under this request token; if not, record that they are."""
     fingerprint = _fingerprint(writes)
-    connection.execute("DELETE FROM tokens WHERE sent_at < ?", (time.time() - _TOKEN_SECONDS,))
-    row = connection.execute("SELECT writes FROM tokens WHERE token = ?", (token,)).fetchone()
+    connection.execute("DELETE FROM tokens WHERE sent_at < ?", (time.time() - _REQUEST_TOKEN_SECONDS,))
+    row = connection.execute("SELECT writes FROM tokens WHERE token = ?", (request_token,)).fetchone()
     if row is None:
-        connection.execute("INSERT INTO tokens VALUES (?, ?, ?)", (token, fingerprint, time.time()))
+        connection.execute("INSERT INTO tokens VALUES (?, ?, ?)", (request_token, fingerprint, time.time()))
         return False
     if row[0] != fingerprint:
-        raise ValueError("the token was sent before with other writes")
+        raise ValueError("the request token was sent before with other writes")
     return True
 
 
@@ -174,10 +175,10 @@ def _text(write: Write) -> str:
 
 
 def _check_conditions(connection: sqlite3.Connection, writes: Sequence[Write]) -> None:
-    standing = [_get(connection, write.key) for write in writes]
-    failed = [not _holds(write.condition, item) for write, item in zip(writes, standing, strict=True)]
+    present = [_get(connection, write.key) for write in writes]
+    failed = [not _holds(write.condition, item) for write, item in zip(writes, present, strict=True)]
     if any(failed):
-        raise ConditionFailedError(failed, [item if bad else None for item, bad in zip(standing, failed, strict=True)])
+        raise ConditionFailedError(failed, [item if bad else None for item, bad in zip(present, failed, strict=True)])
 
 
 def _holds(condition: Condition, item: Item | None) -> bool:

@@ -1,4 +1,7 @@
-"""The SQLite file behind the local `Table`: its schema, how it is opened, and what its failures mean."""
+"""The SQLite file behind the local `Table`: its schema, its connections, and its errors.
+
+The table `tokens` has the request tokens of `Table.transact`.
+"""
 
 import sqlite3
 import time
@@ -25,8 +28,8 @@ _SCHEMA: Final = (
     "CREATE INDEX tokens_by_age ON tokens (sent_at)",
     f"PRAGMA user_version = {SCHEMA_VERSION}",
 )
-_WRITE_PATIENCE: Final = 2.0
-_OPENING_PATIENCE: Final = 15.0
+_BUSY_TIMEOUT_SECONDS: Final = 2.0
+_OPEN_TIMEOUT_SECONDS: Final = 15.0
 _BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _SENTENCES: Final = {
     sqlite3.SQLITE_FULL: "The disk that holds {path} is full. Make room, then try again.",
@@ -35,18 +38,18 @@ _SENTENCES: Final = {
     sqlite3.SQLITE_CANTOPEN: "{path} cannot be opened. Check that its folder exists and can be written.",
     sqlite3.SQLITE_CORRUPT: "{path} is damaged. Stop the service and restore the file from a backup.",
     sqlite3.SQLITE_NOTADB: "{path} is not a registry's database. Choose another folder, or restore the file.",
-    sqlite3.SQLITE_IOERR: "The disk that holds {path} fails. Check the system's log.",
+    sqlite3.SQLITE_IOERR: "The disk that holds {path} fails. Check the system log.",
 }
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open one connection to a file of the present schema, and create the file if need be.
+    """Open a connection to a file of the present schema; create the file if it does not exist.
 
-    Several processes may do so at once. Raises `TableUnavailableError`.
+    Safe in several processes at once. Raises `TableUnavailableError`.
     """
     with unavailable(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(path, timeout=_WRITE_PATIENCE, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False)
         try:
             _prepare(connection, path)
         except BaseException:
@@ -57,7 +60,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
 @contextmanager
 def unavailable(path: Path) -> Iterator[None]:
-    """Turn every failure of SQLite or its folder into `TableUnavailableError`."""
+    """Convert every failure of SQLite or its folder to `TableUnavailableError`."""
     try:
         yield
     except (sqlite3.Error, OSError) as error:
@@ -68,7 +71,7 @@ def unavailable(path: Path) -> Iterator[None]:
 def transaction(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
     """Commit the block's writes to disk, or none of them if it raises.
 
-    Raises `TransactionConflictError`, `TableUnavailableError` or, where the disk failed in the very act of committing,
+    Raises `TransactionConflictError`, `TableUnavailableError` or, if the disk failed during the commit itself,
     `CommitStateUnknownError`.
     """
     try:
@@ -81,7 +84,7 @@ def transaction(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
 
 
 def explain(error: Exception, path: Path) -> str:
-    """Say in one sentence what an operator should do about a failure of SQLite."""
+    """One sentence on what an operator should do about a failure of SQLite."""
     sentence = _SENTENCES.get(_code(error), "{path} cannot be used at present. Try again; if it lasts, check its disk.")
     return sentence.format(path=path)
 
@@ -97,22 +100,22 @@ def _nothing_written(path: Path) -> Iterator[None]:
         yield
     except sqlite3.OperationalError as error:
         if _code(error) in _BUSY:
-            raise TransactionConflictError(f"another process writes {path}") from error
+            raise TransactionConflictError(f"another process is writing {path}") from error
         raise TableUnavailableError(explain(error, path)) from error
     except sqlite3.DatabaseError as error:
         raise TableUnavailableError(explain(error, path)) from error
 
 
 def _commit(connection: sqlite3.Connection, path: Path) -> None:
-    """Commit; a full disk refuses the commit record itself, but a disk that fails may have taken it.
+    """Commit. After SQLITE_FULL nothing was committed; after another error the commit record may be on disk.
 
-    https://www.sqlite.org/wal.html
+    Source: https://www.sqlite.org/wal.html, section 2: a commit is the append of a record to the WAL.
     """
     try:
         connection.execute("COMMIT")
     except sqlite3.Error as error:
         if _code(error) in _BUSY:
-            raise TransactionConflictError(f"another process writes {path}") from error
+            raise TransactionConflictError(f"another process is writing {path}") from error
         if _code(error) == sqlite3.SQLITE_FULL:
             raise TableUnavailableError(explain(error, path)) from error
         raise CommitStateUnknownError(explain(error, path)) from error
@@ -125,13 +128,13 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         _create_schema(connection)
     if _version(connection) > SCHEMA_VERSION:
         raise TableUnavailableError(
-            f"{path} was written by a newer release of this program. Run that one, or a later one."
+            f"{path} was written by a newer release of this program. Run that release or a later one."
         )
 
 
 def _use_wal(connection: sqlite3.Connection, path: Path) -> None:
-    """Switch the journal; SQLite does not wait here by itself while another process does the same."""
-    deadline = time.monotonic() + _OPENING_PATIENCE
+    """Switch to WAL. The busy timeout of SQLite does not apply while another process does the same."""
+    deadline = time.monotonic() + _OPEN_TIMEOUT_SECONDS
     while True:
         try:
             mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]

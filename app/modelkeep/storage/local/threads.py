@@ -1,4 +1,4 @@
-"""File operations off the event loop, their failures in words that an operator can act on."""
+"""Runs blocking file operations in threads, and converts their failures to messages for an operator."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -24,7 +24,7 @@ async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
 
 
 async def in_batches(results: Iterator[T]) -> AsyncIterator[T]:
-    """Draw from a blocking iterator in a thread, many at a time."""
+    """Iterate over a blocking iterator in a thread, 256 results at a time."""
     while batch := await in_thread(list, islice(results, _BATCH)):
         for result in batch:
             yield result
