@@ -664,7 +664,7 @@ async def test_keys_to_which_an_issuer_redirects_are_not_taken(changing: IssuerS
 
 async def test_nobody_waits_long_for_a_slow_issuer(changing: IssuerServer, monkeypatch: pytest.MonkeyPatch) -> None:
     changing.break_down(sleeps(20), at=JWKS)
-    monkeypatch.setattr(discovery, "SECONDS", 0.3)
+    monkeypatch.setattr(discovery, "TIMEOUT_SECONDS", 0.3)
     async with asyncio.timeout(10):
         await refusal(Verifier().verify(changing.token(), changing.trusted), IssuerUnavailableError)
 

@@ -1,1 +1,1 @@
-"""Identities that others vouch for: JSON Web Tokens, verified with the keys that their issuers publish."""
+"""Identities of trusted issuers: JSON Web Tokens, verified with the keys that their issuers publish."""

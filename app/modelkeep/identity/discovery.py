@@ -1,4 +1,7 @@
-"""Asking an issuer for its keys over HTTP, whatever it answers and however slowly."""
+"""Fetches the keys of an issuer over HTTP, with limits on time, size and redirects.
+
+Source: https://openid.net/specs/openid-connect-discovery-1_0.html
+"""
 
 import asyncio
 import json
@@ -13,30 +16,30 @@ from modelkeep.domain.access.trust import Issuer
 from modelkeep.domain.values import is_loopback
 from modelkeep.identity.jwks import SigningKey, read_keys
 
-SECONDS: Final = 5
-"""For all of it: connections, discovery, keys."""
+TIMEOUT_SECONDS: Final = 5
+"""For everything together: connections, discovery document, keys."""
 
 MAX_BYTES: Final = 256 * 1024
 
-FAILURES: Final = (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, RecursionError)
-"""All that `fetch_keys` may raise."""
+FETCH_ERRORS: Final = (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, RecursionError)
+"""Everything that `fetch_keys` may raise."""
 
-_DISCOVERY: Final = "/.well-known/openid-configuration"
+_WELL_KNOWN_PATH: Final = "/.well-known/openid-configuration"
 _HEADERS: Final = {"accept": "application/json", "accept-encoding": "identity"}
 
 
 async def fetch_keys(issuer: Issuer) -> Mapping[str, SigningKey]:
-    """The issuer's keys by their ids, at least one; from `jwks_url`, or from where its discovery document says."""
-    async with asyncio.timeout(SECONDS):
-        authorities = await asyncio.to_thread(_authorities, issuer.ca_file)
+    """The issuer's keys by id, at least one, from its `jwks_url` or else the `jwks_uri` of its discovery document."""
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        context = await asyncio.to_thread(_ssl_context, issuer.ca_file)
         async with httpx.AsyncClient(
-            verify=authorities, headers=_HEADERS, timeout=SECONDS, follow_redirects=False
+            verify=context, headers=_HEADERS, timeout=TIMEOUT_SECONDS, follow_redirects=False
         ) as http:
             address = issuer.jwks_url or await _discover(http, issuer.url)
             return read_keys(await _get(http, address))
 
 
-def _authorities(ca_file: Path | None) -> ssl.SSLContext:
+def _ssl_context(ca_file: Path | None) -> ssl.SSLContext:
     context = httpx.create_ssl_context()
     if ca_file is not None:
         context.load_verify_locations(ca_file)
@@ -44,16 +47,16 @@ def _authorities(ca_file: Path | None) -> ssl.SSLContext:
 
 
 async def _discover(http: httpx.AsyncClient, issuer: str) -> str:
-    match json.loads(await _get(http, issuer.removesuffix("/") + _DISCOVERY)):
+    match json.loads(await _get(http, issuer.removesuffix("/") + _WELL_KNOWN_PATH)):
         case {"issuer": str(named), "jwks_uri": str(address)} if named == issuer:
             return address
         case _:
-            raise ValueError("the discovery document is not this issuer's, or does not say where its keys are")
+            raise ValueError("the discovery document names another issuer or no jwks_uri")
 
 
 async def _get(http: httpx.AsyncClient, address: str) -> bytes:
     url = httpx.URL(address)
-    _check(url)
+    _require_https(url)
     body = bytearray()
     async with http.stream("GET", url) as response:
         if response.status_code != httpx.codes.OK:
@@ -65,6 +68,6 @@ async def _get(http: httpx.AsyncClient, address: str) -> bytes:
     return bytes(body)
 
 
-def _check(url: httpx.URL) -> None:
+def _require_https(url: httpx.URL) -> None:
     if url.scheme != "https" and not (url.scheme == "http" and is_loopback(url.host)):
-        raise ValueError(f"{url} is not https: whoever is on the way could put keys of their own there")
+        raise ValueError(f"{url} is not https, so its keys could be replaced in transit")

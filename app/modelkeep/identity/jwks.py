@@ -1,4 +1,4 @@
-"""Reading a JSON Web Key Set: those of its keys that can verify a signature here."""
+"""Parses a JSON Web Key Set (RFC 7517) and selects the keys that can verify signatures here."""
 
 import json
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ RSA_BITS: Final = range(2048, 8192 + 1)
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """A public key, and the algorithms whose signatures it may verify."""
+    """A public key and the algorithms whose signatures it may verify."""
 
     id: str
     public: AllowedPublicKeys
@@ -25,9 +25,9 @@ class SigningKey:
 
 
 def read_keys(document: bytes) -> Mapping[str, SigningKey]:
-    """The usable keys of a set by their ids, the first of each; others are passed over, and all beyond `MAX_KEYS`.
+    """The usable keys of a set by id, the first of each id; other keys, and those beyond `MAX_KEYS`, are ignored.
 
-    Raises `ValueError` or `RecursionError` for what is no key set, or has no usable key.
+    Raises `ValueError` or `RecursionError` for a document that is not a key set or has no usable key.
     """
     keys = {}
     for entry in reversed(_entries(document)[:MAX_KEYS]):
@@ -48,7 +48,7 @@ def _entries(document: bytes) -> list[Any]:
 
 
 def _key(jwk: Any) -> SigningKey | None:
-    """A private key that is published proves nothing any more, so it is no key, either."""
+    """The key if it is usable. A published private key (RFC 7518: member `d`) is not: anyone could sign with it."""
     match jwk:
         case {"d": _}:
             return None

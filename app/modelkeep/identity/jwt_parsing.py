@@ -1,7 +1,7 @@
-"""Reading a JSON Web Token: what it says, before any of it is believed.
+"""Parses a JSON Web Token, before any of it is verified.
 
-Stricter than the standards, for whoever reads leniently can be shown one token and a stranger's library another: three
-parts without padding, UTF-8, no member twice, no numbers that JSON has not. No sentence repeats what the token holds.
+Stricter than RFC 7515 and 7519, because two lenient parsers may read two different tokens in one text: three parts
+without padding, UTF-8, no repeated member, no numbers that are not JSON. No error message repeats the token's content.
 """
 
 import base64
@@ -16,13 +16,13 @@ from modelkeep.domain.errors import InvalidTokenError
 MAX_LENGTH: Final = 16 * 1024
 MAX_KEY_ID: Final = 255
 
-_FORM: Final = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+")
-_REFUSED: Final = ("crit", "jku", "jwk", "x5u", "x5c", "b64")
-"""Headers by which a token would choose its own key or its own rules."""
+_COMPACT_FORM: Final = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+")
+_REJECTED_HEADERS: Final = ("crit", "jku", "jwk", "x5u", "x5c", "b64")
+"""Headers by which a token could choose its own key or its own rules."""
 
 
 class UnverifiedToken(NamedTuple):
-    """What a token says of itself."""
+    """The headers and claims of a token, unverified."""
 
     algorithm: str
     key_id: str
@@ -31,16 +31,16 @@ class UnverifiedToken(NamedTuple):
 
 
 def parse_jwt(token: str) -> UnverifiedToken:
-    """Take a token apart. Raises `InvalidTokenError` for one that no issuer should have signed, whoever did."""
+    """Parse a token. Raises `InvalidTokenError` for one that is malformed or has a rejected header."""
     if len(token) > MAX_LENGTH:
         raise InvalidTokenError(f"The token is too long: a JSON Web Token has at most {MAX_LENGTH} characters here.")
-    parts = _FORM.fullmatch(token)
+    parts = _COMPACT_FORM.fullmatch(token)
     if parts is None:
         raise InvalidTokenError("This is not a signed JSON Web Token: three parts in base64url, with dots in between.")
     header, claims = _object(parts[1], "header"), _object(parts[2], "payload")
-    for name in _REFUSED:
+    for name in _REJECTED_HEADERS:
         if name in header:
-            raise InvalidTokenError(f"The token has the header '{name}', which is accepted of nobody.")
+            raise InvalidTokenError(f"The token has the header '{name}', which is never accepted.")
     return UnverifiedToken(_text(header, "alg"), _key_id(header), _issuer(claims), claims)
 
 
@@ -48,7 +48,7 @@ def _object(part: str, name: str) -> dict[str, Any]:
     padding = "=" * (-len(part) % 4)
     try:
         text = base64.urlsafe_b64decode(part + padding).decode("utf-8")
-        found = json.loads(text, object_pairs_hook=_without_repetition, parse_constant=_refuse)
+        found = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_reject_constant)
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
@@ -56,15 +56,15 @@ def _object(part: str, name: str) -> dict[str, Any]:
     return found
 
 
-def _without_repetition(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+def _without_duplicates(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
-        raise ValueError("a member comes twice")
+        raise ValueError("a member is repeated")
     return members
 
 
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"JSON has no {constant}")
+def _reject_constant(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
 
 
 def _key_id(header: dict[str, Any]) -> str:
@@ -84,5 +84,5 @@ def _text(header: dict[str, Any], name: str) -> str:
 def _issuer(claims: Claims) -> str:
     issuer = claims.get("iss")
     if not isinstance(issuer, str):
-        raise InvalidTokenError("The token's claim 'iss' is missing or not text, so nobody can be asked for its key.")
+        raise InvalidTokenError("The token's claim 'iss' is missing or not text, so its issuer is unknown.")
     return issuer

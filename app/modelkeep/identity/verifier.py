@@ -1,4 +1,4 @@
-"""Verifying identities: from the text of a JSON Web Token to claims that a trusted issuer vouches for."""
+"""Verifies a JSON Web Token: from its text to the claims of a trusted issuer."""
 
 import time
 from collections.abc import Callable
@@ -17,9 +17,9 @@ _SIGNATURES: Final = PyJWS(algorithms=sorted(ALGORITHMS))
 
 
 class Verifier:
-    """Verifies tokens, and keeps the keys of their issuers from one to the next.
+    """Verifies tokens, and caches the keys of their issuers.
 
-    `clock` gives seconds since 1970, `timer` seconds that never go back.
+    `clock` returns seconds since 1970, `timer` monotonic seconds.
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.time, timer: Callable[[], float] = time.monotonic) -> None:
@@ -28,26 +28,29 @@ class Verifier:
         self._keys: dict[tuple[object, ...], JwksCache] = {}
 
     async def verify(self, token: str, issuer_of: Callable[[str], Issuer | None]) -> tuple[Issuer, Claims]:
-        """Who issued the token, and what it says of its bearer. `issuer_of` finds a trusted issuer by its exact `iss`.
+        """The issuer and the claims of a token. `issuer_of` returns the trusted issuer with exactly this `iss`, if any.
 
-        Raises `InvalidTokenError`, `TokenExpiredError`, or `IssuerUnavailableError` if only the issuer could tell.
+        Raises `InvalidTokenError`; `TokenExpiredError`; `IssuerUnavailableError` if the key is unknown and the issuer
+        does not answer.
         """
-        said = parse_jwt(token)
-        issuer = issuer_of(said.issuer)
+        unverified = parse_jwt(token)
+        issuer = issuer_of(unverified.issuer)
         if issuer is None:
-            raise InvalidTokenError("The token's issuer is not trusted here. Issuers are told by their exact 'iss'.")
-        _check_signature(token, said, await self._key(issuer, said))
-        check_claims(said.claims, issuer, self._clock())
-        return issuer, said.claims
+            raise InvalidTokenError(
+                "The token's issuer is not trusted here. Issuers are identified by their exact 'iss'."
+            )
+        _check_signature(token, unverified, await self._key(issuer, unverified))
+        check_claims(unverified.claims, issuer, self._clock())
+        return issuer, unverified.claims
 
-    async def _key(self, issuer: Issuer, said: UnverifiedToken) -> SigningKey:
-        if said.algorithm not in ALGORITHMS.intersection(issuer.algorithms):
-            raise InvalidTokenError("The token is not signed by an algorithm that is allowed to its issuer.")
-        key = await self._keys_of(issuer).find(said.key_id)
+    async def _key(self, issuer: Issuer, unverified: UnverifiedToken) -> SigningKey:
+        if unverified.algorithm not in ALGORITHMS.intersection(issuer.algorithms):
+            raise InvalidTokenError("The token is not signed with an algorithm that is allowed for its issuer.")
+        key = await self._keys_of(issuer).find(unverified.key_id)
         if key is None:
             raise InvalidTokenError("The token is signed with a key that its issuer does not publish.")
-        if said.algorithm not in key.algorithms:
-            raise InvalidTokenError("The token's key is not for the algorithm that the token is signed by.")
+        if unverified.algorithm not in key.algorithms:
+            raise InvalidTokenError("The token's key is not for the algorithm that the token is signed with.")
         return key
 
     def _keys_of(self, issuer: Issuer) -> JwksCache:
@@ -57,8 +60,8 @@ class Verifier:
         return self._keys[source]
 
 
-def _check_signature(token: str, said: UnverifiedToken, key: SigningKey) -> None:
+def _check_signature(token: str, unverified: UnverifiedToken, key: SigningKey) -> None:
     try:
-        _SIGNATURES.decode(token, key.public, algorithms=[said.algorithm])
+        _SIGNATURES.decode(token, key.public, algorithms=[unverified.algorithm])
     except PyJWTError as error:
         raise InvalidTokenError("The token's signature is wrong.") from error

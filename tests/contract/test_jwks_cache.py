@@ -355,10 +355,10 @@ async def test_no_redirect_is_followed(
 )
 def test_addresses_are_https_or_on_this_machine(address: str, is_taken: bool) -> None:
     if is_taken:
-        discovery._check(httpx.URL(address))
+        discovery._require_https(httpx.URL(address))
         return
     with pytest.raises(ValueError, match="not https"):
-        discovery._check(httpx.URL(address))
+        discovery._require_https(httpx.URL(address))
 
 
 @pytest.mark.parametrize("at", [DISCOVERY, JWKS])
@@ -375,7 +375,7 @@ async def test_an_answer_without_an_end_is_left_early(verifier: Verifier, server
 async def test_the_time_limit_is_for_everything(
     verifier: Verifier, server: IssuerServer, monkeypatch: pytest.MonkeyPatch, at: str, fault: Fault
 ) -> None:
-    monkeypatch.setattr(discovery, "SECONDS", 0.5)
+    monkeypatch.setattr(discovery, "TIMEOUT_SECONDS", 0.5)
     server.break_down(fault, at=at)
     async with asyncio.timeout(10):
         await undecided(verifier, server)
@@ -545,8 +545,8 @@ async def test_a_certificate_must_be_for_the_address(authority: Authority) -> No
 
 
 async def test_a_ca_file_adds_to_the_authorities_that_are_known_anyway(authority: Authority) -> None:
-    known = {certificate["serialNumber"] for certificate in discovery._authorities(None).get_ca_certs()}
-    together = {certificate["serialNumber"] for certificate in discovery._authorities(authority.file).get_ca_certs()}
+    known = {certificate["serialNumber"] for certificate in discovery._ssl_context(None).get_ca_certs()}
+    together = {certificate["serialNumber"] for certificate in discovery._ssl_context(authority.file).get_ca_certs()}
     assert known
     assert known < together
     assert len(together - known) == 1
