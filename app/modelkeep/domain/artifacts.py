@@ -1,7 +1,7 @@
 """The files of a version: the manifest, and the commit that names it for good."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,6 +38,16 @@ def object_key(model: str, number: int, path: str) -> str:
 def version_prefix(model: str, number: int) -> str:
     """What the keys of all artifacts of a new version start with."""
     return f"{KEY_PREFIX}{model}/v{number}/"
+
+
+def s3_path_of(model: str, number: int, manifest: Manifest, uri: Callable[[str], str]) -> str:
+    """The `s3_path` of a version: the address of its one artifact, or of its folder (ending in `/`) if there are more.
+
+    `uri` is the store's, from a key to an address.
+    """
+    if len(manifest) == 1:
+        return uri(manifest[0].key)
+    return f"{uri(version_prefix(model, number).rstrip('/'))}/"
 
 
 def close(artifacts: Iterable[Artifact]) -> Manifest:

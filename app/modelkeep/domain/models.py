@@ -6,7 +6,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from modelkeep.domain.artifacts import Manifest
+from modelkeep.domain.artifacts import Artifact, Manifest
+from modelkeep.domain.errors import ArtifactNotFoundError, ModelNotFoundError
 from modelkeep.domain.values import Stage
 
 DEFAULT_FRAMEWORK: Final = "pytorch"
@@ -91,6 +92,13 @@ class Version:
         """Whether sizes and digests are known; of what was adopted they are not, until it has been read once."""
         return all(artifact.sha256 for artifact in self.artifacts)
 
+    def artifact(self, path: str) -> Artifact:
+        """The artifact with this path. Raises `ArtifactNotFoundError`."""
+        for artifact in self.artifacts:
+            if artifact.path == path:
+                return artifact
+        raise ArtifactNotFoundError(self.model, self.number, path)
+
     def is_consistent_with(self, head: Head) -> bool:
         """Whether version and head tell the same story of who is production; if not, one was read before a change."""
         return (self.stage is Stage.PRODUCTION) == (head.production_version == self.number)
@@ -113,6 +121,13 @@ class TrashedVersion:
     deleted_at: datetime
     deleted_by: str
     purge_after: datetime
+
+
+def existing(head: Head | None, model: str) -> Head:
+    """The head, if the model exists. Raises `ModelNotFoundError` if it never existed or was deleted."""
+    if head is None or head.deleted_at is not None:
+        raise ModelNotFoundError(model)
+    return head
 
 
 def newest_production(versions: Sequence[Version]) -> int | None:

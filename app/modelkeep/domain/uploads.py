@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final, Literal
 
-from modelkeep.domain.errors import ArtifactTooLargeError, TooManyArtifactsError
-from modelkeep.domain.models import DEFAULT_FRAMEWORK
-from modelkeep.domain.values import Digest, PresignedUrl
+from modelkeep.domain.artifacts import Manifest, commit_of
+from modelkeep.domain.errors import ArtifactNotFoundError, ArtifactTooLargeError, TooManyArtifactsError
+from modelkeep.domain.events import Operation
+from modelkeep.domain.models import DEFAULT_FRAMEWORK, Version
+from modelkeep.domain.values import Digest, PresignedUrl, Stage
 
 MIB: Final = 1024 * 1024
 GIB: Final = 1024 * MIB
@@ -83,6 +85,13 @@ class Upload:
     created_by: str
     expires_at: datetime
 
+    def artifact(self, path: str) -> PendingArtifact:
+        """The artifact with this path. Raises `ArtifactNotFoundError`."""
+        for artifact in self.artifacts:
+            if artifact.path == path:
+                return artifact
+        raise ArtifactNotFoundError(self.model, self.number, path)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartsStatus:
@@ -146,3 +155,47 @@ def plan_parts(multipart_id: str, size: int) -> Multipart:
     """Cut `size` bytes (1 or more) into at most 1,000 parts of at least 64 MiB."""
     part_size = max(MIN_PART_SIZE, -(-size // MAX_PARTS))
     return Multipart(id=multipart_id, part_size=part_size, part_count=-(-size // part_size))
+
+
+def reserve(
+    model: str,
+    number: int,
+    registration: Registration,
+    artifacts: tuple[PendingArtifact, ...],
+    operation: Operation,
+    *,
+    ttl: timedelta,
+) -> Upload:
+    """The upload of a registration under a version number, begun by this operation; it expires after `ttl`."""
+    return Upload(
+        model=model,
+        number=number,
+        artifacts=artifacts,
+        framework=registration.framework,
+        metrics=registration.metrics,
+        description=registration.description,
+        tags=registration.tags,
+        created_at=operation.at,
+        created_by=operation.actor,
+        expires_at=operation.at + ttl,
+    )
+
+
+def completed(upload: Upload, manifest: Manifest, operation: Operation, *, s3_path: str) -> Version:
+    """The version that an upload becomes by this operation, in staging; `manifest` is what the store confirmed."""
+    return Version(
+        model=upload.model,
+        number=upload.number,
+        commit=commit_of(upload.model, upload.number, manifest),
+        stage=Stage.STAGING,
+        s3_path=s3_path,
+        framework=upload.framework,
+        metrics=upload.metrics,
+        description=upload.description,
+        tags=upload.tags,
+        artifacts=manifest,
+        created_at=operation.at,
+        created_by=operation.actor,
+        stage_changed_at=operation.at,
+        stage_changed_by=operation.actor,
+    )

@@ -145,6 +145,15 @@ def check_model_name(name: str) -> str:
     return name
 
 
+def is_model_name(name: str) -> bool:
+    """Whether `name` is a model name; tables of the public recipe may hold models under any other."""
+    try:
+        check_model_name(name)
+    except ValueError:
+        return False
+    return True
+
+
 def check_alias(alias: str) -> str:
     """Return `alias` if it is spelled like one (it may still be reserved); raise `ValueError` if not."""
     if not _ALIAS.match(alias):

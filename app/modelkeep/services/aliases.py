@@ -3,10 +3,9 @@
 from modelkeep.domain import changes
 from modelkeep.domain.access.actions import Action
 from modelkeep.domain.changes import Decision
-from modelkeep.domain.models import Head, Version
+from modelkeep.domain.models import Head, Version, existing
 from modelkeep.repositories.ledger import Ledger
 from modelkeep.services.access.caller import Caller
-from modelkeep.services.models import existing
 from modelkeep.services.versions import VersionService
 
 

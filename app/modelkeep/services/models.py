@@ -7,7 +7,7 @@ from modelkeep.domain import changes
 from modelkeep.domain.access.actions import Action
 from modelkeep.domain.changes import Decision, Edit, Unchanged
 from modelkeep.domain.errors import ModelNotFoundError, TemporaryError
-from modelkeep.domain.models import Head
+from modelkeep.domain.models import Head, existing
 from modelkeep.domain.uploads import Upload
 from modelkeep.kit.concurrency import gather_limited
 from modelkeep.repositories.heads import Heads
@@ -18,13 +18,6 @@ from modelkeep.services.access.caller import Caller
 from modelkeep.services.discard import drop_parts
 from modelkeep.services.limits import ServiceLimits
 from modelkeep.storage.objects import ObjectStore
-
-
-def existing(head: Head | None, model: str) -> Head:
-    """The head of a model that is there. Raises `ModelNotFoundError` for one that never was, or was deleted."""
-    if head is None or head.deleted_at is not None:
-        raise ModelNotFoundError(model)
-    return head
 
 
 class ModelService:

@@ -4,11 +4,10 @@ from modelkeep.domain import changes
 from modelkeep.domain.access.actions import Action, stage_set
 from modelkeep.domain.changes import Decision, StageRequest
 from modelkeep.domain.errors import PreconditionRequiredError, VersionNotFoundError
-from modelkeep.domain.models import Head, Version
+from modelkeep.domain.models import Head, Version, existing
 from modelkeep.domain.values import UNSET, Unset
 from modelkeep.repositories.ledger import Ledger
 from modelkeep.services.access.caller import Caller
-from modelkeep.services.models import existing
 from modelkeep.services.versions import VersionService
 
 

@@ -8,7 +8,7 @@ from modelkeep.domain.access.actions import Action
 from modelkeep.domain.artifacts import Artifact
 from modelkeep.domain.changes import Decision, Edit
 from modelkeep.domain.errors import VersionNotFoundError
-from modelkeep.domain.models import Head, Version
+from modelkeep.domain.models import Head, Version, existing
 from modelkeep.domain.values import Ref, RefKind, Stage
 from modelkeep.kit.concurrency import gather_limited
 from modelkeep.repositories.ledger import Ledger
@@ -16,7 +16,6 @@ from modelkeep.repositories.pages import Page
 from modelkeep.repositories.versions import Versions
 from modelkeep.services.access.caller import Caller
 from modelkeep.services.limits import ServiceLimits
-from modelkeep.services.models import existing
 from modelkeep.services.reading.resolver import Resolver
 from modelkeep.storage.objects import ObjectStore
 

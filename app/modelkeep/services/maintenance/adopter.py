@@ -8,8 +8,8 @@ from modelkeep.domain import changes
 from modelkeep.domain.access.actions import Action
 from modelkeep.domain.artifacts import Artifact
 from modelkeep.domain.changes import Decision
-from modelkeep.domain.models import Head, Version
-from modelkeep.domain.values import Digest, Stage, check_model_name
+from modelkeep.domain.models import Head, Version, existing
+from modelkeep.domain.values import Digest, Stage, is_model_name
 from modelkeep.kit.digests import sha256_of_blocks
 from modelkeep.repositories.ledger import Ledger
 from modelkeep.repositories.table_scan import TableScan
@@ -17,19 +17,9 @@ from modelkeep.repositories.versions import Versions
 from modelkeep.services.access.caller import operator_caller
 from modelkeep.services.maintenance import findings
 from modelkeep.services.maintenance.findings import Finding
-from modelkeep.services.models import existing
 from modelkeep.storage.objects import ObjectStore
 
 CALLER: Final = operator_caller("init", request_id="init --adopt")
-
-
-def is_model_name(name: str) -> bool:
-    """Whether a model of the public recipe, which takes any name, can be a model here."""
-    try:
-        check_model_name(name)
-    except ValueError:
-        return False
-    return True
 
 
 def is_foreign(store: ObjectStore, version: Version, artifact: Artifact) -> bool:

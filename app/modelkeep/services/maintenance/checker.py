@@ -8,13 +8,14 @@ from modelkeep.domain.artifacts import Artifact
 from modelkeep.domain.changes import conflicting_production_of
 from modelkeep.domain.models import Head, TrashedVersion, Version
 from modelkeep.domain.uploads import Upload
+from modelkeep.domain.values import is_model_name
 from modelkeep.kit.concurrency import gather_limited
 from modelkeep.repositories.events import Events
 from modelkeep.repositories.heads import Heads
 from modelkeep.repositories.table_scan import TableScan, may_expire
 from modelkeep.repositories.versions import Versions
 from modelkeep.services.maintenance import findings
-from modelkeep.services.maintenance.adopter import is_foreign, is_model_name
+from modelkeep.services.maintenance.adopter import is_foreign
 from modelkeep.services.maintenance.findings import Finding
 from modelkeep.storage.objects import ObjectStore
 

@@ -4,10 +4,10 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from modelkeep.domain.artifacts import Artifact, version_prefix
+from modelkeep.domain.artifacts import Artifact, s3_path_of
 from modelkeep.domain.events import Event, EventType
 from modelkeep.domain.models import Head, TrashedVersion, Version
-from modelkeep.domain.values import Digest
+from modelkeep.domain.values import Digest, is_model_name
 from modelkeep.kit.concurrency import gather_limited
 from modelkeep.repositories.events import Events
 from modelkeep.repositories.heads import Heads
@@ -21,7 +21,7 @@ from modelkeep.repositories.model_snapshots import (
     SnapshotDiff,
 )
 from modelkeep.repositories.table_scan import TableScan
-from modelkeep.services.maintenance.adopter import is_foreign, is_model_name
+from modelkeep.services.maintenance.adopter import is_foreign
 from modelkeep.services.maintenance.findings import (
     CopyProblem,
     Finding,
@@ -174,10 +174,7 @@ class ModelMigration:
         """Where the bytes are at the destination: the one object, or the folder of several."""
         if not version.artifacts:
             return version.s3_path
-        uri = self._destination.store.uri
-        if len(version.artifacts) == 1:
-            return uri(version.artifacts[0].key)
-        return f"{uri(version_prefix(version.model, version.number).rstrip('/'))}/"
+        return s3_path_of(version.model, version.number, version.artifacts, self._destination.store.uri)
 
     async def _write(self, present: ModelSnapshot, history: _History, kept: Mapping[ItemKey, Kept], head: Head) -> bool:
         """Whether anything was written, or would be in a run that is not dry."""

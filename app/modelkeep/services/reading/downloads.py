@@ -4,7 +4,6 @@ from collections.abc import Container
 
 from modelkeep.domain.access.actions import Action
 from modelkeep.domain.downloads import Download, Redirect
-from modelkeep.domain.errors import ArtifactNotFoundError
 from modelkeep.domain.values import Ref
 from modelkeep.services.access.caller import Caller
 from modelkeep.services.reading.presigned_urls import PresignedUrlCache
@@ -44,8 +43,6 @@ class DownloadService:
         """Give a URL for one artifact. Raises what `locate` raises."""
         caller.require(Action.MODEL_READ, model)
         resolved = await self._resolver.locate(model, ref)
-        for artifact in resolved.version.artifacts:
-            if artifact.path == path:
-                located = await self._urls.locate(resolved.version, artifact)
-                return Redirect(url=located.url, stale_seconds=resolved.stale_seconds)
-        raise ArtifactNotFoundError(model, resolved.version.number, path)
+        version = resolved.version
+        located = await self._urls.locate(version, version.artifact(path))
+        return Redirect(url=located.url, stale_seconds=resolved.stale_seconds)

@@ -8,12 +8,11 @@ from typing import Final, NamedTuple
 from cachetools import LRUCache
 
 from modelkeep.domain.errors import ContentionError, ModelNotFoundError, UnavailableError, VersionNotFoundError
-from modelkeep.domain.models import Head, Version
+from modelkeep.domain.models import Head, Version, existing
 from modelkeep.domain.values import Ref, RefKind
 from modelkeep.repositories.heads import Heads
 from modelkeep.repositories.ledger import Ledger
 from modelkeep.repositories.versions import Versions
-from modelkeep.services.models import existing
 from modelkeep.services.reading.head_poller import POLL_SECONDS, HeadPoller
 from modelkeep.services.reading.single_flight import SingleFlight
 

@@ -4,10 +4,9 @@ from collections.abc import Mapping
 
 from modelkeep.domain import changes
 from modelkeep.domain.access.actions import Action
-from modelkeep.domain.artifacts import Artifact, close, commit_of, version_prefix
+from modelkeep.domain.artifacts import Manifest, close, s3_path_of
 from modelkeep.domain.changes import Change, Decision, Unchanged
 from modelkeep.domain.errors import (
-    ArtifactNotFoundError,
     InvalidRequestError,
     ModelBeingDeletedError,
     NotMultipartError,
@@ -18,16 +17,24 @@ from modelkeep.domain.errors import (
     VersionConflictError,
 )
 from modelkeep.domain.events import Operation
-from modelkeep.domain.models import Head, Version
-from modelkeep.domain.uploads import PendingArtifact, Registration, SignedPart, Upload, UploadStatus, check_limits
-from modelkeep.domain.values import Digest, Stage
+from modelkeep.domain.models import Head, Version, existing
+from modelkeep.domain.uploads import (
+    PendingArtifact,
+    Registration,
+    SignedPart,
+    Upload,
+    UploadStatus,
+    check_limits,
+    completed,
+    reserve,
+)
+from modelkeep.domain.values import Digest
 from modelkeep.kit.concurrency import gather_limited
 from modelkeep.repositories.ledger import Ledger
 from modelkeep.repositories.versions import Versions
 from modelkeep.services.access.caller import Caller
 from modelkeep.services.discard import drop_parts
 from modelkeep.services.limits import ServiceLimits
-from modelkeep.services.models import existing
 from modelkeep.services.uploading.allocation import ObjectAllocation
 from modelkeep.services.uploading.status import upload_status, version_status
 from modelkeep.services.uploading.verification import ArtifactState, complete_multipart, inspect, verify
@@ -57,7 +64,8 @@ class UploadService:
             if head and head.deletion_in_progress:
                 raise ModelBeingDeletedError(model)
             number = changes.next_version(head)
-            upload = self._reserve(model, number, await placement.at(number), registration, operation)
+            artifacts = await placement.at(number)
+            upload = reserve(model, number, registration, artifacts, operation, ttl=self._policy.upload_ttl)
             begun = changes.begin(head, upload, operation)
             status = await self._fresh_status(upload)
             return Change(head=begun.head, events=begun.events, moves=begun.moves, result=status, version=number)
@@ -149,7 +157,7 @@ class UploadService:
         if dropped:
             await drop_parts(self._store, dropped)
 
-    async def _confirm(self, upload: Upload) -> tuple[Artifact, ...]:
+    async def _confirm(self, upload: Upload) -> Manifest:
         arrivals = await gather_limited(self._look, upload.artifacts)
         self._require_whole(upload, arrivals)
         arrivals = await gather_limited(self._assemble, arrivals)
@@ -172,59 +180,15 @@ class UploadService:
         upload = await self._versions.find_upload(model, number)
         if upload is None:
             raise UploadNotFoundError(model, number)
-        for artifact in upload.artifacts:
-            if artifact.path == path:
-                return artifact
-        raise ArtifactNotFoundError(model, number, path)
+        return upload.artifact(path)
 
     async def _fresh_status(self, upload: Upload) -> UploadStatus:
         arrivals = [ArtifactState(artifact=artifact) for artifact in upload.artifacts]
         return await upload_status(self._store, upload, arrivals, self._policy.upload_url_ttl)
 
-    def _reserve(
-        self,
-        model: str,
-        number: int,
-        artifacts: tuple[PendingArtifact, ...],
-        registration: Registration,
-        operation: Operation,
-    ) -> Upload:
-        return Upload(
-            model=model,
-            number=number,
-            artifacts=artifacts,
-            framework=registration.framework,
-            metrics=registration.metrics,
-            description=registration.description,
-            tags=registration.tags,
-            created_at=operation.at,
-            created_by=operation.actor,
-            expires_at=operation.at + self._policy.upload_ttl,
-        )
-
-    def _version(self, upload: Upload, artifacts: tuple[Artifact, ...], operation: Operation) -> Version:
-        return Version(
-            model=upload.model,
-            number=upload.number,
-            commit=commit_of(upload.model, upload.number, artifacts),
-            stage=Stage.STAGING,
-            s3_path=self._s3_path(upload, artifacts),
-            framework=upload.framework,
-            metrics=upload.metrics,
-            description=upload.description,
-            tags=upload.tags,
-            artifacts=artifacts,
-            created_at=operation.at,
-            created_by=operation.actor,
-            stage_changed_at=operation.at,
-            stage_changed_by=operation.actor,
-        )
-
-    def _s3_path(self, upload: Upload, artifacts: tuple[Artifact, ...]) -> str:
-        """The address of the one artifact, or of the folder that holds them all."""
-        if len(artifacts) == 1:
-            return self._store.uri(artifacts[0].key)
-        return f"{self._store.uri(version_prefix(upload.model, upload.number).rstrip('/'))}/"
+    def _version(self, upload: Upload, artifacts: Manifest, operation: Operation) -> Version:
+        s3_path = s3_path_of(upload.model, upload.number, artifacts, self._store.uri)
+        return completed(upload, artifacts, operation, s3_path=s3_path)
 
     async def _look(self, artifact: PendingArtifact) -> ArtifactState:
         return await inspect(self._store, artifact)
