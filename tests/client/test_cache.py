@@ -98,8 +98,8 @@ def test_a_file_that_came_while_its_absence_was_noticed_is_not_fetched_again(
     cached.download(model, 1, dest=tmp_path / "one")
     mark = observed.mark()
     answers = iter([False])
-    real = cache_module._is_whole
-    monkeypatch.setattr(cache_module, "_is_whole", lambda kept: next(answers, True) and real(kept))
+    real = cache_module._is_intact
+    monkeypatch.setattr(cache_module, "_is_intact", lambda kept: next(answers, True) and real(kept))
     cached.download(model, 1, dest=tmp_path / "two")
     assert observed.since(mark, "GET") == []
 
@@ -146,11 +146,11 @@ def test_a_damaged_file_is_fetched_again(
     [
         "modelkeep.client.partial_file.PartialFile.write",
         "modelkeep.client.partial_file.PartialFile.finish",
-        "modelkeep.client.cache._share",
+        "modelkeep.client.cache._copy_out",
         "modelkeep.client.cache.os.unlink",
     ],
 )
-def test_a_process_that_dies_over_the_cache_hurts_nobody(
+def test_a_process_that_dies_over_the_cache_does_no_harm(
     observed: Observed, cached: RegistryClient, model: str, source: Path, cache: Path, tmp_path: Path, step: str
 ) -> None:
     call = partial(Call, url=observed.url, method="download", arguments=(model, 1), client={"cache_dir": cache})

@@ -206,12 +206,12 @@ def test_list_answers_with_arrays(cli: Cli, api: Callable[[str], Any], registere
     assert api(f"/{registered}") in cli.answer("list")
 
 
-def test_an_empty_list_is_a_remark(cli: Cli, registered: str) -> None:
+def test_an_empty_list_is_a_notice(cli: Cli, registered: str) -> None:
     said = cli("list", registered, "--stage", "archived")
     assert (said.status, said.out, said.err) == (0, [], ["There are no such versions."])
 
 
-def test_show_says_all_of_a_model_and_of_a_version(cli: Cli, api: Callable[[str], Any], registered: str) -> None:
+def test_show_prints_all_of_a_model_and_of_a_version(cli: Cli, api: Callable[[str], Any], registered: str) -> None:
     assert cli.answer("show", registered) == api(f"/{registered}")
     assert cli.answer("show", registered, "champion") == api(f"/{registered}/versions/2")
     assert _card(cli.does("show", registered))["production"] == "v2"
@@ -224,7 +224,7 @@ def _card(lines: list[str]) -> Mapping[str, str]:
     return {name: value.strip() for name, _, value in (line.partition(" ") for line in lines)}
 
 
-def test_history_tells_what_happened(cli: Cli, api: Callable[[str], Any], registered: str) -> None:
+def test_history_lists_what_happened(cli: Cli, api: Callable[[str], Any], registered: str) -> None:
     events = cli.answer("history", registered)
     assert events == api(f"/{registered}/events?limit=100")["items"]
     assert cli.answer("history", registered, "--after", 6) == events[6:]
@@ -244,7 +244,7 @@ def test_foreign_text_is_shown_on_one_line(cli: Cli, registered: str) -> None:
 # changing
 
 
-def test_promote_with_a_fence(cli: Cli, registered: str) -> None:
+def test_promote_with_a_precondition(cli: Cli, registered: str) -> None:
     assert cli.does("promote", registered, "v3", "--expect", 2) == [f"{registered} v3 is in stage production"]
     assert cli.does("promote", registered, 3, "archived") == [f"{registered} v3 is in stage archived"]
     assert cli.answer("promote", registered, 1, "production", "--expect", "none", "--comment", "Old")["version"] == 1

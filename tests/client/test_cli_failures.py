@@ -95,7 +95,7 @@ def test_an_empty_folder(cli: Cli, model: str, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     sentence = f"'{tmp_path}/empty' has no files; a version has at least one."
     assert cli.refusal("register", model, tmp_path / "empty")[1] == sentence
-    sentence = f"'{tmp_path}/empty' has no files that the patterns let through; a version has at least one."
+    sentence = f"'{tmp_path}/empty' has no files that match the patterns; a version has at least one."
     assert cli.refusal("register", model, tmp_path / "empty", "--include", "*.pt")[1] == sentence
 
 
@@ -252,7 +252,7 @@ def test_bytes_that_are_not_those_of_the_version(proxy: Proxy, model: str, write
     assert sentence.startswith("The bytes that came for 'model.pt' have SHA-256 ")
 
 
-# what nobody expected
+# unexpected errors
 
 
 def test_a_defect_is_a_sentence_too(cli: Cli) -> None:

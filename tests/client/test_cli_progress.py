@@ -44,7 +44,7 @@ def test_a_log_has_a_line_for_each_step_and_one_in_ten_seconds(
     lines.begin(Step.UPLOADING, {"a": GIB, "b": GIB})
     for _ in range(250):
         clock(0.1)
-        lines.move("a", MIB)
+        lines.advance("a", MIB)
     assert capsys.readouterr().err.splitlines() == [
         "Uploading 2 files, 2.0 GiB",
         "Uploading: 100 MiB of 2.0 GiB, 10.0 MiB/s, 3 min 14 s left",
@@ -76,10 +76,10 @@ def test_at_most_six_files_have_a_bar_at_a_time(bars: Bars) -> None:
     bars.begin(Step.DOWNLOADING, sizes)
     assert _seen(bars) == ["Downloading 10 files"]
     for path in sizes:
-        bars.move(path, MIB)
+        bars.advance(path, MIB)
     assert _seen(bars) == [*(f"shard-{number}" for number in range(6)), "Downloading 10 files"]
-    bars.move("shard-2", 64 * MIB)
-    bars.move("shard-8", MIB)
+    bars.advance("shard-2", 64 * MIB)
+    bars.advance("shard-8", MIB)
     assert _seen(bars) == [*(f"shard-{number}" for number in (0, 1, 3, 4, 5, 8)), "Downloading 10 files"]
     bars.begin(Step.HASHING, {"shard-1": 65 * MIB})
     assert _seen(bars) == ["Hashing 1 file"]
@@ -88,7 +88,7 @@ def test_at_most_six_files_have_a_bar_at_a_time(bars: Bars) -> None:
 def test_what_moves_again_is_counted_once(bars: Bars) -> None:
     bars.begin(Step.UPLOADING, {"a": 65 * MIB, "b": 65 * MIB})
     for size in (10 * MIB, -10 * MIB, 20 * MIB):
-        bars.move("a", size)
+        bars.advance("a", size)
     assert [task.completed for task in bars._bars.tasks] == [20 * MIB, 0, 20 * MIB]
 
 
@@ -97,6 +97,6 @@ def test_moving_costs_little_from_many_threads(bars: Bars) -> None:
     with bars, ThreadPoolExecutor(8) as threads:
         bars.begin(Step.UPLOADING, sizes)
         began = time.process_time()
-        list(threads.map(lambda number: bars.move(f"shard-{number % 200}", MIB), range(4000)))
+        list(threads.map(lambda number: bars.advance(f"shard-{number % 200}", MIB), range(4000)))
         assert time.process_time() - began < 4, "a MiB a millisecond is a GiB a second"
     assert bars._bars.tasks[-1].completed == 4000 * MIB

@@ -43,13 +43,13 @@ class Counting(Progress):
     def __init__(self) -> None:
         self.moved = 0
 
-    def move(self, path: str, size: int) -> None:
+    def advance(self, path: str, size: int) -> None:
         self.moved += size
 
 
 @pytest.fixture(autouse=True)
 def _small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("modelkeep.client.artifact_downloader._RANGE", 2 * MIB)
+    monkeypatch.setattr("modelkeep.client.artifact_downloader._RANGE_BYTES", 2 * MIB)
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ async def test_a_connection_on_which_nothing_moves_is_given_up(
     fault: Fault,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("modelkeep.client.presigned_transport.STALL_SECONDS", 0.5)
+    monkeypatch.setattr("modelkeep.client.presigned_transport.STALL_TIMEOUT_SECONDS", 0.5)
     proxy.when("GET", STORE, fault, nth=2, times=1)
     begun = time.monotonic()
     assert digest((await registry.download(model, "latest", dest=dest)).path) == digest(source)
@@ -135,8 +135,8 @@ async def test_a_range_goes_on_where_it_was_cut(
 async def test_a_connection_that_breaks_all_the_time_is_borne_while_bytes_come(
     proxy: Proxy, model: str, source: Path, dest: Path, registry: AsyncRegistryClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("modelkeep.client.artifact_downloader._RANGE", 32 * MIB)
-    monkeypatch.setattr("modelkeep.client.transfer_pool.ATTEMPTS", 3)
+    monkeypatch.setattr("modelkeep.client.artifact_downloader._RANGE_BYTES", 32 * MIB)
+    monkeypatch.setattr("modelkeep.client.transfer_pool.MAX_ATTEMPTS", 3)
     proxy.when("GET", STORE, cuts(MIB + 5))
     assert digest((await registry.download(model, "latest", dest=dest)).path) == digest(source)
     assert len(proxy.asked("GET", STORE)) == 8
@@ -175,8 +175,8 @@ async def test_a_later_run_fetches_only_what_is_missing(
 async def test_a_slow_connection_is_no_stalled_one(
     proxy: Proxy, model: str, source: Path, dest: Path, registry: AsyncRegistryClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("modelkeep.client.artifact_downloader._RANGE", 32 * MIB)
-    monkeypatch.setattr("modelkeep.client.presigned_transport.STALL_SECONDS", 0.8)
+    monkeypatch.setattr("modelkeep.client.artifact_downloader._RANGE_BYTES", 32 * MIB)
+    monkeypatch.setattr("modelkeep.client.presigned_transport.STALL_TIMEOUT_SECONDS", 0.8)
     proxy.when("GET", STORE, trickles(0.2, block=MIB))
     assert digest((await registry.download(model, "latest", dest=dest)).path) == digest(source)
     assert len(proxy.asked("GET", STORE)) == 1
@@ -332,7 +332,7 @@ async def test_storage_that_ignores_ranges_works_too(
 async def test_storage_that_ignores_ranges_and_breaks_is_borne_while_new_bytes_come(
     proxy: Proxy, model: str, source: Path, dest: Path, registry: AsyncRegistryClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("modelkeep.client.transfer_pool.ATTEMPTS", 3)
+    monkeypatch.setattr("modelkeep.client.transfer_pool.MAX_ATTEMPTS", 3)
     proxy.when("GET", STORE, ignores_ranges, times=4)
     for reached in range(1, 7):
         proxy.when("GET", STORE, _without_ranges(cuts(reached * MIB + 5)), nth=1, times=1)

@@ -1,4 +1,4 @@
-"""Reading and changing while the registry, or what stands before it, misbehaves."""
+"""Reading and changing while the registry, or a proxy in front of it, misbehaves."""
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -59,7 +59,7 @@ async def test_a_file_goes_up_again_after_a_fault(proxy: Proxy, model: str, writ
 async def test_a_connection_on_which_nothing_moves_is_given_up_and_the_file_goes_up_again(
     proxy: Proxy, model: str, write: Write, monkeypatch: pytest.MonkeyPatch, reads: bool
 ) -> None:
-    monkeypatch.setattr("modelkeep.client.presigned_transport.STALL_SECONDS", 0.5)
+    monkeypatch.setattr("modelkeep.client.presigned_transport.STALL_TIMEOUT_SECONDS", 0.5)
     proxy.when("PUT", STORE, sleeps(20), times=1, reads=reads)
     begun = time.monotonic()
     async with AsyncRegistryClient(proxy.url) as registry:
@@ -259,7 +259,7 @@ async def test_progress_counts_every_byte_once_however_often_it_is_sent(proxy: P
     class Counting(Progress):
         moved = 0
 
-        def move(self, path: str, size: int) -> None:
+        def advance(self, path: str, size: int) -> None:
             self.moved += size
 
     counting = Counting()

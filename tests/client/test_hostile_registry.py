@@ -81,7 +81,7 @@ ANSWERS: dict[str, tuple[Fault, str]] = {
 async def test_what_does_not_answer_like_a_registry_is_one_clear_error(
     proxy: Proxy, registry: AsyncRegistryClient, fault: Fault, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("modelkeep.client.registry_transport._LARGEST_ANSWER", MIB)
+    monkeypatch.setattr("modelkeep.client.registry_transport._MAX_RESPONSE_BYTES", MIB)
     proxy.when("GET", API, fault)
     with pytest.raises(NotARegistryError) as other:
         await registry.list_models()

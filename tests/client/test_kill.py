@@ -102,10 +102,10 @@ def test_a_registration_that_is_killed_at_any_instant_sends_nothing_twice(
     "step",
     [
         "after modelkeep.client.archives._write",
-        "after modelkeep.client.pending_registration.PendingRegistration._keep",
+        "after modelkeep.client.pending_registration.PendingRegistration._store",
         "before modelkeep.client.presigned_transport.PresignedTransport.put",
         "after modelkeep.client.presigned_transport.PresignedTransport.put",
-        "before modelkeep.client.pending_registration.PendingRegistration.forget",
+        "before modelkeep.client.pending_registration.PendingRegistration.clear",
     ],
     ids=["zipped", "remembered", "before_sending", "sent", "complete"],
 )
@@ -164,12 +164,12 @@ def test_a_download_that_is_killed_at_any_instant_fetches_nothing_twice(
 @pytest.mark.parametrize(
     "step",
     [
-        "before modelkeep.client.download_target.DownloadTarget.put",
+        "before modelkeep.client.download_target.DownloadTarget.publish",
         "before modelkeep.kit.durable_files.sync",
         "after modelkeep.kit.durable_files.replace_tree",
         "before modelkeep.client.download_target.DownloadTarget.clear",
     ],
-    ids=["put", "sync", "swapped", "clear"],
+    ids=["publish", "sync", "replaced", "clear"],
 )
 def test_a_download_that_dies_after_the_last_byte_fetches_none_again(
     observed: Observed,

@@ -20,7 +20,7 @@ Write = Callable[..., Path]
 
 @pytest.fixture
 def secrets(token: str) -> tuple[str, ...]:
-    """What nobody must read, in small letters."""
+    """What must not be shown anywhere, in lower case."""
     return ("signature", "x-amz-credential", "x-amz-security-token", token.lower())
 
 
@@ -93,10 +93,10 @@ async def test_no_signed_url_and_no_token_is_ever_logged(
     secrets: tuple[str, ...],
 ) -> None:
     await _walk(proxy, token, model, write(3 * MIB), tmp_path / "serving")
-    told = _told(everything_logged)
-    assert sum("/local-store/" in each for each in told) >= 7
+    logged = _logged(everything_logged)
+    assert sum("/local-store/" in each for each in logged) >= 7
     assert {record.name.partition(".")[0] for record in everything_logged.records} >= {"httpx", "httpcore"}
-    for each in told:
+    for each in logged:
         assert not any(secret in each.lower() for secret in secrets), each
 
 
@@ -114,9 +114,9 @@ async def test_where_storage_redirects_to_is_not_logged_with_its_signature(
     async with AsyncRegistryClient(proxy.url, token=token) as registry:
         with pytest.raises(TransferRefusedError) as refused:
             await registry.register(model, write(10))
-    told = _told(everything_logged)
-    assert any("bucket.s3.eu-west-1.amazonaws.com/model.pt" in each for each in told)
-    for each in [*told, str(refused.value)]:
+    logged = _logged(everything_logged)
+    assert any("bucket.s3.eu-west-1.amazonaws.com/model.pt" in each for each in logged)
+    for each in [*logged, str(refused.value)]:
         assert not any(secret in each.lower() for secret in secrets), each
 
 
@@ -134,7 +134,7 @@ async def test_errors_hold_no_secret(
 
 
 @pytest.mark.parametrize("form", ["{}\n", " {}", "{} x", "{}\x00", "{}\u00e9"])
-async def test_a_token_that_no_header_can_hold_is_refused_without_being_told(
+async def test_a_token_that_no_header_can_hold_is_refused_without_being_shown(
     proxy: Proxy, token: str, form: str
 ) -> None:
     async with AsyncRegistryClient(proxy.url, token=form.format(token)) as registry:
@@ -144,6 +144,6 @@ async def test_a_token_that_no_header_can_hold_is_refused_without_being_told(
     assert proxy.seen == []
 
 
-def _told(log: pytest.LogCaptureFixture) -> list[str]:
+def _logged(log: pytest.LogCaptureFixture) -> list[str]:
     """Every record: its sentence, and all that it was made of."""
     return [f"{record.getMessage()} {record.msg} {record.args}" for record in log.records]

@@ -69,7 +69,7 @@ def test_an_archive_that_does_not_fit_is_told_in_a_sentence(
     assert left_in(small_disk) == []
 
 
-def test_a_file_that_grows_while_it_is_archived_is_told(
+def test_a_file_that_grows_while_it_is_archived_is_reported(
     client: RegistryClient, model: str, source: Path, state_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = zipfile.ZipFile.open
@@ -169,7 +169,7 @@ def test_what_cannot_be_registered_is_named_and_may_be_excluded(
 
 
 @pytest.mark.parametrize("as_zip", [False, True])
-def test_a_source_without_files_is_told(client: RegistryClient, model: str, tmp_path: Path, as_zip: bool) -> None:
+def test_a_source_without_files_is_reported(client: RegistryClient, model: str, tmp_path: Path, as_zip: bool) -> None:
     (tmp_path / "empty" / "below").mkdir(parents=True)
     os.mkfifo(tmp_path / "pipe")
     for source, said in {
@@ -184,12 +184,12 @@ def test_a_source_without_files_is_told(client: RegistryClient, model: str, tmp_
             client.register(model, tmp_path / source, as_zip=as_zip)
 
 
-def test_patterns_that_let_nothing_through_are_told(client: RegistryClient, model: str, source: Path) -> None:
-    with pytest.raises(LocalFileError, match="has no files that the patterns let through"):
+def test_patterns_that_match_nothing_are_reported(client: RegistryClient, model: str, source: Path) -> None:
+    with pytest.raises(LocalFileError, match="has no files that match the patterns"):
         client.register(model, source, include=["*.onnx"])
 
 
-def test_more_files_than_a_version_holds_are_told(client: RegistryClient, model: str, tmp_path: Path) -> None:
+def test_more_files_than_a_version_holds_are_reported(client: RegistryClient, model: str, tmp_path: Path) -> None:
     (tmp_path / "many").mkdir()
     for number in range(1001):
         (tmp_path / "many" / f"{number}").touch()

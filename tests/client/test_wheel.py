@@ -55,18 +55,21 @@ def environment(wheel: Path) -> Path:
 
 @pytest.fixture
 def run(environment: Path, tmp_path: Path, dev_url: str) -> Run:
-    """Run a program of the environment from the folder of a service that has its own package `app` on PYTHONPATH."""
+    """Run a program of the environment from the folder of a service that has its own package `app` on PYTHONPATH.
+
+    Returns what it printed on standard output, or, if it is to fail, on standard error.
+    """
     (tmp_path / "app").mkdir()
     (tmp_path / "app" / "__init__.py").write_text("raise RuntimeError('this is the package of a service')")
     variables = {**Cli(dev_url).environment, "PYTHONPATH": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state")}
 
-    def run(program: str, *arguments: object) -> str:
+    def run(program: str, *arguments: object, status: int = 0) -> str:
         command = [str(environment / "bin" / program), *map(str, arguments)]
         done = subprocess.run(
             command, cwd=tmp_path, env=clean_environment(variables), capture_output=True, text=True, check=False
         )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        assert done.returncode == status, done.stderr
+        return done.stderr if status else done.stdout
 
     return run
 
@@ -97,3 +100,9 @@ def test_the_commands_of_the_client_need_nothing_else(run: Run, model: str, tmp_
     assert run("modelkeep", "register", model, "model.pt", "--promote", "production") == "1\n"
     assert model in run("modelkeep", "list")
     assert run("python", "-c", BLOCKING, model) == "weights\n"
+
+
+@pytest.mark.parametrize("command", [["dev"], ["sweep", "--dry-run"], ["token", "list"]], ids=" ".join)
+def test_a_command_of_the_operator_says_what_to_install(run: Run, command: list[str]) -> None:
+    (sentence,) = run("modelkeep", *command, status=2).splitlines()
+    assert "pip install 'modelkeep[server]'" in sentence

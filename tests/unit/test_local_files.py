@@ -97,7 +97,7 @@ def test_a_file_that_changes_is_noticed(tmp_path: Path, change: str) -> None:
         found.source.unlink()
     else:
         found.source.write_bytes(b"longer" if change == "longer" else b"abcde")
-        os.utime(found.source, ns=(0, found.changed_ns + 1))
+        os.utime(found.source, ns=(0, found.mtime_ns + 1))
     assert not is_unchanged(found)
     with pytest.raises(LocalFileError if change == "gone" else ChangedFileError, match=r"a\.bin"):
         hashed(found)

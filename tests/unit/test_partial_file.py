@@ -57,7 +57,7 @@ def test_blocks_in_any_order_over_any_number_of_lives_make_the_file(
                 )
             assert written == [0 if index in there else len(block_of(whole, index)) for index in chosen]
             there |= set(chosen)
-            assert partial.rest_of(range(size)) == range(min(first_gap(there) * BLOCK, size), size)
+            assert partial.remaining(range(size)) == range(min(first_gap(there) * BLOCK, size), size)
             if len(there) == count:
                 assert partial.sha256() == hashlib.sha256(whole).hexdigest()
             partial.close()
@@ -99,7 +99,7 @@ def test_a_block_that_is_there_is_not_replaced_behind_the_digest(tmp_path: Path)
 def test_what_belongs_to_a_file_of_another_size_is_discarded(tmp_path: Path, size: int) -> None:
     path = tmp_path / "weights.partial"
     before = PartialFile(path, 5 * BLOCK)
-    before.note_etag('"before"')
+    before.set_etag('"before"')
     for index in range(5):
         before.write(index * BLOCK, bytes(BLOCK))
     before.close()
@@ -111,13 +111,13 @@ def test_what_belongs_to_a_file_of_another_size_is_discarded(tmp_path: Path, siz
 def test_the_first_etag_is_remembered_until_all_begins_again(tmp_path: Path) -> None:
     for noted in ('"first"', '"second"'):
         partial = PartialFile(tmp_path / "weights.partial", BLOCK)
-        partial.note_etag(None)
-        partial.note_etag(noted)
+        partial.set_etag(None)
+        partial.set_etag(noted)
         assert partial.etag == '"first"'
         partial.close()
     partial = PartialFile(tmp_path / "weights.partial", BLOCK)
     partial.write(0, bytes(BLOCK))
-    partial.start_again()
+    partial.reset()
     assert (partial.etag, partial.arrived, partial.missing(at_most=BLOCK)) == (None, 0, [range(BLOCK)])
     partial.write(0, b"b" * BLOCK)
     assert partial.sha256() == hashlib.sha256(b"b" * BLOCK).hexdigest()

@@ -45,25 +45,25 @@ def test_an_answer_without_retry_after_asks_for_nothing() -> None:
     ("attempt", "longest"), [(1, 0.5), (2, 1.0), (3, 2.0), (4, 4.0), (5, 8.0), (6, 8.0), (60, 8.0)]
 )
 def test_pauses_grow_to_eight_seconds_and_are_spread_from_zero(attempt: int, longest: float) -> None:
-    pauses = [retries.pause(attempt) for _ in range(2000)]
-    assert all(0 <= pause <= longest for pause in pauses)
+    pauses = [retries.retry_delay(attempt) for _ in range(2000)]
+    assert all(0 <= retry_delay <= longest for retry_delay in pauses)
     assert min(pauses) < 0.05 * longest
     assert max(pauses) > 0.95 * longest
 
 
 def test_what_was_asked_for_is_waited_at_least_and_spread_on_top() -> None:
-    pauses = [retries.pause(1, 7.0) for _ in range(200)]
-    assert all(7 <= pause <= 7.5 for pause in pauses)
+    pauses = [retries.retry_delay(1, 7.0) for _ in range(200)]
+    assert all(7 <= retry_delay <= 7.5 for retry_delay in pauses)
     assert len(set(pauses)) > 1
 
 
 @pytest.mark.parametrize("asked", [61.0, 3600.0, 1e300, float("inf")])
-def test_nobody_can_make_a_client_wait_for_more_than_a_minute_and_its_own_pause(asked: float) -> None:
-    assert 60 <= retries.pause(1, asked) <= 60.5
+def test_a_client_waits_no_longer_than_a_minute_and_its_own_delay(asked: float) -> None:
+    assert 60 <= retries.retry_delay(1, asked) <= 60.5
 
 
 def test_the_statuses_after_which_storage_is_asked_again() -> None:
-    assert {408, 429, 500, 502, 503, 504} == retries.TRANSIENT
+    assert {408, 429, 500, 502, 503, 504} == retries.TRANSIENT_STATUSES
 
 
 def test_the_statuses_after_which_the_registry_is_asked_again() -> None:

@@ -9,7 +9,7 @@ import typer
 
 from modelkeep.admin.wording import sentence
 from modelkeep.cli.options import options_of
-from modelkeep.cli.output import document
+from modelkeep.cli.output import print_json
 from modelkeep.services.maintenance.findings import Finding
 
 
@@ -40,7 +40,7 @@ async def _print(sources: tuple[AsyncIterable[Finding], ...], *, as_json: bool) 
         complete = True
     finally:
         if as_json and (complete or found):
-            document({"complete": complete, "count": len(found), "findings": [_entry(finding) for finding in found]})
+            print_json({"complete": complete, "count": len(found), "findings": [_entry(finding) for finding in found]})
     return len(found)
 
 

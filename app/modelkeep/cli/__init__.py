@@ -1,1 +1,1 @@
-"""The registry from a command line: arguments in, calls of `modelkeep.client`, output out."""
+"""The client's command line: parses arguments, calls `modelkeep.client`, prints the result."""

@@ -1,4 +1,4 @@
-"""Arguments that need reading: each mistake is a usage error that says what may be written."""
+"""Arguments and options that are parsed: a mistake is a usage error that says what is accepted."""
 
 import json
 import math
@@ -13,29 +13,30 @@ _NUMBER: Final = re.compile(r"v?([1-9][0-9]{0,9})\Z")
 
 
 def version_number(text: str | int) -> int:
-    """A version's number, as `4` or `v4`."""
-    if found := _NUMBER.match(str(text)):
-        return int(found[1])
+    """The number of a version, from `4` or `v4`. Raises `BadParameter`."""
+    if parsed := _NUMBER.match(str(text)):
+        return int(parsed[1])
     raise typer.BadParameter(f"'{text}' is no version number. Write it as 4 or v4.")
 
 
 Model = Annotated[str, typer.Argument(metavar="NAME", help="The model's name.")]
 Number = Annotated[int, typer.Argument(metavar="VERSION", parser=version_number, help="A number: 4 or v4.")]
-MaybeNumber = Annotated[
+OptionalNumber = Annotated[
     int | None, typer.Argument(metavar="[VERSION]", parser=version_number, help="A number: 4 or v4.")
 ]
-Comment = Annotated[str | None, typer.Option(metavar="TEXT", help="Why, for the history.")]
+Comment = Annotated[str | None, typer.Option(metavar="TEXT", help="Why; kept in the history.")]
 Expect = Annotated[
     str | None,
-    typer.Option(metavar="N|none", help="Do nothing unless this version, or none, is production now."),
+    typer.Option(metavar="N|none", help="Do nothing unless this version (or none) is production now."),
 ]
 Jobs = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="Files, parts and ranges that move at a time.", show_default="8")
+    int | None,
+    typer.Option(min=1, metavar="N", help="How many files, parts and ranges to transfer at a time.", show_default="8"),
 ]
 
 
 def precondition(expect: str | None) -> dict[str, Any]:
-    """The keyword `expected_production`, if it was asked for."""
+    """The keyword argument `expected_production`, if `--expect` is given."""
     if expect is None:
         return {}
     if expect == "none":
@@ -43,61 +44,63 @@ def precondition(expect: str | None) -> dict[str, Any]:
     try:
         return {"expected_production": version_number(expect)}
     except typer.BadParameter:
-        _refuse("--expect", f"'{expect}' is neither a version number nor none.")
+        _usage_error("--expect", f"'{expect}' is neither a version number nor none.")
 
 
-def pairs(tags: Sequence[str]) -> dict[str, str]:
-    """Tags from `key=value` each."""
+def parse_tags(tags: Sequence[str]) -> dict[str, str]:
+    """Tags from a list of `key=value`. Raises `BadParameter`."""
     for tag in tags:
         if not tag.partition("=")[0] or "=" not in tag:
-            _refuse("--tag", f"'{tag}' is not of the form key=value.")
+            _usage_error("--tag", f"'{tag}' is not of the form key=value.")
     return {name: value for name, _, value in (tag.partition("=") for tag in tags)}
 
 
-def metrics_of(given: str | None) -> dict[str, float]:
-    """Metrics from a JSON object of numbers, or from `@file` that holds one."""
+def parse_metrics(given: str | None) -> dict[str, float]:
+    """Metrics from a JSON object of numbers, or from `@FILE` that holds one. Raises `BadParameter`."""
     if given is None:
         return {}
-    text = _content(given[1:]) if given.startswith("@") else given
+    text = _read_text(given[1:]) if given.startswith("@") else given
     try:
-        found = json.loads(text, parse_constant=_not_finite)
+        parsed = json.loads(text, parse_constant=_reject_constant)
     except json.JSONDecodeError as error:
-        _refuse("--metrics", f"not JSON at line {error.lineno}, column {error.colno}: {_lowered(error.msg)}.")
+        _usage_error(
+            "--metrics", f"not JSON at line {error.lineno}, column {error.colno}: {_uncapitalized(error.msg)}."
+        )
     except (ValueError, RecursionError):
-        _refuse("--metrics", "not JSON that can be read.")
-    if not isinstance(found, dict):
-        _refuse("--metrics", 'metrics are a JSON object of numbers, like {"f1": 0.94}.')
-    return {name: _number(name, value) for name, value in found.items()}
+        _usage_error("--metrics", "not JSON that can be read.")
+    if not isinstance(parsed, dict):
+        _usage_error("--metrics", 'metrics are a JSON object of numbers, like {"f1": 0.94}.')
+    return {name: _finite_number(name, value) for name, value in parsed.items()}
 
 
-def _content(path: str) -> str:
+def _read_text(path: str) -> str:
     try:
         return Path(path).read_text("utf-8")
     except OSError as error:
-        _refuse("--metrics", f"'{path}' cannot be read: {error.strerror}.")
+        _usage_error("--metrics", f"'{path}' cannot be read: {error.strerror}.")
     except UnicodeDecodeError:
-        _refuse("--metrics", f"'{path}' is not a text file.")
+        _usage_error("--metrics", f"'{path}' is not a text file.")
 
 
-def _number(name: str, value: Any) -> float:
+def _finite_number(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        _refuse("--metrics", f"'{name}' is {json.dumps(value)[:40]}, not a number.")
+        _usage_error("--metrics", f"'{name}' is {json.dumps(value)[:40]}, not a number.")
     try:
         number = float(value)
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):
-        _refuse("--metrics", f"'{name}' is not a finite number.")
+        _usage_error("--metrics", f"'{name}' is not a finite number.")
     return number
 
 
-def _not_finite(word: str) -> NoReturn:
-    _refuse("--metrics", f"{word} is not a finite number.")
+def _reject_constant(word: str) -> NoReturn:
+    _usage_error("--metrics", f"{word} is not a finite number.")
 
 
-def _lowered(message: str) -> str:
+def _uncapitalized(message: str) -> str:
     return message[:1].lower() + message[1:]
 
 
-def _refuse(option: str, sentence: str) -> NoReturn:
+def _usage_error(option: str, sentence: str) -> NoReturn:
     raise typer.BadParameter(sentence, param_hint=f"'{option}'") from None

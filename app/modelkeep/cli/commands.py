@@ -1,4 +1,4 @@
-"""The client's commands, as they are typed."""
+"""The client's commands."""
 
 import typer
 

@@ -8,7 +8,7 @@ import typer
 
 from modelkeep import manual
 from modelkeep.cli.options import options_of
-from modelkeep.cli.output import document, is_terminal, show
+from modelkeep.cli.output import is_terminal, print_json, print_text
 
 commands = typer.Typer()
 
@@ -24,7 +24,7 @@ def docs(
         return
     page = _find(topic)
     if options_of(context).as_json:
-        document({"topic": page.topic, "markdown": page.text})
+        print_json({"topic": page.topic, "markdown": page.text})
     elif is_terminal():
         _page_on_terminal(page.text)
     else:
@@ -36,12 +36,12 @@ def _list(*, as_json: bool) -> None:
 
     pages = [manual.page(topic) for topic in manual.topics()]
     if as_json:
-        document([{"topic": page.topic, "summary": page.summary} for page in pages])
+        print_json([{"topic": page.topic, "summary": page.summary} for page in pages])
         return
     table = Table.grid("topic", "summary", padding=(0, 2, 0, 0))
     for page in pages:
         table.add_row(page.topic, page.summary)
-    show(table)
+    print_text(table)
 
 
 def _find(topic: str) -> manual.Page:

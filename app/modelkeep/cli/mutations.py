@@ -6,13 +6,22 @@ from typing import Annotated, Any
 import typer
 
 from modelkeep.cli import tables
-from modelkeep.cli.arguments import Comment, Expect, MaybeNumber, Model, Number, metrics_of, pairs, precondition
+from modelkeep.cli.arguments import (
+    Comment,
+    Expect,
+    Model,
+    Number,
+    OptionalNumber,
+    parse_metrics,
+    parse_tags,
+    precondition,
+)
 from modelkeep.cli.output import answer
 from modelkeep.cli.session import connected
 from modelkeep.domain.values import Stage
 
 mutations = typer.Typer()
-alias = typer.Typer(help="Movable names for versions.")
+alias = typer.Typer(help="Set and remove movable names of versions.")
 mutations.add_typer(alias, name="alias")
 
 Alias = Annotated[str, typer.Argument(metavar="ALIAS", help="The alias.")]
@@ -23,7 +32,7 @@ def promote(
     context: typer.Context,
     model: Model,
     version: Number,
-    stage: Annotated[Stage, typer.Argument(help="Where to.")] = Stage.PRODUCTION,
+    stage: Annotated[Stage, typer.Argument(help="The stage to move it to.")] = Stage.PRODUCTION,
     expect: Expect = None,
     comment: Comment = None,
     *,
@@ -31,7 +40,7 @@ def promote(
         bool, typer.Option("--only-newer", help="Refuse to replace a newer version in production.")
     ] = False,
 ) -> None:
-    """Move a version to a stage. What was in production before is archived in the same step."""
+    """Move a version to a stage. The version that was production is archived in the same step."""
     with connected(context) as registry:
         moved = registry.promote(model, version, stage, only_newer=only_newer, comment=comment, **precondition(expect))
         answer(context, moved, lambda it: f"{it.model} v{it.version} is in stage {it.stage}")
@@ -39,7 +48,7 @@ def promote(
 
 @mutations.command()
 def rollback(context: typer.Context, model: Model, expect: Expect = None, comment: Comment = None) -> None:
-    """Give production back to the version that held it before."""
+    """Move the version that was production before back to production."""
     with connected(context) as registry:
         back = registry.rollback(model, comment=comment, **precondition(expect))
         answer(context, back, lambda it: f"{it.model} v{it.version} is in stage {it.stage} again")
@@ -65,18 +74,20 @@ def remove_alias(context: typer.Context, model: Model, alias: Alias) -> None:
 def edit(
     context: typer.Context,
     model: Model,
-    version: MaybeNumber = None,
-    description: Annotated[str | None, typer.Option(metavar="TEXT", help="The description from now on.")] = None,
-    metrics: Annotated[str | None, typer.Option(metavar="JSON|@FILE", help="Metrics to add or change.")] = None,
+    version: OptionalNumber = None,
+    description: Annotated[str | None, typer.Option(metavar="TEXT", help="The new description.")] = None,
+    metrics: Annotated[
+        str | None, typer.Option(metavar="JSON|@FILE", help="Metrics to set, as an object of numbers.")
+    ] = None,
     tag: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="A tag to set; repeat for more.")] = None,
     remove_tag: Annotated[list[str] | None, typer.Option(metavar="KEY", help="A tag to remove.")] = None,
     remove_metric: Annotated[list[str] | None, typer.Option(metavar="KEY", help="A metric to remove.")] = None,
 ) -> None:
-    """Change what lies beside a version's bytes; without VERSION, a model's own description and tags."""
+    """Change the description, metrics and tags of a version; without VERSION, those of the model."""
     given = {
         "description": description,
-        "metrics": _merged(metrics_of(metrics), remove_metric) if metrics or remove_metric else None,
-        "tags": _merged(pairs(tag or []), remove_tag) if tag or remove_tag else None,
+        "metrics": _merge(parse_metrics(metrics), remove_metric) if metrics or remove_metric else None,
+        "tags": _merge(parse_tags(tag or []), remove_tag) if tag or remove_tag else None,
     }
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if not changes:
@@ -90,7 +101,7 @@ def edit(
             answer(context, registry.edit_version(model, version, **changes), tables.version)
 
 
-def _merged(changed: dict[str, Any], removed: list[str] | None) -> dict[str, Any]:
+def _merge(changed: dict[str, Any], removed: list[str] | None) -> dict[str, Any]:
     return changed | dict.fromkeys(removed or [])
 
 
@@ -98,9 +109,9 @@ def _merged(changed: dict[str, Any], removed: list[str] | None) -> dict[str, Any
 def delete(
     context: typer.Context,
     model: Model,
-    version: MaybeNumber = None,
+    version: OptionalNumber = None,
     *,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
 ) -> None:
     """Delete a version, or a model with all its versions. Neither may be in production or have an alias."""
     subject = model if version is None else f"{model} v{version}"
@@ -116,7 +127,7 @@ def delete(
 
 
 def _confirm(subject: str) -> None:
-    """Go on only if the name is typed once more."""
+    """Exit unless the name is typed as confirmation."""
     if not sys.stdin.isatty():
         raise typer.BadParameter("there is no terminal to ask on. Add --yes.", param_hint="'--yes'")
     if typer.prompt(f"Type '{subject}' to delete it", err=True) != subject:

@@ -1,4 +1,4 @@
-"""What may stand before every command: which registry, and how to answer."""
+"""The options before a command: which registry, and how to print."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,7 +9,7 @@ import typer
 
 
 class Output(StrEnum):
-    """What standard output is for."""
+    """The form of standard output."""
 
     HUMAN = "human"
     JSON = "json"
@@ -17,15 +17,15 @@ class Output(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """The options of one run. `as_json` says that standard output carries one document and nothing else."""
+    """The options of one run. With `as_json`, standard output is one JSON document and nothing else."""
 
     url: str | None
     as_json: bool
     quiet: bool
 
 
-def _show_version(asked: bool) -> None:
-    if asked:
+def _print_version(is_given: bool) -> None:
+    if is_given:
         typer.echo(f"modelkeep {version('modelkeep')}")
         raise typer.Exit
 
@@ -35,18 +35,20 @@ def read_options(
     url: Annotated[
         str | None, typer.Option(envvar="MODELKEEP_URL", metavar="URL", help="The registry's address.")
     ] = None,
-    output: Annotated[Output, typer.Option("--output", "-o", help="Tables, or one JSON document.")] = Output.HUMAN,
+    output: Annotated[
+        Output, typer.Option("--output", "-o", help="Print tables, or one JSON document.")
+    ] = Output.HUMAN,
     *,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no summary.")] = False,
     version: Annotated[  # noqa: ARG001 -- acts by its callback
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Keep the options for the command that follows."""
+    """Store the options for the command that follows."""
     context.obj = Options(url=url, as_json=output is Output.JSON, quiet=quiet)
 
 
 def options_of(context: typer.Context) -> Options:
-    """The options before the command that runs."""
+    """The options of this run."""
     options: Options = context.obj
     return options

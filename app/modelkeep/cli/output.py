@@ -1,6 +1,6 @@
-"""Where output goes: what was asked for to standard output, everything else to standard error.
+"""Output: the answer of a command to standard output, everything else to standard error.
 
-On a terminal there are colours and tables that fit its width. Elsewhere lines are plain and as long as they are.
+On a terminal there are colours, and tables as wide as it is. Elsewhere lines are plain and never truncated.
 """
 
 import json
@@ -18,49 +18,49 @@ from modelkeep.cli.options import options_of
 Answer = TypeVar("Answer")
 Item = TypeVar("Item")
 
-_ENDLESS: Final = 100_000
-"""A width that no line reaches."""
+_UNLIMITED_WIDTH: Final = 100_000
+"""Wider than any line."""
 
 
 def is_terminal() -> bool:
-    """Whether a person reads standard output."""
+    """Whether standard output is a terminal."""
     return sys.stdout.isatty()
 
 
 def console(*, err: bool = False) -> Console:
-    """A console that writes to standard output or standard error, and takes no text for markup."""
+    """A console on standard output or standard error, without markup."""
     on_terminal = (sys.stderr if err else sys.stdout).isatty()
-    width = None if on_terminal else _ENDLESS
+    width = None if on_terminal else _UNLIMITED_WIDTH
     return Console(
         stderr=err, force_terminal=on_terminal, width=width, markup=False, highlight=False, emoji=False, soft_wrap=True
     )
 
 
 def answer(context: typer.Context, found: Answer, human: Callable[[Answer], RenderableType]) -> None:
-    """Print what was asked for, as one JSON document or for people."""
+    """Print the answer of a command, as one JSON document or as `human` formats it."""
     if options_of(context).as_json:
-        document(found)
+        print_json(found)
     else:
-        show(human(found))
+        print_text(human(found))
 
 
-def listed(
-    context: typer.Context, found: list[Item], human: Callable[[list[Item]], RenderableType], nothing: str
+def answer_list(
+    context: typer.Context, found: list[Item], human: Callable[[list[Item]], RenderableType], if_empty: str
 ) -> None:
-    """Print a list as `answer` does; for people, an empty one is a remark."""
+    """Print a list as `answer` does; an empty one, for people, is the notice `if_empty`."""
     if found or options_of(context).as_json:
         answer(context, found, human)
     else:
-        notice(context, nothing)
+        notice(context, if_empty)
 
 
-def document(found: Any) -> None:
+def print_json(found: Any) -> None:
     """Print one JSON document."""
-    typer.echo(json.dumps(_plain(found), indent=2))
+    typer.echo(json.dumps(_to_json(found), indent=2))
 
 
-def show(found: RenderableType) -> None:
-    """Print for people."""
+def print_text(found: RenderableType) -> None:
+    """Print for people, without trailing spaces."""
     screen = console()
     with screen.capture() as captured:
         screen.print(found, soft_wrap=isinstance(found, str | Text))
@@ -69,13 +69,13 @@ def show(found: RenderableType) -> None:
 
 
 def notice(context: typer.Context, sentence: str) -> None:
-    """Say on standard error what went well, unless that is not wanted."""
+    """Print a remark to standard error, unless `--quiet` or JSON was asked for."""
     options = options_of(context)
     if not options.quiet and not options.as_json:
         console(err=True).print(sentence)
 
 
-def _plain(found: Any) -> Any:
+def _to_json(found: Any) -> Any:
     if isinstance(found, BaseModel):
         return found.model_dump(mode="json")
-    return [_plain(each) for each in found] if isinstance(found, list) else found
+    return [_to_json(each) for each in found] if isinstance(found, list) else found

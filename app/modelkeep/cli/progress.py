@@ -1,4 +1,4 @@
-"""How a transfer goes, on standard error: bars on a terminal, a line now and then elsewhere."""
+"""Progress of a transfer on standard error: bars on a terminal, a line every ten seconds elsewhere."""
 
 import sys
 import threading
@@ -24,19 +24,19 @@ from modelkeep.cli.output import console
 from modelkeep.client import Progress, Step
 from modelkeep.kit.text import format_count, format_duration, format_size
 
-_LARGE: Final = 64 * 1024 * 1024
-"""A smaller file is gone before anybody has read its bar."""
+_LARGE_FILE_BYTES: Final = 64 * 1024 * 1024
+"""A smaller file is done before its bar can be read."""
 
-_BARS_AT_ONCE: Final = 6
-_NAME_WIDTH: Final = 20
+_MAX_FILE_BARS: Final = 6
+_MAX_NAME_WIDTH: Final = 20
 _RATE_WIDTH: Final = len("1023 KiB/s")
-_LINE_SECONDS: Final = 10.0
+_LINE_INTERVAL_SECONDS: Final = 10.0
 
-_DOING: Final = {Step.HASHING: "Hashing", Step.UPLOADING: "Uploading", Step.DOWNLOADING: "Downloading"}
+_STEP_NAMES: Final = {Step.HASHING: "Hashing", Step.UPLOADING: "Uploading", Step.DOWNLOADING: "Downloading"}
 
 
 class Display(Progress):
-    """Shows nothing. It begins with a `with` block and ends with it, or when it is closed."""
+    """Shows nothing. It lasts as long as its `with` block, or until it is closed."""
 
     def __enter__(self) -> Self:
         return self
@@ -45,7 +45,7 @@ class Display(Progress):
         self.close()
 
     def close(self) -> None:
-        """Leave the terminal as it was, for other output."""
+        """Remove it from the terminal, before other output."""
 
 
 def display(options: Options) -> Display:
@@ -58,51 +58,51 @@ def display(options: Options) -> Display:
 
 
 class Lines(Display):
-    """A line for each step, and at most one in ten seconds while it lasts."""
+    """A line for each step, and one every ten seconds while the step lasts."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._console = console(err=True)
         self._step = ""
-        self._total = self._moved = 0
-        self._began = self._said = time.monotonic()
+        self._total = self._done = 0
+        self._started_at = self._printed_at = time.monotonic()
 
     def begin(self, step: Step, sizes: Mapping[str, int]) -> None:
-        """Say what begins."""
+        """Print what begins."""
         with self._lock:
-            self._step, self._total, self._moved = _DOING[step], sum(sizes.values()), 0
-            self._began = self._said = time.monotonic()
+            self._step, self._total, self._done = _STEP_NAMES[step], sum(sizes.values()), 0
+            self._started_at = self._printed_at = time.monotonic()
         self._console.print(f"{self._step} {format_count(len(sizes), 'file')}, {format_size(self._total)}")
 
-    def move(self, path: str, size: int) -> None:  # noqa: ARG002 -- the total alone is told
-        """Count, and say how far it is if nothing was said for a while."""
+    def advance(self, path: str, size: int) -> None:  # noqa: ARG002 -- only the total is shown
+        """Count, and print how far the step is if nothing was printed for a while."""
         with self._lock:
-            self._moved += size
+            self._done += size
             now = time.monotonic()
-            if now - self._said < _LINE_SECONDS:
+            if now - self._printed_at < _LINE_INTERVAL_SECONDS:
                 return
-            self._said = now
-            line = self._line(now - self._began)
+            self._printed_at = now
+            line = self._line(now - self._started_at)
         self._console.print(line)
 
     def _line(self, seconds: float) -> str:
-        rate = max(self._moved, 1) / seconds
-        done = f"{format_size(self._moved)} of {format_size(self._total)}"
-        left = format_duration(max(self._total - self._moved, 0) / rate)
+        rate = max(self._done, 1) / seconds
+        done = f"{format_size(self._done)} of {format_size(self._total)}"
+        left = format_duration(max(self._total - self._done, 0) / rate)
         return f"{self._step}: {done}, {format_size(rate)}/s, {left} left"
 
 
-class _Rate(ProgressColumn):
-    """Bytes a second, in the units of everything else."""
+class _RateColumn(ProgressColumn):
+    """Bytes per second, in the units of everything else."""
 
     def render(self, task: Task) -> Text:
-        """Nothing until it is known."""
+        """The rate, or nothing while it is unknown."""
         speed = task.finished_speed or task.speed
         return Text(f"{format_size(speed)}/s" if speed else "", style="progress.data.speed")
 
 
 class Bars(Display):
-    """A bar for each large file that moves, and one for all of them."""
+    """A bar for each large file that is being transferred, and one for all files."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -110,14 +110,14 @@ class Bars(Display):
             TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis"), markup=False),
             BarColumn(bar_width=None, table_column=Column(ratio=1)),
             DownloadColumn(binary_units=True, table_column=Column(no_wrap=True, justify="right")),
-            _Rate(table_column=Column(no_wrap=True, justify="right", min_width=_RATE_WIDTH)),
+            _RateColumn(table_column=Column(no_wrap=True, justify="right", min_width=_RATE_WIDTH)),
             TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True)),
             console=console(err=True),
             transient=True,
             expand=True,
         )
         self._total: TaskID | None = None
-        self._large: dict[str, TaskID] = {}
+        self._file_tasks: dict[str, TaskID] = {}
         self._visible: set[str] = set()
 
     def __enter__(self) -> Self:
@@ -130,39 +130,39 @@ class Bars(Display):
             self._bars.stop()
 
     def begin(self, step: Step, sizes: Mapping[str, int]) -> None:
-        """Start again with the bars of this step."""
+        """Replace the bars by those of this step."""
         with self._lock:
             for task in self._bars.task_ids:
                 self._bars.remove_task(task)
             self._visible.clear()
-            large = sorted(path for path, size in sizes.items() if size > _LARGE) if len(sizes) > 1 else []
-            self._large = {
-                path: self._bars.add_task(_shortened(path), total=sizes[path], visible=False) for path in large
+            large = sorted(path for path, size in sizes.items() if size > _LARGE_FILE_BYTES) if len(sizes) > 1 else []
+            self._file_tasks = {
+                path: self._bars.add_task(_shorten(path), total=sizes[path], visible=False) for path in large
             }
-            name = f"{_DOING[step]} {format_count(len(sizes), 'file')}"
+            name = f"{_STEP_NAMES[step]} {format_count(len(sizes), 'file')}"
             self._total = self._bars.add_task(name, total=sum(sizes.values()))
 
-    def move(self, path: str, size: int) -> None:
-        """Move the bars; they are drawn by a thread of their own."""
+    def advance(self, path: str, size: int) -> None:
+        """Advance the bars, which another thread draws."""
         if self._total is not None:
             self._bars.advance(self._total, size)
-        if (task := self._large.get(path)) is not None:
+        if (task := self._file_tasks.get(path)) is not None:
             self._bars.advance(task, size)
-            self._choose(path, task)
+            self._update_visible(path, task)
 
-    def _choose(self, path: str, task: TaskID) -> None:
-        """Show the bar of a file that moves, while there is room; a finished one makes room for another."""
+    def _update_visible(self, path: str, task: TaskID) -> None:
+        """Show the bar of a file that advances, while there is room; a finished one makes room for another."""
         with self._lock:
-            done = self._bars.tasks[self._bars.task_ids.index(task)].finished
+            is_finished = self._bars.tasks[self._bars.task_ids.index(task)].finished
             if path in self._visible:
-                if done:
+                if is_finished:
                     self._visible.discard(path)
                     self._bars.update(task, visible=False)
-            elif not done and len(self._visible) < _BARS_AT_ONCE:
+            elif not is_finished and len(self._visible) < _MAX_FILE_BARS:
                 self._visible.add(path)
                 self._bars.update(task, visible=True)
 
 
-def _shortened(path: str) -> str:
-    """The end of a path says which file it is."""
-    return path if len(path) <= _NAME_WIDTH else f"…{path[1 - _NAME_WIDTH :]}"
+def _shorten(path: str) -> str:
+    """The end of a path, which identifies the file."""
+    return path if len(path) <= _MAX_NAME_WIDTH else f"…{path[1 - _MAX_NAME_WIDTH :]}"

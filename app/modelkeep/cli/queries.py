@@ -1,4 +1,4 @@
-"""The commands that look."""
+"""The commands that change nothing."""
 
 from typing import Annotated
 
@@ -6,7 +6,7 @@ import typer
 
 from modelkeep.cli import tables
 from modelkeep.cli.arguments import Model
-from modelkeep.cli.output import answer, listed
+from modelkeep.cli.output import answer, answer_list
 from modelkeep.cli.session import connected
 from modelkeep.domain.values import Stage
 
@@ -16,7 +16,9 @@ queries = typer.Typer()
 @queries.command(name="list")
 def list_(
     context: typer.Context,
-    model: Annotated[str | None, typer.Argument(metavar="[NAME]", help="The model; without it, all models.")] = None,
+    model: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="The model; without it, models are listed.")
+    ] = None,
     stage: Annotated[Stage | None, typer.Option(help="Only versions in this stage.")] = None,
 ) -> None:
     """List the versions of a model, newest first; or the models."""
@@ -24,9 +26,11 @@ def list_(
         raise typer.BadParameter("a stage is of versions. Name their model.", param_hint="'--stage'")
     with connected(context) as registry:
         if model is None:
-            listed(context, registry.list_models(), tables.models, "There are no models yet.")
+            answer_list(context, registry.list_models(), tables.models, "There are no models yet.")
         else:
-            listed(context, registry.list_versions(model, stage=stage), tables.versions, "There are no such versions.")
+            answer_list(
+                context, registry.list_versions(model, stage=stage), tables.versions, "There are no such versions."
+            )
 
 
 @queries.command()
@@ -49,8 +53,8 @@ def show(
 def history(
     context: typer.Context,
     model: Model,
-    after: Annotated[int | None, typer.Option(min=0, metavar="N", help="Only what came after this generation.")] = None,
+    after: Annotated[int | None, typer.Option(min=0, metavar="N", help="Only events after this generation.")] = None,
 ) -> None:
-    """Show who changed what, oldest first."""
+    """Show the history of a model: who changed what and when, oldest first."""
     with connected(context) as registry:
-        listed(context, registry.list_events(model, after=after), tables.events, "Nothing happened since.")
+        answer_list(context, registry.list_events(model, after=after), tables.events, "Nothing happened since.")

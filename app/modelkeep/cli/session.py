@@ -1,4 +1,4 @@
-"""One connection to the registry for one command, and what an interruption leaves behind."""
+"""The client of one command, and how the command ends when it is interrupted."""
 
 import os
 import sys
@@ -22,50 +22,50 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transfer:
-    """A registry whose transfers are shown, and the moment when they began."""
+    """A client whose progress is displayed; `started_at` is in seconds of `time.monotonic`."""
 
     registry: "RegistryClient"
     display: "Display"
     context: typer.Context
-    began: float
+    started_at: float
 
-    def sum_up(self, done: str, *, count: int, size: int) -> None:
-        """Say what was moved, and how fast, in the place of the display."""
+    def print_summary(self, done: str, *, count: int, size: int) -> None:
+        """Replace the display by a line with what was transferred, and how fast."""
         self.display.close()
-        seconds = max(time.monotonic() - self.began, 0.001)
+        seconds = max(time.monotonic() - self.started_at, 0.001)
         rate = f"{format_size(size / seconds)}/s"
-        moved = f"{format_count(count, 'file')}, {format_size(size)} in {format_duration(seconds)} ({rate})"
-        notice(self.context, f"{done}: {moved}")
+        summary = f"{format_count(count, 'file')}, {format_size(size)} in {format_duration(seconds)} ({rate})"
+        notice(self.context, f"{done}: {summary}")
 
 
 @contextmanager
 def connected(context: typer.Context) -> Iterator["RegistryClient"]:
-    """Open the registry that the options name. Ctrl-C ends the program at once."""
-    with _opened(context) as registry:
+    """Open a client of the registry that the options name. Ctrl-C ends the program at once."""
+    with _open(context) as registry:
         try:
             yield registry
         except KeyboardInterrupt:
-            _leave("Interrupted.")
+            _exit_at_once("Interrupted.")
 
 
 @contextmanager
 def transferring(context: typer.Context, jobs: int | None) -> Iterator[Transfer]:
-    """The same for bytes: they are shown as they move, and Ctrl-C leaves what has arrived for the next attempt."""
+    """Open a client for a transfer, and display its progress. Ctrl-C keeps what has arrived for the next attempt."""
     from modelkeep.cli.progress import display  # noqa: PLC0415 -- `--version` need not wait for the client
 
-    shown = display(options_of(context))
-    options = {"progress": shown} | ({} if jobs is None else {"jobs": jobs})
-    began = time.monotonic()
-    with _opened(context, **options) as registry:
+    bars = display(options_of(context))
+    options = {"progress": bars} | ({} if jobs is None else {"jobs": jobs})
+    started_at = time.monotonic()
+    with _open(context, **options) as registry:
         try:
-            with shown:
-                yield Transfer(registry=registry, display=shown, context=context, began=began)
+            with bars:
+                yield Transfer(registry=registry, display=bars, context=context, started_at=started_at)
         except KeyboardInterrupt:
-            _leave("Interrupted; the same command goes on where it stopped.")
+            _exit_at_once("Interrupted; the same command goes on where it stopped.")
 
 
 @contextmanager
-def _opened(context: typer.Context, **options: Any) -> Iterator["RegistryClient"]:
+def _open(context: typer.Context, **options: Any) -> Iterator["RegistryClient"]:
     from modelkeep.client import RegistryClient  # noqa: PLC0415 -- see transferring
 
     try:
@@ -76,8 +76,8 @@ def _opened(context: typer.Context, **options: Any) -> Iterator["RegistryClient"
         yield registry
 
 
-def _leave(sentence: str) -> None:
-    """End the process here: threads may be in the middle of a read, and nobody wants to wait for them."""
+def _exit_at_once(sentence: str) -> None:
+    """End the process without waiting for its threads, which may be in the middle of a read."""
     console(err=True).print(sentence)
     sys.stdout.flush()
     os._exit(Status.INTERRUPTED)

@@ -1,4 +1,4 @@
-"""What people see of models, versions and events: narrow enough for 80 columns, whole where no terminal cuts it."""
+"""Tables of models, versions and events: at most as wide as the terminal, and never truncated without one."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -17,39 +17,39 @@ if TYPE_CHECKING:
     from modelkeep.schemas.versions import VersionResponse
 
 _STAGE_STYLES: Final = {"production": "bold green", "archived": "dim"}
-_JUSTIFIED: Final[dict[str, JustifyMethod]] = {"size": "right", "generation": "right"}
+_JUSTIFICATIONS: Final[dict[str, JustifyMethod]] = {"size": "right", "generation": "right"}
 _FREE_TEXT: Final = frozenset({"change", "comment", "description"})
 _GAP: Final = 2
-_LONG_WORD: Final = 16
-_DIGEST_START: Final = 12
-"""As much of a digest as a terminal has room for."""
+_MAX_MIN_WIDTH: Final = 16
+_SHORT_DIGEST_LENGTH: Final = 12
+"""Digits of a digest that are shown on a terminal."""
 
 
 class TruncatedCell:
-    """Words side by side: as many as there is room for, and a sign if some are left out or cut."""
+    """Words on one line: as many as there is room for, with an ellipsis where some are left out or truncated."""
 
-    def __init__(self, words_: Iterable[str]) -> None:
-        self._words = list(words_)
+    def __init__(self, words: Iterable[str]) -> None:
+        self._words = list(words)
 
     def __str__(self) -> str:
         return " ".join(self._words)
 
     @property
-    def least(self) -> int:
-        """The width for one word, if it is not a long one."""
-        return min(_LONG_WORD, len(str(self)), max(map(len, self._words), default=0) + len(" …"))
+    def min_width(self) -> int:
+        """The width of the longest word, within limits."""
+        return min(_MAX_MIN_WIDTH, len(str(self)), max(map(len, self._words), default=0) + len(" …"))
 
-    def fitting(self, width: int) -> str:
-        """What to show in this width."""
+    def fit(self, width: int) -> str:
+        """The text for a column of this width."""
         for count in range(len(self._words), 0, -1):
             line = " ".join([*self._words[:count], *(["…"] if count < len(self._words) else [])])
             if len(line) <= width:
                 return line
-        return _cut(self._words[0], width) if self._words else ""
+        return _truncate(self._words[0], width) if self._words else ""
 
 
-def _cut(word: str, width: int) -> str:
-    """A word that is cut if it is wider; of `name=value` the value stays whole."""
+def _truncate(word: str, width: int) -> str:
+    """A word of at most this width; of `name=value`, the value stays whole."""
     if len(word) <= width:
         return word
     name, equals, value = word.rpartition("=")
@@ -142,33 +142,31 @@ def version(found: "VersionResponse") -> RenderableType:
 
 
 def _table(**columns: Cells) -> Table:
-    """A table of these columns, without those that are empty. Folded ones and free text give way to the others."""
+    """A table of these columns, without empty ones. Truncated cells and free text get the room that is left."""
     shown = {name: cells for name, cells in columns.items() if any(map(str, cells))}
     table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
-    widths = _folded_widths(shown)
+    widths = _truncated_widths(shown)
     for name in shown:
-        justify = _JUSTIFIED.get(name, "left")
+        justify = _JUSTIFICATIONS.get(name, "left")
         table.add_column(
             name, width=widths.get(name), no_wrap=name not in _FREE_TEXT, overflow="ellipsis", justify=justify
         )
     for row in zip(*shown.values(), strict=True):
         cells = zip(shown, row, strict=True)
-        table.add_row(
-            *(cell.fitting(widths[name]) if isinstance(cell, TruncatedCell) else cell for name, cell in cells)
-        )
+        table.add_row(*(cell.fit(widths[name]) if isinstance(cell, TruncatedCell) else cell for name, cell in cells))
     return table
 
 
-def _folded_widths(columns: Mapping[str, Cells]) -> dict[str, int]:
-    """Room for the columns that fold: the least for each, and more of what the others leave, to the last one first."""
-    folded = {name: [cell for cell in cells if isinstance(cell, TruncatedCell)] for name, cells in columns.items()}
-    widths = {name: max(len(name), *(cell.least for cell in cells)) for name, cells in folded.items() if cells}
+def _truncated_widths(columns: Mapping[str, Cells]) -> dict[str, int]:
+    """The widths of columns of truncated cells: the minimum, and what other columns leave, for the last one first."""
+    truncated = {name: [cell for cell in cells if isinstance(cell, TruncatedCell)] for name, cells in columns.items()}
+    widths = {name: max(len(name), *(cell.min_width for cell in cells)) for name, cells in truncated.items() if cells}
     others = [(name, cells) for name, cells in columns.items() if name not in widths | dict.fromkeys(_FREE_TEXT)]
     taken = sum(max(len(name), *(len(str(cell)) for cell in cells)) for name, cells in others)
     spare = console().width - _GAP * (len(columns) - 1) - taken - sum(widths.values())
     for name in reversed(widths):
-        most = max(len(str(cell)) for cell in folded[name])
-        width = max(len(name), min(most, widths[name] + spare))
+        max_width = max(len(str(cell)) for cell in truncated[name])
+        width = max(len(name), min(max_width, widths[name] + spare))
         spare -= width - widths[name]
         widths[name] = width
     return widths
@@ -215,7 +213,7 @@ def _by(actor: str | None) -> str:
 
 
 def _digest(sha256: str) -> str:
-    return sha256[:_DIGEST_START] if is_terminal() else sha256
+    return sha256[:_SHORT_DIGEST_LENGTH] if is_terminal() else sha256
 
 
 def _when(at: datetime) -> str:

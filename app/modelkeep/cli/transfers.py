@@ -1,4 +1,4 @@
-"""The commands that move bytes."""
+"""The commands that transfer files."""
 
 import hashlib
 import os
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from modelkeep.cli.arguments import Jobs, Model, metrics_of, pairs
+from modelkeep.cli.arguments import Jobs, Model, parse_metrics, parse_tags
 from modelkeep.cli.ci_environment import current_run
 from modelkeep.cli.options import options_of
-from modelkeep.cli.output import document, notice
+from modelkeep.cli.output import notice, print_json
 from modelkeep.cli.session import Transfer, transferring
 from modelkeep.domain.values import Stage
 from modelkeep.kit.text import format_count, format_size
@@ -27,31 +27,35 @@ def register(
     context: typer.Context,
     model: Model,
     path: Annotated[Path, typer.Argument(metavar="PATH", help="A file, or a folder with all its files.")],
-    framework: Annotated[str | None, typer.Option(metavar="NAME", help="What the model runs with.")] = None,
-    metrics: Annotated[str | None, typer.Option(metavar="JSON|@FILE", help="An object of numbers.")] = None,
-    description: Annotated[str | None, typer.Option(metavar="TEXT", help="What is new.")] = None,
-    tag: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="A tag; repeat for more.")] = None,
-    include: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Only such files; repeat for more.")] = None,
-    exclude: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="No such files; repeat for more.")] = None,
-    promote: Annotated[Stage | None, typer.Option(help="Then move the version to this stage.")] = None,
+    framework: Annotated[str | None, typer.Option(metavar="NAME", help="The framework that loads the model.")] = None,
+    metrics: Annotated[str | None, typer.Option(metavar="JSON|@FILE", help="Metrics, as an object of numbers.")] = None,
+    description: Annotated[str | None, typer.Option(metavar="TEXT", help="A description of the version.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="A tag; may be repeated.")] = None,
+    include: Annotated[
+        list[str] | None, typer.Option(metavar="GLOB", help="Only files that match; may be repeated.")
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(metavar="GLOB", help="No files that match; may be repeated.")
+    ] = None,
+    promote: Annotated[Stage | None, typer.Option(help="Move the new version to this stage.")] = None,
     idempotency_key: Annotated[
-        str | None, typer.Option(metavar="KEY", help="For 24 hours a repeat with it is the same version.")
+        str | None, typer.Option(metavar="KEY", help="Called again with it within 24 hours, return the same version.")
     ] = None,
     jobs: Jobs = None,
     *,
-    as_zip: Annotated[bool, typer.Option("--zip", help="A folder as one archive.")] = False,
+    as_zip: Annotated[bool, typer.Option("--zip", help="Register a folder as one archive.")] = False,
 ) -> None:
     """Register a file or folder as the next version; print its number.
 
-    Interrupted, the same command goes on where it stopped. In a pipeline, a repeated job with the same files gets the
-    same version. The commit and the pipeline's address become tags if they are known.
+    Interrupted and run again, it resumes. In a pipeline, a repeated job with the same files gets the same version; the
+    commit and the address of the run become tags.
     """
     run = current_run(os.environ, path)
     metadata: dict[str, Any] = {
         "framework": framework,
-        "metrics": metrics_of(metrics),
+        "metrics": parse_metrics(metrics),
         "description": description,
-        "tags": run.tags() | pairs(tag or []),
+        "tags": run.tags() | parse_tags(tag or []),
     }
     with transferring(context, jobs) as transfer:
         version = transfer.registry.register(
@@ -65,17 +69,17 @@ def register(
             idempotency_scope=run.scope,
         )
         done = f"Registered {version.model} v{version.version}"
-        transfer.sum_up(done, count=len(version.artifacts), size=version.size or 0)
+        transfer.print_summary(done, count=len(version.artifacts), size=version.size or 0)
         if promote is not None:
             version = _promote(transfer, version, promote, idempotency_key or run.scope)
     if options_of(context).as_json:
-        document(version)
+        print_json(version)
     else:
         typer.echo(version.version)
 
 
 def _promote(transfer: Transfer, version: "VersionResponse", stage: Stage, scope: str | None) -> "VersionResponse":
-    """Repeated within a scope, the promotion takes effect once, whatever was promoted since."""
+    """Promote. Repeated with the same scope, the promotion takes effect once, and does not undo a later one."""
     key = hashlib.sha256(f"{scope}\n{stage}".encode()).hexdigest() if scope else None
     moved = transfer.registry.promote(version.model, version.version, stage, idempotency_key=key)
     notice(transfer.context, f"{moved.model} v{moved.version} is in stage {moved.stage}")
@@ -85,20 +89,22 @@ def _promote(transfer: Transfer, version: "VersionResponse", stage: Stage, scope
 @transfers.command()
 def download(
     context: typer.Context,
-    model: Annotated[str, typer.Argument(metavar="NAME[@REF]", help="The model, and which of its versions.")],
+    model: Annotated[str, typer.Argument(metavar="NAME[@REF]", help="The model, and a ref of its version.")],
     version: Annotated[
-        str | None, typer.Option(metavar="REF", help="Which version, instead of @REF.", show_default="production")
+        str | None, typer.Option(metavar="REF", help="The version, instead of @REF.", show_default="production")
     ] = None,
-    dest: Annotated[Path, typer.Option(metavar="DIR", help="Where to put it.")] = Path(),
-    path: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Only such files; repeat for more.")] = None,
-    wait: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Wait for a version so long.")] = 0,
+    dest: Annotated[Path, typer.Option(metavar="DIR", help="The folder to put it into.")] = Path(),
+    path: Annotated[
+        list[str] | None, typer.Option(metavar="GLOB", help="Only files that match; may be repeated.")
+    ] = None,
+    wait: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Wait so long for the version to exist.")] = 0,
     jobs: Jobs = None,
     *,
     if_changed: Annotated[
-        bool, typer.Option("--if-changed", help="Leave a place that holds this very version as it is.")
+        bool, typer.Option("--if-changed", help="Do nothing if the files there are those of this version.")
     ] = False,
 ) -> None:
-    """Download a version, check every byte of it, and print where it is.
+    """Download a version, verify every byte, and print the path.
 
     A REF is a number, production, staging, latest, an alias or a commit.
     """
@@ -110,18 +116,18 @@ def download(
         found = transfer.registry.download(name, ref, dest=dest, paths=path or (), if_changed=if_changed, wait=wait)
         named = f"{found.model} v{found.version}"
         if found.changed:
-            transfer.sum_up(f"Downloaded {named}", count=len(found.artifacts), size=found.size)
+            transfer.print_summary(f"Downloaded {named}", count=len(found.artifacts), size=found.size)
         else:
             notice(
                 context, f"{named} is there: {format_count(len(found.artifacts), 'file')}, {format_size(found.size)}"
             )
     if options_of(context).as_json:
-        document(_downloaded(found))
+        print_json(_to_json(found))
     else:
         typer.echo(found)
 
 
-def _downloaded(found: "DownloadResult") -> dict[str, Any]:
+def _to_json(found: "DownloadResult") -> dict[str, Any]:
     described = found.resolved.model_dump(mode="json", exclude={"artifacts"})
     files = [artifact.model_dump(mode="json", include={"path", "size", "sha256"}) for artifact in found.artifacts]
     return {"path": str(found.path), **described, "changed": found.changed, "size": found.size, "artifacts": files}

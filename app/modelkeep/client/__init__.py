@@ -1,4 +1,4 @@
-"""The client: `AsyncRegistryClient` for code that awaits, `RegistryClient` for code that does not."""
+"""The client of a registry: `RegistryClient` blocks, `AsyncRegistryClient` is for code that awaits."""
 
 from modelkeep.client.async_client import AsyncRegistryClient
 from modelkeep.client.blocking_client import RegistryClient

@@ -1,4 +1,4 @@
-"""A folder as one archive, made the same way from the same files every time: so a repeat can go on where it stopped."""
+"""A folder as one zip archive. The same files make the same bytes, so that an interrupted upload can be resumed."""
 
 import hashlib
 import shutil
@@ -8,24 +8,24 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from modelkeep.client.disk_layout import state_folder
 from modelkeep.client.errors import ChangedFileError, LocalFileError
 from modelkeep.client.local_files import LocalFile, is_unchanged
-from modelkeep.client.pending_registration import state_folder
 from modelkeep.client.transfer_pool import TransferPool
 from modelkeep.kit.file_locks import async_locked
 
 _BLOCK: Final = 1024 * 1024
-_LONG_AGO: Final = (1980, 1, 1, 0, 0, 0)
-"""The first moment that a zip file can tell."""
+_MIN_DATE: Final = (1980, 1, 1, 0, 0, 0)
+"""The earliest date of the zip format, for every file."""
 
-_READABLE: Final = 0o644 << 16
+_FILE_MODE: Final = 0o644 << 16
 
 
 @asynccontextmanager
 async def zipped(source: Path, files: Sequence[LocalFile], transfers: TransferPool) -> AsyncIterator[Path]:
-    """Bundle files of the folder `source` into `<name of the folder>.zip`, which is gone when the block ends.
+    """Write files of the folder `source` into an archive of its name, which is removed when the block ends.
 
-    Stored, not compressed: weights hardly shrink. Raises `LocalFileError` and `ChangedFileError`.
+    The files are stored, not compressed: weights hardly shrink. Raises `LocalFileError` and `ChangedFileError`.
     """
     resolved = await transfers.in_thread(source.resolve)
     folder = state_folder() / "archives" / hashlib.sha256(str(resolved).encode()).hexdigest()
@@ -45,16 +45,16 @@ async def zipped(source: Path, files: Sequence[LocalFile], transfers: TransferPo
 def _write(archive: Path, files: Sequence[LocalFile]) -> None:
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as bundle:
         for file in files:
-            entry = zipfile.ZipInfo(file.path, _LONG_AGO)
-            entry.external_attr = _READABLE
+            entry = zipfile.ZipInfo(file.path, _MIN_DATE)
+            entry.external_attr = _FILE_MODE
             entry.file_size = file.size
-            with _opened(file) as content, bundle.open(entry, "w") as target:
+            with _open(file) as content, bundle.open(entry, "w") as target:
                 shutil.copyfileobj(content, target, _BLOCK)
             if not is_unchanged(file):
                 raise ChangedFileError(file.path)
 
 
-def _opened(file: LocalFile) -> BinaryIO:
+def _open(file: LocalFile) -> BinaryIO:
     try:
         return file.source.open("rb")
     except OSError as error:

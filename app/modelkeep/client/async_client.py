@@ -1,4 +1,4 @@
-"""The registry as a Python object: what a pipeline, a notebook or a serving container does with it."""
+"""The client of a registry, for code that awaits."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ from modelkeep.client.errors import UnreachableError
 from modelkeep.client.progress import Progress
 from modelkeep.client.registrar import IdempotencyKeySource, Registrar, Source
 from modelkeep.client.registry_transport import RegistryTransport
-from modelkeep.client.requests import alias_name, checked, model_name, ref
+from modelkeep.client.requests import alias_name, build_body, model_name, ref
 from modelkeep.client.token_sources import TokenProvider, find_token_source
 from modelkeep.client.version_downloader import DownloadResult, VersionDownloader
 from modelkeep.domain.errors import ModelNotFoundError, VersionNotFoundError
@@ -28,24 +28,29 @@ from modelkeep.schemas.versions import EditVersion, VersionPage, VersionResponse
 Item = TypeVar("Item")
 
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
-JOBS: Final = 8
+DEFAULT_JOBS: Final = 8
 
-_PAGE: Final = 100
-_LOOK_SECONDS: Final = 2.0
+_PAGE_SIZE: Final = 100
+_POLL_SECONDS: Final = 2.0
 
 
 class AsyncRegistryClient:
-    """A client of one registry, inside `async with`.
+    """A client of one registry, to be used with `async with`.
 
-    `url` and `cache_dir` come from `MODELKEEP_URL` and `MODELKEEP_CACHE_DIR` if they are not given. `token` is a token,
-    or a function that returns one and is called again when that one expires or is refused. If it is not given it comes
-    from `MODELKEEP_TOKEN`, the file `MODELKEEP_TOKEN_FILE` or, in a job of GitHub Actions, from GitHub, for the
-    audience `MODELKEEP_AUDIENCE` (the registry's address, if not said). `jobs` is how many files, parts and ranges move
-    at a time. Every method raises the registry's own errors (`modelkeep.domain.errors`, one class per problem code,
-    with the problem's fields), `NoTokenError` and `UnreachableError`. A change whose reply was lost is sent again under
-    the same Idempotency-Key: it takes effect once.
+    - `url`: the registry's address, by default `MODELKEEP_URL`, else `http://127.0.0.1:8000`.
+    - `token`: a token, or a function that returns one and is called again when it expires or is refused. By default
+      `MODELKEEP_TOKEN`, the file `MODELKEEP_TOKEN_FILE` or, in a job of GitHub Actions, the token that GitHub issues
+      for the audience `MODELKEEP_AUDIENCE` (by default the registry's address).
+    - `cache_dir`: a folder of downloaded files that processes share, by default `MODELKEEP_CACHE_DIR`, else none.
+    - `jobs`: how many files, parts and ranges are transferred at a time.
+    - `progress`: receives the progress of transfers.
 
-    Raises `ValueError` if the address is none.
+    Every method raises the registry's errors, one class for each problem code with the problem's fields, and
+    `NoTokenError` and `UnreachableError`; all of them are `RegistryError`. A change whose reply was lost is repeated
+    with the same Idempotency-Key, so that it takes effect once. A version is given by its number or by any ref, as
+    `production` or an alias, unless it is changed: then by its number.
+
+    Raises `ValueError` if `url` is not an HTTP address.
     """
 
     def __init__(
@@ -54,7 +59,7 @@ class AsyncRegistryClient:
         *,
         token: str | TokenProvider | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
-        jobs: int = JOBS,
+        jobs: int = DEFAULT_JOBS,
         progress: Progress | None = None,
     ) -> None:
         environment = os.environ
@@ -62,18 +67,18 @@ class AsyncRegistryClient:
         audience = environment.get("MODELKEEP_AUDIENCE") or url.rstrip("/")
         cache = cache_dir or environment.get("MODELKEEP_CACHE_DIR")
         progress = progress or Progress()
-        self._service = RegistryTransport(url, credential=find_token_source(token, environment, audience=audience))
-        self._registering = Registrar(self._service, jobs=jobs, progress=progress)
-        self._fetching = VersionDownloader(
-            self._service, jobs=jobs, progress=progress, cache=Cache(Path(cache)) if cache else None
+        self._transport = RegistryTransport(url, token_source=find_token_source(token, environment, audience=audience))
+        self._registrar = Registrar(self._transport, jobs=jobs, progress=progress)
+        self._downloader = VersionDownloader(
+            self._transport, jobs=jobs, progress=progress, cache=Cache(Path(cache)) if cache else None
         )
 
     async def __aenter__(self) -> Self:
-        await self._service.__aenter__()
+        await self._transport.__aenter__()
         return self
 
     async def __aexit__(self, *failure: object) -> None:
-        await self._service.__aexit__(*failure)
+        await self._transport.__aexit__(*failure)
 
     async def register(
         self,
@@ -90,11 +95,14 @@ class AsyncRegistryClient:
         idempotency_key: str | None = None,
         idempotency_scope: str | None = None,
     ) -> VersionResponse:
-        """Register a file, or every file of a folder, as the next version of a model, and return that version.
+        """Register a file, or the files of a folder, as the next version of a model, and return that version.
 
-        Killed and called again with the same arguments, it goes on with what has arrived. After it has returned, the
-        same call registers another version; with an `idempotency_key` it returns the same one for 24 hours. A key is
-        for one registration; within an `idempotency_scope`, other files or metadata get a key of their own.
+        `include` and `exclude` are patterns of file names, or of paths if they have a slash. With `as_zip` the files of
+        a folder become one archive.
+
+        Interrupted and called again with the same arguments, it resumes. Called again after it has returned, it
+        registers another version, unless it has an `idempotency_key`: with that, the same version is returned for 24
+        hours. An `idempotency_scope` makes such a key of itself, the files and the metadata.
         Also raises `LocalFileError`, `ChangedFileError`, `TransferRefusedError`.
         """
         metadata: dict[str, Any] = {
@@ -103,7 +111,7 @@ class AsyncRegistryClient:
             "description": description,
             "tags": tags and dict(tags),
         }
-        return await self._registering.register(
+        return await self._registrar.register(
             model_name(model),
             Source(path=Path(source), include=include, exclude=exclude, as_zip=as_zip),
             IdempotencyKeySource(literal=idempotency_key, scope=idempotency_scope),
@@ -122,54 +130,54 @@ class AsyncRegistryClient:
     ) -> DownloadResult:
         """Put the files of a version below `dest`: `dest/<file>` if it has only one, else the folder `dest/<model>`.
 
-        Each file is held against its size and SHA-256 first; then all appear at once, in the place of an earlier
-        version. Killed and called again, it goes on with what has arrived. `paths` picks artifacts by patterns;
-        `if_changed` leaves a place that holds this very version as it is; `wait` is how many seconds to wait for a
-        version that answers to the ref. Also raises `DamagedDownloadError`, `LocalFileError`, `TransferRefusedError`.
+        The size and SHA-256 of each file are verified; then all files appear in one step, in place of an earlier
+        version. Interrupted and called again, it resumes. `paths` selects artifacts by patterns. With `if_changed`,
+        files are hashed first, and nothing is downloaded if they are those of this version. `wait` is how many seconds
+        to wait for the ref to exist. Also raises `DamagedDownloadError`, `LocalFileError`, `TransferRefusedError`.
         """
-        located = await self._located(model, version, wait=wait)
-        return await self._fetching.fetch(located, Path(dest), paths=paths, if_changed=if_changed)
+        resolved = await self._resolve(model, version, wait=wait)
+        return await self._downloader.download(resolved, Path(dest), paths=paths, if_changed=if_changed)
 
     async def get_download_urls(self, model: str, version: int | str = "production") -> DownloadResponse:
-        """A version with a presigned URL for each of its files."""
-        return await self._service.get(
+        """Presigned URLs for the files of a version, and what a container needs to know of the version."""
+        return await self._transport.get(
             DownloadResponse, "models", model_name(model), "versions", ref(version), "download"
         )
 
-    async def _located(self, model: str, version: int | str, *, wait: float) -> DownloadResponse:
+    async def _resolve(self, model: str, version: int | str, *, wait: float) -> DownloadResponse:
         deadline = time.monotonic() + wait
         while True:
             try:
                 return await self.get_download_urls(model, version)
             except (ModelNotFoundError, VersionNotFoundError, UnreachableError):
-                left = deadline - time.monotonic()
-                if left <= 0:
+                remaining = deadline - time.monotonic()
+                if remaining <= 0:
                     raise
-            await asyncio.sleep(min(left, _LOOK_SECONDS))
+            await asyncio.sleep(min(remaining, _POLL_SECONDS))
 
     async def list_models(self, *, prefix: str | None = None, limit: int | None = None) -> list[ModelResponse]:
-        """Models whose name begins with `prefix`, by name; at most `limit` of them."""
-        return await self._pages(ModelPage, "models", limit=limit, prefix=prefix)
+        """The models whose names begin with `prefix`, by name; at most `limit` of them."""
+        return await self._list(ModelPage, "models", limit=limit, prefix=prefix)
 
     async def get_model(self, model: str) -> ModelResponse:
-        """A model as it is now."""
-        return await self._service.get(ModelResponse, "models", model_name(model))
+        """The model, with its aliases and the numbers of its latest and its production version."""
+        return await self._transport.get(ModelResponse, "models", model_name(model))
 
     async def list_versions(
         self, model: str, *, stage: str | None = None, limit: int | None = None
     ) -> list[VersionResponse]:
-        """Versions of a model, newest first: those in `stage`, at most `limit` of them."""
-        return await self._pages(VersionPage, "models", model_name(model), "versions", limit=limit, stage=stage)
+        """The versions of a model, or those in `stage`, newest first; at most `limit` of them."""
+        return await self._list(VersionPage, "models", model_name(model), "versions", limit=limit, stage=stage)
 
     async def get_version(self, model: str, version: int | str) -> VersionResponse:
-        """The version that answers to a ref."""
-        return await self._service.get(VersionResponse, "models", model_name(model), "versions", ref(version))
+        """The version of this number or ref."""
+        return await self._transport.get(VersionResponse, "models", model_name(model), "versions", ref(version))
 
     async def list_events(
         self, model: str, *, after: int | None = None, limit: int | None = None
     ) -> list[EventResponse]:
-        """Events of a model after a generation, oldest first; at most `limit` of them."""
-        return await self._pages(EventPage, "models", model_name(model), "events", limit=limit, after=after)
+        """The events of a model, or those after generation `after`, oldest first; at most `limit` of them."""
+        return await self._list(EventPage, "models", model_name(model), "events", limit=limit, after=after)
 
     async def promote(
         self,
@@ -182,32 +190,32 @@ class AsyncRegistryClient:
         comment: str | None = None,
         idempotency_key: str | None = None,
     ) -> VersionResponse:
-        """Move a version to a stage; the version that was production is archived in the same step.
+        """Move a version to a stage. The version that was production is archived in the same transaction.
 
-        With `expected_production` (`None` for no version) nothing happens unless that one is production now:
-        `ProductionChangedError` names the holder. `only_newer` refuses a lower number with `NotNewerError`.
-        With an `idempotency_key` a repeat within 24 hours does not undo what came after the first.
+        If `expected_production` (`None` for no version) is given and is not production now, nothing happens and
+        `ProductionChangedError` names the holder. With `only_newer`, a number lower than the holder's raises
+        `NotNewerError`. With an `idempotency_key`, a repeat within 24 hours does not undo later changes.
         """
-        fence = _given(expected_production=expected_production)
-        body = checked(SetStage, stage=stage, comment=comment, only_newer=only_newer, **fence)
-        where = (*_version(model, version), "stage")
-        return await self._service.change(VersionResponse, "PUT", *where, body=body, key=idempotency_key)
+        precondition = _without_unset(expected_production=expected_production)
+        body = build_body(SetStage, stage=stage, comment=comment, only_newer=only_newer, **precondition)
+        path = (*_version_path(model, version), "stage")
+        return await self._transport.change(VersionResponse, "PUT", *path, body=body, key=idempotency_key)
 
     async def rollback(
         self, model: str, *, expected_production: int | Unset | None = UNSET, comment: str | None = None
     ) -> VersionResponse:
-        """Give production back to the version that held it before, and return that version."""
-        body = checked(RollBack, comment=comment, **_given(expected_production=expected_production))
-        return await self._service.change(VersionResponse, "POST", "models", model_name(model), "rollback", body=body)
+        """Move the version that was production before back to production, and return it."""
+        body = build_body(RollBack, comment=comment, **_without_unset(expected_production=expected_production))
+        return await self._transport.change(VersionResponse, "POST", "models", model_name(model), "rollback", body=body)
 
     async def set_alias(self, model: str, alias: str, version: int, *, comment: str | None = None) -> AliasResponse:
         """Point an alias at a version."""
-        body = checked(SetAlias, version=version, comment=comment)
-        return await self._service.change(AliasResponse, "PUT", *_alias(model, alias), body=body)
+        body = build_body(SetAlias, version=version, comment=comment)
+        return await self._transport.change(AliasResponse, "PUT", *_alias_path(model, alias), body=body)
 
     async def remove_alias(self, model: str, alias: str) -> None:
         """Remove an alias."""
-        await self._service.remove(*_alias(model, alias))
+        await self._transport.remove(*_alias_path(model, alias))
 
     async def edit_version(
         self,
@@ -218,51 +226,51 @@ class AsyncRegistryClient:
         metrics: Mapping[str, float | None] | Unset = UNSET,
         tags: Mapping[str, str | None] | Unset = UNSET,
     ) -> VersionResponse:
-        """Change what lies beside a version's bytes; metrics and tags are merged, and `None` removes a key."""
-        body = checked(EditVersion, **_given(description=description, metrics=metrics, tags=tags))
-        return await self._service.change(VersionResponse, "PATCH", *_version(model, version), body=body)
+        """Change a version's description, metrics and tags. The latter two are merged; `None` removes a key."""
+        body = build_body(EditVersion, **_without_unset(description=description, metrics=metrics, tags=tags))
+        return await self._transport.change(VersionResponse, "PATCH", *_version_path(model, version), body=body)
 
     async def edit_model(
         self, model: str, *, description: str | Unset = UNSET, tags: Mapping[str, str | None] | Unset = UNSET
     ) -> ModelResponse:
-        """Change a model's own description and tags; tags are merged, and `None` removes one."""
-        body = checked(EditModel, **_given(description=description, tags=tags))
-        return await self._service.change(ModelResponse, "PATCH", "models", model_name(model), body=body)
+        """Change a model's description and tags. Tags are merged; `None` removes one."""
+        body = build_body(EditModel, **_without_unset(description=description, tags=tags))
+        return await self._transport.change(ModelResponse, "PATCH", "models", model_name(model), body=body)
 
     async def delete_version(self, model: str, version: int) -> None:
-        """Move a version to the trash; `VersionInUseError` while it is production or has an alias."""
-        await self._service.remove(*_version(model, version))
+        """Move a version to the trash. Raises `VersionInUseError` while it is production or has an alias."""
+        await self._transport.remove(*_version_path(model, version))
 
     async def delete_model(self, model: str) -> None:
-        """Delete a model; `ModelNotEmptyError` while a version is production or has an alias."""
-        await self._service.remove("models", model_name(model))
+        """Delete a model with its versions. Raises `ModelNotEmptyError` while one is production or has an alias."""
+        await self._transport.remove("models", model_name(model))
 
     async def restore(self, model: str, version: int) -> VersionResponse:
         """Take a version out of the trash."""
-        return await self._service.change(VersionResponse, "POST", *_version(model, version), "restore")
+        return await self._transport.change(VersionResponse, "POST", *_version_path(model, version), "restore")
 
-    async def _pages(
-        self, page: type[PageResponse[Item]], *path: str, limit: int | None, **query: str | int | None
+    async def _list(
+        self, schema: type[PageResponse[Item]], *path: str, limit: int | None, **query: str | int | None
     ) -> list[Item]:
-        found: list[Item] = []
+        items: list[Item] = []
         cursor: str | None = None
-        while limit is None or len(found) < limit:
-            size = _PAGE if limit is None else min(_PAGE, limit - len(found))
-            answer = await self._service.get(page, *path, limit=size, cursor=cursor, **query)
-            found += answer.items
-            cursor = answer.next_cursor
+        while limit is None or len(items) < limit:
+            size = _PAGE_SIZE if limit is None else min(_PAGE_SIZE, limit - len(items))
+            page = await self._transport.get(schema, *path, limit=size, cursor=cursor, **query)
+            items += page.items
+            cursor = page.next_cursor
             if cursor is None:
                 break
-        return found
+        return items
 
 
-def _given(**fields: Any) -> dict[str, Any]:
+def _without_unset(**fields: Any) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not UNSET}
 
 
-def _version(model: str, version: int) -> tuple[str, ...]:
+def _version_path(model: str, version: int) -> tuple[str, ...]:
     return ("models", model_name(model), "versions", str(version))
 
 
-def _alias(model: str, alias: str) -> tuple[str, ...]:
+def _alias_path(model: str, alias: str) -> tuple[str, ...]:
     return ("models", model_name(model), "aliases", alias_name(alias))

@@ -1,4 +1,4 @@
-"""The client for code that does not await: training scripts and notebooks."""
+"""The client of a registry, for code that does not await: training scripts and notebooks."""
 
 import asyncio
 import threading
@@ -23,14 +23,14 @@ def _blocking(
 
 
 class RegistryClient:
-    """`AsyncRegistryClient`, with methods that return when they are done; inside `with`, or closed by `close`.
+    """`AsyncRegistryClient` with blocking methods, to be used with `with`, or closed by `close`.
 
-    It works where an event loop runs already, as in a notebook: its own runs in a thread, which keeps no program from
-    ending.
+    Its event loop runs in a daemon thread. So it works where another event loop runs already, as in a notebook, and a
+    program can end without closing it.
     """
 
     def __init__(self, url: str | None = None, **options: Any) -> None:
-        """Take what `AsyncRegistryClient` takes."""
+        """Takes the arguments of `AsyncRegistryClient`."""
         self.client = AsyncRegistryClient(url, **options)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="registry", daemon=True)
@@ -44,7 +44,7 @@ class RegistryClient:
         self.close()
 
     def close(self) -> None:
-        """Close all connections; a second time there is nothing to do."""
+        """Close all connections. Idempotent."""
         if not self._loop.is_closed():
             self.wait_for(self.client.__aexit__)
             self._loop.call_soon_threadsafe(self._loop.stop)
@@ -52,7 +52,7 @@ class RegistryClient:
             self._loop.close()
 
     def wait_for(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Call in the loop's thread, and return what it returns. Interrupted, the call is cancelled."""
+        """Call in the loop's thread, and return the result. If this thread is interrupted, the call is cancelled."""
 
         async def awaited() -> T:
             return await call()

@@ -1,9 +1,4 @@
-"""A folder of files by digest that many processes on one machine share: each file is fetched once for all of them.
-
-<folder>/<sha256>               whole and verified; read-only, because places link to it
-<folder>/<sha256>.partial       on its way
-<folder>/<sha256>.lock          held by the process that fetches it
-"""
+"""Files by digest, shared by the processes of a machine: each is fetched once. `disk_layout` describes the paths."""
 
 import fcntl
 import os
@@ -12,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
+from modelkeep.client.disk_layout import is_disk_full, lock_path, partial_path
 from modelkeep.client.errors import LocalFileError
-from modelkeep.client.local_files import DISK_FULL_ERRNOS
 from modelkeep.client.transfer_pool import TransferPool
 from modelkeep.kit.digests import sha256_of_file
 from modelkeep.kit.file_locks import async_locked
@@ -23,7 +18,7 @@ _FICLONE: Final = 0x40049409
 
 
 class Cache:
-    """Files by digest below `folder`, which is made if it is missing."""
+    """Files by digest in `folder`, which is made if it is missing."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -31,66 +26,68 @@ class Cache:
     async def provide(
         self, sha256: str, target: Path, fetch: Callable[[Path], Awaitable[None]], transfers: TransferPool
     ) -> bool:
-        """Put the file with this digest at `target`, by `fetch` into the cache first if it is not there.
+        """Put the file with this digest at `target`; `fetch(path)` is called to put it into the cache if it is missing.
 
-        Returns whether it was there. What is there is read through before it is used: a damaged file is fetched again.
+        Returns whether it was in the cache. A cached file is hashed before it is used; a damaged one is fetched again.
         Raises `LocalFileError` for the cache, `OSError` for `target`, and what `fetch` raises.
         """
-        kept = self._folder / sha256
+        cached = self._folder / sha256
         try:
-            was_there = await transfers.in_thread(_is_whole, kept) or await self._has_filled(kept, fetch, transfers)
+            was_cached = await transfers.in_thread(_is_intact, cached) or not await self._fetch(
+                cached, fetch, transfers
+            )
         except OSError as error:
             raise LocalFileError(self._folder, f"cannot be used as a cache: {error.strerror}.") from error
-        await transfers.in_thread(_share, kept, target)
-        return was_there
+        await transfers.in_thread(_copy_out, cached, target)
+        return was_cached
 
-    async def _has_filled(self, kept: Path, fetch: Callable[[Path], Awaitable[None]], transfers: TransferPool) -> bool:
-        """Fetch a file, or wait for the one who does; whether there was one."""
+    async def _fetch(self, cached: Path, fetch: Callable[[Path], Awaitable[None]], transfers: TransferPool) -> bool:
+        """Fetch a file into the cache, or wait for the process that does. Returns whether this one has fetched it."""
         await transfers.in_thread(self._folder.mkdir, parents=True, exist_ok=True)
-        async with async_locked(kept.with_name(f"{kept.name}.lock")):
-            if await transfers.in_thread(_is_whole, kept):
-                return True
+        async with async_locked(lock_path(cached)):
+            if await transfers.in_thread(_is_intact, cached):
+                return False
             try:
-                await fetch(kept)
+                await fetch(cached)
             except OSError as error:
-                if error.errno in DISK_FULL_ERRNOS:
-                    _clear(kept)
+                if is_disk_full(error):
+                    _remove_partial(cached)
                 raise
-            await transfers.in_thread(kept.chmod, 0o444)
-            return False
+            await transfers.in_thread(cached.chmod, 0o444)
+            return True
 
 
-def _is_whole(kept: Path) -> bool:
-    return kept.exists() and sha256_of_file(kept) == kept.name
+def _is_intact(cached: Path) -> bool:
+    return cached.exists() and sha256_of_file(cached) == cached.name
 
 
-def _clear(kept: Path) -> None:
-    """Leave nothing on a disk that is full."""
-    for partial in kept.parent.glob(f"{kept.name}.partial*"):
+def _remove_partial(cached: Path) -> None:
+    for partial in cached.parent.glob(f"{partial_path(cached).name}*"):
         partial.unlink(missing_ok=True)
 
 
-def _share(kept: Path, target: Path) -> None:
-    """Put the bytes at `target`: sharing them if the file system can, else as another name, else copied."""
+def _copy_out(cached: Path, target: Path) -> None:
+    """Put the bytes at `target`: as a clone if the file system has them, else as a hard link, else as a copy."""
     draft = target.with_name(f"{target.name}.shared")
-    for left_behind in (draft, target):
-        left_behind.unlink(missing_ok=True)
-    if not _reflinked(kept, draft):
+    for leftover in (draft, target):
+        leftover.unlink(missing_ok=True)
+    if not _clone(cached, draft):
         try:
-            draft.hardlink_to(kept)
+            draft.hardlink_to(cached)
         except OSError:
-            _copy(kept, draft)
+            _copy(cached, draft)
     draft.replace(target)
 
 
-def _copy(kept: Path, draft: Path) -> None:
-    shutil.copyfile(kept, draft)
+def _copy(cached: Path, draft: Path) -> None:
+    shutil.copyfile(cached, draft)
     with draft.open("rb") as copied:
         os.fsync(copied)
 
 
-def _reflinked(kept: Path, target: Path) -> bool:
-    with kept.open("rb") as source, target.open("xb") as clone:
+def _clone(cached: Path, draft: Path) -> bool:
+    """Clone a file (reflink), or return `False` where the file system has no clones."""
+    with cached.open("rb") as source, draft.open("xb") as clone:
         try:
             fcntl.ioctl(clone, _FICLONE, source.fileno())
         except OSError:
@@ -98,5 +95,5 @@ def _reflinked(kept: Path, target: Path) -> bool:
         else:
             os.fsync(clone)
             return True
-    target.unlink()
+    draft.unlink()
     return False

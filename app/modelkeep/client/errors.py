@@ -1,15 +1,15 @@
-"""What the client raises: the registry's own errors, rebuilt from its problems, and what goes wrong on this side.
+"""What the client raises: the registry's own errors, rebuilt from its problems, and errors of the client itself.
 
 RegistryError
 ├── every class of `modelkeep.domain.errors`: by the problem's code, with the problem's fields
 ├── UnknownProblemError      the registry refused with a code that this client does not know
-├── UnreachableError         no answer of a registry, or of its storage
+├── UnreachableError         no answer from the registry, or from its storage
 │   └── NotARegistryError    something else answers at this address
-├── TransferRefusedError     storage refused bytes or a URL for good
-├── NoTokenError             nobody gives the client a token
+├── TransferRefusedError     storage refused bytes or a URL, and would again
+├── NoTokenError             no token can be obtained from the client's source
 ├── LocalFileError           a file or folder on this machine cannot be used
 ├── ChangedFileError         a file changed while it was being registered
-└── DamagedDownloadError     the bytes that came are not those of the version
+└── DamagedDownloadError     the bytes that arrived are not those of the version
 """
 
 from collections.abc import Iterator, Mapping
@@ -25,7 +25,7 @@ from modelkeep.domain.errors import IntegrityError, RegistryError
 
 @dataclass(eq=False)
 class UnknownProblemError(RegistryError):
-    """A refusal of a newer registry, or of something in front of it. `problem` is the whole body."""
+    """A problem of a newer registry, or of a proxy in front of it. `problem` is the whole body."""
 
     status: int
     problem: Mapping[str, Any]
@@ -36,7 +36,7 @@ class UnknownProblemError(RegistryError):
 
 @dataclass(eq=False)
 class UnreachableError(RegistryError):
-    """Nobody answers, whatever was tried. `reason` is what the last attempt met."""
+    """No answer after all retries. `reason` is the failure of the last attempt."""
 
     url: str
     reason: str
@@ -47,7 +47,7 @@ class UnreachableError(RegistryError):
 
 @dataclass(eq=False)
 class NotARegistryError(UnreachableError):
-    """Something answers, and it is not a model registry."""
+    """Something else than a model registry answers."""
 
     @classmethod
     def code(cls) -> str:
@@ -60,7 +60,7 @@ class NotARegistryError(UnreachableError):
 
 @dataclass(eq=False)
 class TransferRefusedError(RegistryError):
-    """Storage does not take or give these bytes; `reason` holds its own code, and no URL."""
+    """Storage refuses to take or to send these bytes. `reason` is its own code; no URL is shown."""
 
     path: str
     status: int
@@ -72,7 +72,7 @@ class TransferRefusedError(RegistryError):
 
 @dataclass(eq=False)
 class NoTokenError(RegistryError):
-    """The source of the client's token has none to give, so nothing was asked of the registry."""
+    """The source of the client's token has none, so nothing was sent to the registry."""
 
     source: str
     reason: str
@@ -94,7 +94,7 @@ class LocalFileError(RegistryError):
 
 @dataclass(eq=False)
 class ChangedFileError(IntegrityError):
-    """A file is not what it was when its digest was taken."""
+    """A file has changed since it was hashed."""
 
     path: str
 
@@ -104,7 +104,7 @@ class ChangedFileError(IntegrityError):
 
 @dataclass(eq=False)
 class DamagedDownloadError(IntegrityError):
-    """Other bytes came than the version holds; they were removed. `received` is empty if their number tells."""
+    """Other bytes arrived than those of the version, and were removed. `received` is empty if their number differs."""
 
     path: str
     expected: str
@@ -118,32 +118,32 @@ class DamagedDownloadError(IntegrityError):
         )
 
 
-def _leaves(base: type[RegistryError]) -> Iterator[type[RegistryError]]:
+def _subclasses(base: type[RegistryError]) -> Iterator[type[RegistryError]]:
     for each in base.__subclasses__():
-        yield from _leaves(each)
+        yield from _subclasses(each)
         yield each
 
 
-_BY_CODE = {each.code(): each for each in _leaves(RegistryError) if each.__name__ in errors.__all__}
+_BY_CODE = {each.code(): each for each in _subclasses(RegistryError) if each.__name__ in errors.__all__}
 
 
 def from_problem(status: int, problem: Mapping[str, Any]) -> RegistryError:
-    """The error that the registry raised, with its fields; its request id is added as a note."""
-    error = _rebuilt(problem) or UnknownProblemError(status, problem)
+    """The error that the registry raised, with its fields. The request's id is added as a note."""
+    error = _rebuild(problem) or UnknownProblemError(status, problem)
     if problem.get("request_id"):
         error.add_note(f"request_id {problem['request_id']}")
     return error
 
 
 def code_of(error: RegistryError) -> str:
-    """The stable code of an error: the registry's own word where it said one that this client does not know."""
+    """The stable code of an error; for a problem that this client does not know, the registry's code."""
     if isinstance(error, UnknownProblemError):
         return str(error.problem.get("code") or error.code())
     return error.code()
 
 
-def _rebuilt(problem: Mapping[str, Any]) -> RegistryError | None:
-    """The error, if the problem has its fields, and they make a sentence."""
+def _rebuild(problem: Mapping[str, Any]) -> RegistryError | None:
+    """The error of a problem's code, or `None` if it is unknown or the problem does not have the error's fields."""
     known = _BY_CODE.get(str(problem.get("code")))
     if known is None:
         return None

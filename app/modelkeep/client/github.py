@@ -1,4 +1,4 @@
-"""The identity of a job of GitHub Actions, which GitHub vouches for: nothing is stored anywhere.
+"""The OpenID Connect token of a job of GitHub Actions, so that a pipeline needs no stored secret.
 
 https://docs.github.com/en/actions/reference/security/oidc
 """
@@ -10,44 +10,44 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from modelkeep.client.errors import NoTokenError
-from modelkeep.client.retries import ATTEMPTS, TRANSIENT, pause, reason_of
+from modelkeep.client.retries import MAX_ATTEMPTS, TRANSIENT_STATUSES, reason_of, retry_delay
 
-_SECONDS: Final = 10
+_TIMEOUT_SECONDS: Final = 10
 
 
-class _Answer(BaseModel):
+class _TokenResponse(BaseModel):
     value: str
 
 
 def request_token(url: str, bearer: str, audience: str) -> str:
-    """Ask where the runner says, with the bearer token for that, for a token that is good at one audience alone.
+    """Request a token for one audience from the runner's `url`, with the runner's `bearer` token.
 
-    What may pass is tried again. Raises `NoTokenError`.
+    Blocks. Transient failures are retried. Raises `NoTokenError`.
     """
-    for attempt in range(1, ATTEMPTS + 1):
+    for attempt in range(1, MAX_ATTEMPTS + 1):
         if attempt > 1:
-            time.sleep(pause(attempt - 1))
+            time.sleep(retry_delay(attempt - 1))
         try:
-            answer = _ask(url, bearer, audience)
+            response = _send_request(url, bearer, audience)
         except httpx.RequestError as error:
             reason = reason_of(error)
             continue
-        if answer.is_success:
-            return _token_in(answer)
-        reason = f"it answers with status {answer.status_code}"
-        if answer.status_code not in TRANSIENT:
+        if response.is_success:
+            return _parse(response)
+        reason = f"it answers with status {response.status_code}"
+        if response.status_code not in TRANSIENT_STATUSES:
             raise NoTokenError("GitHub", f"{reason}. Give the job 'permissions: id-token: write'")
     raise NoTokenError("GitHub", reason)
 
 
-def _ask(url: str, bearer: str, audience: str) -> httpx.Response:
+def _send_request(url: str, bearer: str, audience: str) -> httpx.Response:
     address = httpx.URL(url).copy_merge_params({"audience": audience})
     headers = {"authorization": f"Bearer {bearer}", "accept": "application/json"}
-    return httpx.get(address, headers=headers, timeout=_SECONDS, follow_redirects=False)
+    return httpx.get(address, headers=headers, timeout=_TIMEOUT_SECONDS, follow_redirects=False)
 
 
-def _token_in(answer: httpx.Response) -> str:
+def _parse(response: httpx.Response) -> str:
     try:
-        return _Answer.model_validate_json(answer.content).value
+        return _TokenResponse.model_validate_json(response.content).value
     except ValidationError:
         raise NoTokenError("GitHub", "its answer holds none") from None

@@ -1,6 +1,5 @@
-"""The files that are to be registered: which they are, and their digests."""
+"""The files to be registered: which they are, and their digests."""
 
-import errno
 import hashlib
 import stat
 from collections.abc import Callable, Iterator, Sequence
@@ -11,32 +10,27 @@ from io import FileIO
 from pathlib import Path
 from typing import Final
 
+from modelkeep.client.disk_layout import MARKER_FILE
 from modelkeep.client.errors import ChangedFileError, LocalFileError
 from modelkeep.domain.uploads import plan_parts
 from modelkeep.domain.values import check_artifact_path, check_distinct_paths
-
-MARKER_FILE: Final = ".modelkeep.json"
-"""Lies in a downloaded folder and says whose files these are; it is never registered itself."""
-
-DISK_FULL_ERRNOS: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
-"""What a full disk says."""
 
 _BLOCK: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalFile:
-    """A file that is to become the artifact `path`."""
+    """A file that will be the artifact `path`; `mtime_ns` is its time of modification, in nanoseconds since 1970."""
 
     path: str
     source: Path
     size: int
-    changed_ns: int
+    mtime_ns: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HashedFile:
-    """A file and the SHA-256 of its bytes; `parts` are those of its parts of `part_size` bytes, in order."""
+    """A file, its SHA-256, and those of its parts of `part_size` bytes, in order."""
 
     file: LocalFile
     sha256: str
@@ -45,22 +39,21 @@ class HashedFile:
 
 
 def find_files(source: Path, *, include: Sequence[str] = (), exclude: Sequence[str] = ()) -> list[LocalFile]:
-    """List a file, or every file below a folder that the patterns let through, by artifact path.
+    """List a file, or the files below a folder that match `include` (if given) and not `exclude`, by artifact path.
 
-    A pattern with a slash is held against the path within the folder, one without against the name; `*` matches
-    slashes too. Raises `LocalFileError` for what is missing, empty, or neither file nor folder; symbolic links inside
-    a folder are refused.
+    A pattern with a slash matches the path within the folder, one without matches the name; `*` matches slashes too.
+    Raises `LocalFileError` for what is missing, empty, a symbolic link inside the folder, or neither file nor folder.
     """
     if not _is_folder(source):
-        return [_file(source.name, source.resolve())]
+        return [_local_file(source.name, source.resolve())]
 
     def wanted(path: str) -> bool:
         return path != MARKER_FILE and (not include or _matches(path, include)) and not _matches(path, exclude)
 
-    found = [_file(path, entry) for path, entry in _walk(source, source) if wanted(path)]
+    found = [_local_file(path, entry) for path, entry in _walk(source, source) if wanted(path)]
     if not found:
-        left_out = " that the patterns let through" if include or exclude else ""
-        raise LocalFileError(source, f"has no files{left_out}; a version has at least one.")
+        condition = " that match the patterns" if include or exclude else ""
+        raise LocalFileError(source, f"has no files{condition}; a version has at least one.")
     try:
         check_distinct_paths(file.path for file in found)
     except ValueError as error:
@@ -69,18 +62,19 @@ def find_files(source: Path, *, include: Sequence[str] = (), exclude: Sequence[s
 
 
 def hash_file(
-    file: LocalFile, beside: Executor, report: Callable[[int], None], *, part_size: int | None = None
+    file: LocalFile, hash_executor: Executor, report: Callable[[int], None], *, part_size: int | None = None
 ) -> HashedFile:
-    """Read a file once for its digest and those of its parts, which `beside` computes meanwhile.
+    """Read a file once, for its digest and those of its parts; `hash_executor` computes the latter in parallel.
 
-    Without `part_size` the parts are those that a registry plans for a file of this size.
+    Without `part_size` the parts are those that a registry plans for a file of this size. `report` is called with the
+    number of bytes of each block.
 
-    Raises `LocalFileError`, and `ChangedFileError` if the file is not what it was when it was found.
+    Raises `LocalFileError`, and `ChangedFileError` if the file has changed since it was listed.
     """
     part_size = part_size or plan_parts("", max(1, file.size)).part_size
     try:
-        with file.source.open("rb", buffering=0) as opened:
-            sha256, parts = _digests(opened, part_size, beside if file.size > part_size else None, report)
+        with file.source.open("rb", buffering=0) as content:
+            sha256, parts = _digests(content, part_size, hash_executor if file.size > part_size else None, report)
     except OSError as error:
         raise LocalFileError(file.source, f"cannot be read: {error.strerror}.") from error
     if not is_unchanged(file):
@@ -89,34 +83,34 @@ def hash_file(
 
 
 def _digests(
-    opened: FileIO, part_size: int, beside: Executor | None, report: Callable[[int], None]
+    content: FileIO, part_size: int, hash_executor: Executor | None, report: Callable[[int], None]
 ) -> tuple[str, list[str]]:
-    """The digest of a file; and those of its parts, `beside` it, if it has several."""
+    """The digest of a file, and those of its parts if there is an executor for them."""
     whole, part = hashlib.sha256(), hashlib.sha256()
     parts: list[str] = []
     left = part_size
-    while block := opened.read(min(_BLOCK, left)):
-        other = beside.submit(part.update, block) if beside else None
+    while block := content.read(min(_BLOCK, left)):
+        other = hash_executor.submit(part.update, block) if hash_executor else None
         whole.update(block)
         left -= len(block)
         if other:
             other.result()
-        if beside and left == 0:
+        if hash_executor and left == 0:
             parts.append(part.hexdigest())
             part, left = hashlib.sha256(), part_size
         report(len(block))
-    if beside and left < part_size:
+    if hash_executor and left < part_size:
         parts.append(part.hexdigest())
     return whole.hexdigest(), parts
 
 
 def is_unchanged(file: LocalFile) -> bool:
-    """Whether the file still has the size and the time of change with which it was found."""
+    """Whether the file still has the size and the modification time with which it was listed."""
     try:
         status = file.source.stat()
     except OSError:
         return False
-    return (status.st_size, status.st_mtime_ns) == (file.size, file.changed_ns)
+    return (status.st_size, status.st_mtime_ns) == (file.size, file.mtime_ns)
 
 
 def _is_folder(source: Path) -> bool:
@@ -140,7 +134,7 @@ def _walk(folder: Path, root: Path) -> Iterator[tuple[str, Path]]:
             yield entry.relative_to(root).as_posix(), entry
 
 
-def _file(path: str, source: Path) -> LocalFile:
+def _local_file(path: str, source: Path) -> LocalFile:
     if source.is_symlink():
         raise LocalFileError(source, "is a symbolic link. Put the file itself there, or --exclude it.")
     try:
@@ -152,7 +146,7 @@ def _file(path: str, source: Path) -> LocalFile:
         raise LocalFileError(source, f"cannot be read: {error.strerror}.") from error
     if not stat.S_ISREG(status.st_mode):
         raise LocalFileError(source, "is no regular file. Only files with bytes of their own can be registered.")
-    return LocalFile(path=path, source=source, size=status.st_size, changed_ns=status.st_mtime_ns)
+    return LocalFile(path=path, source=source, size=status.st_size, mtime_ns=status.st_mtime_ns)
 
 
 def _matches(path: str, patterns: Sequence[str]) -> bool:

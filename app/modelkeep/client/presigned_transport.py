@@ -1,7 +1,7 @@
-"""Bytes to and from storage, by presigned URLs alone: one attempt at a time, in the thread of the caller.
+"""Bytes to and from storage, by presigned URLs alone: one attempt per call, in the caller's thread.
 
-Blocking on purpose: reading a file, hashing, and sending all release the interpreter, so that threads overlap them.
-Nothing of the registry's credentials is known here.
+It blocks on purpose: reading a file, hashing and sending release the interpreter lock, so that threads overlap. It has
+no credentials of the registry.
 """
 
 import logging
@@ -16,38 +16,38 @@ from typing import Final
 import httpx
 
 from modelkeep.client.errors import LocalFileError, TransferRefusedError
-from modelkeep.client.retries import TRANSIENT, reason_of, retry_after
+from modelkeep.client.retries import TRANSIENT_STATUSES, reason_of, retry_after
 from modelkeep.schemas.base import PresignedUrlResponse
 
 BLOCK: Final = 1024 * 1024
 
-STALL_SECONDS: Final = 30.0
-"""A connection on which no byte comes or goes for so long is given up."""
+STALL_TIMEOUT_SECONDS: Final = 30.0
+"""A connection on which no byte moves for so long is closed."""
 
-_CONNECT_SECONDS: Final = 10.0
-_SAID_BYTES: Final = 4096
-_CODE: Final = re.compile(r"<Code>(\w{1,64})</Code>|\"code\":\s?\"(\w{1,64})\"")
+_CONNECT_TIMEOUT_SECONDS: Final = 10.0
+_MAX_ERROR_BODY_BYTES: Final = 4096
+_ERROR_CODE: Final = re.compile(r"<Code>(\w{1,64})</Code>|\"code\":\s?\"(\w{1,64})\"")
 _TRANSIENT_CODES: Final = frozenset({"RequestTimeout", "OperationAborted", "ConditionalRequestConflict"})
-_OTHER_BYTES: Final = frozenset(
+_CONTENT_MISMATCH_CODES: Final = frozenset(
     {"BadDigest", "XAmzContentChecksumMismatch", "InvalidDigest", "IncompleteBody", "body_mismatch"}
 )
-_EXPIRED: Final = frozenset({"ExpiredToken", "TokenRefreshRequired"})
-"""Which S3 answers with 400: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html."""
+_EXPIRED_CODES: Final = frozenset({"ExpiredToken", "TokenRefreshRequired"})
+"""S3 answers these with 400: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html."""
 
-_GONE: Final = frozenset({"NoSuchUpload", "multipart_not_found"})
+_UPLOAD_GONE_CODES: Final = frozenset({"NoSuchUpload", "multipart_not_found"})
 _STRONG_ETAG: Final = re.compile(r'"[!#-~]{1,200}"\Z')
 
-_LOGGERS: Final = ("httpx", "httpcore.http11")
-"""Those that tell of URLs: where requests go, and where redirects point."""
+_URL_LOGGERS: Final = ("httpx", "httpcore.http11")
+"""These log the URLs of requests and redirects."""
 
-_QUERY: Final = re.compile(r"\?[^\s'\"]*=[^\s'\"]*")
+_URL_QUERY: Final = re.compile(r"\?[^\s'\"]*=[^\s'\"]*")
 
 Report = Callable[[str, int], None]
-"""Told of each move: an artifact's path, and how many more of its bytes have moved (negative: they move again)."""
+"""Called with an artifact's path and how many of its bytes have just moved; negative if they must move again."""
 
 
 class AttemptFailedError(Exception):
-    """This attempt came to nothing, and another may not; wait `retry_after` seconds at least."""
+    """This attempt failed, and another may succeed, after `retry_after` seconds at least."""
 
     def __init__(self, reason: str, retry_after: float | None = None) -> None:
         super().__init__(reason)
@@ -55,43 +55,43 @@ class AttemptFailedError(Exception):
 
 
 class UrlRefusedError(AttemptFailedError):
-    """The URL has expired, or its signer's credentials have: get a new one."""
+    """The URL has expired, or the credentials that signed it: get a new one."""
 
 
 class ObjectExistsError(Exception):
-    """The object stands; nothing is left to send."""
+    """The object is there already; nothing is left to send."""
 
 
-class PartsGoneError(Exception):
-    """The multipart object is complete or was given up."""
+class MultipartUploadGoneError(Exception):
+    """The multipart upload has been completed or aborted."""
 
 
 class ContentMismatchError(Exception):
-    """Storage received bytes that the URL does not admit."""
+    """Storage received other bytes than those that the URL is signed for."""
 
 
 class ObjectChangedError(Exception):
-    """There are other bytes at the URL than those that the transfer began with."""
+    """The object at the URL is not the one that the transfer began with."""
 
 
 class RangeNotSupportedError(Exception):
-    """This storage sends the whole object whatever is asked for."""
+    """This storage ignores `Range` and sends the whole object."""
 
 
 class TransferCancelledError(Exception):
-    """The transfer was called off."""
+    """The transfer was cancelled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileRange:
-    """Some bytes of a file: `size` of them from `start`."""
+    """`size` bytes of a file from position `start`."""
 
     path: Path
     start: int
     size: int
 
     def blocks(self) -> Iterator[bytes]:
-        """Read them, in order. Raises `LocalFileError`; ends early if the file does."""
+        """Read the bytes in blocks, in order; fewer if the file ends. Raises `LocalFileError`."""
         try:
             with self.path.open("rb", buffering=0) as file:
                 file.seek(self.start)
@@ -104,49 +104,49 @@ class FileRange:
 
 
 class PresignedTransport:
-    """Sends and fetches. Safe for use by many threads; `stop` makes all of them raise `TransferCancelledError` soon."""
+    """Sends and fetches. Many threads may use it at once; `cancel` makes them raise `TransferCancelledError` soon."""
 
     def __init__(self, *, connections: int) -> None:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=connections)
-        timeout = httpx.Timeout(connect=_CONNECT_SECONDS, read=STALL_SECONDS, write=STALL_SECONDS, pool=None)
+        timeout = httpx.Timeout(STALL_TIMEOUT_SECONDS, connect=_CONNECT_TIMEOUT_SECONDS, pool=None)
         headers = {"accept-encoding": "identity"}
         self._http = httpx.Client(headers=headers, timeout=timeout, limits=limits, follow_redirects=False)
-        self._stopped = threading.Event()
-        for logger in _LOGGERS:
-            logging.getLogger(logger).addFilter(_without_query)
+        self._cancelled = threading.Event()
+        for logger in _URL_LOGGERS:
+            logging.getLogger(logger).addFilter(_redact_query)
 
     def close(self) -> None:
         """Close every connection."""
         self._http.close()
 
-    def stop(self) -> None:
-        """Call everything off that is under way."""
-        self._stopped.set()
+    def cancel(self) -> None:
+        """Cancel every transfer that is under way, and every later one."""
+        self._cancelled.set()
 
-    def put(self, artifact: str, signed: PresignedUrlResponse, piece: FileRange, report: Report) -> None:
-        """Send a piece of a file, once.
+    def put(self, artifact: str, signed: PresignedUrlResponse, source: FileRange, report: Report) -> None:
+        """Send a range of a file, once.
 
-        Raises `AttemptFailedError`, `UrlRefusedError`, `ObjectExistsError`, `PartsGoneError`, `ContentMismatchError`,
-        `TransferRefusedError`, `LocalFileError`.
+        Raises `AttemptFailedError`, `UrlRefusedError`, `ObjectExistsError`, `MultipartUploadGoneError`,
+        `ContentMismatchError`, `TransferRefusedError`, `LocalFileError`.
         """
         moved = 0
 
-        def sending() -> Iterator[bytes]:
+        def content() -> Iterator[bytes]:
             nonlocal moved
-            for block in piece.blocks():
-                self._check_stopped()
+            for block in source.blocks():
+                self._check_cancelled()
                 yield block
                 moved += len(block)
                 report(artifact, len(block))
-            if moved != piece.size:
+            if moved != source.size:
                 raise ContentMismatchError
 
         done = False
         try:
-            with _one_attempt(), self._stream(signed, signed.headers, sending()) as response:
-                said = self._beginning(response)
+            with _translate_errors(), self._stream(signed, signed.headers, content()) as response:
+                body = self._read_error_body(response)
                 if not response.is_success:
-                    raise _failure(artifact, response, said)
+                    raise _error_of(artifact, response, body)
             done = True
         finally:
             if not done:
@@ -155,7 +155,7 @@ class PresignedTransport:
     def get(
         self, artifact: str, signed: PresignedUrlResponse, positions: range, size: int, etag: str | None
     ) -> Iterator[tuple[str | None, bytes]]:
-        """Fetch positions of an object of `size` bytes: its ETag, if it has a strong one, with each chunk.
+        """Fetch a range of an object of `size` bytes, in chunks, each with the object's strong ETag or `None`.
 
         Raises `AttemptFailedError`, `UrlRefusedError`, `ObjectChangedError`, `RangeNotSupportedError`,
         `TransferRefusedError`.
@@ -167,16 +167,16 @@ class PresignedTransport:
             if not _STRONG_ETAG.match(etag):
                 raise ObjectChangedError
             headers["if-match"] = etag
-        with _one_attempt(), self._stream(signed, headers) as response:
+        with _translate_errors(), self._stream(signed, headers) as response:
             if not response.is_success:
-                raise _failure(artifact, response, self._beginning(response))
+                raise _error_of(artifact, response, self._read_error_body(response))
             if "range" in headers and not _begins_at(positions.start, response):
                 raise RangeNotSupportedError
             if int(response.headers.get("content-length", len(positions))) != len(positions):
                 raise ObjectChangedError
             found = response.headers.get("etag", "")
             for chunk in response.iter_raw():
-                self._check_stopped()
+                self._check_cancelled()
                 yield found if _STRONG_ETAG.match(found) else None, chunk
 
     def _stream(
@@ -184,23 +184,23 @@ class PresignedTransport:
     ) -> AbstractContextManager[httpx.Response]:
         return self._http.stream(signed.method, signed.url, headers=headers, content=content)
 
-    def _beginning(self, response: httpx.Response) -> str:
-        """What storage says in the body of an answer, which nobody reads to its end if it is long."""
-        said = bytearray()
+    def _read_error_body(self, response: httpx.Response) -> str:
+        """The first bytes of a response's body, which holds an error code, if any."""
+        body = bytearray()
         for chunk in response.iter_raw():
-            self._check_stopped()
-            said += chunk
-            if len(said) >= _SAID_BYTES:
+            self._check_cancelled()
+            body += chunk
+            if len(body) >= _MAX_ERROR_BODY_BYTES:
                 break
-        return said[:_SAID_BYTES].decode("utf-8", "replace")
+        return body[:_MAX_ERROR_BODY_BYTES].decode("utf-8", "replace")
 
-    def _check_stopped(self) -> None:
-        if self._stopped.is_set():
+    def _check_cancelled(self) -> None:
+        if self._cancelled.is_set():
             raise TransferCancelledError
 
 
 @contextmanager
-def _one_attempt() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     try:
         yield
     except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as failure:
@@ -208,30 +208,30 @@ def _one_attempt() -> Iterator[None]:
 
 
 def _begins_at(start: int, response: httpx.Response) -> bool:
-    said = str(response.headers.get("content-range", ""))
-    return response.status_code == httpx.codes.PARTIAL_CONTENT and said.startswith(f"bytes {start}-")
+    content_range = str(response.headers.get("content-range", ""))
+    return response.status_code == httpx.codes.PARTIAL_CONTENT and content_range.startswith(f"bytes {start}-")
 
 
-def _failure(artifact: str, response: httpx.Response, said: str) -> Exception:
+def _error_of(artifact: str, response: httpx.Response, body: str) -> Exception:
     status = response.status_code
-    found = _CODE.search(said)
+    found = _ERROR_CODE.search(body)
     code = (found[1] or found[2]) if found else response.reason_phrase
-    if status in TRANSIENT or code in _TRANSIENT_CODES:
+    if status in TRANSIENT_STATUSES or code in _TRANSIENT_CODES:
         return AttemptFailedError(f"storage answered {status} {code}", retry_after(response))
-    if status == httpx.codes.FORBIDDEN or code in _EXPIRED:
+    if status == httpx.codes.FORBIDDEN or code in _EXPIRED_CODES:
         return UrlRefusedError(f"storage answered {status} {code}")
     if status == httpx.codes.PRECONDITION_FAILED:
         return ObjectExistsError() if response.request.method == "PUT" else ObjectChangedError()
-    if code in _GONE:
-        return PartsGoneError()
-    if code in _OTHER_BYTES:
+    if code in _UPLOAD_GONE_CODES:
+        return MultipartUploadGoneError()
+    if code in _CONTENT_MISMATCH_CODES:
         return ContentMismatchError()
     return TransferRefusedError(artifact, status, code)
 
 
-def _without_query(record: logging.LogRecord) -> bool:
-    """Cut the signature off the URLs that httpx and httpcore log, for every handler there is."""
-    record.msg = _QUERY.sub("", str(record.msg))
+def _redact_query(record: logging.LogRecord) -> bool:
+    """Remove the query, which holds the signature, from URLs that httpx and httpcore log, for every handler."""
+    record.msg = _URL_QUERY.sub("", str(record.msg))
     if isinstance(record.args, tuple):
         record.args = tuple(arg.copy_with(query=None) if isinstance(arg, httpx.URL) else arg for arg in record.args)
     return True

@@ -1,11 +1,11 @@
-"""How a transfer goes, told while it goes."""
+"""Progress of a transfer, reported while it runs."""
 
 from collections.abc import Mapping
 from enum import StrEnum
 
 
 class Step(StrEnum):
-    """What is being done with the files."""
+    """What is done with the files."""
 
     HASHING = "hashing"
     UPLOADING = "uploading"
@@ -13,10 +13,13 @@ class Step(StrEnum):
 
 
 class Progress:
-    """Does nothing: override what is of interest. `move` is called from several threads, about once per MiB."""
+    """Receives progress and ignores it: override what you need.
+
+    `advance` is called from several threads, about once per MiB.
+    """
 
     def begin(self, step: Step, sizes: Mapping[str, int]) -> None:
-        """A step begins, over files of so many bytes."""
+        """A step begins. `sizes` are the sizes of its files in bytes, by path."""
 
-    def move(self, path: str, size: int) -> None:
-        """So many more bytes of a file are done; a negative number of them is to be done again."""
+    def advance(self, path: str, size: int) -> None:
+        """`size` more bytes of a file are done; a negative number must be done again."""

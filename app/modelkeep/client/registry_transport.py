@@ -1,4 +1,4 @@
-"""The registry over HTTP: one request at a time, repeated where that is safe, its problems raised as errors."""
+"""The registry over HTTP: each request is repeated where that is safe, and a problem is raised as its error."""
 
 import asyncio
 from collections.abc import Mapping
@@ -12,36 +12,36 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
 from modelkeep.client.errors import NotARegistryError, UnreachableError, from_problem
-from modelkeep.client.retries import ATTEMPTS, pause, reason_of, retry_after
+from modelkeep.client.retries import MAX_ATTEMPTS, reason_of, retry_after, retry_delay
 from modelkeep.client.token_sources import TokenSource
 
-Answer = TypeVar("Answer", bound=BaseModel)
+Resource = TypeVar("Resource", bound=BaseModel)
 
 USER_AGENT: Final = f"modelkeep/{version('modelkeep')}"
 
 _TIMEOUT: Final = httpx.Timeout(connect=5, read=150, write=30, pool=None)
-"""Reading is patient: `complete` of a version with very large files takes minutes at S3."""
+"""The read timeout is long, because S3 takes minutes to `complete` a version with very large files."""
 
 CONNECT_ATTEMPTS: Final = 4
-"""Where nobody listens, nobody should wait long to hear it; `--wait` is for a service that is still to come."""
+"""Fewer than for other failures, so that a wrong address fails fast; `--wait` is for a service that is not up yet."""
 
 RETRYABLE: Final = frozenset({429, 502, 503, 504})
 
-_LARGEST_ANSWER: Final = 64 * 1024 * 1024
+_MAX_RESPONSE_BYTES: Final = 64 * 1024 * 1024
 """More than a page of a hundred versions with a thousand artifacts each."""
 
-_LARGEST_PORT: Final = 65535
+_MAX_PORT: Final = 65535
 
 
 class RegistryTransport:
-    """Asks one registry. Every change carries an Idempotency-Key, so repeating it after a lost reply is safe."""
+    """The HTTP API of one registry. Every change has an Idempotency-Key, so it can be repeated after a lost reply."""
 
-    def __init__(self, url: str, *, credential: TokenSource | None = None) -> None:
+    def __init__(self, url: str, *, token_source: TokenSource | None = None) -> None:
         """Raises `ValueError` if `url` is not an address of HTTP."""
         if not _is_address(url):
             raise ValueError(f"'{url}' is not an address like http://registry:8000")
         self.url = url.rstrip("/")
-        self._credential = credential
+        self._token_source = token_source
         headers = {"user-agent": USER_AGENT, "accept": "application/json", "accept-encoding": "identity"}
         self._http = httpx.AsyncClient(headers=headers, timeout=_TIMEOUT, follow_redirects=False)
 
@@ -52,24 +52,29 @@ class RegistryTransport:
     async def __aexit__(self, *failure: object) -> None:
         await self._http.aclose()
 
-    async def get(self, answer: type[Answer], *path: str | int, **query: str | int | None) -> Answer:
-        """Read. Raises the registry's error, `UnreachableError` or `NotARegistryError`."""
-        given = {name: value for name, value in query.items() if value is not None}
-        return self._read(answer, path, await self._ask("GET", path, query=given))
+    async def get(self, schema: type[Resource], *path: str | int, **query: str | int | None) -> Resource:
+        """Read a resource. Raises the registry's error, `UnreachableError` or `NotARegistryError`."""
+        params = {name: value for name, value in query.items() if value is not None}
+        return self._parse(schema, path, await self._request("GET", path, query=params))
 
     async def change(
-        self, answer: type[Answer], method: str, *path: str | int, body: BaseModel | None = None, key: str | None = None
-    ) -> Answer:
-        """Change something, once, however often it has to be sent. Raises as `get` does."""
-        return self._read(answer, path, await self._ask(method, path, body=body, key=key or uuid4().hex))
+        self,
+        schema: type[Resource],
+        method: str,
+        *path: str | int,
+        body: BaseModel | None = None,
+        key: str | None = None,
+    ) -> Resource:
+        """Change a resource, once, however often the request is sent. Raises as `get` does."""
+        return self._parse(schema, path, await self._request(method, path, body=body, key=key or uuid4().hex))
 
     async def remove(self, *path: str | int, key: str | None = None) -> None:
-        """Delete something, once. Raises as `get` does."""
-        response = await self._ask("DELETE", path, key=key or uuid4().hex)
+        """Delete a resource, once. Raises as `get` does."""
+        response = await self._request("DELETE", path, key=key or uuid4().hex)
         if response.status_code != httpx.codes.NO_CONTENT:
             raise NotARegistryError(self.url, f"it answers a DELETE with status {response.status_code}")
 
-    async def _ask(
+    async def _request(
         self,
         method: str,
         path: tuple[str | int, ...],
@@ -87,35 +92,36 @@ class RegistryTransport:
         )
         if key:
             request.headers["idempotency-key"] = key
-        return await self._send(request)
+        return await self._send_with_retries(request)
 
-    async def _send(self, request: httpx.Request) -> httpx.Response:
+    async def _send_with_retries(self, request: httpx.Request) -> httpx.Response:
         attempt = 0
         while True:
             attempt += 1
             try:
-                response = await self._exchange(request)
+                response = await self._send_authenticated(request)
             except httpx.RequestError as error:
-                if attempt >= (CONNECT_ATTEMPTS if isinstance(error, httpx.ConnectError) else ATTEMPTS):
+                if attempt >= (CONNECT_ATTEMPTS if isinstance(error, httpx.ConnectError) else MAX_ATTEMPTS):
                     raise UnreachableError(self.url, reason_of(error)) from error
-                await asyncio.sleep(pause(attempt))
+                await asyncio.sleep(retry_delay(attempt))
                 continue
-            if response.status_code not in RETRYABLE or attempt >= ATTEMPTS:
-                return self._accepted(response)
-            await asyncio.sleep(pause(attempt, retry_after(response)))
+            if response.status_code not in RETRYABLE or attempt >= MAX_ATTEMPTS:
+                self._raise_for_problem(response)
+                return response
+            await asyncio.sleep(retry_delay(attempt, retry_after(response)))
 
-    async def _exchange(self, request: httpx.Request) -> httpx.Response:
-        """Send with the token; if it is refused and there is another one, with that: what was refused did nothing."""
-        if self._credential is None:
-            return await self._once(request)
-        token = await self._credential.token()
-        response = await self._once(request, token)
-        if response.status_code == httpx.codes.UNAUTHORIZED and (other := await self._credential.other_than(token)):
-            return await self._once(request, other)
+    async def _send_authenticated(self, request: httpx.Request) -> httpx.Response:
+        """Send with the token. If it is refused (401), nothing has happened: send once more with a new one, if any."""
+        if self._token_source is None:
+            return await self._send_once(request)
+        token = await self._token_source.token()
+        response = await self._send_once(request, token)
+        if response.status_code == httpx.codes.UNAUTHORIZED and (renewed := await self._token_source.renew(token)):
+            return await self._send_once(request, renewed)
         return response
 
-    async def _once(self, request: httpx.Request, token: str | None = None) -> httpx.Response:
-        """Send once, and read the answer to its end, if it has one."""
+    async def _send_once(self, request: httpx.Request, token: str | None = None) -> httpx.Response:
+        """Send once, and read the whole response."""
         if token:
             request.headers["authorization"] = f"Bearer {token}"
         response = await self._http.send(request, stream=True)
@@ -125,15 +131,15 @@ class RegistryTransport:
             content = bytearray()
             async for chunk in response.aiter_raw():
                 content += chunk
-                if len(content) > _LARGEST_ANSWER:
-                    raise NotARegistryError(self.url, f"its answer has more than {_LARGEST_ANSWER} bytes")
+                if len(content) > _MAX_RESPONSE_BYTES:
+                    raise NotARegistryError(self.url, f"its answer has more than {_MAX_RESPONSE_BYTES} bytes")
         finally:
             await response.aclose()
         return httpx.Response(response.status_code, headers=response.headers, content=bytes(content))
 
-    def _accepted(self, response: httpx.Response) -> httpx.Response:
+    def _raise_for_problem(self, response: httpx.Response) -> None:
         if response.is_success:
-            return response
+            return
         if response.is_redirect:
             raise NotARegistryError(self.url, f"it redirects to {response.headers.get('location', 'nowhere')}")
         try:
@@ -145,14 +151,14 @@ class RegistryTransport:
             raise NotARegistryError(self.url, f"status {response.status_code} with {media_type}")
         raise from_problem(response.status_code, problem)
 
-    def _read(self, answer: type[Answer], path: tuple[str | int, ...], response: httpx.Response) -> Answer:
+    def _parse(self, schema: type[Resource], path: tuple[str | int, ...], response: httpx.Response) -> Resource:
         try:
-            read = answer.model_validate_json(response.content)
+            parsed = schema.model_validate_json(response.content)
         except ValidationError as error:
-            raise NotARegistryError(self.url, f"its answer is no {answer.__name__}") from error
-        if len(path) > 1 and getattr(read, "model", path[1]) != path[1]:
+            raise NotARegistryError(self.url, f"its answer is no {schema.__name__}") from error
+        if len(path) > 1 and getattr(parsed, "model", path[1]) != path[1]:
             raise NotARegistryError(self.url, f"asked about '{path[1]}', it answers about another model")
-        return read
+        return parsed
 
 
 def _is_address(url: str) -> bool:
@@ -160,4 +166,4 @@ def _is_address(url: str) -> bool:
         parts = httpx.URL(url)
     except httpx.InvalidURL:
         return False
-    return parts.scheme in {"http", "https"} and bool(parts.host) and (parts.port or 1) <= _LARGEST_PORT
+    return parts.scheme in {"http", "https"} and bool(parts.host) and (parts.port or 1) <= _MAX_PORT

@@ -1,4 +1,4 @@
-"""The URLs of an upload, each asked for when it is needed, and again before it expires."""
+"""The URLs of an upload, each requested when it is needed, and again before it expires."""
 
 import asyncio
 from collections import defaultdict
@@ -11,51 +11,51 @@ from modelkeep.client.transfer_pool import is_expiring
 from modelkeep.schemas.base import PresignedUrlResponse
 from modelkeep.schemas.uploads import DeclaredPart, PartsResponse, SignParts, UploadResponse
 
-_PARTS_AT_ONCE: Final = 16
+_PARTS_PER_REQUEST: Final = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadUnit:
-    """What one URL is for: an artifact, or one of its parts."""
+    """What is uploaded by one URL: an artifact, or one of its parts."""
 
     path: str
     part: int | None = None
 
 
 class UploadUrlCache:
-    """Hands out URLs of one upload, whose answer came last as `upload`."""
+    """The URLs of one upload, of which `upload` is the latest answer."""
 
-    def __init__(self, service: RegistryTransport, upload: UploadResponse) -> None:
-        self._service = service
-        self._where = ("models", upload.model, "versions", upload.version, "upload")
+    def __init__(self, transport: RegistryTransport, upload: UploadResponse) -> None:
+        self._transport = transport
+        self._path = ("models", upload.model, "versions", upload.version, "upload")
         self._urls: dict[UploadUnit, PresignedUrlResponse] = {}
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._keep(upload)
+        self._store(upload)
 
-    async def of(self, piece: UploadUnit, hashed: HashedFile) -> PresignedUrlResponse | None:
-        """A URL that does not expire soon; `None` if the registry says that the piece has arrived."""
-        signed = self._urls.get(piece)
+    async def get(self, unit: UploadUnit, hashed: HashedFile) -> PresignedUrlResponse | None:
+        """A URL that does not expire soon; `None` if the unit has arrived, says the registry."""
+        signed = self._urls.get(unit)
         if signed is None or is_expiring(signed):
-            async with self._locks[piece.path if piece.part else ""]:
-                if self._urls.get(piece) is signed:
-                    await self._ask(piece, hashed)
-        return self._urls.get(piece)
+            async with self._locks[unit.path if unit.part else ""]:
+                if self._urls.get(unit) is signed:
+                    await self._fetch(unit, hashed)
+        return self._urls.get(unit)
 
-    def drop(self, piece: UploadUnit, refused: PresignedUrlResponse) -> None:
-        """Never hand this URL out again."""
-        if self._urls.get(piece) is refused:
-            del self._urls[piece]
+    def discard(self, unit: UploadUnit, refused: PresignedUrlResponse) -> None:
+        """Never return this URL again, which storage has refused."""
+        if self._urls.get(unit) is refused:
+            del self._urls[unit]
 
-    async def _ask(self, piece: UploadUnit, hashed: HashedFile) -> None:
-        if piece.part is None:
-            self._urls = {known: url for known, url in self._urls.items() if known.part}
-            self._keep(await self._service.get(UploadResponse, *self._where))
+    async def _fetch(self, unit: UploadUnit, hashed: HashedFile) -> None:
+        if unit.part is None:
+            self._urls = {other: url for other, url in self._urls.items() if other.part}
+            self._store(await self._transport.get(UploadResponse, *self._path))
             return
-        numbers = range(piece.part, min(piece.part + _PARTS_AT_ONCE, len(hashed.parts) + 1))
+        numbers = range(unit.part, min(unit.part + _PARTS_PER_REQUEST, len(hashed.parts) + 1))
         parts = [DeclaredPart(number=number, sha256=hashed.parts[number - 1]) for number in numbers]
-        body = SignParts(path=piece.path, parts=parts)
-        answer = await self._service.change(PartsResponse, "POST", *self._where, "parts", body=body)
-        self._urls |= {UploadUnit(path=piece.path, part=part.number): part for part in answer.parts}
+        body = SignParts(path=unit.path, parts=parts)
+        answer = await self._transport.change(PartsResponse, "POST", *self._path, "parts", body=body)
+        self._urls |= {UploadUnit(path=unit.path, part=part.number): part for part in answer.parts}
 
-    def _keep(self, upload: UploadResponse) -> None:
+    def _store(self, upload: UploadResponse) -> None:
         self._urls |= {UploadUnit(path=each.path): each.upload for each in upload.artifacts if each.upload}

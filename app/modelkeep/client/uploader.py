@@ -8,8 +8,8 @@ from modelkeep.client.presigned_transport import (
     AttemptFailedError,
     ContentMismatchError,
     FileRange,
+    MultipartUploadGoneError,
     ObjectExistsError,
-    PartsGoneError,
     UrlRefusedError,
 )
 from modelkeep.client.registry_transport import RegistryTransport
@@ -21,10 +21,10 @@ from modelkeep.schemas.uploads import UploadArtifactResponse, UploadResponse
 
 
 class Uploader:
-    """One upload of these files."""
+    """One upload of `files`, by artifact path."""
 
-    def __init__(self, service: RegistryTransport, transfers: TransferPool, files: Mapping[str, HashedFile]) -> None:
-        self._service = service
+    def __init__(self, transport: RegistryTransport, transfers: TransferPool, files: Mapping[str, HashedFile]) -> None:
+        self._transport = transport
         self._transfers = transfers
         self._files = files
 
@@ -35,38 +35,40 @@ class Uploader:
         """
         for artifact in upload.artifacts:
             if artifact.multipart and artifact.multipart.part_count != len(self._files[artifact.path].parts):
-                raise NotARegistryError(self._service.url, f"it cuts '{artifact.path}' into parts that do not add up")
-        urls = UploadUrlCache(self._service, upload)
-        pieces = [piece for artifact in upload.artifacts for piece in _missing(artifact)]
-        await gather_limited(lambda piece: self._send(piece, urls), pieces, limit=self._transfers.jobs)
+                raise NotARegistryError(self._transport.url, f"it cuts '{artifact.path}' into parts that do not add up")
+        urls = UploadUrlCache(self._transport, upload)
+        units = [unit for artifact in upload.artifacts for unit in _missing_units(artifact)]
+        await gather_limited(lambda unit: self._upload(unit, urls), units, limit=self._transfers.jobs)
 
-    async def _send(self, piece: UploadUnit, urls: UploadUrlCache) -> None:
-        hashed = self._files[piece.path]
-        patience = RetryState(piece.path)
-        while signed := await urls.of(piece, hashed):
+    async def _upload(self, unit: UploadUnit, urls: UploadUrlCache) -> None:
+        hashed = self._files[unit.path]
+        retries = RetryState(unit.path)
+        while signed := await urls.get(unit, hashed):
             try:
-                await self._transfers.in_thread(self._put, piece, signed)
-            except (ObjectExistsError, PartsGoneError):
+                await self._transfers.in_thread(self._put, unit, signed)
+            except (ObjectExistsError, MultipartUploadGoneError):
                 return
             except ContentMismatchError as failure:
                 if not is_unchanged(hashed.file):
-                    raise ChangedFileError(piece.path) from failure
-                await patience.after(AttemptFailedError("bytes were altered on their way"))
+                    raise ChangedFileError(unit.path) from failure
+                await retries.wait_after(AttemptFailedError("bytes were altered on their way"))
             except UrlRefusedError as failure:
-                urls.drop(piece, signed)
-                await patience.after(failure)
+                urls.discard(unit, signed)
+                await retries.wait_after(failure)
             except AttemptFailedError as failure:
-                await patience.after(failure)
+                await retries.wait_after(failure)
             else:
                 if not is_unchanged(hashed.file):
-                    raise ChangedFileError(piece.path)
+                    raise ChangedFileError(unit.path)
                 return
 
-    def _put(self, piece: UploadUnit, signed: PresignedUrlResponse) -> None:
-        self._transfers.storage.put(piece.path, signed, _slice(piece, self._files[piece.path]), self._transfers.report)
+    def _put(self, unit: UploadUnit, signed: PresignedUrlResponse) -> None:
+        self._transfers.transport.put(
+            unit.path, signed, _file_range(unit, self._files[unit.path]), self._transfers.report
+        )
 
 
-def _missing(artifact: UploadArtifactResponse) -> Iterator[UploadUnit]:
+def _missing_units(artifact: UploadArtifactResponse) -> Iterator[UploadUnit]:
     if artifact.state == "arrived":
         return
     if artifact.multipart is None:
@@ -78,7 +80,7 @@ def _missing(artifact: UploadArtifactResponse) -> Iterator[UploadUnit]:
             yield UploadUnit(path=artifact.path, part=number)
 
 
-def _slice(piece: UploadUnit, hashed: HashedFile) -> FileRange:
-    start = (piece.part - 1) * hashed.part_size if piece.part else 0
-    size = min(hashed.part_size, hashed.file.size - start) if piece.part else hashed.file.size
+def _file_range(unit: UploadUnit, hashed: HashedFile) -> FileRange:
+    start = (unit.part - 1) * hashed.part_size if unit.part else 0
+    size = min(hashed.part_size, hashed.file.size - start) if unit.part else hashed.file.size
     return FileRange(path=hashed.file.source, start=start, size=size)

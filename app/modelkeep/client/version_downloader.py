@@ -1,4 +1,4 @@
-"""From a ref to the files of its version on this machine."""
+"""Downloads the files of a version."""
 
 import errno
 import hashlib
@@ -12,6 +12,7 @@ from typing import Final
 
 from modelkeep.client.artifact_downloader import ArtifactDownloader
 from modelkeep.client.cache import Cache
+from modelkeep.client.disk_layout import partial_path
 from modelkeep.client.download_target import DownloadTarget
 from modelkeep.client.errors import LocalFileError
 from modelkeep.client.progress import Progress, Step
@@ -24,16 +25,15 @@ from modelkeep.kit.file_locks import async_locked
 from modelkeep.schemas.downloads import DownloadArtifactResponse, DownloadResponse
 
 _STAT_BLOCK: Final = 512
-"""The unit of `st_blocks`, whatever the file system's own is."""
+"""The unit of `st_blocks` in bytes, on every file system."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DownloadResult:
-    """A version on this machine. It is a path itself: `open(result)` and `Path(result)` take it for `path`.
+    """A version on this machine. It can be used as a path: `open(result)`, `Path(result)`, `torch.load(result)`.
 
-    `path` is the file if the version has only one, else the folder that holds its files. `artifacts` are those that
-    were asked for, `resolved` is what the registry answered to the ref, and `changed` says whether anything was put
-    there: it is `False` if the very version was there before.
+    `path` is the file if the version has only one, else the folder of its files. `artifacts` are the selected ones,
+    `resolved` is the registry's answer for the ref, and `changed` is `False` if `path` was up to date before.
     """
 
     path: Path
@@ -66,68 +66,70 @@ class DownloadResult:
 class VersionDownloader:
     """Downloads versions of one registry."""
 
-    def __init__(self, service: RegistryTransport, *, jobs: int, progress: Progress, cache: Cache | None) -> None:
-        self._service = service
+    def __init__(self, transport: RegistryTransport, *, jobs: int, progress: Progress, cache: Cache | None) -> None:
+        self._transport = transport
         self._jobs = jobs
         self._progress = progress
         self._cache = cache
 
-    async def fetch(
+    async def download(
         self, version: DownloadResponse, dest: Path, *, paths: Sequence[str], if_changed: bool
     ) -> DownloadResult:
-        """Put a version below `dest`, going on with what an interrupted call has fetched.
+        """Put the artifacts that match `paths`, or all, below `dest`; an interrupted call is resumed.
 
         Raises `DamagedDownloadError`, `LocalFileError`, `TransferRefusedError`, `UnreachableError`, the registry's.
         """
-        chosen = _choose(version, paths)
-        place = DownloadTarget(dest, version, chosen)
-        done = partial(DownloadResult, path=place.path, resolved=version, artifacts=chosen)
-        async with TransferPool(jobs=self._jobs, report=self._progress.move) as transfers:
+        selected = _select(version, paths)
+        destination = DownloadTarget(dest, version, selected)
+        done = partial(DownloadResult, path=destination.path, resolved=version, artifacts=selected)
+        async with TransferPool(jobs=self._jobs, report=self._progress.advance) as transfers:
             try:
-                place.check()
-                was_begun = place.is_begun()
-                if if_changed and not was_begun and await transfers.in_thread(place.holds):
+                destination.check()
+                was_begun = destination.is_begun()
+                if if_changed and not was_begun and await transfers.in_thread(destination.is_up_to_date):
                     return done(changed=False)
                 await transfers.in_thread(dest.mkdir, parents=True, exist_ok=True)
-                async with async_locked(place.lock) as waited:
-                    if (if_changed or waited or was_begun) and await transfers.in_thread(place.holds):
-                        place.clear()
+                async with async_locked(destination.lock) as waited:
+                    if (if_changed or waited or was_begun) and await transfers.in_thread(destination.is_up_to_date):
+                        destination.clear()
                         return done(changed=waited)
-                    with place.cleared_when_full():
-                        await self._fill(place, version, chosen, transfers)
+                    with destination.cleared_when_full():
+                        await self._download_files(destination, version, selected, transfers)
                 return done(changed=True)
             except OSError as error:
                 raise LocalFileError(dest, f"cannot be written to: {error.strerror}.") from error
 
-    async def _fill(
+    async def _download_files(
         self,
-        place: DownloadTarget,
+        destination: DownloadTarget,
         version: DownloadResponse,
-        chosen: Sequence[DownloadArtifactResponse],
+        selected: Sequence[DownloadArtifactResponse],
         transfers: TransferPool,
     ) -> None:
-        place.partial.mkdir(exist_ok=True)
-        self._progress.begin(Step.DOWNLOADING, {artifact.path: artifact.size or 0 for artifact in chosen})
-        downloading = ArtifactDownloader(self._service, transfers, version)
-        files = {artifact.path: place.partial / _name(artifact) for artifact in chosen}
+        destination.partial.mkdir(exist_ok=True)
+        self._progress.begin(Step.DOWNLOADING, {artifact.path: artifact.size or 0 for artifact in selected})
+        downloader = ArtifactDownloader(self._transport, transfers, version)
+        files = {artifact.path: destination.partial / _partial_name(artifact) for artifact in selected}
         if self._cache is None:
-            _check_room(place.partial, [(files[artifact.path], artifact.size or 0) for artifact in chosen])
+            _check_free_space(
+                destination.partial, [(files[artifact.path], artifact.size or 0) for artifact in selected]
+            )
 
-        there = await transfers.in_thread(_existing, files.values())
+        existing = await transfers.in_thread(_existing, files.values())
 
         async def provide(artifact: DownloadArtifactResponse) -> None:
             target = files[artifact.path]
-            if target in there or await self._is_cached(artifact, target, downloading, transfers):
-                self._progress.move(artifact.path, artifact.size or 0)
+            if target in existing or await self._provide(artifact, target, downloader, transfers):
+                self._progress.advance(artifact.path, artifact.size or 0)
 
-        await gather_limited(provide, chosen, limit=self._jobs)
-        await transfers.in_thread(place.put, files)
+        await gather_limited(provide, selected, limit=self._jobs)
+        await transfers.in_thread(destination.publish, files)
 
-    async def _is_cached(
-        self, artifact: DownloadArtifactResponse, target: Path, downloading: ArtifactDownloader, transfers: TransferPool
+    async def _provide(
+        self, artifact: DownloadArtifactResponse, target: Path, downloader: ArtifactDownloader, transfers: TransferPool
     ) -> bool:
-        """Put an artifact at `target`; whether it was in the cache, and nothing was fetched."""
-        fetch = partial(downloading.fetch, artifact)
+        """Put an artifact at `target`. Returns whether it was in the cache, so that nothing was fetched."""
+        fetch = partial(downloader.fetch, artifact)
         if self._cache is not None and artifact.sha256 is not None:
             return await self._cache.provide(artifact.sha256, target, fetch, transfers)
         await fetch(target)
@@ -138,8 +140,8 @@ def _existing(files: Iterable[Path]) -> set[Path]:
     return {file for file in files if file.exists()}
 
 
-def _choose(version: DownloadResponse, patterns: Sequence[str]) -> list[DownloadArtifactResponse]:
-    """The artifacts that any of the patterns matches, or all; paths and digests, which name files here, are checked."""
+def _select(version: DownloadResponse, patterns: Sequence[str]) -> list[DownloadArtifactResponse]:
+    """The artifacts that match a pattern, or all. Every path and digest is checked, because they become file names."""
     try:
         for artifact in version.artifacts:
             check_artifact_path(artifact.path)
@@ -151,23 +153,23 @@ def _choose(version: DownloadResponse, patterns: Sequence[str]) -> list[Download
     for pattern in patterns:
         if not any(fnmatchcase(artifact.path, pattern) for artifact in version.artifacts):
             raise ArtifactNotFoundError(version.model, version.version, pattern)
-    chosen = (a for a in version.artifacts if any(fnmatchcase(a.path, pattern) for pattern in patterns or ["*"]))
-    return list(chosen)
+    selected = (a for a in version.artifacts if any(fnmatchcase(a.path, pattern) for pattern in patterns or ["*"]))
+    return list(selected)
 
 
-def _name(artifact: DownloadArtifactResponse) -> str:
-    """A name for what has arrived of an artifact: another one for other bytes."""
+def _partial_name(artifact: DownloadArtifactResponse) -> str:
+    """The name of a file while it arrives, which changes with its bytes."""
     return hashlib.sha256(f"{artifact.path}\n{artifact.size}\n{artifact.sha256}".encode()).hexdigest()
 
 
-def _check_room(folder: Path, files: Sequence[tuple[Path, int]]) -> None:
-    needed = sum(max(0, size - _held(file)) for file, size in files)
+def _check_free_space(folder: Path, files: Sequence[tuple[Path, int]]) -> None:
+    needed = sum(max(0, size - _bytes_on_disk(file)) for file, size in files)
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise OSError(errno.ENOSPC, f"{needed} bytes are needed and {free} are free")
 
 
-def _held(file: Path) -> int:
-    """Bytes on disk of what has arrived of a file."""
-    candidates = (file, file.with_name(f"{file.name}.partial"))
+def _bytes_on_disk(file: Path) -> int:
+    """How many bytes what has arrived of a file takes on disk."""
+    candidates = (file, partial_path(file))
     return sum(each.stat().st_blocks for each in candidates if each.exists()) * _STAT_BLOCK

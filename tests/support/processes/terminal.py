@@ -26,7 +26,7 @@ def why_no_terminal() -> str | None:
 
 @dataclass
 class Terminal:
-    """A shell; the socket tells its tmux from all others."""
+    """A shell in a tmux server of its own, behind `socket`."""
 
     socket: Path
     typed: int = 0

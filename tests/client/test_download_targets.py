@@ -1,4 +1,4 @@
-"""Where downloads appear: whole or not at all, beside what is there already, whoever else downloads there."""
+"""Where downloads appear: whole or not at all, beside other files and beside other processes that download there."""
 
 import os
 import subprocess
@@ -49,7 +49,7 @@ def are_running(processes: list[BaseProcess]) -> Iterator[None]:
 
 
 def taking_turns(observed: Observed, model: str, dest: Path) -> Iterator[None]:
-    """Two processes put one version each into the same place, again and again."""
+    """Two processes put one version each into the same folder, again and again."""
     calls = [
         Call(url=observed.url, method="download", arguments=(model, version), options={"dest": dest}, times=12)
         for version in (1, 2)
@@ -106,7 +106,7 @@ def test_a_reader_of_the_file_sees_one_whole_version(
 
 
 @pytest.mark.parametrize("version_of", [lambda _: 1, lambda number: number % 2 + 1], ids=["same", "different"])
-def test_five_processes_may_download_to_one_place(
+def test_five_processes_may_download_to_one_folder(
     observed: Observed,
     client: RegistryClient,
     model: str,
@@ -133,7 +133,7 @@ def test_five_processes_may_download_to_one_place(
         assert len(observed.since(mark, "GET")) == 9 + 2
 
 
-def test_a_folder_of_somebody_else_is_refused_and_left_alone(
+def test_a_folder_of_something_else_is_refused_and_left_alone(
     client: RegistryClient, model: str, sources: list[Path], tmp_path: Path
 ) -> None:
     dest = tmp_path / "serving"
@@ -147,7 +147,7 @@ def test_a_folder_of_somebody_else_is_refused_and_left_alone(
 
 
 @pytest.mark.parametrize("mark", ["{}", "no JSON", "[1]", '{"model": "another"}'])
-def test_a_mark_of_something_else_is_no_leave_to_replace(
+def test_a_folder_with_another_marker_is_not_replaced(
     client: RegistryClient, model: str, sources: list[Path], tmp_path: Path, mark: str
 ) -> None:
     (tmp_path / "serving" / model).mkdir(parents=True)
@@ -179,7 +179,7 @@ def test_the_destination_may_be_missing_a_link_or_a_mount_point(
     assert (tmp_path / "link").is_symlink()
 
 
-def test_what_cannot_be_a_destination_is_told_in_a_sentence(
+def test_what_cannot_be_a_destination_is_reported_in_a_sentence(
     client: RegistryClient, model: str, sources: list[Path], tmp_path: Path, small_disk: Path
 ) -> None:
     (tmp_path / "file").write_bytes(b"theirs")
@@ -200,7 +200,7 @@ def test_what_cannot_be_a_destination_is_told_in_a_sentence(
     assert (tmp_path / "file").read_bytes() == b"theirs"
 
 
-def test_a_place_may_change_between_one_file_and_many(
+def test_a_target_may_change_between_one_file_and_many(
     client: RegistryClient, model: str, sources: list[Path], write: Write, tmp_path: Path
 ) -> None:
     client.register(model, write(100))
@@ -223,7 +223,7 @@ def test_an_only_file_named_like_a_file_of_the_download_itself_is_not_lost(
     assert contents(path) == {source.name: source.read_bytes()}
 
 
-def test_nothing_is_done_where_the_version_is_already(
+def test_nothing_is_done_where_the_target_is_up_to_date(
     observed: Observed, client: RegistryClient, model: str, sources: list[Path], tmp_path: Path
 ) -> None:
     for paths in ((), ("a.bin", "*b.bin")):
@@ -309,7 +309,7 @@ def test_a_download_that_waited_in_vain_says_what_is_missing(
 
 
 @pytest.mark.parametrize("is_seen_before", [True, False])
-def test_a_full_disk_is_told_and_left_as_it_was(
+def test_a_full_disk_is_reported_and_left_as_it_was(
     client: RegistryClient,
     model: str,
     write: Write,
@@ -320,7 +320,7 @@ def test_a_full_disk_is_told_and_left_as_it_was(
     client.register(model, write(**{"a.bin": 3 * MIB, "b.bin": 3 * MIB, "c.bin": 3 * MIB}))
     reason = "9437184 bytes are needed and 83.* are free" if is_seen_before else "No space left on device"
     if not is_seen_before:
-        monkeypatch.setattr("modelkeep.client.version_downloader._check_room", lambda *_: None)
+        monkeypatch.setattr("modelkeep.client.version_downloader._check_free_space", lambda *_: None)
     with pytest.raises(LocalFileError, match=reason):
         client.download(model, 1, dest=small_disk)
     assert names(small_disk) == []
@@ -338,7 +338,7 @@ def test_what_has_arrived_needs_no_room_again(
     assert names(small_disk) == [model]
 
 
-def test_the_mark_of_a_download_is_never_registered(
+def test_the_marker_of_a_download_is_never_registered(
     client: RegistryClient, model: str, sources: list[Path], tmp_path: Path
 ) -> None:
     path = client.download(model, 1, dest=tmp_path / "serving").path

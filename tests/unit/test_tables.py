@@ -1,4 +1,4 @@
-"""What the command line leaves out where there is no room."""
+"""What a table leaves out where there is no room."""
 
 import pytest
 
@@ -17,8 +17,8 @@ from modelkeep.cli.tables import TruncatedCell
     ],
 )
 def test_words_are_left_out_before_the_first_is_cut(width: int, read: str) -> None:
-    assert TruncatedCell(["accuracy=0.967", "f1=0.941"]).fitting(width) == read
+    assert TruncatedCell(["accuracy=0.967", "f1=0.941"]).fit(width) == read
 
 
 def test_no_words_need_no_room() -> None:
-    assert (TruncatedCell([]).fitting(10), TruncatedCell([]).least) == ("", 0)
+    assert (TruncatedCell([]).fit(10), TruncatedCell([]).min_width) == ("", 0)

@@ -181,7 +181,7 @@ def test_what_passes_at_github_is_waited_for(
         pauses.append(attempt)
         return 0
 
-    monkeypatch.setattr("modelkeep.client.github.pause", note)
+    monkeypatch.setattr("modelkeep.client.github.retry_delay", note)
     job.meets(answers(503), drops)
     with RegistryClient() as registry:
         registry.list_models()
@@ -193,7 +193,7 @@ def test_what_passes_at_github_is_waited_for(
 
 
 @pytest.mark.parametrize("missing", ["ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"])
-def test_a_job_without_the_permission_comes_as_nobody(
+def test_a_job_without_the_permission_sends_no_token(
     asking: AskingRegistry, job: GitHub, missing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(missing, "")
@@ -208,10 +208,10 @@ def test_no_token_of_a_job_is_logged(
     with RegistryClient() as registry:
         registry.register(model, write(10))
     (token,) = set(asking.tokens_shown())
-    told = [f"{record.getMessage()} {record.msg} {record.args}" for record in everything_logged.records]
-    assert any(job.proxy.url in each for each in told)
+    logged = [f"{record.getMessage()} {record.msg} {record.args}" for record in everything_logged.records]
+    assert any(job.proxy.url in each for each in logged)
     for secret in (job.bearer, token, token.rpartition(".")[2]):
-        assert not any(secret in each for each in told)
+        assert not any(secret in each for each in logged)
 
 
 # a file

@@ -1,0 +1,77 @@
+"""What the client keeps on disk: every path and every format.
+
+A download, all of it below DEST, because DEST may be a mount point: nothing can be renamed over it, or into it from
+another file system.
+
+DEST/model.pt                       the only file of a version
+DEST/MODEL/…                        the files of any other version
+DEST/MODEL/.modelkeep.json          marker: {"model": "fraud", "version": 6, "commit": "<40 hex>"} on one line. A folder
+                                    without it, or with the marker of another model, is never replaced
+DEST/.MODEL.lock                    locked by flock(2) during a download, then removed
+DEST/.MODEL.partial/                what has arrived; removed when the download is complete, or when the disk is full
+    <key>                           a whole, verified file. <key> is the SHA-256 of its path, size and SHA-256 in
+                                    three lines
+    <key>.partial                   a file on its way, with holes where nothing has arrived
+    <key>.partial.blocks            journal of that file: the object's ETag, padded to 256 bytes, then one byte for each
+                                    MiB, which is 1 once its bytes are in the file
+    <key>.shared                    a file on its way out of the cache
+    tree/ and replaced/             the folder that is about to appear, and the one that it replaces
+
+The cache, which all processes of a machine may share:
+
+CACHE_DIR/<sha256>                  a whole, verified file; read-only, because downloads may be links to it
+CACHE_DIR/<sha256>.partial(.blocks) a file on its way, as above
+CACHE_DIR/<sha256>.lock             locked while one process fetches the file, then removed
+
+State that outlives a process, below $XDG_STATE_HOME/modelkeep or ~/.local/state/modelkeep:
+
+uploads/<digest>                    symbolic link whose target is the Idempotency-Key of a registration that is not
+                                    complete. <digest> is the SHA-256 of the registry's address, the model and the
+                                    request in three lines. Removed when it is complete, or after 7 days by another
+archives/<digest>/NAME.zip          a folder that is registered as one archive, while it is. <digest> is the SHA-256 of
+                                    the folder's path
+archives/<digest>.lock              locked meanwhile
+"""
+
+import errno
+import os
+import tempfile
+from pathlib import Path
+from typing import Final
+
+MARKER_FILE: Final = ".modelkeep.json"
+"""In a downloaded folder; never registered itself."""
+
+_DISK_FULL_ERRNOS: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def partial_path(file: Path) -> Path:
+    """Where a file is while it arrives."""
+    return file.with_name(f"{file.name}.partial")
+
+
+def journal_path(partial: Path) -> Path:
+    """The journal of a partial file."""
+    return partial.with_name(f"{partial.name}.blocks")
+
+
+def lock_path(file: Path) -> Path:
+    """The lock file of a file in the cache."""
+    return file.with_name(f"{file.name}.lock")
+
+
+def state_folder() -> Path:
+    """The folder for state that outlives a process. A user without a home, as in a container, has the temporary one.
+
+    Source: https://specifications.freedesktop.org/basedir-spec/latest/
+    """
+    try:
+        home = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    except RuntimeError:
+        home = Path(tempfile.gettempdir())
+    return home / "modelkeep"
+
+
+def is_disk_full(error: OSError) -> bool:
+    """Whether a disk or a quota is exhausted."""
+    return error.errno in _DISK_FULL_ERRNOS
