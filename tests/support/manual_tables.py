@@ -19,6 +19,8 @@ from modelkeep.__main__ import program
 from modelkeep.domain import errors
 from modelkeep.domain.errors import RegistryError
 from modelkeep.http.failures import status_of
+from modelkeep.services.maintenance import findings
+from modelkeep.services.maintenance.findings import Finding
 from modelkeep.settings import Settings
 from tests.support.pages import Page, manual
 
@@ -128,6 +130,14 @@ def _first_sentence_of_help(command: Any) -> str:
     return re.split(r"(?<=\.)\s", " ".join(command.help.split()), maxsplit=1)[0].removesuffix(".")
 
 
+def maintenance_findings() -> Iterator[Row]:
+    """Every finding of check, sweep, adopt and migrate."""
+    for finding in vars(findings).values():
+        if inspect.isclass(finding) and issubclass(finding, Finding) and not finding.__subclasses__():
+            members = " ".join(f"`{field.name}`" for field in fields(finding))
+            yield f"`{finding.code()}`", _first_sentence(finding).removesuffix("."), members
+
+
 def methods() -> Iterator[Row]:
     """Every method of the Python client."""
     for name, method in vars(AsyncRegistryClient).items():
@@ -137,6 +147,7 @@ def methods() -> Iterator[Row]:
 
 
 TABLES: Final = (
+    Table(topic="operations", header="finding", rows=maintenance_findings),
     Table(topic="settings", header="variable", rows=settings),
     Table(topic="problems", header="status", rows=problems),
     Table(topic="command-line", header="command", rows=commands),
