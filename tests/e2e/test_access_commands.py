@@ -105,7 +105,7 @@ def test_a_token_is_made_listed_and_revoked(secure: Variables) -> None:
 
 def test_all_tokens_are_listed_by_id(secure: Variables) -> None:
     assert operate(secure, "token", "list") == Said(0, [], [])
-    with mock.patch("modelkeep.admin.access._PAGE", 2):
+    with mock.patch("modelkeep.admin.access._PAGE_SIZE", 2):
         made = [id_of(create(secure)) for _ in range(5)]
         assert [line.split()[0] for line in operate(secure, "token", "list").out] == sorted(made)
 
@@ -392,7 +392,7 @@ def test_dev_prints_a_token_and_asks_for_it_where_others_reach_it(tmp_path: Path
     with serving(command, {}, port=port, log=tmp_path / "log") as server:
         server.wait()
         found = re.search(
-            rf"Clients {need} say who they are; for 30 days:  export MODELKEEP_TOKEN=(mr_\w+)", server.said()
+            rf"Clients {need} show a token; this one lasts 30 days:  export MODELKEEP_TOKEN=(mr_\w+)", server.said()
         )
         assert found
         headers = {"authorization": f"Bearer {found[1]}"}
@@ -410,4 +410,4 @@ def test_dev_is_not_moved_by_the_settings_of_a_service(tmp_path: Path) -> None:
     assert said.status == 0, said
     assert run.called
     assert check.call_args.args[0].auth is None
-    assert "Clients must say who they are" in said.out[-1]
+    assert "Clients must show a token" in said.out[-1]

@@ -66,7 +66,7 @@ class Secured:
             table, _ = await self._stack.enter_async_context(open_storage(self.settings))
             self._tokens = TokenService(Tokens(table))
         until = datetime.now(UTC) + timedelta(days=1)
-        made = await self._tokens.create(principal, _grants(allow, deny, models), until, access.OPERATOR)
+        made = await self._tokens.create(principal, _grants(allow, deny, models), until, access.operator())
         return self.bearer(made[1].text)
 
 

@@ -1,4 +1,4 @@
-"""Tokens, trust rules, and who may come in, over the storage that the settings name."""
+"""Tokens, trust rules, and whether any client could authenticate, over the storage that the settings name."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
@@ -16,32 +16,34 @@ from modelkeep.identity.verifier import Verifier
 from modelkeep.repositories.tokens import Tokens
 from modelkeep.repositories.trust import TrustDocument, TrustDocuments
 from modelkeep.schemas import access_file
-from modelkeep.services.access.caller import operator_caller
+from modelkeep.services.access.caller import Caller, operator_caller
 from modelkeep.services.access.explainer import Explainer, Explanation
 from modelkeep.services.access.tokens import TokenService
 from modelkeep.settings import Settings
 from modelkeep.storage.table import Table
 from modelkeep.telemetry import logging
 
-OPERATOR: Final = operator_caller("operator", request_id="token")
-DEV_LIFE: Final = timedelta(days=30)
+DEV_TOKEN_LIFE: Final = timedelta(days=30)
 LIST_RETRY_DELAYS: Final = (0.0, 0.5, 1.0, 2.0)
-"""Seconds from one look for tokens to the next."""
+"""Seconds before each attempt to find a token in the list, which may lag behind the table."""
 
-_PAGE: Final = 100
+_PAGE_SIZE: Final = 100
 
 NO_ACCESS_CONFIGURED: Final = (
-    "Nobody could come in: there is no token and no trust rule. Make a token with `modelkeep token create`, name"
-    " a file of rules in MODELKEEP_ACCESS_FILE, or set MODELKEEP_AUTH=none for a port that nobody else reaches."
+    "No client could authenticate: there is no token and no trust rule. Make a token with `modelkeep token create`,"
+    " name a file of rules in MODELKEEP_ACCESS_FILE, or set MODELKEEP_AUTH=none for a port that only you can reach."
 )
 OPEN_TO_ALL: Final = (
-    "MODELKEEP_AUTH=none would let whoever reaches {host} do everything. Listen on 127.0.0.1, ask for credentials, or"
-    " set MODELKEEP_INSECURE=1 if only a network that you trust reaches it."
+    "With MODELKEEP_AUTH=none, every client that reaches {host} could do everything. Listen on 127.0.0.1, require"
+    " credentials, or set MODELKEEP_INSECURE=1 if only a network that you trust reaches it."
 )
 
 
 async def check_access_configured(settings: Settings, host: str) -> None:
-    """Raise `ValueError` with a sentence if a service would let in nobody, or anybody. Raises `UnavailableError`."""
+    """Raise `ValueError` if no client could authenticate, or every client of a network could do everything.
+
+    Raises `UnavailableError`.
+    """
     if settings.auth == "none" and not settings.insecure and not is_loopback(host):
         raise ValueError(OPEN_TO_ALL.format(host=host))
     logging.configure(settings.log_level)
@@ -55,31 +57,34 @@ async def check_access_configured(settings: Settings, host: str) -> None:
 async def create_token(
     settings: Settings, principal: str, grants: Sequence[Grant], life: timedelta
 ) -> tuple[Token, ApiTokenSecret]:
-    """Make a token, straight in the table. Raises `InvalidRequestError`, `UnavailableError`, `OutcomeUnknownError`."""
+    """Make a token in the table, and return it with its secret.
+
+    Raises `InvalidRequestError`, `UnavailableError` and `OutcomeUnknownError`.
+    """
     async with _table(settings) as table:
-        return await TokenService(Tokens(table)).create(principal, grants, datetime.now(UTC) + life, OPERATOR)
+        return await TokenService(Tokens(table)).create(principal, grants, datetime.now(UTC) + life, operator())
 
 
 async def dev_token(settings: Settings) -> ApiTokenSecret:
-    """Make an administrator's token for a registry on this machine."""
+    """Make an administrator's token, and return its secret. Raises `UnavailableError`."""
     everything = Grant(rule="", words=(EVERYTHING,), models=(ALL_MODELS,))
-    return (await create_token(settings, "dev", [everything], DEV_LIFE))[1]
+    return (await create_token(settings, "dev", [everything], DEV_TOKEN_LIFE))[1]
 
 
 async def list_tokens(settings: Settings) -> Sequence[Token]:
-    """Every token that was made by hand."""
+    """Every token that was made by an operator or a caller, not by token exchange."""
     async with _table(settings) as table:
         return await _tokens(table)
 
 
 async def revoke_token(settings: Settings, token_id: str) -> None:
-    """Let a token admit nobody any more. Raises `TokenNotFoundError`."""
+    """Revoke a token; revoked already, nothing changes. Raises `TokenNotFoundError`."""
     async with _table(settings) as table:
-        await TokenService(Tokens(table)).revoke(token_id, OPERATOR)
+        await TokenService(Tokens(table)).revoke(token_id, operator())
 
 
 async def explain(settings: Settings, text: str, action: Action, model: str) -> Explanation:
-    """Say why the bearer of a token may do something, or why not."""
+    """Why the bearer of the token `text` may do something, or why not."""
     logging.configure(settings.log_level)
     async with _table(settings) as table:
         explainer = Explainer(Tokens(table), trust_of(table, settings), Verifier())
@@ -87,9 +92,9 @@ async def explain(settings: Settings, text: str, action: Action, model: str) -> 
 
 
 async def set_rules(settings: Settings, path: Path) -> Sequence[str]:
-    """Put a file of issuers and rules into the table, in place of those there; return what to warn of.
+    """Replace the issuers and rules in the table by those of a file; return warnings about them.
 
-    Raises `ValueError` with a sentence for each fault of the file; nothing is written then.
+    Raises `ValueError` with every fault of the file; then nothing is written.
     """
     document = access_file.load(path)
     async with _table(settings) as table:
@@ -101,13 +106,13 @@ async def set_rules(settings: Settings, path: Path) -> Sequence[str]:
 
 
 async def show_rules(settings: Settings) -> TrustDocument | None:
-    """The issuers and rules that the table holds."""
+    """The issuers and rules in the table; `None` if none were ever set."""
     async with _table(settings) as table:
         return await TrustDocuments(table).find()
 
 
 async def _has_live_token(table: Table) -> bool:
-    """Whether any token admits anybody. One of a moment ago may not be listed yet, so that is no quick no."""
+    """Whether there is a token that is neither revoked nor expired. A new one is looked for again: lists may lag."""
     for pause in LIST_RETRY_DELAYS:
         await asyncio.sleep(pause)
         now = datetime.now(UTC)
@@ -120,10 +125,15 @@ async def _tokens(table: Table) -> Sequence[Token]:
     found: list[Token] = []
     cursor = None
     while True:
-        page = await Tokens(table).list(cursor=cursor, limit=_PAGE)
+        page = await Tokens(table).list(cursor=cursor, limit=_PAGE_SIZE)
         found += page.items
         if (cursor := page.next_cursor) is None:
             return found
+
+
+def operator() -> Caller:
+    """The caller of one command; a caller keeps every decision on it, so none is shared."""
+    return operator_caller("operator", request_id="token")
 
 
 @asynccontextmanager

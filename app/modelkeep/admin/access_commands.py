@@ -1,4 +1,4 @@
-"""The operator's commands on tokens and trust, as they are typed."""
+"""The operator's commands on tokens and trust rules, as they are typed."""
 
 import asyncio
 from datetime import timedelta
@@ -14,8 +14,8 @@ from modelkeep.domain.access.grants import ALL_MODELS
 from modelkeep.domain.access.tokens import MAX_LIFE
 
 commands = typer.Typer()
-_token = typer.Typer(help="Registry tokens, straight in the table: the first one of a new registry is made so.")
-_access = typer.Typer(help="Issuers and trust rules: which pipelines and pods come in without a token.")
+_token = typer.Typer(help="Registry tokens, directly in the table: how a new registry gets its first.")
+_access = typer.Typer(help="Issuers and trust rules: which pipelines and pods need no registry token.")
 commands.add_typer(_token, name="token")
 commands.add_typer(_access, name="access")
 
@@ -24,23 +24,24 @@ File = Annotated[Path, typer.Argument(help="Issuers and rules, in TOML or JSON."
 
 @_token.command("create", cls=OperatorCommand)
 def create_token(
-    principal: Annotated[str, typer.Argument(help="In whose name it acts.")],
+    principal: Annotated[str, typer.Argument(help="The principal that it authenticates.")],
     *,
-    days: Annotated[int, typer.Option(min=1, max=MAX_LIFE.days, help="Its life, in days.")],
-    allow: Annotated[list[str], typer.Option(help="A role or an action; may be repeated.")],
-    deny: Annotated[list[str] | None, typer.Option(help="A role or an action that is not; may be repeated.")] = None,
-    models: Annotated[list[str] | None, typer.Option(help="A pattern of model names; may be repeated.")] = None,
+    days: Annotated[int, typer.Option(min=1, max=MAX_LIFE.days, help="Its lifetime, in days.")],
+    allow: Annotated[list[str], typer.Option(help="A role or an action that is allowed; may be repeated.")],
+    deny: Annotated[list[str] | None, typer.Option(help="A role or an action that is denied; may be repeated.")] = None,
+    models: Annotated[
+        list[str] | None, typer.Option(help="A pattern of model names that it is for; may be repeated.")
+    ] = None,
 ) -> None:
-    """Make a token and print it, this once."""
+    """Make a token and print it; it cannot be shown again."""
     from modelkeep.admin import access  # noqa: PLC0415 -- help needs none of it
     from modelkeep.schemas.access import Grants  # noqa: PLC0415
 
     grants = Grants(allow=allow, deny=deny or [], models=models or [ALL_MODELS]).to_grants("")
-    making = access.create_token(read_settings(), principal, grants, timedelta(days=days))
-    token, credential = asyncio.run(making)
+    token, secret = asyncio.run(access.create_token(read_settings(), principal, grants, timedelta(days=days)))
     end = f"{token.expires_at:%Y-%m-%d}"
     typer.echo(f"Token {token.id} of '{token.principal}' until {end}; it is not shown again:", err=True)
-    typer.echo(credential.text)
+    typer.echo(secret.text)
 
 
 @_token.command("list", cls=OperatorCommand)
@@ -61,7 +62,7 @@ def list_tokens() -> None:
 
 @_token.command("revoke", cls=OperatorCommand)
 def revoke_token(token: Annotated[str, typer.Argument(help="The token's id, as `token list` shows it.")]) -> None:
-    """Let a token admit nobody any more; every running service knows within 30 seconds."""
+    """Revoke a token; every running service refuses it within 30 seconds."""
     from modelkeep.admin import access  # noqa: PLC0415 -- see create_token
 
     asyncio.run(access.revoke_token(read_settings(), token))
@@ -69,7 +70,7 @@ def revoke_token(token: Annotated[str, typer.Argument(help="The token's id, as `
 
 @_access.command("check", cls=OperatorCommand)
 def check(file: File) -> None:
-    """Say what is wrong with a file of rules, and what to think over. Exit status 2 if it cannot be used."""
+    """Check a file of rules, and warn of what may be unintended. Exit status 2 if it cannot be used."""
     from modelkeep.schemas import access_file  # noqa: PLC0415 -- see create_token
 
     trust = access_file.read(file)
@@ -80,7 +81,7 @@ def check(file: File) -> None:
 
 @_access.command("set", cls=OperatorCommand)
 def set_rules(file: File) -> None:
-    """Put a file of rules into the table, in place of those there; running services know within 30 seconds."""
+    """Replace the rules in the table by those of a file; running services follow within 30 seconds."""
     from modelkeep.admin import access  # noqa: PLC0415 -- see create_token
 
     warnings = asyncio.run(access.set_rules(read_settings(), file))
@@ -90,7 +91,7 @@ def set_rules(file: File) -> None:
 
 @_access.command("show", cls=OperatorCommand)
 def show() -> None:
-    """Print the rules that the table holds, as JSON."""
+    """Print the rules in the table, as JSON."""
     from modelkeep.admin import access  # noqa: PLC0415 -- see create_token
 
     document = asyncio.run(access.show_rules(read_settings()))
@@ -99,11 +100,11 @@ def show() -> None:
 
 @_access.command("explain", cls=OperatorCommand)
 def explain(
-    token_file: Annotated[Path, typer.Option(help="Holds a registry token, or a token of an issuer.")],
-    action: Annotated[Action, typer.Option(help="What is to be done.")],
+    token_file: Annotated[Path, typer.Option(help="A file with a registry token, or an issuer's token.")],
+    action: Annotated[Action, typer.Option(help="The action to decide on.")],
     model: Annotated[str, typer.Option(help="The model.")] = ALL_MODELS,
 ) -> None:
-    """Say which rule allows something to the bearer of a token, or why none does. Exit status 1 if none does."""
+    """Explain which rule allows an action to the bearer of a token, or why none does. Exit status 1 if none does."""
     from modelkeep.admin import access  # noqa: PLC0415 -- see create_token
 
     text = token_file.read_text().strip()

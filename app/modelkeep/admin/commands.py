@@ -19,8 +19,8 @@ commands = typer.Typer()
 
 @commands.command(cls=OperatorCommand)
 def serve(host: Host = "0.0.0.0", port: Port = 8000, workers: Workers = 1) -> None:  # noqa: S104 -- a container's port
-    """Serve the registry over the storage that the environment names."""
-    from modelkeep.admin import serving  # noqa: PLC0415 -- the other commands need not wait for a web framework
+    """Serve the registry from the storage that the environment names."""
+    from modelkeep.admin import serving  # noqa: PLC0415 -- the other commands need no web framework
 
     serving.serve(host=host, port=port, workers=workers)
 
@@ -30,9 +30,9 @@ def dev(
     host: Host = "127.0.0.1",
     port: Port = 8000,
     workers: Workers = 1,
-    data_dir: Annotated[Path, typer.Option(help="Where everything is kept.")] = Path("registry-data"),
+    data_dir: Annotated[Path, typer.Option(help="The folder for all data.")] = Path("registry-data"),
 ) -> None:
-    """Serve the embedded store, with docs, on this machine; nothing else is needed."""
+    """Serve a registry from a folder on this machine, with docs; nothing else is needed."""
     from modelkeep.admin import serving  # noqa: PLC0415 -- see serve
 
     serving.serve_dev(host=host, port=port, workers=workers, data_dir=data_dir)
@@ -44,10 +44,10 @@ def init(
     *,
     adopt: Annotated[bool, typer.Option("--adopt", help="Take over versions that the public recipe wrote.")] = False,
     verify: Annotated[
-        bool, typer.Option("--verify", help="With --adopt: read each object once, note its SHA-256.")
+        bool, typer.Option("--verify", help="With --adopt: read each object once, and record its SHA-256.")
     ] = False,
 ) -> None:
-    """Make table and bucket fit for the registry; safe to repeat."""
+    """Create or complete the table and the bucket, or the folder; safe to repeat."""
     from modelkeep.admin import installation, maintenance, report  # noqa: PLC0415 -- see serve
 
     settings = read_settings()
@@ -59,12 +59,12 @@ def init(
 def sweep(
     context: typer.Context,
     *,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed, and remove nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be removed, and remove nothing.")] = False,
     metrics: Annotated[
-        Path | None, typer.Option(help="Write what was done to this file, in Prometheus's text format.")
+        Path | None, typer.Option(help="Write counts of what was done to this file, in Prometheus's text format.")
     ] = None,
 ) -> None:
-    """Remove expired uploads, due trash and orphaned bytes. Run it once a day."""
+    """Remove expired uploads, due trash and orphaned objects. Run it once a day."""
     from modelkeep.admin import maintenance, report  # noqa: PLC0415 -- see serve
 
     swept = maintenance.sweep(read_settings(), dry_run=dry_run, metrics=metrics)
@@ -75,7 +75,7 @@ def sweep(
 
 @commands.command(cls=OperatorCommand)
 def check(context: typer.Context) -> None:
-    """Hold table and bucket against what must always be true. Exit status 1 if something is not."""
+    """Check table and bucket for what must always be true. Exit status 1 if something is not."""
     from modelkeep.admin import maintenance, report  # noqa: PLC0415 -- see serve
 
     faults = maintenance.check(read_settings())
@@ -86,10 +86,10 @@ def check(context: typer.Context) -> None:
 @commands.command(cls=OperatorCommand)
 def migrate(
     context: typer.Context,
-    source: Annotated[str, typer.Option("--from", help="aws, or local:DIR: what is copied, and only read.")],
-    destination: Annotated[str, typer.Option("--to", help="aws (after `init`), or local:DIR.")],
+    source: Annotated[str, typer.Option("--from", help="aws, or local:DIR: the registry to copy, which is only read.")],
+    destination: Annotated[str, typer.Option("--to", help="aws (run `init` before), or local:DIR.")],
     *,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be copied, and write nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be copied, and write nothing.")] = False,
 ) -> None:
     """Copy a registry into another store: versions, numbers, history, aliases, trash, bytes. Safe to repeat."""
     from modelkeep.admin import migration, report  # noqa: PLC0415 -- see serve
@@ -100,8 +100,8 @@ def migrate(
 
 @commands.command(name="iam-policy", cls=OperatorCommand)
 def iam_policy(
-    role: Annotated[Role, typer.Argument(help="Who runs with the policy.")] = Role.SERVE,
-    account: Annotated[str, typer.Option(help="The AWS account's number.")] = "*",
+    role: Annotated[Role, typer.Argument(help="What the policy is for.")] = Role.SERVE,
+    account: Annotated[str, typer.Option(help="The number of the AWS account.")] = "*",
     region: Annotated[str, typer.Option(help="The AWS region.")] = "*",
 ) -> None:
     """Print the least privilege that a role needs, as JSON."""

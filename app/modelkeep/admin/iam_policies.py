@@ -1,4 +1,4 @@
-"""The least that each role of the registry needs from AWS, as IAM policy documents."""
+"""The least privilege that each role of the registry needs on AWS, as IAM policy documents."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ _CATALOG: Final = f"{_TABLE}/index/{CATALOG_INDEX.name}"
 _BUCKET: Final = "arn:aws:s3:::{bucket}"
 _ARTIFACTS: Final = f"{_BUCKET}/{KEY_PREFIX}*"
 _PROBES: Final = _BUCKET + "/" + KEY_PREFIX + "${{$}}probe/*"
-"""Where `init` tries the bucket; IAM spells a dollar sign `${$}`."""
+"""Where `init` probes the bucket. IAM writes a dollar sign as `${$}`."""
 
 _IN_TRANSACTIONS: Final = {"ForAnyValue:StringEquals": {"dynamodb:EnclosingOperation": ["TransactWriteItems"]}}
 
@@ -30,8 +30,8 @@ class Role(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Right:
-    """Actions on one resource, for a purpose."""
+class _Permission:
+    """Actions on one resource, for a purpose, which is the statement's id."""
 
     purpose: str
     actions: Sequence[str]
@@ -49,30 +49,32 @@ class _Right:
         }
 
 
-def _write(*actions: str) -> _Right:
-    return _Right(purpose="WriteItems", actions=actions, resource=_TABLE, condition=_IN_TRANSACTIONS)
+def _write(*actions: str) -> _Permission:
+    return _Permission(purpose="WriteItems", actions=actions, resource=_TABLE, condition=_IN_TRANSACTIONS)
 
 
-_READ: Final = _Right(purpose="ReadItems", actions=["GetItem", "Query"], resource=_TABLE)
-_READ_ALL: Final = _Right(purpose="ReadAllItems", actions=["Scan"], resource=_TABLE)
-_FENCE: Final = _Right(purpose="FenceWrites", actions=["ConditionCheckItem"], resource=_TABLE)
-"""Without a condition: it only ever happens in a transaction, and the reference gives it no EnclosingOperation."""
+_READ: Final = _Permission(purpose="ReadItems", actions=["GetItem", "Query"], resource=_TABLE)
+_READ_ALL: Final = _Permission(purpose="ReadAllItems", actions=["Scan"], resource=_TABLE)
+_CHECK_PRECONDITIONS: Final = _Permission(purpose="CheckPreconditions", actions=["ConditionCheckItem"], resource=_TABLE)
+"""Without a condition: it happens in transactions only, and AWS's reference has no EnclosingOperation for it."""
 
-_READ_ARTIFACTS: Final = _Right(purpose="ReadArtifacts", actions=["GetObject", "GetObjectVersion"], resource=_ARTIFACTS)
-_TELL_MISSING: Final = _Right(purpose="TellMissingFromForbidden", actions=["ListBucket"], resource=_BUCKET)
+_READ_ARTIFACTS: Final = _Permission(
+    purpose="ReadArtifacts", actions=["GetObject", "GetObjectVersion"], resource=_ARTIFACTS
+)
+_TELL_MISSING: Final = _Permission(purpose="TellMissingFromForbidden", actions=["ListBucket"], resource=_BUCKET)
 
-_FIND_MODELS: Final = _Right(purpose="FindModels", actions=["Query"], resource=_CATALOG)
-_READ_MODELS: Final = _Right(purpose="ReadModels", actions=["BatchGetItem"], resource=_TABLE)
+_FIND_MODELS: Final = _Permission(purpose="FindModels", actions=["Query"], resource=_CATALOG)
+_READ_MODELS: Final = _Permission(purpose="ReadModels", actions=["BatchGetItem"], resource=_TABLE)
 
 _SERVE: Final = (
     _READ,
     _FIND_MODELS,
     _READ_MODELS,
     _write("PutItem", "DeleteItem"),
-    _FENCE,
+    _CHECK_PRECONDITIONS,
     _READ_ARTIFACTS,
     _TELL_MISSING,
-    _Right(
+    _Permission(
         purpose="StoreArtifacts",
         actions=["PutObject", "AbortMultipartUpload", "ListMultipartUploadParts"],
         resource=_ARTIFACTS,
@@ -85,10 +87,10 @@ _MIGRATE: Final = (
     _READ_MODELS,
     _READ_ALL,
     _write("PutItem", "DeleteItem"),
-    _FENCE,
+    _CHECK_PRECONDITIONS,
     _READ_ARTIFACTS,
     _TELL_MISSING,
-    _Right(purpose="StoreArtifacts", actions=["PutObject", "AbortMultipartUpload"], resource=_ARTIFACTS),
+    _Permission(purpose="StoreArtifacts", actions=["PutObject", "AbortMultipartUpload"], resource=_ARTIFACTS),
 )
 
 _SWEEP: Final = (
@@ -97,8 +99,8 @@ _SWEEP: Final = (
     _write("PutItem", "DeleteItem"),
     _READ_ARTIFACTS,
     _TELL_MISSING,
-    _Right(purpose="FindParts", actions=["ListBucketMultipartUploads"], resource=_BUCKET),
-    _Right(
+    _Permission(purpose="FindParts", actions=["ListBucketMultipartUploads"], resource=_BUCKET),
+    _Permission(
         purpose="RemoveArtifacts",
         actions=["DeleteObject", "DeleteObjectVersion", "AbortMultipartUpload"],
         resource=_ARTIFACTS,
@@ -111,7 +113,7 @@ _INIT: Final = (
     _write("PutItem"),
     _READ_ARTIFACTS,
     _TELL_MISSING,
-    _Right(
+    _Permission(
         purpose="MakeTable",
         actions=[
             "CreateTable",
@@ -124,7 +126,7 @@ _INIT: Final = (
         ],
         resource=_TABLE,
     ),
-    _Right(
+    _Permission(
         purpose="MakeBucket",
         actions=[
             "CreateBucket",
@@ -137,11 +139,11 @@ _INIT: Final = (
         ],
         resource=_BUCKET,
     ),
-    _Right(purpose="ProbeBucket", actions=["PutObject", "DeleteObjectVersion"], resource=_PROBES),
-    _Right(purpose="FindProbes", actions=["ListBucketVersions"], resource=_BUCKET),
+    _Permission(purpose="ProbeBucket", actions=["PutObject", "DeleteObjectVersion"], resource=_PROBES),
+    _Permission(purpose="FindProbes", actions=["ListBucketVersions"], resource=_BUCKET),
 )
 
-_RIGHTS: Final[Mapping[Role, Sequence[_Right]]] = {
+_PERMISSIONS: Final[Mapping[Role, Sequence[_Permission]]] = {
     Role.SERVE: _SERVE,
     Role.MIGRATE: _MIGRATE,
     Role.SWEEP: _SWEEP,
@@ -150,9 +152,10 @@ _RIGHTS: Final[Mapping[Role, Sequence[_Right]]] = {
 
 
 def policy(role: Role, *, table: str, bucket: str, account: str, region: str) -> dict[str, Any]:
-    """The policy document of a role: each action in it is one that some operation of the role fails without.
+    """The policy document of a role: for each action in it, some operation of the role fails without it.
 
-    `sweep` and `init` also do `check`, `init` also `init --adopt --verify`; `migrate` goes in either direction.
+    The policies of `sweep` and `init` suffice for `check` too, that of `init` for `init --adopt --verify`, and that of
+    `migrate` for both directions.
     """
     names = {"table": table, "bucket": bucket, "account": account, "region": region}
-    return {"Version": "2012-10-17", "Statement": [right.statement(**names) for right in _RIGHTS[role]]}
+    return {"Version": "2012-10-17", "Statement": [permission.statement(**names) for permission in _PERMISSIONS[role]]}

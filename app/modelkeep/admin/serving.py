@@ -20,20 +20,26 @@ from modelkeep.settings import Settings
 from modelkeep.telemetry import tracing
 
 GRACE_SECONDS: Final = 25
-"""Requests under way get this long to end when the service is stopped."""
+"""How long requests under way may take to end when the service is stopped."""
 
 KEEP_ALIVE_SECONDS: Final = 125
-"""Longer than a load balancer before it keeps a quiet connection: whichever closes first must not be this side."""
+"""Must exceed the load balancer's idle timeout, so that the balancer closes idle connections first."""
 
-WORKER_SILENCE_SECONDS: Final = 60
-"""A worker that starts says nothing, and takes long to on a busy machine: killed too early, none would ever serve."""
+WORKER_HEALTHCHECK_SECONDS: Final = 60
+"""How long a worker may leave uvicorn's health checks unanswered before it is killed.
 
+While it starts it answers none, and on a busy machine that takes long: with a short timeout no worker would ever serve.
+"""
 
-_ANY_ADDRESS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 -- nobody can be sent to these
+_ANY_ADDRESS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 -- no client can connect to these
 
 
 def serve(*, host: str, port: int, workers: int) -> None:
-    """Serve what the environment describes, until stopped. What cannot be opened is said in a sentence."""
+    """Serve what the environment describes, until stopped.
+
+    Raises `ValueError` and `UnavailableError` before anything is served: for settings, storage and access rules that
+    cannot be used.
+    """
     settings = read_settings()
     asyncio.run(_preflight(settings, host))
     signal.signal(signal.SIGTERM, _exit_cleanly)
@@ -54,18 +60,18 @@ def serve(*, host: str, port: int, workers: int) -> None:
         forwarded_allow_ips=[str(network) for network in settings.trusted_proxies],
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
-        timeout_worker_healthcheck=WORKER_SILENCE_SECONDS,
+        timeout_worker_healthcheck=WORKER_HEALTHCHECK_SECONDS,
     )
 
 
 def create_ready_app() -> FastAPI:
-    """Build the app, in a worker that is ready for thousands of connections."""
+    """Build the app, in a process that may have thousands of connections."""
     raise_connection_limits()
     return create_app()
 
 
 def serve_dev(*, host: str, port: int, workers: int, data_dir: Path) -> None:
-    """Serve the embedded store with docs: on loopback to anybody, elsewhere to whoever has the token that it prints."""
+    """Serve the embedded store with docs: on loopback to every client, elsewhere to those with the token printed."""
     own = {
         "MODELKEEP_BACKEND": "local",
         "MODELKEEP_AUTH": "none" if is_loopback(host) else "",
@@ -74,17 +80,17 @@ def serve_dev(*, host: str, port: int, workers: int, data_dir: Path) -> None:
         "MODELKEEP_DATA_DIR": str(data_dir.absolute()),
     }
     os.environ.update(own)
-    seen_as = "127.0.0.1" if host in _ANY_ADDRESS else f"[{host}]" if ":" in host else host
-    os.environ.setdefault("MODELKEEP_PUBLIC_URL", f"http://{seen_as}:{port}")
+    public_host = "127.0.0.1" if host in _ANY_ADDRESS else f"[{host}]" if ":" in host else host
+    os.environ.setdefault("MODELKEEP_PUBLIC_URL", f"http://{public_host}:{port}")
     typer.echo(f"Model registry on http://{host}:{port} (docs at /docs), data in {data_dir.absolute()}")
     token = asyncio.run(dev_token(read_settings()))
     need = "may" if is_loopback(host) else "must"
-    typer.echo(f"Clients {need} say who they are; for 30 days:  export MODELKEEP_TOKEN={token.text}")
+    typer.echo(f"Clients {need} show a token; this one lasts 30 days:  export MODELKEEP_TOKEN={token.text}")
     serve(host=host, port=port, workers=workers)
 
 
 async def _preflight(settings: Settings, host: str) -> None:
-    """Open and close what every worker will open, for workers report with a stack trace; and see who could come in."""
+    """Open storage and read access rules before the workers do: what fails in one is reported with a stack trace."""
     tracing.from_environment()
     async with open_storage(settings):
         pass
@@ -92,5 +98,5 @@ async def _preflight(settings: Settings, host: str) -> None:
 
 
 def _exit_cleanly(*_: object) -> None:
-    """Being asked to stop is no failure: uvicorn, when all is done, raises the signal again for a handler like this."""
+    """End with status 0 after SIGTERM: once it has shut down, uvicorn raises the signal again for this handler."""
     raise SystemExit(0)
