@@ -61,7 +61,7 @@ async def open_storage(
 
 
 def limits_of(settings: Settings) -> ServiceLimits:
-    """What the settings say of lives and limits."""
+    """The lifetimes and limits that the settings name."""
     return ServiceLimits(
         upload_url_ttl=timedelta(seconds=settings.upload_url_ttl_seconds),
         download_url_ttl=timedelta(seconds=settings.download_url_ttl_seconds),
@@ -72,7 +72,7 @@ def limits_of(settings: Settings) -> ServiceLimits:
 
 
 def trust_of(table: Table, settings: Settings) -> TrustService:
-    """Whom to trust: the settings' file, and the table. Raises `ValueError` if the file cannot be read."""
+    """The trust of the settings' file and of the table. Raises `ValueError` if the file cannot be read."""
     own = access_file.read(settings.access_file) if settings.access_file else Trust()
     return TrustService(TrustDocuments(table), access_file.parse, own=own)
 
@@ -89,23 +89,23 @@ def build_services(
 ) -> Services:
     """Build the services over storage.
 
-    `on_call` is told of each call of it, `on_change` of each change of a model, `on_stale` of each answer from memory.
-    Nobody is kept waiting once `is_ending`.
+    `on_call` is called after each operation of the table or the store, `on_change` after each change of a model, and
+    `on_stale` for each answer from memory. Long polls end once `is_ending()`.
     """
-    policy, files = limits_of(settings), store
+    limits, files = limits_of(settings), store
     table, store = instrument_table(table, on_call), instrument_store(store, on_call)
-    ledger, heads, kept, tokens = Ledger(table, on_change), Heads(table), Versions(table), Tokens(table)
+    ledger, heads, stored, tokens = Ledger(table, on_change), Heads(table), Versions(table), Tokens(table)
     resolver = Resolver(
-        ledger, heads, kept, stale_for=settings.stale_ttl_seconds, on_stale=on_stale, is_ending=is_ending
+        ledger, heads, stored, stale_for=settings.stale_ttl_seconds, on_stale=on_stale, is_ending=is_ending
     )
-    versions = VersionService(ledger, kept, resolver, store, policy)
+    versions = VersionService(ledger, stored, resolver, store, limits)
     return Services(
-        models=ModelService(ledger, heads, kept, store, policy),
+        models=ModelService(ledger, heads, stored, store, limits),
         versions=versions,
-        uploads=UploadService(ledger, kept, store, policy),
+        uploads=UploadService(ledger, stored, store, limits),
         stages=StageService(ledger, versions),
         aliases=AliasService(ledger, versions),
-        downloads=DownloadService(resolver, PresignedUrlCache(store, policy)),
+        downloads=DownloadService(resolver, PresignedUrlCache(store, limits)),
         events=EventService(ledger, Events(table)),
         tokens=TokenService(tokens),
         authenticator=Authenticator(

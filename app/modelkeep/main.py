@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from importlib.metadata import version
 from typing import Final, cast
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.telemetry import TelemetryConfig
 
 from modelkeep.bootstrap import build_services, open_storage
@@ -30,19 +30,22 @@ from modelkeep.telemetry.metrics import Metrics
 from modelkeep.telemetry.tracing import Tracing
 
 _NO_TELEMETRY: Final[TelemetryConfig] = {"auto_configure": False, "tracing": False, "metrics": False, "logs": False}
-"""FastAPI's own would send the queries of URLs, signatures included, to whatever collects for this process."""
+"""FastAPI's own would send the queries of URLs, signatures included, to the collector."""
 
 
 def create_app(settings: Settings | None = None, *, rows: Sequence[RouteRow] = ROWS) -> FastAPI:
-    """Build the app; its lifespan opens storage. Without settings they are read from the environment."""
+    """Build the app; its lifespan opens storage. Without `settings` they are read from the environment.
+
+    `rows` are those of the route table: every route has to be covered by one.
+    """
     settings = settings or Settings()
     logging.configure(settings.log_level)
-    metrics, stopping, traces = Metrics(), GracefulShutdown(settings.shutdown_delay_seconds), tracing.from_environment()
+    metrics, shutdown, traces = Metrics(), GracefulShutdown(settings.shutdown_delay_seconds), tracing.from_environment()
     app = DocumentedApi(
         title="Model registry",
         version=version("modelkeep"),
         summary="One production version per model, at every instant.",
-        lifespan=_lifespan(settings, stopping, metrics, traces),
+        lifespan=_lifespan(settings, shutdown, metrics, traces),
         telemetry=_NO_TELEMETRY,
         responses=problems.DEFAULT_RESPONSE,
         docs_url=None,
@@ -50,26 +53,30 @@ def create_app(settings: Settings | None = None, *, rows: Sequence[RouteRow] = R
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
     )
-    app.router.routes.insert(0, DownloadFastPath())
-    for router in (models, uploads, versions, stages, aliases, downloads, events, tokens):
-        app.include_router(router.router)
-    app.include_router(health.create_router(metrics, stopping))
-    if settings.backend == "local":
-        app.include_router(file_routes.create_router(_file_store))
-    if settings.docs:
-        app.include_router(docs.router)
+    _include_routes(app, settings, health.create_router(metrics, shutdown))
     error_handlers.install(app)
     app.add_middleware(
         AuthenticationMiddleware,
         allow_anonymous=settings.auth == "none",
         limits=RateLimits(requests=settings.requests_per_10_seconds, failures=settings.failed_logins_per_minute),
-        note=metrics.count_authentication,
+        on_attempt=metrics.count_authentication,
     )
     app.add_middleware(RequestLimitMiddleware)
-    app.add_middleware(AccessLogMiddleware, table=RouteTable(rows), metrics=metrics, stopping=stopping)
+    app.add_middleware(AccessLogMiddleware, table=RouteTable(rows), metrics=metrics, shutdown=shutdown)
     if traces:
         app.add_middleware(TracingMiddleware, tracer=traces.tracer)
     return app
+
+
+def _include_routes(app: FastAPI, settings: Settings, health_router: APIRouter) -> None:
+    app.router.routes.insert(0, DownloadFastPath())
+    for router in (models, uploads, versions, stages, aliases, downloads, events, tokens):
+        app.include_router(router.router)
+    app.include_router(health_router)
+    if settings.backend == "local":
+        app.include_router(file_routes.create_router(_file_store))
+    if settings.docs:
+        app.include_router(docs.router)
 
 
 def _file_store(request: Request) -> FileStore:
@@ -77,7 +84,7 @@ def _file_store(request: Request) -> FileStore:
 
 
 def _lifespan(
-    settings: Settings, stopping: GracefulShutdown, metrics: Metrics, traces: Tracing | None
+    settings: Settings, shutdown: GracefulShutdown, metrics: Metrics, traces: Tracing | None
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[LifespanState]]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[LifespanState]:
@@ -86,8 +93,8 @@ def _lifespan(
                 await stack.enter_async_context(traces.exported())
             opening = open_storage(settings, metrics.count_retry)
             table, store = await stack.enter_async_context(opening)
-            stack.enter_context(stopping.intercept_sigterm())
-            on_call = _counted_and_traced(metrics, traces) if traces else metrics.count_operation
+            stack.enter_context(shutdown.intercept_sigterm())
+            on_call = _count_and_trace(metrics, traces) if traces else metrics.count_operation
             services = build_services(
                 table,
                 store,
@@ -95,14 +102,14 @@ def _lifespan(
                 on_call=on_call,
                 on_change=metrics.count_change,
                 on_stale=metrics.count_stale,
-                is_ending=lambda: stopping.is_draining,
+                is_ending=lambda: shutdown.is_draining,
             )
             yield LifespanState(services=services)
 
     return lifespan
 
 
-def _counted_and_traced(metrics: Metrics, traces: Tracing) -> OnCall:
+def _count_and_trace(metrics: Metrics, traces: Tracing) -> OnCall:
     def on_call(operation: OperationTiming) -> None:
         metrics.count_operation(operation)
         traces.record_operation(operation)

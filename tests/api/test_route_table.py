@@ -23,7 +23,7 @@ from modelkeep.domain.errors import UnauthenticatedError, UnavailableError
 from modelkeep.http.credentials import BEARER, CredentialSource, challenge_of, read_token
 from modelkeep.http.dependencies import ReadCaller
 from modelkeep.http.failures import Failure
-from modelkeep.http.middleware.request_limits import MAX_BODY
+from modelkeep.http.middleware.request_limits import MAX_BODY_BYTES
 from modelkeep.http.problems import render_problem
 from modelkeep.http.route_table import ROWS, UNLISTED, RouteRow, RouteTable, headers_with
 from modelkeep.main import create_app
@@ -117,7 +117,7 @@ async def test_a_route_is_answered_as_its_row_says(
     assert ((await ask()).status_code == 401) == (not row.is_public)
     assert ((await ask(authorization=f"Bearer {token}")).status_code == 401) == (not row.is_public)
     assert (await ask(**{f"x_token_{number}": token})).status_code != 401
-    assert ((await ask(content_length=str(MAX_BODY + 1))).status_code == 413) == (not row.is_streamed)
+    assert ((await ask(content_length=str(MAX_BODY_BYTES + 1))).status_code == 413) == (not row.is_streamed)
     hide_table(monkeypatch)
     is_served = row.is_public or (row.may_serve_stale and method == "GET")
     assert ((await ask(**{f"x_token_{number}": token})).status_code == 503) == (not is_served)

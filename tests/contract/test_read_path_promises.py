@@ -15,7 +15,7 @@ from modelkeep.domain.downloads import Download
 from modelkeep.domain.errors import UnavailableError
 from modelkeep.domain.values import PresignedUrl, Ref, parse_ref
 from modelkeep.http.openapi import STALE
-from modelkeep.routers.downloads import answer
+from modelkeep.routers.downloads import render_download
 from modelkeep.services.limits import ServiceLimits
 from modelkeep.services.reading import presigned_urls, resolver
 from modelkeep.services.reading.presigned_urls import PresignedUrlCache
@@ -144,14 +144,14 @@ async def test_an_answer_from_memory_says_how_old_it_is(
 ) -> None:
     registry = registries[0]
     fresh = await download(registry)
-    assert STALE not in answer(fresh).headers
+    assert STALE not in render_download(fresh).headers
     table.meet(reads=repeat(Fault.UNAVAILABLE))
     clock.now += 90
     for known, status in ((set[str](), 200), ({fresh.version.commit}, 304)):
-        found = answer(await download(registry, known=known))
+        found = render_download(await download(registry, known=known))
         assert (found.status_code, found.headers.get(STALE)) == (status, "90")
     table.meet()
-    assert STALE not in answer(await download(registry)).headers
+    assert STALE not in render_download(await download(registry)).headers
 
 
 async def test_an_answer_from_memory_is_given_for_a_quarter_of_an_hour(

@@ -1,4 +1,4 @@
-"""What is known of a request, typed, under one key of the ASGI scope's state; and the services that answer it."""
+"""What is known of a request, in one typed object under one key of the ASGI scope's state."""
 
 from dataclasses import dataclass
 from typing import Any, Final, TypedDict, cast
@@ -27,7 +27,7 @@ _CONTEXT: Final = "context"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """What the lifespan opens, for every request. `files` is the local store, whose URLs lead to the service itself."""
+    """The services over one storage. `files` is the local object store, if it is used: this process serves its URLs."""
 
     models: ModelService
     versions: VersionService
@@ -43,17 +43,20 @@ class Services:
 
 
 class LifespanState(TypedDict):
-    """What the lifespan yields: the server copies it into the state of each request."""
+    """What the lifespan yields; the server copies it into the state of each request."""
 
     services: Services
 
 
 @dataclass(slots=True)
 class RequestContext:
-    """One request. Each layer adds what it finds out; who comes later, and the log line, read it here.
+    """One request. Each layer sets what it finds out, for the layers below it and for the log line.
 
-    `rejection` is the error that the connection wants the request answered with. `problem_code` is that of the error
-    that it was answered with, if it was.
+    - `services` is `None` only if the app serves without its lifespan.
+    - `row` is that of the route table, set with `request_id` by the outermost layer.
+    - `principal` is set by authentication, `caller` by the route; decisions are taken on the caller.
+    - `problem_code` is the code of the error that the request was answered with, else empty.
+    - `rejection` is an error of the connection that the request is to be answered with. It may be set at any time.
     """
 
     services: Services
@@ -65,19 +68,19 @@ class RequestContext:
     rejection: RegistryError | None = None
 
     def require_principal(self) -> Principal:
-        """The principal. Raises `LookupError` on a public route, where nothing authenticates: a fault of the route."""
+        """The principal. Raises `LookupError` on a public route, which has none: a fault of the route."""
         if self.principal is None:
-            raise LookupError("this request has no principal: its route is public")
+            raise LookupError("a public route has no principal")
         return self.principal
 
     def bind_caller(self, idempotency: IdempotencyKey | None = None) -> Caller:
-        """Make the caller, and keep it: no answer leaves without a decision on it. Raises `LookupError`."""
+        """Make the caller and keep it, so that decisions on it are checked and logged. Raises `LookupError`."""
         self.caller = Caller(principal=self.require_principal(), request_id=self.request_id, idempotency=idempotency)
         return self.caller
 
 
 def context_of(scope: Scope) -> RequestContext:
-    """The context of a request. It is made when it is first asked for: by the connection, or the outermost layer."""
+    """The context of a request; created by the first call, which the connection or the outermost layer makes."""
     try:
         return cast("RequestContext", scope["state"][_CONTEXT])
     except KeyError:
@@ -88,9 +91,9 @@ def context_of(scope: Scope) -> RequestContext:
 
 
 def authorization_fields(scope: Scope) -> dict[str, Any]:
-    """Who asked, what for, and how that was decided, as far as the request came; the last decision counts.
+    """The principal of a request and the last authorization decision on it, for its log line and its span.
 
-    `principal`, `rule`, `action`, `model`, `version` and `decision` ("allowed" or "denied"), each `None` if not known.
+    Keys: `principal`, `rule`, `action`, `model`, `version`, `decision` ("allowed" or "denied"); each `None` if unknown.
     """
     context, parameters = context_of(scope), scope.get("path_params", {})
     decision = context.caller.decisions[-1] if context.caller and context.caller.decisions else None

@@ -1,4 +1,4 @@
-"""Where a request may carry its token. The route table names the sources that count below each path."""
+"""Where a request may carry its token. The route table names the sources of each path."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ _SCHEME: Final = "bearer "
 class CredentialSource:
     """One place in a request where a token may be.
 
-    `read` returns the token, "" if something else is in its place, and `None` if the place is empty. `challenge` is
-    what a 401 says of it in `WWW-Authenticate`; "" if no client can be asked for it that way, as for a cookie.
+    `read` returns the token; "" if the place holds something else; `None` if it is empty. `challenge` returns the
+    challenge of a 401 for `WWW-Authenticate`; "" if the place has none, as a cookie.
     """
 
     read: Callable[[Scope], str | None]
@@ -24,7 +24,7 @@ class CredentialSource:
 
 
 def read_token(sources: Sequence[CredentialSource], scope: Scope) -> str | None:
-    """The token of the first source that has one; "" if one has something else, and `None` if all are empty."""
+    """The token of the first source that has one; "" if a source has something else; `None` if all are empty."""
     shown: str | None = None
     for source in sources:
         token = source.read(scope)
@@ -35,14 +35,14 @@ def read_token(sources: Sequence[CredentialSource], scope: Scope) -> str | None:
 
 
 def challenge_of(sources: Sequence[CredentialSource], error: UnauthenticatedError) -> str:
-    """The value of `WWW-Authenticate` for a 401: the challenges of all sources."""
+    """The value of `WWW-Authenticate` for a 401: the challenges of all sources, which may be none."""
     return ", ".join(filter(None, (source.challenge(error) for source in sources)))
 
 
 def _read_bearer(scope: Scope) -> str | None:
     """The token of the `Authorization` header.
 
-    Sent twice, the header is one that no credential matches: so no proxy can have believed the other of the two.
+    If it is sent twice, the token matches none: a proxy before us may have believed the other one.
     """
     found = [value for name, value in scope["headers"] if name == b"authorization"]
     if not found:

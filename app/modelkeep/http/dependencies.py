@@ -1,4 +1,4 @@
-"""What routers ask for by type."""
+"""The parameters of routes, by type: services, path and query parameters, headers, and the caller."""
 
 import hashlib
 import re
@@ -67,19 +67,20 @@ Number = Annotated[
     WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MAX_VERSION}),
 ]
 FilePath = Annotated[
-    ArtifactPath, Path(description="The artifact's path in the version, each slash as it is: `%2F` is refused.")
+    ArtifactPath,
+    Path(description="The artifact's path in the version. Send slashes as they are: `%2F` is refused."),
 ]
-Limit = Annotated[int, Query(ge=1, le=100, description="Entries a page.")]
+Limit = Annotated[int, Query(ge=1, le=100, description="Entries per page.")]
 Cursor = Annotated[
     str | None,
-    Query(description="Continues a list: `next_cursor` of the page before."),
+    Query(description="`next_cursor` of the previous page, to continue the list."),
     WithJsonSchema({"type": "string", "pattern": "^[A-Za-z0-9_-]+$"}),
 ]
 
 
 RefText = Annotated[
     str,
-    Path(description="A version number (`3` or `v3`), latest, production, staging, an alias, or a commit."),
+    Path(description="A version number (`3` or `v3`), `latest`, `production`, `staging`, an alias, or a commit."),
     AfterValidator(_check_ref),
     WithJsonSchema({"type": "string", "pattern": REF_PATTERN, "examples": ["production", "3", "champion"]}),
 ]
@@ -95,24 +96,24 @@ async def _read_version(version: RefText) -> Ref:
 
 RefParam = Annotated[Ref, Depends(_read_ref)]
 VersionRefParam = Annotated[Ref, Depends(_read_version)]
-"""A ref where other methods of the same address take a number: OpenAPI allows one name for both."""
+"""A ref, at an address where other methods take a number: OpenAPI allows only one name for both."""
 
 
-async def _read_reader(request: Request) -> CallerInfo:
+async def _bind_read_caller(request: Request) -> CallerInfo:
     return context_of(request.scope).bind_caller()
 
 
-ReadCaller = Annotated[CallerInfo, Depends(_read_reader)]
-"""Who asks, where nothing is changed."""
+ReadCaller = Annotated[CallerInfo, Depends(_bind_read_caller)]
+"""The caller of a route that changes no model, and so takes no idempotency key."""
 
 
-async def _read_caller(
+async def _bind_caller(
     request: Request,
     idempotency_key: Annotated[
         str | None,
         Header(
             alias="Idempotency-Key",
-            description="Makes a repeat of this request take effect once, for 24 hours.",
+            description="Repeats of this request with the same key take effect once, for 24 hours.",
             min_length=1,
             max_length=255,
             pattern=r"^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$",
@@ -129,7 +130,8 @@ async def _read_caller(
     return context.bind_caller(key)
 
 
-Caller = Annotated[CallerInfo, Depends(_read_caller)]
+Caller = Annotated[CallerInfo, Depends(_bind_caller)]
+"""The caller of a route that changes a model."""
 
 
 async def _read_known_commits(
@@ -137,7 +139,7 @@ async def _read_known_commits(
         str | None,
         Header(
             alias="If-None-Match",
-            description="ETags of earlier answers; if one still holds, the answer is an empty 304.",
+            description="ETags of earlier answers; if one of them is still current, the answer is an empty 304.",
         ),
     ] = None,
 ) -> Container[str]:
@@ -151,19 +153,22 @@ Wait = Annotated[
         ge=0,
         le=60,
         allow_inf_nan=False,
-        description="With `If-None-Match`: seconds to wait for another version to answer to the ref, before 304.",
+        description="Long polling with `If-None-Match`: seconds to wait for another version before 304.",
     ),
 ]
 FormatParam = Annotated[
     Format,
-    Query(alias="format", description="`json`; a config for `curl --parallel -K -`; a check file; shell variables."),
+    Query(
+        alias="format",
+        description="`json`; a config for `curl --parallel -K -`; a file for `sha256sum --check`; shell variables.",
+    ),
 ]
 
 
 def known_commits(if_none_match: str) -> Container[str]:
-    """The commits among the ETags of an `If-None-Match` header."""
-    given = if_none_match.strip()
-    return ANY_COMMIT if given == "*" else frozenset(_ETAG.findall(given))
+    """The commits among the ETags of an `If-None-Match` header; every commit for `*`."""
+    etags = if_none_match.strip()
+    return ANY_COMMIT if etags == "*" else frozenset(_ETAG.findall(etags))
 
 
 def _digest(*parts: str) -> str:

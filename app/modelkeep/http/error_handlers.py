@@ -1,4 +1,4 @@
-"""Every error of the app is answered in the form of its route, as the route table says."""
+"""Answers every error of the app by the renderer that the route table names for its path."""
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -36,7 +36,7 @@ _log = structlog.get_logger("modelkeep.http.problems")
 
 
 def install(app: FastAPI) -> None:
-    """Let every error of the app be answered in the form of its route."""
+    """Register the handlers of all errors that routes raise."""
     app.add_exception_handler(RegistryError, _answer_registry_error)
     app.add_exception_handler(RequestValidationError, _answer_validation_error)
     app.add_exception_handler(HTTPException, _answer_http_exception)
@@ -53,7 +53,7 @@ def render_error(scope: Scope, error: RegistryError) -> Response:
 
 
 def render_internal_error(scope: Scope) -> Response:
-    """The answer to an exception that no handler expects: it shows nothing of it."""
+    """The answer to an unhandled exception: it shows nothing of it."""
     context = context_of(scope)
     failure = Failure(
         status=500,
@@ -107,11 +107,11 @@ async def _answer_http_exception(request: Request, error: Exception) -> Response
 def _allowed_methods(request: Request) -> str:
     """The methods of all routes at this address; the framework's own answer names those of one route only."""
 
-    def takes(method: str) -> bool:
+    def is_allowed(method: str) -> bool:
         scope = {**request.scope, "method": method}
         return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
 
-    return ", ".join(method for method in _METHODS if takes(method))
+    return ", ".join(method for method in _METHODS if is_allowed(method))
 
 
 def _fault(fault: Mapping[str, Any]) -> dict[str, str]:

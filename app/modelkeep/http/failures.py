@@ -1,4 +1,4 @@
-"""What went wrong with a request, before it takes the form of a protocol: status, code, sentence, headers, fields."""
+"""What a caller is told of an error, before it takes the form of a protocol."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -48,7 +48,7 @@ STATUS: Final[Mapping[type[RegistryError], int]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """An error as a caller sees it, in whatever form: `headers` go with every form, `fields` are the error's own."""
+    """An error in no form yet. `headers` belong to the answer in every form; `fields` are those of the error."""
 
     status: int
     code: str
@@ -59,7 +59,7 @@ class Failure:
 
 
 ErrorRenderer = Callable[[Scope, Failure], Response]
-"""Gives a failure the form of a protocol. It answers HEAD as well, and has to cut credentials out of what it echoes."""
+"""Renders a failure in the form of a protocol. It must redact credentials in what it echoes (`telemetry.redaction`)."""
 
 
 def status_of(error: type[RegistryError]) -> int:
@@ -68,7 +68,7 @@ def status_of(error: type[RegistryError]) -> int:
 
 
 def failure_of(error: RegistryError, request_id: str, challenge: str) -> Failure:
-    """The failure that a registry error is; a 401 carries `challenge` as its `WWW-Authenticate`."""
+    """The failure of a registry error. A 401 gets `challenge` as its `WWW-Authenticate`, unless that is empty."""
     own = {each.name: getattr(error, each.name) for each in fields(error) if each.name != "reason"}
     return Failure(
         status=status_of(type(error)),

@@ -1,4 +1,4 @@
-"""The served OpenAPI document: what FastAPI reads off the routes, and what it cannot know."""
+"""The served OpenAPI document: what FastAPI derives from the routes, completed by what it cannot know."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -14,13 +14,16 @@ _REDUNDANT_KEYS: Final = frozenset({"anyOf", "title", "description"})
 _REQUEST_ID: Final = "X-Request-Id"
 STALE: Final = "X-Registry-Stale"
 _HEADERS: Final[Document] = {
-    _REQUEST_ID: {"description": "Names this request in logs and in history.", "schema": {"type": "string"}},
-    "ETag": {"description": "Changes when another version answers to the ref.", "schema": {"type": "string"}},
+    _REQUEST_ID: {"description": "The id of this request in logs and history.", "schema": {"type": "string"}},
+    "ETag": {
+        "description": "Changes when the ref resolves to another version.",
+        "schema": {"type": "string"},
+    },
     STALE: {
-        "description": "Seconds since this was true for sure: the table cannot be read, so it comes from memory.",
+        "description": "While the table cannot be read (stale-if-error, RFC 5861): the age of this answer in seconds.",
         "schema": {"type": "integer"},
     },
-    "Retry-After": {"description": "Seconds after which a repeat makes sense.", "schema": {"type": "integer"}},
+    "Retry-After": {"description": "Seconds to wait before a repeat.", "schema": {"type": "integer"}},
 }
 _SCHEMES: Final[Document] = {
     "token": {
@@ -34,50 +37,54 @@ _PARAMETERS: Final[Document] = {
         "name": _REQUEST_ID,
         "in": "header",
         "required": False,
-        "description": "A name for this request, 1 to 128 of `A-Z a-z 0-9 . _ : / + = @ -`; one is made up otherwise.",
+        "description": "An id for this request: 1 to 128 of `A-Z a-z 0-9 . _ : / + = @ -`. The default is random.",
         "schema": {"type": "string"},
     }
 }
 
 
 def header(name: str) -> Document:
-    """One of the headers that answers have in common, as an entry of a response."""
+    """A header that several answers have, as an entry of a response: `{name: reference}`."""
     return {name: {"$ref": f"#/components/headers/{name}"}}
 
 
 def links(*operations: str, **fields: str) -> Document:
-    """What an answer leads to, as an entry of it: operations, and the field of the body that each parameter is."""
+    """OpenAPI links from an answer to operations, as an entry of a response.
+
+    `fields` names, for each parameter of the operations, the field of the body that is its value.
+    """
     parameters = {parameter: f"$response.body#/{field}" for parameter, field in fields.items()}
     return {"links": {name: {"operationId": name, "parameters": parameters} for name in operations}}
 
 
 def requires(*actions: str) -> Document:
-    """What a route says of who may use it: any of these actions, as the request goes; with none, to be known is enough.
+    """The actions that a route may require, depending on the request; with none, any principal may use it.
 
-    It is said here for readers. The decision is the service's, and without one no answer leaves (`http.middleware`).
+    This documents them in `x-actions`. The service decides, and no answer leaves without a decision
+    (`http.middleware.default_deny`).
     """
     return {"security": [{"token": []}], "x-actions": list(actions)}
 
 
 PUBLIC: Final[Document] = {"security": []}
-"""What a route says that asks nobody who he is."""
+"""Documents a route that needs no credentials."""
 
 
 class DocumentedApi(FastAPI):
     """An app whose document is complete."""
 
     def openapi(self) -> Document:
-        """Return the document, made once."""
+        """The document; it is made once."""
         if self.openapi_schema is None:
-            self.openapi_schema = _completed(super().openapi())
+            self.openapi_schema = _complete(super().openapi())
         return self.openapi_schema
 
 
-def _completed(document: Document) -> Document:
+def _complete(document: Document) -> Document:
     components = document["components"]
     components["schemas"] = dict(sorted({**components["schemas"], "Problem": Problem.model_json_schema()}.items()))
     components |= {"headers": _HEADERS, "parameters": _PARAMETERS, "securitySchemes": _SCHEMES}
-    for schema in _nested(components["schemas"]):
+    for schema in _objects(components["schemas"]):
         if "patternProperties" in schema:
             schema["additionalProperties"] = False
     for operation in _operations(document):
@@ -96,16 +103,16 @@ def _operations(document: Document) -> Iterator[Document]:
         yield from path.values()
 
 
-def _nested(node: Any) -> Iterator[Document]:
-    """Every object of a document. A rule for names comes out as one for the names that fit: the others are refused."""
+def _objects(node: Any) -> Iterator[Document]:
+    """Every JSON object in a part of a document, at any depth."""
     if isinstance(node, dict):
         yield node
     for each in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
-        yield from _nested(each)
+        yield from _objects(each)
 
 
 def _without_null(schema: Document) -> Document:
-    """A parameter is there or not: it cannot be null, as an optional one in Python can. Its name says the rest."""
+    """The schema of an optional parameter: it is sent or not, but it cannot be null, as FastAPI has it."""
     kinds = [kind for kind in schema.get("anyOf", []) if kind != {"type": "null"}]
-    of_kind = kinds[0] if len(kinds) == 1 else {}
-    return {**of_kind, **{key: value for key, value in schema.items() if key not in _REDUNDANT_KEYS}}
+    only_kind = kinds[0] if len(kinds) == 1 else {}
+    return {**only_kind, **{key: value for key, value in schema.items() if key not in _REDUNDANT_KEYS}}

@@ -1,4 +1,4 @@
-"""Failures as RFC 9457 problems, and what OpenAPI says of them."""
+"""Renders failures as RFC 9457 problems, and documents them in OpenAPI."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -35,14 +35,14 @@ from modelkeep.telemetry.redaction import without_credentials
 MEDIA_TYPE: Final = "application/problem+json"
 
 STRICT_CSP: Final = "default-src 'none'; frame-ancestors 'none'"
-"""A problem has it also where pages may load more."""
+"""Problems have it even where a page of the same path may load more."""
 
 Responses = dict[int | str, dict[str, Any]]
 
 _PROBLEM: Final = {"content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
 
-DEFAULT_RESPONSE: Final[Responses] = {"default": {"description": "Whatever else went wrong.", **_PROBLEM}}
-"""What OpenAPI says of every route; without it FastAPI would promise a body of its own for 422."""
+DEFAULT_RESPONSE: Final[Responses] = {"default": {"description": "Any other error.", **_PROBLEM}}
+"""Documented for every route; without it FastAPI would document a body of its own for 422."""
 
 _ALWAYS: Final[tuple[type[RegistryError], ...]] = (
     MalformedError,
@@ -50,7 +50,7 @@ _ALWAYS: Final[tuple[type[RegistryError], ...]] = (
     InvalidRequestError,
     UnavailableError,
 )
-_OF_CALLERS: Final[tuple[type[RegistryError], ...]] = (
+_AUTHENTICATION_ERRORS: Final[tuple[type[RegistryError], ...]] = (
     CredentialsRequiredError,
     InvalidTokenError,
     TokenExpiredError,
@@ -70,15 +70,18 @@ _TITLES: Final[Mapping[int, str]] = {
 """The standard library changed these between Python versions."""
 
 
-def error_responses(*errors: type[RegistryError], asks_who: bool = True) -> Responses:
-    """What OpenAPI says of the problems of a route: under each status, the codes that it may have."""
+def error_responses(*errors: type[RegistryError], is_public: bool = False) -> Responses:
+    """The documented problems of a route: for each status, the codes that it may have.
+
+    `errors` are added to those of every route, and of every route that is not public.
+    """
     codes: dict[int, list[str]] = {}
-    for error in (*_ALWAYS, *(_OF_CALLERS if asks_who else ()), *errors):
+    for error in (*_ALWAYS, *(() if is_public else _AUTHENTICATION_ERRORS), *errors):
         codes.setdefault(status_of(error), []).append(f"`{error.code()}`")
-    described: Responses = {status: {"description": ", ".join(codes[status]), **_PROBLEM} for status in sorted(codes)}
-    for status in described.keys() & {429, 503}:
-        described[status]["headers"] = header("Retry-After")
-    return described
+    responses: Responses = {status: {"description": ", ".join(codes[status]), **_PROBLEM} for status in sorted(codes)}
+    for status in responses.keys() & {429, 503}:
+        responses[status]["headers"] = header("Retry-After")
+    return responses
 
 
 def render_problem(scope: Scope, failure: Failure) -> JSONResponse:

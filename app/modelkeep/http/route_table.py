@@ -1,6 +1,6 @@
-"""What surrounds a request by its path, in one table that every middleware reads.
+"""How requests are treated by path: one table, which every middleware reads through the request's context.
 
-A protocol that moves in brings rows of its own: another form of errors, other credentials, other headers.
+Another protocol adds rows of its own, with its renderer of errors, its credential sources and its headers.
 """
 
 import re
@@ -18,13 +18,13 @@ DOCS_CSP: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
     " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""The browser loads and calls nothing but this service."""
+"""For Swagger UI: the browser loads from and calls this service only."""
 
 _PARAMETER: Final = re.compile(r"\{\w+(:path)?\}")
 
 
 def headers_with(csp: str) -> Headers:
-    """The headers of every answer that does not set them itself, with this Content-Security-Policy."""
+    """Headers of every answer that does not set them itself, with this Content-Security-Policy."""
     return (
         (b"cache-control", b"no-store"),
         (b"content-security-policy", csp.encode("ascii")),
@@ -37,12 +37,14 @@ DEFAULT_HEADERS: Final = headers_with(STRICT_CSP)
 
 @dataclass(frozen=True, slots=True)
 class RouteRow:
-    """What holds for the requests of some paths. Without further words: the strictest.
+    """How the requests of some paths are treated; the defaults are the strictest.
 
-    `path` is written as routes are: `{name}` is one segment, `{name:path}` one character or more. One that ends in `/`
-    covers all paths that begin so. A public path is answered without credentials and without a decision on them. A
-    streamed one takes bodies of any length. While the table cannot be read, a `GET` may be answered stale, to callers
-    that were known lately.
+    - `path` is written like a route: `{name}` is one segment, `{name:path}` one or more characters. A path that ends in
+      `/` covers every path that begins with it.
+    - `is_public`: requests need no credentials, and answers no authorization decision.
+    - `is_streamed`: the route reads a body of any length in pieces and limits it itself.
+    - `may_serve_stale`: while the table cannot be read, a `GET` of a recently authenticated caller still passes.
+    - `default_headers`: added to every answer that does not set them itself.
     """
 
     path: str
@@ -55,7 +57,7 @@ class RouteRow:
 
 
 UNLISTED: Final = RouteRow("")
-"""For paths that no row covers: there is no route, and callers without credentials do not learn that."""
+"""For paths that no row covers. They have no route, which a caller without credentials does not learn."""
 
 ROWS: Final = (
     RouteRow("/healthz", is_public=True),
@@ -69,11 +71,11 @@ ROWS: Final = (
     RouteRow("/v1/models/{model}/versions/{ref}/artifacts/{path:path}", may_serve_stale=True),
     RouteRow("/v1/"),
 )
-"""The documentation holds nothing that is anybody's own. The local store's routes enforce their signed URLs."""
+"""Documentation is no secret. The routes of the local store check the signature of their URLs."""
 
 
 class RouteTable:
-    """Rows, of which the first that covers a path counts."""
+    """Finds the row of a path: the first that covers it."""
 
     def __init__(self, rows: Sequence[RouteRow]) -> None:
         self._rows = rows

@@ -20,7 +20,7 @@ router = APIRouter(prefix="/v1/models", tags=["aliases"])
 
 @router.put(
     "/{model}/aliases/{alias}",
-    response_description="The alias as it is now.",
+    response_description="The alias.",
     responses=error_responses(
         ModelNotFoundError,
         VersionNotFoundError,
@@ -32,7 +32,7 @@ router = APIRouter(prefix="/v1/models", tags=["aliases"])
     openapi_extra=requires(Action.ALIAS_SET),
 )
 async def set_alias(model: Model, alias: Alias, body: SetAlias, caller: Caller, aliases: Aliases) -> AliasResponse:
-    """Point an alias at a version, whatever it named before."""
+    """Point an alias at a version; an alias that exists is moved."""
     version = await aliases.point(model, alias, body.version, caller, comment=body.comment)
     return AliasResponse.of(alias, version)
 
@@ -40,7 +40,7 @@ async def set_alias(model: Model, alias: Alias, body: SetAlias, caller: Caller, 
 @router.delete(
     "/{model}/aliases/{alias}",
     status_code=204,
-    response_description="The alias is gone.",
+    response_description="The alias is removed.",
     responses=error_responses(ModelNotFoundError, AliasNotFoundError, *BODY_ERRORS, *WRITE_ERRORS),
     openapi_extra=requires(Action.ALIAS_SET),
 )

@@ -1,4 +1,4 @@
-"""Interactive documentation under `/docs`: Swagger UI, every file of it served from here."""
+"""Interactive documentation at `/docs`: Swagger UI, all of whose files this service serves."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -38,17 +38,17 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/docs")
 async def get_docs() -> HTMLResponse:
-    """Show every route, to be tried."""
+    """The page, where every route can be tried."""
     return HTMLResponse(PAGE)
 
 
 @router.get("/docs/start.js")
 async def get_docs_start() -> Response:
-    """Give the page its document."""
+    """The script that starts the page with this service's document."""
     return Response(START, headers=_CACHED, media_type="text/javascript")
 
 
 @router.get("/docs/{asset}")
 async def get_docs_asset(asset: Asset) -> FileResponse:
-    """Give a file of Swagger UI."""
+    """A file of Swagger UI."""
     return FileResponse(_FOLDER / asset, headers=_CACHED)

@@ -1,4 +1,4 @@
-"""Where the bytes are."""
+"""Downloads: where the bytes of a version are."""
 
 from typing import Final
 
@@ -46,7 +46,7 @@ _STALE: Final = header(STALE)
         **_PROBLEMS,
         200: {"headers": header("ETag") | _STALE, "content": {"text/plain": {"schema": {"type": "string"}}}},
         304: {
-            "description": "You already have the version that answers to this ref.",
+            "description": "The ref still resolves to a version that you have.",
             "headers": header("ETag") | _STALE,
         },
     },
@@ -61,13 +61,13 @@ async def get_download(
     wait: Wait = 0,
     answer_format: FormatParam = Format.JSON,
 ) -> Response:
-    """Resolve a ref and get a URL for each artifact. The ETag changes when another version answers to the ref."""
+    """Resolve a ref and get a URL for each artifact. The ETag changes when the ref resolves to another version."""
     download = await downloads.locate(model, ref, caller, known_commits=known, wait=wait)
-    return answer(download, answer_format)
+    return render_download(download, answer_format)
 
 
-def answer(download: Download, answer_format: Format = Format.JSON) -> Response:
-    """A download as it was asked for; 304 if the caller has it."""
+def render_download(download: Download, answer_format: Format = Format.JSON) -> Response:
+    """The answer in the requested format; 304 if the caller already has the version."""
     headers = {"etag": f'"{download.version.commit}"', **_stale(download.stale_seconds)}
     located = download.located
     if located is None:
@@ -94,7 +94,7 @@ def answer(download: Download, answer_format: Format = Format.JSON) -> Response:
 async def get_artifact(
     model: Model, ref: RefParam, path: FilePath, caller: ReadCaller, downloads: Downloads
 ) -> RedirectResponse:
-    """Follow a redirect to one artifact: `curl -L`."""
+    """Redirect to one artifact, for `curl -L`."""
     redirect = await downloads.locate_artifact(model, ref, path, caller)
     return RedirectResponse(redirect.url.url, 307, _stale(redirect.stale_seconds))
 

@@ -1,4 +1,4 @@
-"""History."""
+"""Events: the history of a model."""
 
 from typing import Annotated
 
@@ -25,6 +25,6 @@ After = Annotated[int, Query(ge=0, le=10**15, description="Only events after thi
 async def list_events(
     model: Model, caller: ReadCaller, events: Events, after: After = 0, cursor: Cursor = None, limit: Limit = 50
 ) -> EventPage:
-    """List what happened to a model, oldest first; a deleted model keeps its history."""
+    """List the history of a model, oldest first; a deleted model keeps it."""
     page = await events.list(model, caller, after=after, cursor=cursor, limit=limit)
     return EventPage(items=[EventResponse.of(event) for event in page.items], next_cursor=page.next_cursor)

@@ -10,33 +10,36 @@ from modelkeep.schemas.health import HealthResponse
 from modelkeep.telemetry.metrics import CONTENT_TYPE_LATEST, Metrics
 
 
-def create_router(metrics: Metrics, stopping: GracefulShutdown) -> APIRouter:
-    """The routes that operators watch."""
+def create_router(metrics: Metrics, shutdown: GracefulShutdown) -> APIRouter:
+    """The routes for probes and Prometheus."""
     router = APIRouter(tags=["health"])
 
     @router.get("/healthz", response_description="The process runs.", openapi_extra=PUBLIC)
     async def get_liveness() -> HealthResponse:
-        """Tell that the process runs; nothing else is asked."""
+        """Liveness: the process runs. Nothing else is checked."""
         return HealthResponse()
 
     @router.get(
-        "/readyz", response_description="It can.", responses=error_responses(asks_who=False), openapi_extra=PUBLIC
+        "/readyz",
+        response_description="It can serve.",
+        responses=error_responses(is_public=True),
+        openapi_extra=PUBLIC,
     )
     async def get_readiness(health: Health) -> HealthResponse:
-        """Tell whether the service can serve: the table answers, and the object store has been reached."""
-        stopping.check()
+        """Readiness: the table answers, the object store has been reached, and the process is not shutting down."""
+        shutdown.check()
         await health.check()
         return HealthResponse()
 
     @router.get(
         "/metrics",
         response_class=Response,
-        response_description="Counters of this process, in Prometheus's text format.",
+        response_description="Metrics of this process, in Prometheus's text format.",
         responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
         openapi_extra=PUBLIC,
     )
     async def get_metrics() -> Response:
-        """Tell Prometheus how it goes."""
+        """Metrics for Prometheus; each worker process has its own."""
         return Response(metrics.render(), media_type=CONTENT_TYPE_LATEST)
 
     return router

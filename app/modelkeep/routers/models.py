@@ -1,4 +1,4 @@
-"""Models as a whole."""
+"""Models."""
 
 from typing import Annotated
 
@@ -13,7 +13,7 @@ from modelkeep.schemas.models import EditModel, ModelPage, ModelResponse
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
-Prefix = Annotated[str, Query(max_length=96, pattern=r"^[A-Za-z0-9._-]*$", description="What names start with.")]
+Prefix = Annotated[str, Query(max_length=96, pattern=r"^[A-Za-z0-9._-]*$", description="What the names start with.")]
 
 
 @router.get(
@@ -25,7 +25,7 @@ Prefix = Annotated[str, Query(max_length=96, pattern=r"^[A-Za-z0-9._-]*$", descr
 async def list_models(
     caller: ReadCaller, models: Models, prefix: Prefix = "", cursor: Cursor = None, limit: Limit = 50
 ) -> ModelPage:
-    """List the models that you may read, by name. One that was created a moment ago may be missing."""
+    """List the models that you may read, by name. A model that was created a moment ago may be missing."""
     page = await models.list(caller, prefix=prefix, cursor=cursor, limit=limit)
     return ModelPage(items=[ModelResponse.of(head) for head in page.items], next_cursor=page.next_cursor)
 
@@ -37,13 +37,13 @@ async def list_models(
     openapi_extra=requires(Action.MODEL_READ),
 )
 async def get_model(model: Model, caller: ReadCaller, models: Models) -> ModelResponse:
-    """Read one model as it is now."""
+    """Read one model."""
     return ModelResponse.of(await models.get(model, caller))
 
 
 @router.patch(
     "/{model}",
-    response_description="The model as it is now.",
+    response_description="The model, changed.",
     responses=error_responses(ModelNotFoundError, MetadataTooLargeError, *BODY_ERRORS, *WRITE_ERRORS),
     openapi_extra=requires(Action.MODEL_WRITE),
 )
@@ -55,7 +55,7 @@ async def edit_model(model: Model, body: EditModel, caller: Caller, models: Mode
 @router.delete(
     "/{model}",
     status_code=204,
-    response_description="The model is gone.",
+    response_description="The model is deleted.",
     responses=error_responses(ModelNotFoundError, ModelNotEmptyError, *BODY_ERRORS, *WRITE_ERRORS),
     openapi_extra=requires(Action.MODEL_WRITE, Action.VERSION_DELETE),
 )

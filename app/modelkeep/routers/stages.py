@@ -24,7 +24,7 @@ NO_BODY = RollBack()
 
 @router.put(
     "/{model}/versions/{version}/stage",
-    response_description="The version as it is now.",
+    response_description="The version, in its new stage.",
     responses=error_responses(
         ModelNotFoundError,
         VersionNotFoundError,
@@ -36,7 +36,7 @@ NO_BODY = RollBack()
     openapi_extra=requires(*STAGE_SETS),
 )
 async def set_stage(model: Model, version: Number, body: SetStage, caller: Caller, stages: Stages) -> VersionResponse:
-    """Move a version to a stage. Promoting to production archives the version that held it, in the same step."""
+    """Move a version to a stage. Promoting it to production archives the previous production version atomically."""
     return VersionResponse.of(await stages.move(model, version, body.to_request(), caller))
 
 
@@ -55,6 +55,6 @@ async def set_stage(model: Model, version: Number, body: SetStage, caller: Calle
     openapi_extra=requires(Action.STAGE_SET_PRODUCTION),
 )
 async def roll_back(model: Model, caller: Caller, stages: Stages, body: RollBack = NO_BODY) -> VersionResponse:
-    """Give production back to the version that held it before. Needs an Idempotency-Key or `expected_production`."""
-    back = await stages.roll_back(model, caller, expected_production=body.fence(), comment=body.comment)
+    """Make the previous production version production again. Needs an Idempotency-Key or `expected_production`."""
+    back = await stages.roll_back(model, caller, expected_production=body.precondition(), comment=body.comment)
     return VersionResponse.of(back)

@@ -19,12 +19,12 @@ TokenId = Annotated[str, Path(pattern=r"^[0-9A-Za-z]{1,32}$", description="The t
 @router.post(
     "/tokens",
     status_code=201,
-    response_description="The token, with its secret: it is told this once.",
+    response_description="The token with its secret, which is never shown again.",
     responses={**error_responses(OutcomeUnknownError, *BODY_ERRORS), 201: links("revoke_token", token="id")},  # noqa: S106 -- a field
     openapi_extra=requires(Action.TOKEN_ADMIN),
 )
 async def create_token(body: CreateToken, caller: ReadCaller, tokens: Tokens) -> NewTokenResponse:
-    """Make a registry token. You can give what you have, and no more."""
+    """Make a registry token. It cannot have grants that you do not have."""
     made = await tokens.create(body.principal, body.to_grants(""), body.expires_at, caller)
     return NewTokenResponse.made(*made)
 
@@ -36,7 +36,7 @@ async def create_token(body: CreateToken, caller: ReadCaller, tokens: Tokens) ->
     openapi_extra=requires(Action.TOKEN_ADMIN),
 )
 async def list_tokens(caller: ReadCaller, tokens: Tokens, cursor: Cursor = None, limit: Limit = 50) -> TokenPage:
-    """List the tokens that were made, also revoked ones, until 30 days after their end."""
+    """List tokens, including revoked ones, until 30 days after they expire."""
     page = await tokens.list(caller, cursor=cursor, limit=limit)
     return TokenPage(items=[TokenResponse.of(token) for token in page.items], next_cursor=page.next_cursor)
 
@@ -44,7 +44,7 @@ async def list_tokens(caller: ReadCaller, tokens: Tokens, cursor: Cursor = None,
 @router.delete(
     "/tokens/{token}",
     status_code=204,
-    response_description="The token admits nobody, within 30 seconds everywhere.",
+    response_description="The token is revoked; every process refuses it within 30 seconds.",
     responses=error_responses(TokenNotFoundError, ContentionError, OutcomeUnknownError),
     openapi_extra=requires(Action.TOKEN_ADMIN),
 )

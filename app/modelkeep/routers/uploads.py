@@ -1,4 +1,4 @@
-"""From a registration to a complete version."""
+"""Uploads: from a registration to a complete version."""
 
 from fastapi import APIRouter
 
@@ -45,18 +45,18 @@ router = APIRouter(prefix="/v1/models", tags=["uploads"])
     openapi_extra=requires(Action.VERSION_UPLOAD),
 )
 async def begin_upload(model: Model, body: CreateUpload, caller: Caller, uploads: Uploads) -> UploadResponse:
-    """Reserve the next version number and get the URLs to upload to; the first version creates the model."""
+    """Reserve the next version number and get URLs to upload to. The first version of a model creates it."""
     return UploadResponse.of(await uploads.begin(model, body.to_registration(), caller))
 
 
 @router.get(
     "/{model}/versions/{version}/upload",
-    response_description="The upload as it stands.",
+    response_description="The upload.",
     responses=error_responses(UploadNotFoundError),
     openapi_extra=requires(Action.VERSION_UPLOAD),
 )
 async def get_upload(model: Model, version: Number, caller: ReadCaller, uploads: Uploads) -> UploadResponse:
-    """See what has arrived and what is missing, with fresh URLs for that."""
+    """Read what has arrived and what is missing, with fresh URLs for what is missing."""
     return UploadResponse.of(await uploads.status(model, version, caller))
 
 
@@ -69,7 +69,7 @@ async def get_upload(model: Model, version: Number, caller: ReadCaller, uploads:
 async def sign_parts(
     model: Model, version: Number, body: SignParts, caller: ReadCaller, uploads: Uploads
 ) -> PartsResponse:
-    """Get the URLs for parts of one multipart artifact."""
+    """Get presigned URLs for parts of one multipart artifact."""
     signed = await uploads.presign_parts(model, version, body.path, body.to_digests(), caller)
     return PartsResponse.of(body.path, signed)
 
@@ -90,17 +90,17 @@ async def sign_parts(
     openapi_extra=requires(Action.VERSION_UPLOAD),
 )
 async def complete_upload(model: Model, version: Number, caller: Caller, uploads: Uploads) -> VersionResponse:
-    """Have every artifact checked in storage, and make the version exist. A repeat answers the same."""
+    """Verify every artifact in storage and create the version. A repeat returns the same version."""
     return VersionResponse.of(await uploads.complete(model, version, caller))
 
 
 @router.delete(
     "/{model}/versions/{version}/upload",
     status_code=204,
-    response_description="The upload is given up.",
+    response_description="The upload is abandoned.",
     responses=error_responses(UploadNotFoundError, *BODY_ERRORS, *WRITE_ERRORS),
     openapi_extra=requires(Action.VERSION_UPLOAD),
 )
 async def abandon_upload(model: Model, version: Number, caller: Caller, uploads: Uploads) -> None:
-    """Give an upload up; its number stays spent."""
+    """Abandon an upload. Its version number is not used again."""
     await uploads.abandon(model, version, caller)

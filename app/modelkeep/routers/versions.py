@@ -1,4 +1,4 @@
-"""Complete versions."""
+"""Versions that are complete."""
 
 from typing import Annotated
 
@@ -39,7 +39,7 @@ async def list_versions(
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> VersionPage:
-    """List versions, newest first. With `stage`, a page may be short although the list goes on."""
+    """List versions, newest first. With `stage`, a page may be short although more follow."""
     page = await versions.list(model, caller, stage=stage, cursor=cursor, limit=limit)
     return VersionPage(items=[VersionResponse.of(version) for version in page.items], next_cursor=page.next_cursor)
 
@@ -53,13 +53,13 @@ async def list_versions(
 async def get_version(
     model: Model, version: VersionRefParam, caller: ReadCaller, versions: Versions
 ) -> VersionResponse:
-    """Read the version that answers to a ref."""
+    """Read the version that a ref resolves to."""
     return VersionResponse.of(await versions.get(model, version, caller))
 
 
 @router.patch(
     "/{model}/versions/{version}",
-    response_description="The version as it is now.",
+    response_description="The version, changed.",
     responses=error_responses(
         ModelNotFoundError, VersionNotFoundError, MetadataTooLargeError, *BODY_ERRORS, *WRITE_ERRORS
     ),
@@ -80,18 +80,18 @@ async def edit_version(
     openapi_extra=requires(Action.VERSION_DELETE),
 )
 async def delete_version(model: Model, version: Number, caller: Caller, versions: Versions) -> None:
-    """Move a version to the trash, unless it is production or has aliases."""
+    """Move a version to the trash; refused while it is production or has an alias."""
     await versions.delete(model, version, caller)
 
 
 @router.post(
     "/{model}/versions/{version}/restore",
-    response_description="The version as it is now.",
+    response_description="The version, restored.",
     responses=error_responses(
         ModelNotFoundError, VersionNotFoundError, ModelBeingDeletedError, *BODY_ERRORS, *WRITE_ERRORS
     ),
     openapi_extra=requires(Action.VERSION_DELETE),
 )
 async def restore_version(model: Model, version: Number, caller: Caller, versions: Versions) -> VersionResponse:
-    """Take a version out of the trash, in the stage that it had."""
+    """Take a version out of the trash, to the stage that it had."""
     return VersionResponse.of(await versions.restore(model, version, caller))

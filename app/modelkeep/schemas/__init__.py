@@ -1,1 +1,1 @@
-"""The wire: what requests and answers look like; shared with the client."""
+"""The wire format of requests and answers, shared with the client."""

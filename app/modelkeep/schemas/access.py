@@ -24,18 +24,18 @@ from modelkeep.domain.values import is_loopback
 from modelkeep.schemas.base import Request
 
 _NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?\Z")
-_USUAL: Final[Mapping[IssuerKind, tuple[str, ...]]] = {
+_DEFAULT_ALGORITHMS: Final[Mapping[IssuerKind, tuple[str, ...]]] = {
     IssuerKind.GITHUB: ("RS256",),
     IssuerKind.GITLAB: ("RS256",),
     IssuerKind.KUBERNETES: ("RS256", "ES256"),
     IssuerKind.AWS: ("RS256", "ES384"),
     IssuerKind.OIDC: ("RS256",),
 }
-"""What each kind of issuer signs with, unless the operator says otherwise."""
+"""What each kind of issuer signs with, unless its entry names other algorithms."""
 
 
 def _check_url(url: str) -> str:
-    """Plain HTTP would let whoever stands between hand out keys of his own; on this machine nobody stands between."""
+    """Require HTTPS, except on loopback: over plain HTTP, a machine in the middle could supply its own keys."""
     parts = urlsplit(url)
     if parts.scheme == "https" and parts.hostname and not parts.username:
         return url
@@ -56,25 +56,27 @@ def _check_algorithm(name: str) -> str:
     return name
 
 
-def _listed(value: Any) -> Any:
-    """One value may be written without brackets."""
+def _as_list(value: Any) -> Any:
+    """A single value may be written without brackets."""
     return value if isinstance(value, list) else [value]
 
 
 def _as_text(values: Any) -> Any:
-    """Ids and booleans may be written as what they are."""
-    return [str(value).lower() if isinstance(value, bool | int) else value for value in _listed(values)]
+    """Claims are compared as text; numbers and booleans may be written as such."""
+    return [str(value).lower() if isinstance(value, bool | int) else value for value in _as_list(values)]
 
 
 Name = Annotated[str, AfterValidator(_check_name)]
 Url = Annotated[str, AfterValidator(_check_url), Field(max_length=2048)]
 Word = Annotated[str, WithJsonSchema({"type": "string", "enum": list(WORDS)})]
-Words = Annotated[list[Word], Field(max_length=64, description="Roles and actions; `stage.set:*`, or `*` for all.")]
+Words = Annotated[
+    list[Word], Field(max_length=64, description="Roles and actions; also `stage.set:*`, and `*` for all.")
+]
 Pattern = Annotated[str, WithJsonSchema({"type": "string", "pattern": MODELS_PATTERN, "examples": ["*", "fraud-*"]})]
 Patterns = Annotated[
     list[Pattern], Field(min_length=1, max_length=64, description="Model names; * stands for any characters.")
 ]
-_SAYS_SOMETHING: Final[JsonDict] = {
+_HAS_ALLOW_OR_DENY: Final[JsonDict] = {
     "anyOf": [
         {"properties": {what: {"type": "array", "minItems": 1}}, "required": [what]} for what in ("allow", "deny")
     ]
@@ -82,23 +84,23 @@ _SAYS_SOMETHING: Final[JsonDict] = {
 
 
 class Grants(Request):
-    """What is allowed and what is denied, and on which models. What is not allowed is denied."""
+    """What is allowed and denied, on which models. Whatever is not allowed is denied; deny wins over allow."""
 
-    model_config = ConfigDict(json_schema_extra=_SAYS_SOMETHING)
+    model_config = ConfigDict(json_schema_extra=_HAS_ALLOW_OR_DENY)
 
     allow: Words = Field(default=[])
     deny: Words = Field(default=[])
     models: Patterns
 
     @model_validator(mode="after")
-    def _says_something(self) -> Self:
+    def _has_allow_or_deny(self) -> Self:
         if not self.allow and not self.deny:
             raise ValueError("say what to allow, or what to deny")
         self.to_grants("")
         return self
 
     def to_grants(self, rule: str) -> tuple[Grant, ...]:
-        """The domain's grants, which name this rule."""
+        """The domain's grants, with `rule` as their rule."""
         models = tuple(self.models)
         allowed = (Grant(rule=rule, words=tuple(self.allow), models=models),) if self.allow else ()
         denied = (Grant(rule=rule, words=tuple(self.deny), models=models, denies=True),) if self.deny else ()
@@ -106,12 +108,12 @@ class Grants(Request):
 
 
 class IssuerEntry(Request):
-    """An issuer whose tokens are believed."""
+    """An issuer whose tokens are accepted."""
 
     kind: Annotated[IssuerKind, Field(strict=False)] = IssuerKind.OIDC
     url: Url
-    audience: Annotated[list[str], BeforeValidator(_listed), Field(min_length=1, max_length=16)]
-    algorithms: Annotated[list[Annotated[str, AfterValidator(_check_algorithm)]], BeforeValidator(_listed)] = Field(
+    audience: Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1, max_length=16)]
+    algorithms: Annotated[list[Annotated[str, AfterValidator(_check_algorithm)]], BeforeValidator(_as_list)] = Field(
         default=[]
     )
     jwks_url: Url | None = None
@@ -124,14 +126,14 @@ class IssuerEntry(Request):
             kind=self.kind,
             url=self.url,
             audiences=frozenset(self.audience),
-            algorithms=tuple(self.algorithms) or _USUAL[self.kind],
+            algorithms=tuple(self.algorithms) or _DEFAULT_ALGORITHMS[self.kind],
             jwks_url=self.jwks_url,
             ca_file=self.ca_file,
         )
 
 
 class RuleEntry(Grants):
-    """A trust rule: whose claims match has these grants."""
+    """A trust rule: identities whose claims match have these grants."""
 
     id: Name
     issuer: Name
@@ -145,13 +147,13 @@ class RuleEntry(Grants):
 
 
 class AccessDocument(Request):
-    """All of it: `[issuers.<name>]` and `[[rules]]`."""
+    """The whole document: `[issuers.<name>]` and `[[rules]]`."""
 
     issuers: dict[Name, IssuerEntry] = Field(default={})
     rules: list[RuleEntry] = Field(default=[])
 
     @model_validator(mode="after")
-    def _fits_together(self) -> Self:
+    def _is_consistent(self) -> Self:
         self.to_trust()
         return self
 
@@ -164,7 +166,7 @@ class AccessDocument(Request):
 
 
 def faults(error: ValidationError) -> Sequence[str]:
-    """A sentence for each fault of a document, which says where it is."""
+    """A sentence for each fault of a document, beginning with its place."""
     return [
         f"{'.'.join(map(str, fault['loc'])) or 'document'}: {fault['msg'].removeprefix('Value error, ')}"
         for fault in error.errors()

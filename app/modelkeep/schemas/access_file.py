@@ -1,4 +1,4 @@
-"""Reads issuers and trust rules as an operator wrote them."""
+"""Reads a document of issuers and trust rules, from a file or as text."""
 
 import json
 import tomllib
@@ -13,12 +13,12 @@ from modelkeep.schemas.access import AccessDocument, faults
 
 
 def read(path: Path) -> Trust:
-    """Read a file, as TOML if it is called so and else as JSON. Raises `ValueError` with a sentence for each fault."""
+    """The trust of a file: TOML if it ends in `.toml`, else JSON. Raises `ValueError` that names each fault."""
     return load(path).to_trust()
 
 
 def load(path: Path) -> AccessDocument:
-    """The file as a document. Raises `ValueError` with a sentence for each fault."""
+    """The document of a file. Raises `ValueError` with a sentence for each fault."""
     try:
         text = path.read_text(encoding="utf-8")
         return _document(json.dumps(tomllib.loads(text), default=str) if path.suffix == ".toml" else text)
@@ -29,7 +29,7 @@ def load(path: Path) -> AccessDocument:
 
 
 def parse(text: str) -> Trust:
-    """Read JSON. Raises `ValueError` with a sentence for each fault."""
+    """The trust of a JSON text. Raises `ValueError` with a sentence for each fault."""
     return _document(text).to_trust()
 
 
@@ -38,12 +38,12 @@ def _document(text: str) -> AccessDocument:
         document = AccessDocument.model_validate_json(text)
     except ValidationError as error:
         raise ValueError("; ".join(faults(error))) from None
-    json.loads(text, object_pairs_hook=_check_once)
+    json.loads(text, object_pairs_hook=_refuse_duplicates)
     return document
 
 
-def _check_once(members: Sequence[tuple[str, Any]]) -> None:
-    """JSON lets a member come twice, and readers then drop one of the two: not where it may be the one that denies."""
+def _refuse_duplicates(members: Sequence[tuple[str, Any]]) -> None:
+    """Refuse duplicate members: JSON readers keep one of the two, and the dropped one may be the one that denies."""
     names = [name for name, _ in members]
     for name in names:
         if names.count(name) > 1:

@@ -8,7 +8,7 @@ from modelkeep.schemas.base import Answer, Comment, Request
 
 
 class SetAlias(Request):
-    """The version that an alias is to name."""
+    """The version that an alias shall name."""
 
     version: VersionNumber
     comment: Comment | None = None

@@ -17,19 +17,19 @@ _PRINTABLE: Final[JsonDict] = {"pattern": r"^[^\u0000-\u0008\u000b\u000c\u000e-\
 
 
 class Request(BaseModel):
-    """What callers send: unknown fields and values of another type are refused."""
+    """A body that callers send: unknown fields and values of another type are refused."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Answer(BaseModel):
-    """What the service sends."""
+    """A body that the service sends; the client ignores fields that it does not know."""
 
     model_config = ConfigDict(extra="ignore")
 
 
 class PageResponse(Answer, Generic[T]):
-    """One page of a list; `next_cursor` continues it and is null at the end. Each list names its own subclass."""
+    """One page of a list; `next_cursor` continues it and is null at the end. Each list has a subclass of its own."""
 
     items: list[T]
     next_cursor: str | None
@@ -45,7 +45,7 @@ class PresignedUrlResponse(Answer):
 
 
 def presigned(url: PresignedUrl) -> dict[str, Any]:
-    """The fields of a presigned URL, for an answer that has them among its own."""
+    """The fields of a presigned URL (`method`, `url`, `headers`, `expires_at`), for an answer that includes them."""
     return {"method": url.method, "url": url.url, "headers": dict(url.headers), "expires_at": url.expires_at}
 
 

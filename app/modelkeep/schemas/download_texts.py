@@ -1,4 +1,4 @@
-"""Downloads for those who have a shell, curl and coreutils, and nothing to read JSON with."""
+"""Downloads as text, for containers with a shell, curl and coreutils, but without a JSON parser."""
 
 import shlex
 from typing import Final
@@ -11,18 +11,18 @@ _IN_CURL_CONFIGS: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n", "
 
 
 def curl_config(located: SignedArtifacts) -> str:
-    """A config for `curl --parallel -K -`, which puts every file below the folder that it runs in."""
+    """A config for `curl --parallel -K -`, which writes every file below its working directory."""
     options = "fail\ncreate-dirs\nretry = 5\n"
     return options + "".join(_transfer(each) for each in located.artifacts)
 
 
 def check_file(download: Download, located: SignedArtifacts) -> str:
-    """What `sha256sum --check` reads. Raises `DigestUnknownError`."""
+    """A file for `sha256sum --check`. Raises `DigestUnknownError` for an artifact without a digest."""
     return "".join(_check_line(_digest(download, each), _below(each)) for each in located.artifacts)
 
 
 def shell_variables(download: Download) -> str:
-    """Assignments that a shell takes; a value may have line breaks, which other readers of such files do not take."""
+    """Assignments for a shell's `eval`. A value may have line breaks, which readers of env files may not accept."""
     version = download.version
     variables = {
         "MODEL_NAME": version.model,
@@ -42,7 +42,7 @@ def _transfer(located: SignedArtifact) -> str:
 
 
 def _below(located: SignedArtifact) -> str:
-    """The path as one that no tool takes for an option, or for standard input."""
+    """The path, so written that no tool takes it for an option or for standard input."""
     return f"./{located.artifact.path}"
 
 
@@ -54,7 +54,7 @@ def _digest(download: Download, located: SignedArtifact) -> str:
 
 
 def _check_line(digest: str, path: str) -> str:
-    """A line whose path is escaped if need be, and then begins with a backslash: the public recipe allows any path."""
+    """A line of a check file. It begins with a backslash if its path is escaped, as adopted paths may have to be."""
     escaped = path.translate(_IN_CHECK_FILES)
     return f"{'' if escaped == path else chr(92)}{digest}  {escaped}\n"
 

@@ -1,4 +1,4 @@
-"""Downloads on the wire: everything a container needs, in one answer."""
+"""Downloads on the wire: everything that a container needs, in one answer."""
 
 from enum import StrEnum
 from typing import Final, NamedTuple, Self
@@ -12,7 +12,7 @@ from modelkeep.schemas.base import Answer, PresignedUrlResponse, presigned
 
 
 class Format(StrEnum):
-    """What a download can be answered as."""
+    """The formats of a download."""
 
     JSON = "json"
     CURL = "curl"
@@ -21,7 +21,7 @@ class Format(StrEnum):
 
 
 class DownloadArtifactResponse(PresignedUrlResponse):
-    """One file, what its bytes must be, and where to read them."""
+    """One file: its path, size, digest, and a URL to read it from."""
 
     path: str
     size: int | None
@@ -29,7 +29,7 @@ class DownloadArtifactResponse(PresignedUrlResponse):
 
     @classmethod
     def of(cls, located: SignedArtifact) -> Self:
-        """Shape the service's located artifact."""
+        """Shape the service's signed artifact."""
         artifact = located.artifact
         return cls(
             path=artifact.path,
@@ -40,7 +40,7 @@ class DownloadArtifactResponse(PresignedUrlResponse):
 
 
 class DownloadSummary(Answer):
-    """The version that answers to a ref."""
+    """The version that a ref resolves to."""
 
     model: str
     version: int
@@ -66,7 +66,7 @@ class DownloadSummary(Answer):
 
 
 class DownloadResponse(DownloadSummary):
-    """The version that answers to a ref, and a URL for each of its files."""
+    """The version that a ref resolves to, and a URL for each of its files."""
 
     artifacts: list[DownloadArtifactResponse]
 
@@ -82,11 +82,11 @@ class _Rendered(NamedTuple):
 
 
 _rendered: Final[WeakKeyDictionary[SignedArtifacts, _Rendered]] = WeakKeyDictionary()
-"""For as long as their URLs are shared: a thousand containers get the same bytes."""
+"""Bodies, kept for as long as their URLs are shared: a thousand containers get the same bytes."""
 
 
 def download_body(download: Download, located: SignedArtifacts) -> bytes:
-    """A `DownloadResponse` as JSON; written once for all who get the same."""
+    """A `DownloadResponse` as JSON, rendered once for all requests that share its URLs."""
     rendered = _rendered.get(located)
     if rendered is None or (rendered.generation, rendered.stage) != (download.generation, download.version.stage):
         artifacts = rendered.artifacts if rendered else _artifacts_body(located)

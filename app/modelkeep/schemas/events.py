@@ -1,4 +1,4 @@
-"""History on the wire."""
+"""Events on the wire."""
 
 from datetime import datetime
 from typing import Annotated, Self
@@ -10,7 +10,7 @@ from modelkeep.schemas.base import Answer, PageResponse
 
 
 class EventResponse(Answer):
-    """One change. `from` and `to` are stages of a stage change, version numbers of an alias."""
+    """One change. `from` and `to` are stages for a stage change, and version numbers for an alias."""
 
     model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
 
@@ -20,9 +20,9 @@ class EventResponse(Answer):
     origin: Annotated[str | None, Field(alias="from")]
     target: Annotated[str | None, Field(alias="to")]
     alias: str | None
-    replaced: Annotated[int | None, Field(description="The version that lost production by it.")]
-    actor: Annotated[str, Field(description="The principal that did it.")]
-    rule: Annotated[str | None, Field(description="What allowed it: a trust rule, or `token:<id>`.")] = None
+    replaced: Annotated[int | None, Field(description="The version that was production until this change.")]
+    actor: Annotated[str, Field(description="The principal that made the change.")]
+    rule: Annotated[str | None, Field(description="What allowed the change: a trust rule, or `token:<id>`.")] = None
     comment: str | None
     at: datetime
     request_id: str

@@ -6,6 +6,6 @@ from modelkeep.schemas.base import Answer
 
 
 class HealthResponse(Answer):
-    """All is well; anything else is a problem."""
+    """The process, or the service, is well; otherwise the answer is a problem."""
 
     status: Literal["ok"] = "ok"

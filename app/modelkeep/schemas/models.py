@@ -15,7 +15,7 @@ TagsEdit = Annotated[dict[Name, TagValue | None], Field(max_length=MAX_TAGS)]
 
 
 class EditModel(Request):
-    """What to change of a model. Tags are merged; a null value removes the tag."""
+    """Changes to a model. Tags are merged; a null value removes the tag."""
 
     description: Description | None = None
     tags: TagsEdit | None = None
@@ -30,7 +30,7 @@ class EditModel(Request):
 
 
 class ModelResponse(Answer):
-    """A model as it is now."""
+    """A model."""
 
     model: str
     description: str

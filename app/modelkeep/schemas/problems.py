@@ -4,7 +4,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Problem(BaseModel):
-    """What went wrong and what to do next. `code` is stable; the error's own fields stand beside these."""
+    """What went wrong and what to do next. `code` is stable; the error's own fields are further members."""
 
     model_config = ConfigDict(extra="allow")
 

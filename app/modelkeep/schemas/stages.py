@@ -12,7 +12,7 @@ from modelkeep.schemas.base import Comment, Request
 class SetStage(Request):
     """Where to move a version.
 
-    `expected_production` is the fence for pipelines: the version that must be production now, or null for none.
+    `expected_production` is a precondition for pipelines: the version that must be production now, or null for none.
     `only_newer` refuses to move production to a lower number.
     """
 
@@ -22,7 +22,7 @@ class SetStage(Request):
     only_newer: bool = False
 
     def to_request(self) -> StageRequest:
-        """The domain's form: a fence that was not sent is none."""
+        """The domain's form: a precondition that was not sent is UNSET."""
         return StageRequest(
             stage=self.stage,
             comment=self.comment,
@@ -32,11 +32,11 @@ class SetStage(Request):
 
 
 class RollBack(Request):
-    """Give production back to the version that held it before."""
+    """Make the previous production version production again."""
 
     comment: Comment | None = None
     expected_production: VersionNumber | None = None
 
-    def fence(self) -> int | Unset | None:
-        """The version that must be production now; UNSET if that was not sent."""
+    def precondition(self) -> int | Unset | None:
+        """The version that must be production now, `None` for no version; UNSET if it was not sent."""
         return self.expected_production if "expected_production" in self.model_fields_set else UNSET

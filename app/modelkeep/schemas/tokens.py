@@ -12,12 +12,12 @@ from modelkeep.schemas.base import Answer, Name, PageResponse
 
 
 class CreateToken(Grants):
-    """A token to be made: in whose name it acts, what it may do, and when it ends."""
+    """A token to make: the principal that it acts as, its grants, and when it expires."""
 
     principal: Annotated[
         Name,
         Field(
-            description="In whose name it acts. Tokens that replace each other share it.",
+            description="The principal that the token acts as. Tokens that replace each other share it.",
             json_schema_extra={"pattern": r"^[^:\u0000-\u001f\u007f]*$"},
         ),
     ]
@@ -25,7 +25,7 @@ class CreateToken(Grants):
 
 
 class GrantResponse(Answer):
-    """Roles and actions that are allowed, or denied, on the models whose name fits a pattern."""
+    """Roles and actions that are allowed or denied on the models whose names match a pattern."""
 
     allow: list[str]
     deny: list[str]
@@ -66,27 +66,27 @@ class TokenResponse(Answer):
 
 
 class NewTokenResponse(TokenResponse):
-    """A new token, and its secret: `token` is told this once."""
+    """A new token and its secret: `token` is never shown again."""
 
     token: str
 
     @classmethod
     def made(cls, token: Token, credential: ApiTokenSecret) -> Self:
-        """Shape a token with the secret that admits its holder."""
+        """Shape a token with its secret."""
         return cls(**TokenResponse.of(token).model_dump(), token=credential.text)
 
 
 class ExchangedTokenResponse(Answer):
-    """A registry token got in exchange. The names are those of OAuth 2.0 (RFC 6749, section 5.1)."""
+    """A registry token for an issuer's token. The names are those of OAuth 2.0 (RFC 6749, section 5.1)."""
 
     access_token: str
     token_type: str = "Bearer"  # noqa: S105 -- a scheme
-    expires_in: Annotated[int, Field(description="Seconds.")]
+    expires_in: Annotated[int, Field(description="Seconds until it expires.")]
     principal: str
 
     @classmethod
     def of(cls, token: Token, credential: ApiTokenSecret) -> Self:
-        """Shape it."""
+        """Shape a token with its secret."""
         life = token.expires_at - token.created_at
         return cls(access_token=credential.text, expires_in=int(life.total_seconds()), principal=token.principal)
 

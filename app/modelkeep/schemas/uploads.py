@@ -24,7 +24,7 @@ from modelkeep.schemas.versions import Metrics
 
 
 class DeclaredArtifact(Request):
-    """A file to come: where it lies in the version, its bytes, and the SHA-256 of them."""
+    """A file to upload: its path in the version, its size in bytes, and its SHA-256."""
 
     path: ArtifactPath
     size: Annotated[int, Field(ge=0, json_schema_extra={"maximum": MAX_VERSION_SIZE})]
@@ -37,7 +37,7 @@ def _check_artifacts(artifacts: list[DeclaredArtifact]) -> list[DeclaredArtifact
 
 
 class CreateUpload(Request):
-    """A version to register. `multipart` forces parts on or off for every artifact."""
+    """A version to register. `multipart` turns multipart uploads on or off for every artifact."""
 
     artifacts: Annotated[
         list[DeclaredArtifact],
@@ -66,7 +66,7 @@ class CreateUpload(Request):
 
 
 class DeclaredPart(Request):
-    """A part to come, and the SHA-256 of its bytes."""
+    """A part to upload, and the SHA-256 of its bytes."""
 
     number: Annotated[int, Field(ge=1, le=MAX_PARTS)]
     sha256: Sha256
@@ -79,7 +79,7 @@ def _check_parts(parts: list[DeclaredPart]) -> list[DeclaredPart]:
 
 
 class SignParts(Request):
-    """Parts of one multipart artifact that are about to be uploaded."""
+    """Parts of one multipart artifact to upload."""
 
     path: ArtifactPath
     parts: Annotated[list[DeclaredPart], Field(min_length=1, max_length=MAX_PARTS), AfterValidator(_check_parts)]
@@ -90,13 +90,13 @@ class SignParts(Request):
 
 
 class PartResponse(PresignedUrlResponse):
-    """A part, and where to PUT it."""
+    """A part, and the URL to PUT it to."""
 
     number: int
 
 
 class PartsResponse(Answer):
-    """Where to PUT the parts of one artifact."""
+    """The URLs to PUT the parts of one artifact to."""
 
     path: str
     parts: list[PartResponse]
@@ -108,7 +108,7 @@ class PartsResponse(Answer):
 
 
 class MultipartResponse(Answer):
-    """How an artifact goes up in parts: all of `part_size` bytes but the last; `parts_done` have arrived."""
+    """How an artifact is uploaded in parts, each of `part_size` bytes but the last; `parts_done` have arrived."""
 
     part_size: int
     part_count: int
@@ -116,7 +116,7 @@ class MultipartResponse(Answer):
 
 
 class UploadArtifactResponse(Answer):
-    """One file of an upload. What is missing has `upload`, or `multipart` and its URLs by `upload/parts`."""
+    """One file of an upload. A missing one has `upload`, or `multipart` and its URLs from `upload/parts`."""
 
     path: str
     size: int | None
@@ -127,7 +127,7 @@ class UploadArtifactResponse(Answer):
 
 
 class UploadResponse(Answer):
-    """An upload as it stands. `expires_at` is null once it has become a version."""
+    """An upload. `expires_at` is null once it has become a version."""
 
     model: str
     version: int

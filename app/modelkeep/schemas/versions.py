@@ -31,7 +31,7 @@ MetricsEdit = Annotated[dict[Name, Metric | None], Field(max_length=MAX_METRICS)
 
 
 class EditVersion(Request):
-    """What to change beside a version's bytes. Metrics and tags are merged; a null value removes the key."""
+    """Changes to a version's metadata. Metrics and tags are merged; a null value removes the key."""
 
     description: Description | None = None
     metrics: MetricsEdit | None = None
@@ -52,7 +52,7 @@ class EditVersion(Request):
 
 
 class ArtifactResponse(Answer):
-    """One file of a version. Size and digest are null only for what was adopted and not verified yet."""
+    """One file of a version. Size and digest are null only in an adopted version that is not verified yet."""
 
     path: str
     size: int | None
@@ -65,7 +65,7 @@ class ArtifactResponse(Answer):
 
 
 class VersionResponse(Answer):
-    """A complete version as it is now."""
+    """A complete version."""
 
     model: str
     version: int

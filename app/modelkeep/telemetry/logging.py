@@ -26,7 +26,7 @@ NOISY_LOGGERS = (
     "opentelemetry",
     "urllib3",
 )
-"""These log whole URLs, signatures included, or nothing that an operator needs."""
+"""Loggers of libraries that log whole URLs, signatures included, or nothing that an operator needs."""
 
 _SHARED: Final[list[Processor]] = [
     structlog.contextvars.merge_contextvars,
@@ -35,11 +35,11 @@ _SHARED: Final[list[Processor]] = [
     structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
 ]
 _PROCESSORS: Final[list[Processor]] = [*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter]
-"""One list for the life of the process: a logger keeps the one that it was first used with."""
+"""One list for the life of the process: a logger keeps the list that it was first used with."""
 
 
 def configure(level: str) -> None:
-    """Set up logging for the whole process: our own lines and those of libraries look alike."""
+    """Configure logging for the whole process, so that our own lines and those of libraries have one form."""
     structlog.configure(
         processors=_PROCESSORS,
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -65,26 +65,26 @@ def configure(level: str) -> None:
 
 
 def log_request(fields: Mapping[str, Any]) -> None:
-    """Say that a request was answered, in a line like all others.
+    """Write the line of a request, in the form of all lines.
 
-    There is one for each request, so it goes past what the others go through, which takes ten times as long.
+    There is one for each request, so it bypasses structlog's processors, which take ten times as long.
     """
     root = logging.getLogger()
     if not root.isEnabledFor(logging.INFO):
         return
     when = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-    about = {"level": "info", "logger": "modelkeep.requests", "time": when}
-    line = redacted(json.dumps({"event": "http_request", **fields, **structlog.contextvars.get_contextvars(), **about}))
+    base = {"level": "info", "logger": "modelkeep.requests", "time": when}
+    line = redacted(json.dumps({"event": "http_request", **fields, **structlog.contextvars.get_contextvars(), **base}))
     for handler in root.handlers:
         if isinstance(handler, JsonLineHandler):
             handler.write(line)
 
 
 class JsonLineHandler(logging.StreamHandler[TextIO]):
-    """Where all lines go."""
+    """Writes lines to standard error, of structlog as well as of libraries."""
 
     def write(self, line: str) -> None:
-        """Put out a line that is complete. If it cannot be written, nobody who is served hears of that."""
+        """Write a whole line. A line that cannot be written is lost: logging must not fail a request."""
         with self.lock or nullcontext(), suppress(OSError, ValueError):
             self.stream.write(line + self.terminator)
 

@@ -1,6 +1,6 @@
 """The last resort: whatever looks like a secret is cut out of a text before it leaves the process.
 
-Nothing is meant to put one there. What slips through one day, of ours or of a library's, ends here.
+No code is meant to put a secret into such a text, ours or a library's; this holds if one does.
 """
 
 import re
@@ -9,7 +9,7 @@ from typing import Final
 REDACTED: Final = "[redacted]"
 
 _HINTS: Final = ("mr_", "eyj", "signature", "credential", "security-token", "authorization", "bearer")
-"""A text without any of these, in small letters, has no secret: to look for them takes a tenth of the time."""
+"""A text whose lower-case form has none of these has no secret; looking for them takes a tenth of the time."""
 
 _CREDENTIALS: Final = r"""
       (?P<token> (?-i:mr)_[0-9a-z]{8,16}_ ) [0-9a-z]{20,} (?: _[0-9a-z]+ )?
@@ -28,14 +28,14 @@ _SECRET: Final = re.compile(f"{_CREDENTIALS}|{_SIGNATURES_AND_HEADERS}", _FLAGS)
 def redacted(text: str) -> str:
     """The text without registry tokens, JSON Web Tokens, signatures of URLs, and values of `Authorization`.
 
-    Of a registry token the id stays, by which it can be revoked.
+    The id of a registry token stays, by which it can be revoked.
     """
     lowered = text.lower()
     return _SECRET.sub(_cut, text) if any(hint in lowered for hint in _HINTS) else text
 
 
 def without_credentials(text: str) -> str:
-    """The text without registry tokens and JSON Web Tokens: for texts that explain how to send them."""
+    """The text without registry tokens and JSON Web Tokens only: for sentences that explain how to send them."""
     return _ALWAYS_SECRET.sub(_cut, text)
 
 

@@ -1,6 +1,6 @@
 """Traces for a collector that speaks OTLP: one span for each request, and below it one for each call of the backend.
 
-The SDK is an extra. It is configured by the standard `OTEL_…` variables, and imported only if they name a collector.
+The SDK is an extra. The standard `OTEL_…` variables configure it; it is imported only if they name a collector.
 """
 
 import asyncio
@@ -17,13 +17,13 @@ from modelkeep.storage.instrumentation import OperationTiming
 
 ENDPOINT: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
 FLUSH_SECONDS: Final = 3.0
-"""How long a process that stops waits for its last spans to be taken."""
+"""How long a process that stops waits for the collector to take its last spans."""
 
 NOT_INSTALLED: Final = (
     f"{ENDPOINT} is set, and what sends traces is not installed. Install `modelkeep[otel]`, or unset it."
 )
 
-_GOOD: Final = frozenset({"ok", "refused"})
+_SUCCESSFUL_RESULTS: Final = frozenset({"ok", "refused"})
 
 
 class Tracing:
@@ -45,16 +45,16 @@ class Tracing:
 
     @asynccontextmanager
     async def exported(self) -> AsyncIterator[None]:
-        """Send spans to the collector until the block ends. One that does not answer delays the end by seconds."""
+        """Send spans to the collector until the block ends, and at most `FLUSH_SECONDS` longer."""
         exporter = self._new_exporter()
         self._provider.add_span_processor(self._new_processor(exporter))
         try:
             yield
         finally:
-            patience = threading.Timer(FLUSH_SECONDS, exporter.shutdown)
-            patience.start()
+            deadline = threading.Timer(FLUSH_SECONDS, exporter.shutdown)
+            deadline.start()
             await asyncio.to_thread(self._provider.shutdown)
-            patience.cancel()
+            deadline.cancel()
 
     def record_operation(self, operation: OperationTiming) -> None:
         """Make a span of a storage operation that ends now, as a child of the request's span."""
@@ -65,11 +65,11 @@ class Tracing:
             attributes={"registry.result": operation.result},
             start_time=ended - int(operation.seconds * 1e9),
         )
-        if operation.result not in _GOOD:
+        if operation.result not in _SUCCESSFUL_RESULTS:
             span.set_status(StatusCode.ERROR)
         span.end(ended)
 
 
 def from_environment() -> Tracing | None:
-    """What the standard variables ask for; `None` if they name no collector. Raises `ValueError` with a sentence."""
+    """Tracing as the standard variables ask for it; `None` if they name no collector. Raises `ValueError`."""
     return Tracing() if os.environ.get(ENDPOINT) else None

@@ -1,4 +1,4 @@
-"""What surrounds every request: its id and its row of the route table, the headers of its answer, and its log line.
+"""The outermost layer: opens the context of a request, completes the headers of its answer, and writes its log line.
 
 Plain ASGI, because each layer is on the path of every read.
 """
@@ -27,13 +27,13 @@ _log = structlog.get_logger("modelkeep.requests")
 
 
 class AccessLogMiddleware:
-    """Gives each request an id, answers what nobody expected, and notes how it went."""
+    """Gives each request an id and its row, answers unhandled exceptions with 500, and logs and counts the request."""
 
-    def __init__(self, app: ASGIApp, table: RouteTable, metrics: Metrics, stopping: GracefulShutdown) -> None:
+    def __init__(self, app: ASGIApp, table: RouteTable, metrics: Metrics, shutdown: GracefulShutdown) -> None:
         self._app = app
         self._table = table
         self._metrics = metrics
-        self._stopping = stopping
+        self._shutdown = shutdown
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -46,7 +46,7 @@ class AccessLogMiddleware:
         context.row = self._table.row_for(scope["path"])
         status = 0
 
-        async def send_observed(message: Message) -> None:
+        async def send_completed(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 require_authorization_decision(scope, message["status"])
@@ -55,24 +55,24 @@ class AccessLogMiddleware:
             await send(message)
 
         try:
-            await self._app(scope, receive, send_observed)
+            await self._app(scope, receive, send_completed)
         except Exception:
             _log.exception("unhandled_exception", request_id=context.request_id)
             if status:
                 raise
-            await render_internal_error(scope)(scope, receive, send_observed)
+            await render_internal_error(scope)(scope, receive, send_completed)
         finally:
-            self._note(scope, context, status, time.perf_counter() - began)
+            self._record(scope, context, status, time.perf_counter() - began)
 
     def _complete(self, headers: Sequence[tuple[bytes, bytes]], context: RequestContext) -> list[tuple[bytes, bytes]]:
-        said = {name for name, _ in headers}
-        complete = [*headers, *(each for each in context.row.default_headers if each[0] not in said)]
+        given = {name for name, _ in headers}
+        complete = [*headers, *(each for each in context.row.default_headers if each[0] not in given)]
         complete.append((b"x-request-id", context.request_id.encode()))
-        if self._stopping.is_draining:
+        if self._shutdown.is_draining:
             complete.append((b"connection", b"close"))
         return complete
 
-    def _note(self, scope: Scope, context: RequestContext, status: int, seconds: float) -> None:
+    def _record(self, scope: Scope, context: RequestContext, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "-")
         code = context.problem_code
         self._metrics.count_request(scope["method"], route, status, code, seconds)

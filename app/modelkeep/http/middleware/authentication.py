@@ -1,4 +1,4 @@
-"""Lets nobody in without knowing who it is: plain ASGI around every route that is not open to all."""
+"""Authenticates every request outside the public paths; plain ASGI."""
 
 import asyncio
 from collections.abc import Callable
@@ -21,38 +21,43 @@ from modelkeep.http.middleware.rate_limits import RateLimits
 from modelkeep.services.access.authenticator import Authenticator, is_registry_token
 
 LOGIN_TIMEOUT_SECONDS: Final = 2.0
-"""How long a table that does not answer is waited for by who was known when it did."""
+"""Timeout of the table lookup when a cached principal can be used instead."""
 
 
 class AuthenticationMiddleware:
-    """Authenticates every request outside the public paths, and keeps the principal in its context; otherwise 401.
+    """Sets the principal of every request outside the public paths; 401 without valid credentials.
 
-    Where `allow_anonymous` holds, whoever shows no registry token may do everything, whatever else he sends: a job may
-    have an identity that is meant for others. Who shows one is held to it.
+    With `allow_anonymous`, a request without a registry token is unrestricted; other credentials are ignored, since a
+    job may send an identity that is meant for another service. A request with a registry token is held to it.
+
+    `on_attempt(result)` is called for each check of credentials that were not cached, and for missing ones; `result` is
+    "success" or the code of the problem.
     """
 
-    def __init__(self, app: ASGIApp, *, allow_anonymous: bool, limits: RateLimits, note: Callable[[str], None]) -> None:
+    def __init__(
+        self, app: ASGIApp, *, allow_anonymous: bool, limits: RateLimits, on_attempt: Callable[[str], None]
+    ) -> None:
         self._app = app
-        self._asks_nobody = allow_anonymous
+        self._allow_anonymous = allow_anonymous
         self._limits = limits
-        self._note = note
+        self._on_attempt = on_attempt
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] == "http" and not (context := context_of(scope)).row.is_public:
             try:
-                context.principal = await self._principal(scope, context)
+                context.principal = await self._principal_of(scope, context)
             except RegistryError as error:
                 await render_error(scope, error)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
-    async def _principal(self, scope: Scope, context: RequestContext) -> Principal:
+    async def _principal_of(self, scope: Scope, context: RequestContext) -> Principal:
         token = read_token(context.row.credential_sources, scope)
-        if self._asks_nobody and not is_registry_token(token or ""):
+        if self._allow_anonymous and not is_registry_token(token or ""):
             return ANONYMOUS
         if token is None:
-            self._note(CredentialsRequiredError.code())
+            self._on_attempt(CredentialsRequiredError.code())
             raise CredentialsRequiredError
         authenticator = context.services.authenticator
         principal = authenticator.cached(token)
@@ -64,15 +69,15 @@ class AuthenticationMiddleware:
         return principal
 
     async def _authenticate_or_stale(self, scope: Scope, authenticator: Authenticator, token: str) -> Principal:
-        """While the table cannot be read, who was known lately is still who he was."""
-        known = authenticator.cached_stale(token)
+        """Authenticate, or fall back to the last known principal of the token while the table cannot be read."""
+        last_known = authenticator.cached_stale(token)
         try:
-            async with asyncio.timeout(LOGIN_TIMEOUT_SECONDS if known else None):
+            async with asyncio.timeout(LOGIN_TIMEOUT_SECONDS if last_known else None):
                 return await self._authenticate(scope, authenticator, token)
         except (UnavailableError, TimeoutError):
-            if known is None:
+            if last_known is None:
                 raise
-            return known
+            return last_known
 
     async def _authenticate(self, scope: Scope, authenticator: Authenticator, token: str) -> Principal:
         address = scope["client"][0] if scope.get("client") else ""
@@ -82,7 +87,7 @@ class AuthenticationMiddleware:
         except RegistryError as error:
             if isinstance(error, UnauthenticatedError | NoTrustRuleError):
                 await self._limits.count_failure(address)
-            self._note(error.code())
+            self._on_attempt(error.code())
             raise
-        self._note("success")
+        self._on_attempt("success")
         return principal

@@ -1,4 +1,4 @@
-"""Deny by default: nothing leaves without a decision on who asks, whatever a route forgets."""
+"""Deny by default: no answer leaves without an authorization decision, whatever a route forgets."""
 
 from http import HTTPStatus
 
@@ -8,13 +8,16 @@ from modelkeep.http.context import context_of
 
 
 class MissingAuthorizationError(Exception):
-    """A route was about to answer although nothing has decided whether it may: a fault of the route."""
+    """A route was about to answer without an authorization decision: a fault of the route."""
 
 
 def require_authorization_decision(scope: Scope, status: int) -> None:
-    """Let answers out that are open to all, refusals, and those for which all that was asked was allowed."""
+    """Let an answer pass if it is public, if it is a refusal, or if every decision of its request was to allow.
+
+    Raises `MissingAuthorizationError`.
+    """
     context = context_of(scope)
     if status < HTTPStatus.BAD_REQUEST and not context.row.is_public:
         caller = context.caller
-        if caller is None or not caller.decisions or not all(asked.allowed for asked in caller.decisions):
+        if caller is None or not caller.decisions or not all(decision.allowed for decision in caller.decisions):
             raise MissingAuthorizationError(scope["path"])

@@ -1,4 +1,4 @@
-"""How often a principal may ask, and an address may fail to say who it is; counted by each worker for itself."""
+"""Rate limits: requests of a principal, and failed logins of an address. Each worker process counts for itself."""
 
 import math
 import time
@@ -15,7 +15,7 @@ from modelkeep.domain.errors import TooManyRequestsError
 REQUESTS_SECONDS: Final = 10
 FAILURES_SECONDS: Final = 60
 IPV6_PREFIX_LENGTH: Final = 64
-"""Bits of an IPv6 address that one customer has: the rest he may choose."""
+"""Bits of an IPv6 address that a provider assigns to one customer, who chooses the rest."""
 
 
 class RateLimits:
@@ -27,25 +27,25 @@ class RateLimits:
 
     @cached_property
     def _windows(self) -> FixedWindowRateLimiter:
-        """Made with the first request: it wants an event loop. The other kind of it starts a thread every 10 ms."""
+        """Made with the first request, as it needs an event loop; the blocking kind starts a thread every 10 ms."""
         return FixedWindowRateLimiter(MemoryStorage())
 
     async def count_request(self, principal: str) -> None:
-        """Note a request. Raises `TooManyRequestsError` if it is one too many."""
+        """Count a request. Raises `TooManyRequestsError` if it is above the limit."""
         if not await self._windows.hit(self._requests, principal):
-            raise await self._too_many("requests", self._requests, principal)
+            raise await self._limit_error("requests", self._requests, principal)
 
     async def count_failure(self, address: str) -> None:
-        """Note that somebody at this address did not say who he is."""
+        """Count a failed login of this address."""
         await self._windows.hit(self._failures, _client_network(address))
 
     async def check_failures(self, address: str) -> None:
-        """Raise `TooManyRequestsError` if this address failed too often to be listened to now."""
+        """Raise `TooManyRequestsError` if this address has failed too often to try again now."""
         if not await self._windows.test(self._failures, _client_network(address)):
-            raise await self._too_many("failed logins from your address", self._failures, _client_network(address))
+            raise await self._limit_error("failed logins from your address", self._failures, _client_network(address))
 
-    async def _too_many(self, what: str, limit: RateLimitItem, who: str) -> TooManyRequestsError:
-        window = await self._windows.get_window_stats(limit, who)
+    async def _limit_error(self, what: str, limit: RateLimitItem, key: str) -> TooManyRequestsError:
+        window = await self._windows.get_window_stats(limit, key)
         return TooManyRequestsError(what, max(1, math.ceil(window.reset_time - time.time())))
 
 

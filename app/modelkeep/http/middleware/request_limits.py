@@ -14,19 +14,19 @@ from modelkeep.domain.errors import MalformedPathError, RegistryError, RequestTi
 from modelkeep.http.context import RequestContext, context_of, first_header
 from modelkeep.http.error_handlers import render_error
 
-MAX_BODY: Final = 2 * 1024 * 1024
-MAX_RAW_PATH: Final = 2 * 1024
+MAX_BODY_BYTES: Final = 2 * 1024 * 1024
+MAX_RAW_PATH_BYTES: Final = 2 * 1024
 
 BODY_TIMEOUT_SECONDS: Final = 30.0
 BODY_IDLE_TIMEOUT_SECONDS: Final = 60.0
 
-_BAD_PATH: Final = re.compile(rb"%(?:[01][0-9a-f]|7f|25|2e%2e|2f|5c)|//|\\|[^\x21-\x7e]", re.IGNORECASE)
+_MALFORMED_PATH: Final = re.compile(rb"%(?:[01][0-9a-f]|7f|25|2e%2e|2f|5c)|//|\\|[^\x21-\x7e]", re.IGNORECASE)
 
 
 class RequestLimitMiddleware:
-    """Refuses what no route accepts before it is routed: bad paths, bodies over 2 MiB, and bodies that do not come.
+    """Rejects malformed paths, bodies over 2 MiB, and bodies that take longer than 30 s to arrive.
 
-    A body has arrived within 30 s. Where bodies of any length go, a minute without a byte ends them instead.
+    A streamed body may have any length and take any time, but not pause for a minute.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -38,7 +38,7 @@ class RequestLimitMiddleware:
             await self._app(scope, receive, send)
             return
         context = context_of(scope)
-        error = context.rejection or _refusal(scope, context)
+        error = context.rejection or _rejection(scope, context)
         if error is None:
             await self._app(scope, LimitedBody(context, receive).receive, send)
         else:
@@ -46,30 +46,33 @@ class RequestLimitMiddleware:
 
 
 class LimitedBody:
-    """The body of a request, within its limits."""
+    """The body of a request, with limits of size and time."""
 
     def __init__(self, context: RequestContext, receive: Receive) -> None:
         self._context = context
         self._receive = receive
         self._now = asyncio.get_running_loop().time
         self._began = self._now()
-        self._arrived = 0
-        self._is_due = True
+        self._received_bytes = 0
+        self._is_complete = False
 
     async def receive(self) -> Message:
-        """Receive the next of it. Raises what the connection refused it for, and the errors of size and time."""
-        if not self._is_due:
+        """Receive the next piece, and once the body is complete, what follows it.
+
+        Raises the rejection of the connection, `RequestTooLargeError` and `RequestTimeoutError`.
+        """
+        if self._is_complete:
             return await self._receive()
-        message = await self._in_time()
+        message = await self._receive_in_time()
         if self._context.rejection:
             raise self._context.rejection
-        self._is_due = message.get("more_body", False)
-        self._arrived += len(message.get("body", b""))
-        if self._arrived > MAX_BODY and not self._context.row.is_streamed:
-            raise RequestTooLargeError(MAX_BODY)
+        self._is_complete = not message.get("more_body", False)
+        self._received_bytes += len(message.get("body", b""))
+        if self._received_bytes > MAX_BODY_BYTES and not self._context.row.is_streamed:
+            raise RequestTooLargeError(MAX_BODY_BYTES)
         return message
 
-    async def _in_time(self) -> Message:
+    async def _receive_in_time(self) -> Message:
         is_streamed = self._context.row.is_streamed
         until = self._now() + BODY_IDLE_TIMEOUT_SECONDS if is_streamed else self._began + BODY_TIMEOUT_SECONDS
         try:
@@ -79,19 +82,19 @@ class LimitedBody:
             raise RequestTimeoutError from None
 
 
-def _refusal(scope: Scope, context: RequestContext) -> RegistryError | None:
-    """Why no route shall see this request, if none shall."""
+def _rejection(scope: Scope, context: RequestContext) -> RegistryError | None:
+    """The error for a request that no route may see, else `None`."""
     raw: bytes = scope.get("raw_path") or scope["path"].encode()
-    if len(raw) > MAX_RAW_PATH or _is_bad(raw):
+    if len(raw) > MAX_RAW_PATH_BYTES or _is_malformed(raw):
         return MalformedPathError()
-    if _content_length(scope) > MAX_BODY and not context.row.is_streamed:
-        return RequestTooLargeError(MAX_BODY)
+    if _content_length(scope) > MAX_BODY_BYTES and not context.row.is_streamed:
+        return RequestTooLargeError(MAX_BODY_BYTES)
     return None
 
 
 @lru_cache(1024)
-def _is_bad(raw_path: bytes) -> bool:
-    return _BAD_PATH.search(raw_path) is not None
+def _is_malformed(raw_path: bytes) -> bool:
+    return _MALFORMED_PATH.search(raw_path) is not None
 
 
 def _content_length(scope: Scope) -> int:

@@ -1,4 +1,4 @@
-"""A span for each request, below which the calls of the backend lie."""
+"""A span for each request, the parent of the spans of its storage operations."""
 
 from http import HTTPStatus
 from typing import Any, Final
@@ -16,7 +16,7 @@ _PROPAGATOR: Final = TraceContextTextMapPropagator()
 
 
 class TracingMiddleware:
-    """Makes a span of each request, in the trace that it belongs to; log lines name that trace."""
+    """Makes a span of each request, in its caller's trace if it names one (`traceparent`); log lines name the trace."""
 
     def __init__(self, app: ASGIApp, tracer: Tracer) -> None:
         self._app = app
@@ -29,7 +29,7 @@ class TracingMiddleware:
             return
         status = 0
 
-        async def send_noted(message: Message) -> None:
+        async def send_observed(message: Message) -> None:
             nonlocal status
             status = message.get("status", status)
             await send(message)
@@ -43,21 +43,23 @@ class TracingMiddleware:
         ):
             failed = True
             try:
-                await self._app(scope, receive, send_noted)
+                await self._app(scope, receive, send_observed)
                 failed = status >= HTTPStatus.INTERNAL_SERVER_ERROR
             finally:
                 _describe(span, scope, status, failed=failed)
 
 
 def _describe(span: Span, scope: Scope, status: int, *, failed: bool) -> None:
-    """Say what has become of a request: its route and not its URL, and who was allowed what."""
+    """Set the attributes of a finished request: its route rather than its URL, its status and its authorization."""
     route: str | None = getattr(scope.get("route"), "path", None)
     if route:
         span.update_name(f"{scope['method']} {route}")
         span.set_attribute("http.route", route)
     span.set_attribute("http.request.method", scope["method"])
     span.set_attribute("http.response.status_code", status)
-    told: dict[str, Any] = {"request_id": context_of(scope).request_id, **authorization_fields(scope)}
-    span.set_attributes({f"registry.{name}": redacted(str(value)) for name, value in told.items() if value is not None})
+    found: dict[str, Any] = {"request_id": context_of(scope).request_id, **authorization_fields(scope)}
+    span.set_attributes(
+        {f"registry.{name}": redacted(str(value)) for name, value in found.items() if value is not None}
+    )
     if failed:
         span.set_status(StatusCode.ERROR)

@@ -1,4 +1,4 @@
-"""Being asked to stop: whoever sends requests here learns it before a connection is closed."""
+"""Graceful shutdown: load balancers and clients learn of it before a connection is closed."""
 
 import asyncio
 import signal
@@ -11,35 +11,35 @@ from modelkeep.domain.errors import UnavailableError
 
 
 class GracefulShutdown:
-    """Whether this process has been asked to stop.
+    """Delays the server's reaction to SIGTERM by `delay` seconds, in which the process drains.
 
-    Between SIGTERM and what the server does then lie `notice` seconds. All is served in them, but the service is not
-    ready, and each answer ends its connection: callers go elsewhere, and the server closes none that is in use.
+    While it drains, every request is served, but `/readyz` is 503 and each answer closes its connection: so callers go
+    elsewhere, and the server does not close a connection that is in use.
     """
 
-    def __init__(self, notice: float) -> None:
+    def __init__(self, delay: float) -> None:
         self.is_draining = False
-        self._notice = notice
+        self._delay = delay
 
     def check(self) -> None:
-        """Raise `UnavailableError` once the process has been asked to stop."""
+        """Raise `UnavailableError` once the process drains."""
         if self.is_draining:
             raise UnavailableError("This process is being stopped. Ask another one.")
 
     @contextmanager
     def intercept_sigterm(self) -> Iterator[None]:
-        """Stand between SIGTERM and the server's handler of it until the block ends; without one do nothing."""
+        """Until the block ends, delay the handler that SIGTERM has; without one, do nothing."""
         handler = signal.getsignal(signal.SIGTERM)
         if not callable(handler) or threading.current_thread() is not threading.main_thread():
             yield
             return
         loop = asyncio.get_running_loop()
 
-        def announce(number: int, frame: FrameType | None) -> None:
+        def drain(number: int, frame: FrameType | None) -> None:
             self.is_draining = True
-            loop.call_soon_threadsafe(loop.call_later, self._notice, handler, number, frame)
+            loop.call_soon_threadsafe(loop.call_later, self._delay, handler, number, frame)
 
-        signal.signal(signal.SIGTERM, announce)
+        signal.signal(signal.SIGTERM, drain)
         try:
             yield
         finally:
