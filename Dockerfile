@@ -36,10 +36,10 @@ WORKDIR /data
 VOLUME /data
 EXPOSE 8000
 
-# The service lets requests under way end for 25 seconds: give it 30 before killing it.
+# Graceful shutdown takes up to 25 seconds: send SIGKILL after 30.
 STOPSIGNAL SIGTERM
 
-# Liveness, not readiness: a restart does not bring a missing table back. No proxy stands before this address.
+# Liveness, not readiness: a restart does not repair a missing table. The proxy of the environment is bypassed.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
     CMD ["python", "-c", "from urllib.request import ProxyHandler, build_opener; build_opener(ProxyHandler({})).open('http://127.0.0.1:8000/healthz', timeout=4)"]
 

@@ -97,6 +97,7 @@ def test_the_commands_of_the_client_need_nothing_else(run: Run, model: str, tmp_
     (tmp_path / "model.pt").write_text("weights")
     assert run("modelkeep", "--version").startswith("modelkeep ")
     assert "Operate" in run("modelkeep", "--help")
+    assert run("modelkeep", "docs", "python").startswith("# Python")
     assert run("modelkeep", "register", model, "model.pt", "--promote", "production") == "1\n"
     assert model in run("modelkeep", "list")
     assert run("python", "-c", BLOCKING, model) == "weights\n"
