@@ -609,9 +609,11 @@ async def test_every_transaction_holds_only_while_the_head_is_the_one_that_was_s
         await theirs.begin("m", {"model.pt": b"x"})
         before = await everything(storage.table)
 
-        kept: dict[ItemKey, model_snapshots.Kept] = {version_key("m", n): version(n, model="m") for n in range(5, 8)}
+        kept: dict[ItemKey, model_snapshots.StoredVersion] = {
+            version_key("m", n): version(n, model="m") for n in range(5, 8)
+        }
         step = model_snapshots.SnapshotDiff(
-            seen=seen, head=replace(seen.head, generation=9), kept=kept, operation_id="x"
+            present=seen, head=replace(seen.head, generation=9), versions=kept, operation_id="x"
         )
         with pytest.raises(model_snapshots.ConcurrentModificationError):
             await there.add_events([replace(event, generation=9)], seen)

@@ -46,7 +46,8 @@ _ATTEMPTS: Final = 10
 _BACKOFF_BASE_SECONDS: Final = 0.1
 _BACKOFF_CAP_SECONDS: Final = 1.0
 
-Kept = Version | TrashedVersion
+StoredVersion = Version | TrashedVersion
+"""A live or a deleted version."""
 
 
 class SnapshotContentionError(Exception):
@@ -63,7 +64,7 @@ class ModelSnapshot:
 
     model: str
     head: Head | None
-    kept: Mapping[ItemKey, Kept]
+    versions: Mapping[ItemKey, StoredVersion]
     uploads: tuple[int, ...]
 
     @property
@@ -76,15 +77,15 @@ class ModelSnapshot:
 class SnapshotDiff:
     """The step from what a destination has to what it should have. `operation_id` is that of the latest event."""
 
-    seen: ModelSnapshot
+    present: ModelSnapshot
     head: Head
-    kept: Mapping[ItemKey, Kept]
+    versions: Mapping[ItemKey, StoredVersion]
     operation_id: str
 
     @property
     def changes_anything(self) -> bool:
         """Whether there is anything to write."""
-        return self.seen.kept != self.kept or self.seen.head != self.head
+        return self.present.versions != self.versions or self.present.head != self.head
 
 
 class ModelSnapshots:
@@ -99,21 +100,23 @@ class ModelSnapshots:
         """Everything but the events, consistent at one generation. Raises `SnapshotContentionError`."""
         for _ in range(MAX_READ_ATTEMPTS):
             head = await self._heads.find(model)
-            kept: dict[ItemKey, Kept] = {subject_key(live): live async for live in self._versions.walk(model)}
-            kept |= {subject_key(trashed): trashed async for trashed in self._versions.walk_trash(model)}
+            versions: dict[ItemKey, StoredVersion] = {
+                subject_key(live): live async for live in self._versions.walk(model)
+            }
+            versions |= {subject_key(trashed): trashed async for trashed in self._versions.walk_trash(model)}
             uploads = tuple(sorted([upload.number async for upload in self._versions.walk_uploads(model)]))
             again = await self._heads.find(model)
             if (head and head.generation) == (again and again.generation):
-                return ModelSnapshot(model=model, head=head, kept=kept, uploads=uploads)
+                return ModelSnapshot(model=model, head=head, versions=versions, uploads=uploads)
         raise SnapshotContentionError
 
-    async def add_events(self, events: Sequence[Event], seen: ModelSnapshot) -> None:
+    async def add_events(self, events: Sequence[Event], present: ModelSnapshot) -> None:
         """Write at most `MAX_EVENTS` events that are not there yet, all or none.
 
         Raises `ConcurrentModificationError` and `UnavailableError`.
         """
         writes = [Put(event_to_item(event), Absent()) for event in events]
-        await self._send([Check(head_key(seen.model), _unchanged(seen.head)), *writes])
+        await self._send([Check(head_key(present.model), _unchanged(present.head)), *writes])
 
     async def apply(self, diff: SnapshotDiff) -> bool:
         """Write the differences, in as few transactions as possible; return whether there were any.
@@ -128,8 +131,8 @@ class ModelSnapshots:
         key = head_key(diff.head.model)
         early, late = _in_order(diff)
         for writes in early:
-            await self._send([Check(key, _unchanged(diff.seen.head)), *writes])
-        guard: Write = Put(head_to_item(diff.head, diff.operation_id), _unchanged(diff.seen.head))
+            await self._send([Check(key, _unchanged(diff.present.head)), *writes])
+        guard: Write = Put(head_to_item(diff.head, diff.operation_id), _unchanged(diff.present.head))
         for writes in late:
             await self._send([guard, *writes])
             guard = Check(key, _unchanged(diff.head))
@@ -159,8 +162,8 @@ def _in_order(diff: SnapshotDiff) -> tuple[Sequence[Sequence[Write]], Sequence[S
     whole = list(_batched(differing.values()))
     if len(whole) <= 1:
         return [], whole or [[]]
-    production = {head.production_version for head in (diff.seen.head, diff.head) if head}
-    known = {key.sort for key in diff.seen.kept}
+    production = {head.production_version for head in (diff.present.head, diff.head) if head}
+    known = {key.sort for key in diff.present.versions}
     early = [number for number in differing if number not in production | known]
     late = sorted(differing.keys() - set(early), key=lambda number: (number not in production, number))
     return (
@@ -172,14 +175,14 @@ def _in_order(diff: SnapshotDiff) -> tuple[Sequence[Sequence[Write]], Sequence[S
 def _differing(diff: SnapshotDiff) -> Mapping[int, Sequence[Write]]:
     """The writes of each version number that differs, in the order of numbers."""
     writes: dict[int, list[Write]] = {}
-    before, after = diff.seen.kept, diff.kept
+    before, after = diff.present.versions, diff.versions
     for key in sorted(before.keys() | after.keys(), key=lambda key: (key.sort, key.partition)):
         if before.get(key) != after.get(key):
             writes.setdefault(key.sort, []).append(_write(key, before.get(key), after.get(key)))
     return writes
 
 
-def _write(key: ItemKey, before: Kept | None, after: Kept | None) -> Write:
+def _write(key: ItemKey, before: StoredVersion | None, after: StoredVersion | None) -> Write:
     if after is None:
         return Delete(key, Present())
     return Put(subject_to_item(after), Present() if before else Absent())

@@ -14,11 +14,11 @@ from modelkeep.repositories.heads import Heads
 from modelkeep.repositories.model_snapshots import (
     MAX_EVENTS,
     ConcurrentModificationError,
-    Kept,
     ModelSnapshot,
     ModelSnapshots,
     SnapshotContentionError,
     SnapshotDiff,
+    StoredVersion,
 )
 from modelkeep.repositories.table_scan import TableScan
 from modelkeep.services.maintenance.adopter import is_foreign
@@ -91,21 +91,21 @@ class ModelMigration:
         for number in source.uploads:
             yield OpenUpload(self._model, number)
         copies = await self._copy_objects(source, present)
-        kept: dict[ItemKey, Kept] = {}
+        versions: dict[ItemKey, StoredVersion] = {}
         failed: set[int] = set()
-        for key, subject in source.kept.items():
+        for key, subject in source.versions.items():
             version = _version_of(subject)
             if self._is_foreign(version):
                 yield ForeignObjectNotCopied(self._model, version.number, version.s3_path)
-                kept[key] = subject
+                versions[key] = subject
                 continue
             for artifact in version.artifacts:
                 if isinstance(problem := copies[_identity(artifact)], CopyProblem):
                     failed.add(version.number)
                     yield _not_copied(version, artifact, problem)
-            kept[key] = self._at_destination(subject, copies)
+            versions[key] = self._at_destination(subject, copies)
         _require_named(head, failed)
-        changed = await self._write(present, history, _excluding(failed, kept, present.kept), head)
+        changed = await self._write(present, history, _excluding(failed, versions, present.versions), head)
         yield self._result(source, failed, changed=changed)
 
     async def _read(self, endpoint: RegistryEndpoint, contended: MigrationProblem) -> ModelSnapshot:
@@ -121,7 +121,7 @@ class ModelMigration:
         if present.generation > source.generation:
             ahead = {"generation": present.generation, "source_generation": source.generation}
             raise NotMigratedError(model, problem.DESTINATION_AHEAD, **ahead)
-        if (present.kept or present.uploads) and not operations:
+        if (present.versions or present.uploads) and not operations:
             raise NotMigratedError(model, problem.DESTINATION_WITHOUT_HISTORY)
         missing, purged, latest = [], set[int | None](), ""
         async for event in self._source.events.walk(model):
@@ -145,11 +145,11 @@ class ModelMigration:
     ) -> Mapping[ObjectIdentity, Artifact | CopyProblem]:
         """Copy every object that the model names, each once."""
         recorded = {
-            artifact.key: artifact for kept in present.kept.values() for artifact in _version_of(kept).artifacts
+            artifact.key: artifact for stored in present.versions.values() for artifact in _version_of(stored).artifacts
         }
         requests: dict[ObjectIdentity, CopyRequest] = {}
-        for kept in source.kept.values():
-            version = _version_of(kept)
+        for stored in source.versions.values():
+            version = _version_of(stored)
             if not self._is_foreign(version):
                 requests |= {_identity(each): CopyRequest(each, recorded.get(each.key)) for each in version.artifacts}
         copies = await gather_limited(self.copier.copy, requests.values())
@@ -158,9 +158,11 @@ class ModelMigration:
     def _is_foreign(self, version: Version) -> bool:
         return any(is_foreign(self._source.store, version, artifact) for artifact in version.artifacts)
 
-    def _at_destination(self, kept: Kept, copies: Mapping[ObjectIdentity, Artifact | CopyProblem]) -> Kept:
+    def _at_destination(
+        self, stored: StoredVersion, copies: Mapping[ObjectIdentity, Artifact | CopyProblem]
+    ) -> StoredVersion:
         """The version as the destination keeps it: only the address of its bytes differs."""
-        version = _version_of(kept)
+        version = _version_of(stored)
         pairs = [(artifact, copies[_identity(artifact)]) for artifact in version.artifacts]
         artifacts = tuple(
             replace(artifact, size=copy.size, sha256=copy.sha256, version_id=copy.version_id)
@@ -168,7 +170,7 @@ class ModelMigration:
             if isinstance(copy, Artifact)
         )
         version = replace(version, artifacts=artifacts, s3_path=self._address(version))
-        return replace(kept, version=version) if isinstance(kept, TrashedVersion) else version
+        return replace(stored, version=version) if isinstance(stored, TrashedVersion) else version
 
     def _address(self, version: Version) -> str:
         """Where the bytes are at the destination: the one object, or the folder of several."""
@@ -176,9 +178,11 @@ class ModelMigration:
             return version.s3_path
         return s3_path_of(version.model, version.number, version.artifacts, self._destination.store.uri)
 
-    async def _write(self, present: ModelSnapshot, history: _History, kept: Mapping[ItemKey, Kept], head: Head) -> bool:
+    async def _write(
+        self, present: ModelSnapshot, history: _History, versions: Mapping[ItemKey, StoredVersion], head: Head
+    ) -> bool:
         """Whether anything was written, or would be in a run that is not dry."""
-        diff = SnapshotDiff(seen=present, head=head, kept=kept, operation_id=history.latest_operation)
+        diff = SnapshotDiff(present=present, head=head, versions=versions, operation_id=history.latest_operation)
         if self._dry_run:
             return bool(history.missing) or diff.changes_anything
         try:
@@ -203,7 +207,7 @@ class ModelMigration:
                 return
 
     def _result(self, source: ModelSnapshot, failed: set[int], *, changed: bool) -> Finding:
-        copied = [subject for key, subject in source.kept.items() if key.sort not in failed]
+        copied = [subject for key, subject in source.versions.items() if key.sort not in failed]
         trashed = sum(isinstance(subject, TrashedVersion) for subject in copied)
         return ModelMigrated(
             model=self._model,
@@ -227,12 +231,12 @@ def _head_of(source: ModelSnapshot) -> Head:
 
 def _foreign_versions(present: ModelSnapshot, source: ModelSnapshot) -> set[int]:
     """Numbers under which the destination keeps what the source does not: a commit names a version for good."""
-    ours = {(key.sort, _version_of(kept).commit) for key, kept in source.kept.items()}
-    return {key.sort for key, kept in present.kept.items() if (key.sort, _version_of(kept).commit) not in ours}
+    ours = {(key.sort, _version_of(stored).commit) for key, stored in source.versions.items()}
+    return {key.sort for key, stored in present.versions.items() if (key.sort, _version_of(stored).commit) not in ours}
 
 
-def _version_of(kept: Kept) -> Version:
-    return kept.version if isinstance(kept, TrashedVersion) else kept
+def _version_of(stored: StoredVersion) -> Version:
+    return stored.version if isinstance(stored, TrashedVersion) else stored
 
 
 def _identity(artifact: Artifact) -> ObjectIdentity:
@@ -245,10 +249,10 @@ def _not_copied(version: Version, artifact: Artifact, problem: CopyProblem) -> V
 
 
 def _excluding(
-    failed: set[int], kept: Mapping[ItemKey, Kept], present: Mapping[ItemKey, Kept]
-) -> Mapping[ItemKey, Kept]:
+    failed: set[int], versions: Mapping[ItemKey, StoredVersion], present: Mapping[ItemKey, StoredVersion]
+) -> Mapping[ItemKey, StoredVersion]:
     """What is to be at the destination: a number that failed stays as it is there."""
-    copied = {key: subject for key, subject in kept.items() if key.sort not in failed}
+    copied = {key: subject for key, subject in versions.items() if key.sort not in failed}
     return copied | {key: subject for key, subject in present.items() if key.sort in failed}
 
 
