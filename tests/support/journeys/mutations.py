@@ -154,7 +154,7 @@ class Client:
         who = caller(key=wanted.key)
         wanted.request_ids.append(who.request_id)
         try:
-            result = await getattr(services[service], method)(wanted.model, *args, who, **kwargs)
+            result = await getattr(getattr(services, service), method)(wanted.model, *args, who, **kwargs)
         except RegistryError as error:
             wanted.answers.append(_answer(error))
             return None
