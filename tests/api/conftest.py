@@ -34,7 +34,7 @@ SURROUNDINGS = frozenset(
         "test_waiting",
     }
 )
-"""What these are about stands before the services, whatever they keep their things in: quickly, they run on one."""
+"""These are about what surrounds the services, whatever the backend: a quick run has them on one."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -80,7 +80,7 @@ async def shelf(api: Api) -> AsyncIterator[Shelf]:
 
 @pytest.fixture
 async def alone(settings: Settings, tmp_path: Path) -> AsyncIterator[tuple[Api, Settings]]:
-    """A service with storage of its own, which nobody has prepared."""
+    """A service with storage of its own, which has not been prepared."""
     name = f"alone-{uuid4().hex[:12]}"
     own = settings.model_copy(update={"data_dir": tmp_path, "table": name, "bucket": name})
     async with serving(own) as api:

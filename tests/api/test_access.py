@@ -32,15 +32,13 @@ async def test_a_version_goes_from_a_pipeline_to_a_container(service: Secured, m
     assert {event["rule"].partition(":")[0] for event in history} == {"token"}
 
 
-async def test_who_shows_nothing_is_asked_who_he_is(service: Secured, model: str) -> None:
-    answer = await service.nobody.http.get(f"/v1/models/{model}")
+async def test_a_request_without_credentials_gets_401(service: Secured, model: str) -> None:
+    answer = await service.anonymous.http.get(f"/v1/models/{model}")
     check_problem(answer, 401, "credentials_required")
     assert answer.headers["www-authenticate"] == 'Bearer realm="modelkeep"'
 
 
-async def test_where_nobody_is_asked_only_a_registry_token_is_looked_at(
-    api: Api, settings: Settings, model: str
-) -> None:
+async def test_with_anonymous_access_only_a_registry_token_is_checked(api: Api, settings: Settings, model: str) -> None:
     await api.register(model)
     reader = Api(api.http, token=await token_for(settings, allow=["reader"]))
     await reader.problem("PATCH", f"/{model}", {"description": "x"}, status=403, code="action_forbidden")

@@ -67,15 +67,15 @@ async def test_promotion_archives_the_holder_by_the_right_to_production_alone(
 
 
 async def test_rollback_needs_the_right_to_production(service: Secured, admin: Api, model: str) -> None:
-    fence = {"expected_production": 3}
+    precondition = {"expected_production": 3}
     for words in ("publisher", "stage.set:staging", "stage.set:archived"):
         weak = await service.who("reader", words)
-        await weak.problem("POST", f"/{model}/rollback", fence, status=403, code="action_forbidden")
+        await weak.problem("POST", f"/{model}/rollback", precondition, status=403, code="action_forbidden")
     denied = await service.who("admin", deny=["stage.set:production"])
-    await denied.problem("POST", f"/{model}/rollback", fence, status=403, code="action_forbidden")
+    await denied.problem("POST", f"/{model}/rollback", precondition, status=403, code="action_forbidden")
     assert await production(admin, model) == 3
     strong = await service.who("stage.set:production")
-    assert (await strong.ask("POST", f"/{model}/rollback", fence))["version"] == 2
+    assert (await strong.ask("POST", f"/{model}/rollback", precondition))["version"] == 2
 
 
 @pytest.mark.parametrize("words", [["model.write"], ["version.delete"], ["publisher", "promoter"]])
@@ -100,7 +100,7 @@ async def test_a_case_is_a_difference(service: Secured, admin: Api, model: str) 
 # -- repeats under a key
 
 
-async def test_a_key_settles_nothing_for_anybody_else(service: Secured, admin: Api, model: str) -> None:
+async def test_a_key_settles_nothing_for_another_principal(service: Secured, admin: Api, model: str) -> None:
     once = {"idempotency-key": "run-1"}
     mine = await service.who("publisher", principal="train")
     assert (await mine.begin(model, FILES, key="run-1"))["version"] == 4
@@ -145,7 +145,7 @@ async def test_a_repeat_is_refused_once_the_right_is_lost(
 # -- history
 
 
-async def test_events_tell_who_did_it_and_which_rule_allowed_it(service: Secured, model: str) -> None:
+async def test_events_name_the_actor_and_the_rule_that_allowed_the_change(service: Secured, model: str) -> None:
     tokens = {
         "train": await token_for(service.settings, allow=["publisher"], models=[model], principal="train"),
         "release": await token_for(service.settings, allow=["promoter", "admin"], models=["*"], principal="release"),
@@ -167,7 +167,7 @@ async def test_events_tell_who_did_it_and_which_rule_allowed_it(service: Secured
 # -- storage
 
 
-async def test_upload_urls_are_for_who_may_upload(service: Secured, model: str) -> None:
+async def test_upload_urls_need_the_right_to_upload(service: Secured, model: str) -> None:
     pipeline = await service.who("version.upload", models=[model])
     body = {"artifacts": declare(FILES)}
     for words in (["reader"], ["promoter"], ["model.write", "model.read"], ["version.edit"]):
@@ -183,9 +183,9 @@ async def test_upload_urls_are_for_who_may_upload(service: Secured, model: str) 
     await pipeline.complete(model, 1)
 
 
-async def test_a_signed_url_is_all_that_storage_asks_for(service: Secured, admin: Api, model: str) -> None:
+async def test_a_signed_url_is_all_that_storage_needs(service: Secured, admin: Api, model: str) -> None:
     (signed,) = (await admin.download(model))["artifacts"]
-    plain = service.nobody.http
+    plain = service.anonymous.http
     assert (await plain.get(signed["url"])).content == FILES["model.pt"]
 
     bare = signed["url"].partition("?")[0]

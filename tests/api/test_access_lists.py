@@ -90,27 +90,25 @@ async def test_pages_are_full_of_what_may_be_read(reader: Api, limit: int, expec
         ("a0", [[]]),
     ],
 )
-async def test_no_page_tells_that_there_is_more_than_may_be_read(
-    reader: Api, prefix: str, expected: list[list[str]]
-) -> None:
+async def test_no_page_reveals_models_that_may_not_be_read(reader: Api, prefix: str, expected: list[list[str]]) -> None:
     assert await pages(reader, 1, prefix) == expected
 
 
-async def test_who_may_read_nothing_sees_an_empty_registry(service: Secured) -> None:
-    for nobody in (
+async def test_a_caller_that_may_read_nothing_sees_an_empty_registry(service: Secured) -> None:
+    for denied in (
         await service.who("version.upload"),
         await service.who("reader", models=["another-*"]),
         await service.who("admin", deny=["model.read"]),
     ):
-        assert await nobody.ask("GET", "") == {"items": [], "next_cursor": None}
+        assert await denied.ask("GET", "") == {"items": [], "next_cursor": None}
 
 
-async def test_who_may_read_everything_sees_everything(service: Secured) -> None:
+async def test_a_caller_that_may_read_everything_sees_everything(service: Secured) -> None:
     found = [item["model"] async for item in (await service.who("model.read")).walk("")]
     assert found == sorted([*HIDDEN, *SHOWN])
 
 
-async def test_a_short_page_costs_few_looks(service: Secured, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_short_page_costs_few_reads(service: Secured, monkeypatch: pytest.MonkeyPatch) -> None:
     """However short the page, and however many models may not be read."""
     async with open_storage(service.settings) as (table, _):
         looks = 0

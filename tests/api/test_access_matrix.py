@@ -78,7 +78,7 @@ CELLS = list(cells())
 
 
 def expected(power: Power, covered: set[str], question: Question, model: str) -> str:
-    """Who may read a model is told what he may not do to it; for anybody else there is no such model."""
+    """A caller that may read a model learns what it may not do to it; for any other there is no such model."""
     if may(power, question) and (model in covered or not question.needs):
         return question.absent if model in ABSENT else question.present
     says_nothing_of_models = question.needs in {"version.upload", "token.admin"}
@@ -124,13 +124,13 @@ async def test_every_cell_is_answered_as_the_tables_say(service: Secured, *, tho
 
 
 @pytest.mark.parametrize(("power", "pattern"), PRINCIPALS[::SAMPLE])
-async def test_models_are_listed_to_who_may_read_them(service: Secured, power: Power, pattern: str) -> None:
+async def test_models_are_listed_to_callers_that_may_read_them(service: Secured, power: Power, pattern: str) -> None:
     api = await bearer(service, power, pattern)
     readable = {model for model in PRESENT if model in PATTERNS[pattern] and power.may_do("model.read")}
     assert [item["model"] async for item in api.walk("", limit=1)] == sorted(readable)
 
 
-def test_the_tables_have_every_route_that_asks_who_and_its_mark() -> None:
+def test_the_tables_have_every_authenticated_route_and_its_actions() -> None:
     needs: dict[str, set[str]] = {}
     for question in (*QUESTIONS, *OTHER_QUESTIONS):
         needs.setdefault(question.operation, set()).update(question.needs.split())
@@ -161,7 +161,7 @@ def test_the_matrix_is_large_and_decides_both_ways() -> None:
 
 
 async def test_absent_and_forbidden_look_the_same(settings: Settings, tmp_path: Path) -> None:
-    """Byte for byte, headers and all: to who may not read a model, and in what he may not do to who may read it."""
+    """Byte for byte, with headers: an unreadable model is absent, and so is what a reader may not know of a model."""
     async with storage_of_its_own(settings, tmp_path) as service:
         asking = []
         for power, pattern in product(STRANGERS, ["another-model", "secret"]):
@@ -181,7 +181,7 @@ async def test_absent_and_forbidden_look_the_same(settings: Settings, tmp_path: 
         assert (absent.status_code, absent.content) == (forbidden.status_code, forbidden.content)
         assert absent.headers == forbidden.headers
     hidden = [(str(each), answer) for (_, each), answer in zip(asking, after, strict=True) if answer.status_code == 404]
-    told = [(plain[each], answer.content) for each, answer in hidden if each in plain]
-    assert len(told) > len(hidden) / 2
-    for to_whom_it_is_absent, to_a_stranger in told:
+    pairs = [(plain[each], answer.content) for each, answer in hidden if each in plain]
+    assert len(pairs) > len(hidden) / 2
+    for to_whom_it_is_absent, to_a_stranger in pairs:
         assert to_whom_it_is_absent == to_a_stranger

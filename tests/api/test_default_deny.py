@@ -1,4 +1,4 @@
-"""Nothing answers without a decision on who asks: neither a route that forgot it, nor one that is not there."""
+"""No answer leaves without an authorization decision: neither of a route that forgot it, nor of an absent one."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -36,7 +36,7 @@ ASKS_NOBODY = {
     "/docs/{asset}",
     "/local-store/{key:path}",
 }
-"""Every route that anybody may ask."""
+"""Every public route."""
 
 
 async def forgetful() -> str:
@@ -109,7 +109,7 @@ async def test_a_route_that_decides_nothing_answers_nothing(
             check_problem(await http.request(method, path), 401, "credentials_required")
 
 
-async def test_a_planted_route_that_decides_answers(settings: Settings, credentials: dict[str, str]) -> None:
+async def test_a_route_that_decides_answers(settings: Settings, credentials: dict[str, str]) -> None:
     """The others fail for want of a decision, then, and for nothing else."""
     async with planted(settings, decides, None) as http:
         for path in PLACES:
@@ -120,11 +120,11 @@ async def test_a_planted_route_that_decides_answers(settings: Settings, credenti
 # -- without credentials
 
 
-def test_exactly_the_listed_paths_are_open_to_all() -> None:
+def test_exactly_the_listed_paths_are_public() -> None:
     assert {path for _, path in ROUTES if not path.startswith("/v1/")} == ASKS_NOBODY
 
 
-def test_there_is_nothing_but_routes_of_the_api() -> None:
+def test_every_route_is_one_of_the_api() -> None:
     """No mounted app, no websocket: those would go past what holds for routes."""
     app = create_app(Settings(auth=None, backend="local", docs=True))
     kinds = {route.name: type(route.original_route) for route in iter_route_contexts(app.routes)}
@@ -138,7 +138,9 @@ async def stranger(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
-async def test_who_is_not_known_is_asked_who_he_is(stranger: httpx.AsyncClient, method: str, path: str) -> None:
+async def test_an_unauthenticated_caller_gets_401_on_every_route(
+    stranger: httpx.AsyncClient, method: str, path: str
+) -> None:
     answer = await stranger.request(method, filled_in(path))
     if path in ASKS_NOBODY:
         assert answer.status_code != 401
@@ -154,13 +156,13 @@ UNKNOWN += ["/openapi.json/", "/Healthz", "/local-store", "/v1/models/", "/v1/he
 
 
 @pytest.mark.parametrize("path", UNKNOWN)
-async def test_who_is_not_known_does_not_learn_what_is_not_there(stranger: httpx.AsyncClient, path: str) -> None:
+async def test_an_unauthenticated_caller_does_not_learn_what_is_absent(stranger: httpx.AsyncClient, path: str) -> None:
     for method in ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PURGE"):
         check_problem(await stranger.request(method, path), 401, "credentials_required")
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "OPTIONS", "HEAD"])
-async def test_who_is_not_known_learns_of_no_other_methods(stranger: httpx.AsyncClient, method: str) -> None:
+async def test_an_unauthenticated_caller_learns_of_no_other_methods(stranger: httpx.AsyncClient, method: str) -> None:
     for path in {path for _, path in ROUTES} - ASKS_NOBODY:
         if (method, path) not in ROUTES:
             answer = await stranger.request(method, filled_in(path))
@@ -179,7 +181,7 @@ async def test_who_is_not_known_learns_of_no_other_methods(stranger: httpx.Async
     ],
 )
 @pytest.mark.parametrize("content", [b"", b"{", b"{}", b'{"unknown": 1}', b"\xff"])
-async def test_who_is_not_known_learns_nothing_of_his_body(
+async def test_an_unauthenticated_caller_learns_nothing_of_its_body(
     stranger: httpx.AsyncClient, method: str, path: str, content: bytes
 ) -> None:
     answer = await stranger.request(method, path, content=content, headers={"content-type": "application/json"})
@@ -198,6 +200,8 @@ async def test_who_is_not_known_learns_nothing_of_his_body(
         ("Bearer \xff\xfe", "invalid_token"),
     ],
 )
-async def test_what_proves_nothing_lets_nobody_in(stranger: httpx.AsyncClient, authorization: str, code: str) -> None:
+async def test_credentials_that_prove_nothing_are_refused(
+    stranger: httpx.AsyncClient, authorization: str, code: str
+) -> None:
     answer = await stranger.get("/v1/models", headers=[(b"authorization", authorization.encode("latin-1"))])
     check_problem(answer, 401, code)

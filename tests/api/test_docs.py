@@ -31,7 +31,7 @@ def directives(answer: httpx.Response) -> dict[str, set[str]]:
     return {name: set(sources) for name, *sources in parts}
 
 
-async def test_nobody_sees_them_who_did_not_ask(api: Api) -> None:
+async def test_docs_are_off_by_default(api: Api) -> None:
     for path in ("/docs", "/docs/start.js", "/docs/swagger-ui-bundle.js", "/redoc"):
         check_problem(await api.http.get(path), 404, "not_found")
 
@@ -79,7 +79,7 @@ async def test_the_page_shows_this_service(browser: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("asset", ["index.html", "__init__.py", "..", "swagger-ui.css.map", "%2e%2e/main.py"])
-async def test_no_other_file_is_given_out(browser: httpx.AsyncClient, asset: str) -> None:
+async def test_no_other_file_is_served(browser: httpx.AsyncClient, asset: str) -> None:
     answer = await browser.get(f"/docs/{asset}")
     assert answer.status_code in {400, 404, 422}
     assert answer.headers["content-type"] == "application/problem+json"

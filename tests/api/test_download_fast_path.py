@@ -1,4 +1,4 @@
-"""The way past the framework that a download takes leads to the same answers as the way through it."""
+"""The fast path of a download, which bypasses the framework, gives the same answers as the ordinary route."""
 
 import re
 from collections import Counter
@@ -29,15 +29,15 @@ class Asked(NamedTuple):
     headers: Sequence[tuple[str, str]] = ()
 
 
-class Way:
-    """The app with the shortcut, or without, and the lines that it logged."""
+class Variant:
+    """The app with the fast path or without, and the lines that it logged."""
 
     def __init__(self, http: httpx.AsyncClient, lines: list[Mapping[str, Any]]) -> None:
         self.http = http
         self._lines = lines
 
     async def ask(self, asked: Asked) -> tuple[Any, ...]:
-        """All that somebody is told, and all that is noted, but for what is of this one request."""
+        """The answer and the log line, without what differs from request to request."""
         given = [(name.encode(), value.encode("latin-1")) for name, value in asked.headers]
         answer = await self.http.send(httpx.Request(asked.method, BASE + asked.path, headers=given))
         headers = [pair for pair in answer.headers.multi_items() if pair[0] != "x-request-id"]
@@ -81,15 +81,15 @@ def _plain(body: Any) -> Any:
 
 
 @asynccontextmanager
-async def way(settings: Settings, lines: list[Mapping[str, Any]], *, is_short: bool) -> AsyncIterator[Way]:
+async def variant(settings: Settings, lines: list[Mapping[str, Any]], *, is_fast: bool) -> AsyncIterator[Variant]:
     app = create_app(settings)
-    if not is_short:
-        (shortcut,) = [route for route in app.router.routes if isinstance(route, DownloadFastPath)]
-        app.router.routes.remove(shortcut)
+    if not is_fast:
+        (fast_path,) = [route for route in app.router.routes if isinstance(route, DownloadFastPath)]
+        app.router.routes.remove(fast_path)
     async with LifespanManager(app) as manager:
         transport = httpx.ASGITransport(manager.app, raise_app_exceptions=False)
         async with httpx.AsyncClient(base_url=BASE, transport=transport, trust_env=False) as http:
-            yield Way(http, lines)
+            yield Variant(http, lines)
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> list[Mapping[str, Any]]:
 
 @pytest.fixture
 def taken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The paths that went the short way."""
+    """The paths that the fast path answered."""
     paths: list[str] = []
     handle = DownloadFastPath.handle
 
@@ -175,17 +175,17 @@ async def questions(api: Api, shelf: Shelf) -> list[Asked]:
     return asked
 
 
-async def test_both_ways_lead_to_the_same_answer(
+async def test_fast_path_and_route_give_the_same_answer(
     api: Api, settings: Settings, shelf: Shelf, lines: list[Mapping[str, Any]], taken: list[str]
 ) -> None:
     asked = await questions(api, shelf)
     statuses: Counter[int] = Counter()
-    async with way(settings, lines, is_short=True) as short, way(settings, lines, is_short=False) as long:
+    async with variant(settings, lines, is_fast=True) as fast, variant(settings, lines, is_fast=False) as ordinary:
         for each in asked:
-            expected = await long.ask(each)
-            assert await short.ask(each) == expected, each
+            expected = await ordinary.ask(each)
+            assert await fast.ask(each) == expected, each
             statuses[expected[0]] += 1
-        assert await short.counted() == await long.counted()
+        assert await fast.counted() == await ordinary.counted()
     assert statuses.keys() >= {200, 304, 400, 404, 405, 422}
     assert statuses[200] >= 20
     assert len(taken) >= 40
@@ -194,10 +194,10 @@ async def test_both_ways_lead_to_the_same_answer(
     ]
 
 
-async def test_both_ways_lead_to_the_same_answer_whoever_asks(
+async def test_fast_path_and_route_give_the_same_answer_to_every_caller(
     api: Api, settings: Settings, shelf: Shelf, lines: list[Mapping[str, Any]], taken: list[str]
 ) -> None:
-    """Nobody, somebody unknown, who may read this model, another one, everything but this, and nothing but write it."""
+    """No caller, an unknown one, and callers that may read this model, another one, all others, or only write it."""
     known = [
         await token_for(settings, allow=["reader"], models=[shelf.model]),
         await token_for(settings, allow=["reader"], models=["another"]),
@@ -216,19 +216,19 @@ async def test_both_ways_lead_to_the_same_answer_whoever_asks(
     statuses: Counter[int] = Counter()
     for auth in (None, "none"):
         own = settings.model_copy(update={"auth": auth})
-        async with way(own, lines, is_short=True) as short, way(own, lines, is_short=False) as long:
+        async with variant(own, lines, is_fast=True) as fast, variant(own, lines, is_fast=False) as ordinary:
             for path in paths:
                 for headers in shown:
                     asked = Asked("GET", path, headers)
-                    expected = await long.ask(asked)
-                    assert await short.ask(asked) == expected, asked
+                    expected = await ordinary.ask(asked)
+                    assert await fast.ask(asked) == expected, asked
                     statuses[expected[0]] += 1
-            assert await short.counted() == await long.counted()
+            assert await fast.counted() == await ordinary.counted()
     assert statuses.keys() >= {200, 401, 404, 422}
     assert len(taken) > 30
 
 
-async def test_what_goes_wrong_on_the_short_way_is_answered_like_any_other(
+async def test_an_error_on_the_fast_path_is_answered_like_any_other(
     settings: Settings, shelf: Shelf, lines: list[Mapping[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(*_: object, **__: object) -> None:
@@ -236,7 +236,7 @@ async def test_what_goes_wrong_on_the_short_way_is_answered_like_any_other(
 
     monkeypatch.setattr("modelkeep.services.reading.downloads.DownloadService.locate", fail)
     asked = Asked("GET", f"/v1/models/{shelf.model}/versions/production/download")
-    async with way(settings, lines, is_short=True) as short, way(settings, lines, is_short=False) as long:
-        expected = await long.ask(asked)
-        assert await short.ask(asked) == expected
+    async with variant(settings, lines, is_fast=True) as fast, variant(settings, lines, is_fast=False) as ordinary:
+        expected = await ordinary.ask(asked)
+        assert await fast.ask(asked) == expected
     assert expected[0] == 500

@@ -90,7 +90,7 @@ async def test_curl_fetches_every_file_to_its_place_and_sha256sum_finds_them_goo
     assert checked.said == "./-o: FAILED\n./model.pt: FAILED open or read\n"
 
 
-async def test_curl_says_so_if_a_file_is_not_there_and_keeps_no_error_in_its_place(
+async def test_curl_fails_if_a_file_is_missing_and_writes_no_error_in_its_place(
     served: str, api: Api, model: str, tmp_path: Path
 ) -> None:
     await api.register(model)
@@ -118,7 +118,7 @@ FRAMEWORKS: Final = (
 )
 
 
-async def test_a_shell_takes_the_variables_and_nothing_else(api: Api, model: str, tmp_path: Path) -> None:
+async def test_a_shell_evaluates_the_variables_and_nothing_else(api: Api, model: str, tmp_path: Path) -> None:
     for number, framework in enumerate(FRAMEWORKS, start=1):
         await api.register(model, framework=framework)
         if number == 1:

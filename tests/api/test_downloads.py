@@ -83,7 +83,7 @@ async def test_a_version_that_is_known_already_is_not_sent_again(api: Api, shelf
         assert (await get(api, shelf.model, known=unknown)).status_code == 200, unknown
 
 
-async def test_the_etag_changes_exactly_when_another_version_answers(api: Api, model: str) -> None:
+async def test_the_etag_changes_exactly_when_the_ref_resolves_to_another_version(api: Api, model: str) -> None:
     for _ in range(2):
         await api.register(model, {"model.pt": b"the same bytes"})
     await api.promote(model, 1)
@@ -107,7 +107,7 @@ async def test_the_etag_changes_exactly_when_another_version_answers(api: Api, m
     assert (await get(api, model)).headers["etag"] == first
 
 
-async def test_the_generation_tells_how_fresh_an_answer_is(api: Api, model: str) -> None:
+async def test_the_generation_dates_an_answer(api: Api, model: str) -> None:
     await api.register(model)
     for expected in (2, 3, 4):
         assert (await get(api, model, "1")).json()["generation"] == expected

@@ -127,7 +127,7 @@ async def test_a_request_id_is_echoed_and_kept(api: Api, model: str, given: str)
 @pytest.mark.parametrize(
     "given", [None, "", "a" * 129, "two words", 'quote"', "semi;colon", "\u00e9".encode("latin-1")]
 )
-async def test_a_request_id_that_is_missing_or_unfit_is_made_up(api: Api, given: Any) -> None:
+async def test_a_missing_or_malformed_request_id_is_generated(api: Api, given: Any) -> None:
     headers = [] if given is None else [("x-request-id", given)]
     answers = [await api.http.get("/healthz", headers=headers) for _ in range(2)]
     made_up = {answer.headers["x-request-id"] for answer in answers}

@@ -162,7 +162,7 @@ async def test_an_exchanged_token_ends_after_15_minutes_and_is_nobodys_to_manage
     assert await status(service.bearer(got["access_token"])) == IN
 
 
-async def test_what_was_got_in_exchange_can_be_revoked_by_its_id(
+async def test_an_exchanged_token_can_be_revoked_by_its_id(
     services: Services, github: IssuerServer, clock: Clock
 ) -> None:
     service = await services.serve(**trusting(github, rule()))
@@ -180,7 +180,7 @@ async def test_only_an_issuers_token_is_exchanged(services: Services, github: Is
     for text in (exchanged, await token_for(services.settings, allow=["admin"])):
         problem = check_problem(await service.bearer(text).request("POST", "/auth/token"), 422, "invalid_request")
         assert problem["errors"][0]["location"] == "header.Authorization"
-    check_problem(await service.nobody.request("POST", "/auth/token"), 401, "credentials_required")
+    check_problem(await service.anonymous.request("POST", "/auth/token"), 401, "credentials_required")
 
 
 async def test_an_exchanged_token_dies_with_its_rule(services: Services, github: IssuerServer, clock: Clock) -> None:
@@ -234,7 +234,7 @@ async def test_rules_that_are_taken_away_by_hand_are_no_longer_in_force(
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"rules": 7}', '{"rules": [], "rules": []}', ""])
-async def test_a_broken_document_lets_in_nobody_and_stops_nobody_else(
+async def test_a_broken_document_admits_no_identity_and_affects_no_token(
     services: Services, github: IssuerServer, clock: Clock, text: str, said: CapturingLogger
 ) -> None:
     await services.set_rules(**trusting(github, rule()))
@@ -254,7 +254,7 @@ async def test_a_broken_document_lets_in_nobody_and_stops_nobody_else(
     assert await status(job) == IN
 
 
-async def test_the_file_is_stronger_than_the_table(
+async def test_the_file_overrides_the_table(
     services: Services, github: IssuerServer, clock: Clock, said: CapturingLogger
 ) -> None:
     await services.set_rules(**trusting(github, rule("shared", allow=["admin"]), rule("own", allow=["event.read"])))
@@ -272,7 +272,7 @@ async def test_the_file_is_stronger_than_the_table(
         check_problem(await job.request("GET", "/tokens"), 403, "action_forbidden")
 
 
-async def test_rules_are_looked_at_by_one_request_at_a_time_and_no_older_ones_win(
+async def test_rules_are_read_by_one_request_at_a_time_and_no_older_ones_win(
     services: Services, github: IssuerServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await services.set_rules(**trusting(github, rule()))
@@ -311,7 +311,7 @@ async def test_rules_are_looked_at_by_one_request_at_a_time_and_no_older_ones_wi
     ],
     ids=str,
 )
-async def test_an_identity_that_no_rule_speaks_of_does_not_come_in(
+async def test_an_identity_that_no_rule_matches_is_not_admitted(
     services: Services, github: IssuerServer, claims: dict[str, Any], code: str
 ) -> None:
     service = await services.serve(**trusting(github, rule()))
@@ -321,7 +321,7 @@ async def test_an_identity_that_no_rule_speaks_of_does_not_come_in(
         assert "principal" not in problem or problem["principal"] == f"github:{SUBJECT}"
 
 
-async def test_a_repository_of_the_same_name_with_another_id_does_not_come_in(
+async def test_a_repository_of_the_same_name_with_another_id_is_not_admitted(
     services: Services, github: IssuerServer
 ) -> None:
     both = {"repository": "acme/fraud", "repository_id": REPOSITORY}

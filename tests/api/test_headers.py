@@ -13,7 +13,7 @@ FOREIGN = {"origin": "https://elsewhere.example", "access-control-request-method
 
 
 def check_headers(answer: httpx.Response) -> None:
-    """Nobody keeps it, nobody guesses what it is, nothing in it runs, and no page of another site reads it."""
+    """It is not cached, its type is not guessed, nothing in it runs, and no page of another site can read it."""
     about = (answer.request.method, answer.request.url, answer.status_code)
     assert answer.headers.get_list("cache-control") == ["no-store"], about
     assert answer.headers.get_list("x-content-type-options") == ["nosniff"], about
@@ -34,7 +34,7 @@ async def operations(api: Api) -> list[tuple[str, str]]:
     return [(method.upper(), path) for path, methods in document["paths"].items() for method in methods]
 
 
-async def test_every_route_answers_with_them(api: Api, shelf: Shelf) -> None:
+async def test_every_route_answers_with_the_common_headers(api: Api, shelf: Shelf) -> None:
     seen = set()
     for method, path in await operations(api):
         model = shelf.model if method == "GET" else "absent"
@@ -44,7 +44,9 @@ async def test_every_route_answers_with_them(api: Api, shelf: Shelf) -> None:
     assert seen >= {200, 307, 404, 422}
 
 
-async def test_problems_have_them_whatever_refuses(api: Api, shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_problems_of_every_layer_have_the_common_headers(
+    api: Api, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def fail(*_: object, **__: object) -> None:
         raise RuntimeError
 
@@ -63,7 +65,7 @@ async def test_problems_have_them_whatever_refuses(api: Api, shelf: Shelf, monke
         check_headers(answer)
 
 
-async def test_an_answer_without_a_body_has_them(api: Api, shelf: Shelf) -> None:
+async def test_an_answer_without_a_body_has_the_common_headers(api: Api, shelf: Shelf) -> None:
     address = f"/v1/models/{shelf.model}/versions/production/download"
     known = (await api.http.get(address)).headers["etag"]
     answer = await api.http.get(address, headers={"if-none-match": known})

@@ -8,7 +8,7 @@ from modelkeep.settings import Settings
 from tests.support.api import Api, Shelf, check_problem
 
 
-async def test_a_service_that_can_serve_says_so(api: Api) -> None:
+async def test_a_service_that_can_serve_is_ready(api: Api) -> None:
     for path in ("/healthz", "/readyz"):
         answer = await api.http.get(path)
         assert (answer.status_code, answer.json()) == (200, {"status": "ok"})

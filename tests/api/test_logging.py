@@ -51,7 +51,7 @@ def secrets_in(answers: list[Any]) -> set[str]:
     return queries | values
 
 
-async def test_no_line_of_a_whole_walk_holds_a_secret(
+async def test_no_line_of_a_whole_journey_holds_a_secret(
     talkative: tuple[Api, io.StringIO], model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api, said = talkative
@@ -124,7 +124,7 @@ async def test_each_request_is_one_line(talkative: tuple[Api, io.StringIO], mode
     }
 
 
-async def test_other_libraries_keep_silent(talkative: tuple[Api, io.StringIO], model: str) -> None:
+async def test_other_libraries_log_nothing(talkative: tuple[Api, io.StringIO], model: str) -> None:
     api, said = talkative
     await api.register(model)
     await api.fetch(model, "1")
@@ -140,7 +140,7 @@ class Broken(io.StringIO):
         raise BrokenPipeError
 
 
-async def test_a_line_that_cannot_be_written_is_nobody_s_loss(talkative: tuple[Api, io.StringIO], model: str) -> None:
+async def test_a_line_that_cannot_be_written_fails_no_request(talkative: tuple[Api, io.StringIO], model: str) -> None:
     api, said = talkative
     handler = logging.getLogger().handlers[0]
     assert isinstance(handler, logging.StreamHandler)

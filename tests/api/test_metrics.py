@@ -1,4 +1,4 @@
-"""What Prometheus is told of backends, changes and bytes. Requests and logins are in `test_health`."""
+"""Metrics of storage, changes and bytes. Those of requests and authentications are in `test_health`."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -129,19 +129,19 @@ async def test_every_type_of_change_is_there_before_it_happens(meter: Meter) -> 
     assert ("modelkeep_storage_retries_total", frozenset({("backend", "table")})) in found
 
 
-async def test_labels_name_no_model_and_nobody(settings: Settings, api: Api, model: str) -> None:
+async def test_labels_name_no_model_and_no_principal(settings: Settings, api: Api, model: str) -> None:
     async with secured(settings) as service:
-        somebody = await service.who("admin", principal="ada-of-the-risk-team")
-        await somebody.register(model)
-        await asyncio.gather(*(somebody.request("GET", f"/models/{model}-{n}") for n in range(5)))
-        text = (await service.nobody.http.get("/metrics")).text
+        caller = await service.who("admin", principal="ada-of-the-risk-team")
+        await caller.register(model)
+        await asyncio.gather(*(caller.request("GET", f"/models/{model}-{n}") for n in range(5)))
+        text = (await service.anonymous.http.get("/metrics")).text
     assert model not in text
     assert "ada-of-the-risk-team" not in text
     labels = {name for family in text_string_to_metric_families(text) for s in family.samples for name in s.labels}
     assert labels == {"method", "route", "status", "code", "le", "backend", "operation", "result", "type"}
 
 
-async def test_what_the_sdk_sends_again_is_counted(ministack: AwsServer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_retries_of_the_sdk_are_counted(ministack: AwsServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "PATIENCE_SECONDS", 30)
     with Proxy().running() as proxy:
         proxy.behind = int(ministack.endpoint.rpartition(":")[2])

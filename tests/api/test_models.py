@@ -44,7 +44,7 @@ async def test_the_first_registration_creates_the_model(api: Api, model: str) ->
     assert found["created_at"].endswith("Z")
 
 
-async def test_a_model_tells_its_latest_and_production_versions_and_its_aliases(api: Api, model: str) -> None:
+async def test_a_model_names_its_latest_and_production_versions_and_its_aliases(api: Api, model: str) -> None:
     await api.register(model)
     await api.register(model)
     await api.promote(model, 1)
@@ -67,7 +67,7 @@ async def test_models_are_listed_by_name_in_pages_without_gap_or_repeat(api: Api
     assert await names(api, f"{prefix}-nothing") == []
 
 
-async def test_a_page_has_fifty_models_unless_asked_otherwise(api: Api) -> None:
+async def test_a_page_has_fifty_models_by_default(api: Api) -> None:
     prefix = f"fifty-{uuid4().hex[:8]}"
     await asyncio.gather(*(api.begin(f"{prefix}-{number}", {"model.pt": b""}) for number in range(51)))
     page = await api.ask("GET", f"?prefix={prefix}")

@@ -52,7 +52,7 @@ TABLE = {
 """Every route of the contract."""
 
 OF_TOKENS = ("POST /v1/tokens", "DELETE /v1/tokens/{token}", "POST /v1/auth/token")
-"""A secret is told once and not kept, so a repeat cannot tell it again: it makes another token."""
+"""A secret is shown once and not kept, so a repeat cannot show it again: it makes another token."""
 
 
 @pytest.fixture(scope="session")
@@ -77,18 +77,18 @@ def parameters(document: Any, operation: Any) -> dict[str, Any]:
     return {parameter["name"]: parameter for parameter in found}
 
 
-def test_it_is_as_it_was(document: Any) -> None:
+def test_the_document_is_the_snapshot(document: Any) -> None:
     text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     if os.environ.get("UPDATE_SNAPSHOT") == "1":
         SNAPSHOT.write_text(text)
     assert text == SNAPSHOT.read_text()
 
 
-def test_it_has_every_route_of_the_contract_and_no_other(document: Any) -> None:
+def test_the_document_has_every_route_of_the_contract_and_no_other(document: Any) -> None:
     assert {route for route, _ in operations(document)} == TABLE
 
 
-def test_every_operation_has_an_id_of_its_own_and_says_what_it_does(document: Any) -> None:
+def test_every_operation_has_an_id_of_its_own_and_a_description(document: Any) -> None:
     ids = [operation["operationId"] for _, operation in operations(document)]
     assert len(set(ids)) == len(ids)
     assert all(name.isidentifier() for name in ids)
@@ -111,7 +111,7 @@ def test_every_failure_is_documented_as_a_problem(document: Any) -> None:
     assert document["components"]["schemas"]["Problem"]["required"]
 
 
-def test_what_may_pass_says_when_to_come_back(document: Any) -> None:
+def test_temporary_failures_document_retry_after(document: Any) -> None:
     for route, operation in operations(document):
         if route not in {"GET /healthz", "GET /metrics"}:
             assert "Retry-After" in operation["responses"]["503"]["headers"], route
@@ -142,7 +142,7 @@ def test_whatever_changes_something_takes_an_idempotency_key(document: Any) -> N
         assert ("`idempotency_key_reused`" in operation["responses"].get("422", {}).get("description", "")) == expected
 
 
-def test_parameters_say_what_they_take(document: Any) -> None:
+def test_parameters_document_what_they_accept(document: Any) -> None:
     for route, operation in operations(document):
         for name, parameter in parameters(document, operation).items():
             assert parameter["description"].endswith("."), (route, name)

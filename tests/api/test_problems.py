@@ -146,7 +146,7 @@ def body_of(path: str) -> Any:
         ("GET", "/{model}/events?cursor=x", None, 400, "invalid_cursor"),
     ],
 )
-async def test_a_way_to_fail_has_its_status_and_code(
+async def test_each_failure_has_its_status_and_code(
     api: Api, shelf: Shelf, method: str, path: str, body: Any, status: int, code: str
 ) -> None:
     await api.problem(method, path.replace("{model}", shelf.model), body, status=status, code=code)
@@ -556,14 +556,14 @@ async def test_a_change_outside_the_rules_is_refused(api: Api, shelf: Shelf, met
     assert await api.generation(shelf.model) == shelf.generation
 
 
-async def test_at_most_twenty_faults_are_told(api: Api, model: str) -> None:
+async def test_at_most_twenty_faults_are_listed(api: Api, model: str) -> None:
     body = artifacts(*({"path": f"{number}", "size": -1} for number in range(50)))
     refused = await api.problem("POST", f"/{model}/versions", body, status=422, code="invalid_request")
     assert len(refused["errors"]) == 20
 
 
 @pytest.mark.parametrize("key", ["", " ", "x" * 256, "a\tb", b"\xe4", b"a\x7f"], ids=repr)
-async def test_an_unfit_idempotency_key_is_refused(api: Api, shelf: Shelf, key: str | bytes) -> None:
+async def test_a_malformed_idempotency_key_is_refused(api: Api, shelf: Shelf, key: str | bytes) -> None:
     for method, path in [*WITH_BODY, *WITHOUT_BODY]:
         if path.endswith("/upload/parts"):
             continue
@@ -591,7 +591,7 @@ def as_bytes(text: str | bytes) -> bytes:
         (OutcomeUnknownError("m"), "outcome_unknown", {"model": "m"}),
     ],
 )
-async def test_what_passes_says_when_to_come_back(
+async def test_temporary_failures_have_a_retry_after(
     api: Api, monkeypatch: pytest.MonkeyPatch, error: RegistryError, code: str, fields: dict[str, str]
 ) -> None:
     monkeypatch.setattr(ModelService, "edit", raising(error))
@@ -605,7 +605,9 @@ async def test_what_passes_says_when_to_come_back(
 @pytest.mark.parametrize(
     "error", [RuntimeError("s3cret"), KeyError("s3cret"), ExceptionGroup("s3cret", [ValueError("s3cret")])]
 )
-async def test_what_nobody_expected_leaks_nothing(api: Api, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+async def test_an_unhandled_exception_leaks_nothing(
+    api: Api, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     monkeypatch.setattr(ModelService, "get", raising(error))
     answer = await api.http.get("/v1/models/m", headers={"x-request-id": "unlucky"})
     problem = check_problem(answer, 500, "internal_error")

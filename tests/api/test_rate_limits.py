@@ -1,4 +1,4 @@
-"""How often a principal may ask, and an address may fail to say who it is."""
+"""Rate limits: requests of a principal, and failed logins of an address."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -65,7 +65,7 @@ async def check_too_many(api: Api, what: str, longest: int) -> None:
     assert answer.headers["retry-after"] == str(problem["seconds"])
 
 
-async def test_a_principal_asks_so_often_and_others_do_not_notice(opened: Open, settings: Settings) -> None:
+async def test_a_principal_is_limited_and_others_are_not_affected(opened: Open, settings: Settings) -> None:
     at = await opened(requests_per_10_seconds=3)
     tokens = [await token_for(settings, allow=["reader"], principal=name) for name in ("busy", "busy", "quiet")]
     busy, also_busy, quiet = (at(HERE, token=token) for token in tokens)
@@ -84,7 +84,7 @@ async def test_refused_requests_count_too(opened: Open, settings: Settings) -> N
     await check_too_many(reader, "requests", rate_limits.REQUESTS_SECONDS)
 
 
-async def test_a_window_passes(opened: Open, settings: Settings, short: None) -> None:
+async def test_a_limit_ends_with_its_window(opened: Open, settings: Settings, short: None) -> None:
     at = await opened(requests_per_10_seconds=1, failed_logins_per_minute=1)
     known = at(HERE, token=await token_for(settings, allow=["reader"], principal="patient"))
     assert await status(known) == 200
@@ -109,7 +109,9 @@ async def test_a_window_passes(opened: Open, settings: Settings, short: None) ->
         ("unknown", "unknown", "else"),
     ],
 )
-async def test_an_address_fails_so_often(opened: Open, settings: Settings, guilty: str, same: str, other: str) -> None:
+async def test_failed_logins_of_an_address_are_limited(
+    opened: Open, settings: Settings, guilty: str, same: str, other: str
+) -> None:
     at = await opened(failed_logins_per_minute=3)
     good, bad = await token_for(settings, allow=["reader"], principal="honest"), credential().text
     await fail(at(guilty, token=bad), 3)
@@ -119,7 +121,7 @@ async def test_an_address_fails_so_often(opened: Open, settings: Settings, guilt
     await fail(at(other, token=bad), 1)
 
 
-async def test_who_is_known_already_is_not_blocked_by_others_at_its_address(opened: Open, settings: Settings) -> None:
+async def test_a_cached_caller_is_not_blocked_by_others_at_its_address(opened: Open, settings: Settings) -> None:
     at = await opened(failed_logins_per_minute=1)
     known = at(HERE, token=await token_for(settings, allow=["reader"], principal="known"))
     assert await status(known) == 200
@@ -128,12 +130,12 @@ async def test_who_is_known_already_is_not_blocked_by_others_at_its_address(open
 
 
 @pytest.mark.parametrize("header", ["Basic dXNlcjpwYXNz", "Bearer mr_", "Bearer a.b.c"])
-async def test_every_kind_of_failure_counts_but_showing_nothing_does_not(opened: Open, header: str) -> None:
+async def test_every_kind_of_failed_login_counts_but_missing_credentials_do_not(opened: Open, header: str) -> None:
     at = await opened(failed_logins_per_minute=2)
-    nobody = at(HERE)
+    anonymous = at(HERE)
     for _ in range(5):
-        assert await status(nobody) == 401
-    answers = [await nobody.request("GET", "/models", headers={"authorization": header}) for _ in range(3)]
+        assert await status(anonymous) == 401
+    answers = [await anonymous.request("GET", "/models", headers={"authorization": header}) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [401, 401, 429]
 
 
@@ -144,12 +146,12 @@ async def test_good_credentials_are_no_failures(opened: Open, settings: Settings
     assert [await status(known) for _ in range(5)] == [200] * 5
 
 
-async def test_nobody_is_limited_where_nobody_is_asked(opened: Open) -> None:
+async def test_anonymous_requests_are_not_limited(opened: Open) -> None:
     at = await opened(auth="none", requests_per_10_seconds=1, failed_logins_per_minute=1)
     assert [await status(at(HERE)) for _ in range(5)] == [200] * 5
 
 
-async def test_what_is_open_to_all_is_open_to_who_failed(opened: Open) -> None:
+async def test_public_routes_stay_public_after_failed_logins(opened: Open) -> None:
     at = await opened(failed_logins_per_minute=1)
     await fail(at(HERE, token=credential().text), 1)
     answer = await at(HERE, token=credential().text).http.get("/healthz", headers={"authorization": "Bearer x"})

@@ -160,7 +160,7 @@ def test_a_path_has_the_first_row_that_covers_it_whole(path: str, row: str) -> N
 
 
 def read_basic(scope: Scope) -> str | None:
-    """The password, whoever the user is."""
+    """The password, whatever the user name is."""
     header = httpx.Headers(scope["headers"]).get("authorization")
     if header is None:
         return None

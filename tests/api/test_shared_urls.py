@@ -55,7 +55,7 @@ async def next_second() -> None:
     await asyncio.sleep(1.05 - time.time() % 1)
 
 
-async def test_they_are_shared_for_half_their_life(own: Api, settings: Settings, model: str, ahead: Ahead) -> None:
+async def test_urls_are_shared_for_half_their_life(own: Api, settings: Settings, model: str, ahead: Ahead) -> None:
     await own.register(model, FILES)
     first = await urls(own, model, "1")
     half = settings.download_url_ttl_seconds / 2
@@ -68,7 +68,7 @@ async def test_they_are_shared_for_half_their_life(own: Api, settings: Settings,
     assert not {*first} & {*second}
 
 
-async def test_what_they_say_of_their_end_is_true(own: Api, settings: Settings, model: str, ahead: Ahead) -> None:
+async def test_expires_at_of_shared_urls_is_true(own: Api, settings: Settings, model: str, ahead: Ahead) -> None:
     await own.register(model, FILES)
     life = timedelta(seconds=settings.download_url_ttl_seconds)
     began = datetime.now(UTC).replace(microsecond=0)
@@ -82,7 +82,7 @@ async def test_what_they_say_of_their_end_is_true(own: Api, settings: Settings, 
             assert until <= signed_until(artifact["url"]) <= until + timedelta(seconds=1)
 
 
-async def test_each_version_has_its_own(own: Api, model: str) -> None:
+async def test_each_version_has_urls_of_its_own(own: Api, model: str) -> None:
     for content in (b"1", b"2"):
         await own.register(model, {"model.pt": content})
     await own.promote(model, 1)
@@ -95,7 +95,7 @@ async def test_each_version_has_its_own(own: Api, model: str) -> None:
     assert await urls(own, model, "latest") == [second]
 
 
-async def test_what_is_said_of_the_version_beside_them_is_of_this_moment(own: Api, model: str) -> None:
+async def test_the_metadata_beside_shared_urls_is_current(own: Api, model: str) -> None:
     """The bytes of an answer are shared too, but not those of another generation or stage."""
     for _ in range(2):
         await own.register(model, FILES)

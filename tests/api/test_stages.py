@@ -1,4 +1,4 @@
-"""Promotion, demotion, the fences, and rollback: one production version at every instant."""
+"""Promotion, demotion, preconditions, and rollback: one production version at every instant."""
 
 import asyncio
 from typing import Any
@@ -67,10 +67,10 @@ async def test_the_stage_that_a_version_has_already_writes_nothing(api: Api, mod
     assert await api.model(model) == before
 
 
-# -- fences
+# -- preconditions
 
 
-async def test_the_fence_refuses_if_another_version_is_production(api: Api, model: str) -> None:
+async def test_the_precondition_fails_if_another_version_is_production(api: Api, model: str) -> None:
     await register(api, model, 3)
     await api.promote(model, 1, expected_production=None)
     before = await api.model(model)
@@ -92,7 +92,7 @@ async def test_the_fence_refuses_if_another_version_is_production(api: Api, mode
     await api.promote(model, 3, expected_production=None)
 
 
-async def test_a_promotion_repeated_with_its_fence_finds_it_done(api: Api, model: str) -> None:
+async def test_a_promotion_repeated_with_its_precondition_finds_it_done(api: Api, model: str) -> None:
     await register(api, model, 2)
     await api.promote(model, 1)
     body = {"stage": "production", "expected_production": 1}
@@ -117,7 +117,7 @@ async def test_only_newer_refuses_to_go_back(api: Api, model: str) -> None:
     await api.promote(model, 1)
 
 
-async def test_of_concurrent_promotions_behind_one_fence_exactly_one_passes(api: Api, model: str) -> None:
+async def test_of_concurrent_promotions_with_one_precondition_exactly_one_succeeds(api: Api, model: str) -> None:
     await register(api, model, 6)
     await api.promote(model, 1)
     answers = await asyncio.gather(
@@ -134,7 +134,7 @@ async def test_of_concurrent_promotions_behind_one_fence_exactly_one_passes(api:
     assert (await api.model(model))["production_version"] == winner
 
 
-async def test_of_concurrent_promotions_the_last_wins_and_history_says_so(api: Api, model: str) -> None:
+async def test_of_concurrent_promotions_the_last_wins_and_history_shows_it(api: Api, model: str) -> None:
     await register(api, model, 6)
     await asyncio.gather(*(api.promote(model, number) for number in range(1, 7)))
     changes = [event for event in await api.events(model) if event["type"] == "stage_changed"]
@@ -175,7 +175,7 @@ async def test_a_refused_request_does_not_spend_its_key(api: Api, model: str) ->
 # -- rollback
 
 
-async def test_a_rollback_needs_a_key_or_a_fence(api: Api, model: str) -> None:
+async def test_a_rollback_needs_a_key_or_a_precondition(api: Api, model: str) -> None:
     await register(api, model, 2)
     await api.promote(model, 1)
     await api.promote(model, 2)
@@ -205,7 +205,7 @@ async def test_a_rollback_repeated_under_its_key_goes_back_once(api: Api, model:
     assert await api.model(model) == before
 
 
-async def test_a_rollback_repeated_with_its_fence_goes_back_once(api: Api, model: str) -> None:
+async def test_a_rollback_repeated_with_its_precondition_goes_back_once(api: Api, model: str) -> None:
     await register(api, model, 3)
     for number in (1, 2, 3):
         await api.promote(model, number)

@@ -1,4 +1,4 @@
-"""Downloads while the table cannot be read: from memory, for a while, and said so; and nothing else."""
+"""Stale-if-error: downloads from memory while the table cannot be read, for a while and marked; and nothing else."""
 
 import asyncio
 import time
@@ -88,7 +88,7 @@ async def test_a_download_is_answered_as_last_time_and_says_so(own: Api, one: st
     assert await counted(own) == 1
 
 
-async def test_every_way_to_download_is(own: Api, one: str, outage: Outage) -> None:
+async def test_every_way_to_download_is_answered_stale(own: Api, one: str, outage: Outage) -> None:
     first = await get(own, one)
     etag, commit = first.headers["etag"], first.json()["commit"]
     outage.begin()
@@ -109,7 +109,7 @@ async def test_every_way_to_download_is(own: Api, one: str, outage: Outage) -> N
     assert await counted(own) == 2 * 8
 
 
-async def test_what_was_never_answered_is_not(own: Api, one: str, outage: Outage) -> None:
+async def test_what_was_never_answered_is_not_answered_stale(own: Api, one: str, outage: Outage) -> None:
     await get(own, one)
     outage.begin()
     for ref in ("latest", "staging", "1", "v1", "absent", "0" * 40):
@@ -118,7 +118,7 @@ async def test_what_was_never_answered_is_not(own: Api, one: str, outage: Outage
     assert await counted(own) == 0
 
 
-async def test_nothing_else_is(own: Api, one: str, outage: Outage) -> None:
+async def test_nothing_else_is_answered_stale(own: Api, one: str, outage: Outage) -> None:
     """Neither other reads nor writes, though one process knows the answers."""
     await get(own, one)
     await own.ask("GET", f"/{one}/versions/production")
@@ -141,7 +141,7 @@ async def test_nothing_else_is(own: Api, one: str, outage: Outage) -> None:
     assert await own.generation(one) == generation
 
 
-async def test_the_table_is_believed_at_once_when_it_is_back(own: Api, api: Api, one: str, outage: Outage) -> None:
+async def test_answers_are_fresh_as_soon_as_the_table_is_back(own: Api, api: Api, one: str, outage: Outage) -> None:
     await get(own, one)
     outage.begin()
     assert STALE in (await get(own, one)).headers
@@ -153,7 +153,7 @@ async def test_the_table_is_believed_at_once_when_it_is_back(own: Api, api: Api,
     assert (await get(own, one)).json()["version"] == 2
 
 
-async def test_an_answer_is_remembered_for_so_long(own: Api, one: str, outage: Outage, clock: Clock) -> None:
+async def test_an_answer_is_served_stale_for_the_stale_ttl(own: Api, one: str, outage: Outage, clock: Clock) -> None:
     await get(own, one)
     outage.begin()
     clock.now += 450.5
@@ -186,7 +186,7 @@ async def test_urls_are_new_when_the_old_ones_are_half_way(
     assert (await own.send(second)).content == one.encode()
 
 
-async def test_zero_seconds_are_none(settings: Settings, one: str, outage: Outage) -> None:
+async def test_a_stale_ttl_of_zero_turns_stale_answers_off(settings: Settings, one: str, outage: Outage) -> None:
     async with serving(settings.model_copy(update={"stale_ttl_seconds": 0})) as strict:
         await get(strict, one)
         outage.begin()
@@ -194,7 +194,7 @@ async def test_zero_seconds_are_none(settings: Settings, one: str, outage: Outag
         assert await counted(strict) == 0
 
 
-async def test_a_table_that_hangs_is_waited_for_two_seconds(own: Api, one: str, outage: Outage) -> None:
+async def test_a_table_that_hangs_delays_a_stale_answer_by_two_seconds(own: Api, one: str, outage: Outage) -> None:
     await get(own, one)
     outage.begin(hangs=True)
     began = time.monotonic()
@@ -205,7 +205,7 @@ async def test_a_table_that_hangs_is_waited_for_two_seconds(own: Api, one: str, 
     assert STALE not in (await get(own, one)).headers
 
 
-# -- who asks
+# -- callers
 
 
 @pytest.fixture
@@ -214,7 +214,7 @@ async def service(settings: Settings, outage: Outage) -> AsyncIterator[Secured]:
         yield service
 
 
-async def test_who_was_known_lately_may_download_and_nothing_else(
+async def test_a_recently_authenticated_caller_may_download_and_nothing_else(
     service: Secured, one: str, outage: Outage, clock: Clock
 ) -> None:
     reader, stranger = await service.who("reader"), await service.who("reader", models=["other"])
@@ -230,7 +230,7 @@ async def test_who_was_known_lately_may_download_and_nothing_else(
     assert (redirect.status_code, redirect.headers[STALE]) == (307, "800")
     check_problem(await get(stranger, one), 404, "model_not_found")
     check_problem(await get(unused, one), 503, "unavailable")
-    check_problem(await get(service.nobody, one), 401, "credentials_required")
+    check_problem(await get(service.anonymous, one), 401, "credentials_required")
     for path in (f"/{one}", f"/{one}/versions", f"/{one}/versions/production", f"/{one}/versions/download", ""):
         check_problem(await reader.request("GET", f"/models{path}"), 503, "unavailable")
     head = await reader.request("HEAD", f"/models/{one}/versions/production/download")
@@ -242,7 +242,7 @@ async def test_who_was_known_lately_may_download_and_nothing_else(
     assert STALE not in (await get(reader, one)).headers
 
 
-async def test_who_was_known_too_long_ago_is_not_known_though_the_answer_is_newer(
+async def test_a_caller_authenticated_too_long_ago_is_refused_though_the_answer_is_newer(
     service: Secured, one: str, outage: Outage, clock: Clock
 ) -> None:
     early, late = await service.who("reader"), await service.who("reader")
@@ -272,7 +272,7 @@ async def test_a_token_is_good_for_its_own_life_only(
     assert (await get(other, one)).headers[STALE] == "100"
 
 
-async def test_a_token_that_was_found_revoked_is_not_good_again_when_the_table_goes_away(
+async def test_a_token_found_revoked_stays_refused_when_the_table_goes_away(
     service: Secured, one: str, outage: Outage, clock: Clock
 ) -> None:
     admin = await service.who("admin")
@@ -293,7 +293,7 @@ async def test_a_token_that_was_found_revoked_is_not_good_again_when_the_table_g
     check_problem(answer, 503, "unavailable")
 
 
-async def test_who_is_known_is_not_kept_by_a_table_that_hangs(
+async def test_a_cached_caller_does_not_wait_for_a_table_that_hangs(
     service: Secured, one: str, outage: Outage, clock: Clock
 ) -> None:
     reader = await service.who("reader")
@@ -313,7 +313,7 @@ SELDOM = [pytest.param(fault, marks=pytest.mark.thorough) for fault in (Fault.RE
 
 
 @pytest.mark.parametrize("fault", [Fault.REQUEST_LOST, Fault.HANGING, *SELDOM])
-async def test_the_line_to_dynamodb_is_cut(ministack: AwsServer, model: str, fault: Fault) -> None:
+async def test_downloads_survive_a_cut_connection_to_dynamodb(ministack: AwsServer, model: str, fault: Fault) -> None:
     async with before_dynamodb(ministack.endpoint) as proxy:
         variables = aws_environment(ministack) | {"AWS_ENDPOINT_URL_DYNAMODB": proxy.endpoint}
         with environment(variables) as settings:

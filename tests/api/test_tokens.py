@@ -1,4 +1,4 @@
-"""Registry tokens over HTTP: who makes them and for what, and whom they admit until when."""
+"""Registry tokens over HTTP: which callers make them, with which grants, and until when they are valid."""
 
 import asyncio
 import json
@@ -174,21 +174,21 @@ async def test_a_token_needs_a_name_an_end_and_grants(admin: Api, missing: str) 
     [(["reader"], ["*"]), (["publisher", "promoter"], ["*"]), (["admin"], ["fraud-*"]), (["token.admin"], ["*-x"])],
     ids=str,
 )
-async def test_only_who_administers_tokens_of_all_models_does_so(
+async def test_only_an_administrator_of_all_models_administers_tokens(
     service: Secured, allow: list[str], models: list[str]
 ) -> None:
-    somebody = await service.who(*allow, models=models)
+    caller = await service.who(*allow, models=models)
     for method, path in [("POST", "/tokens"), ("GET", "/tokens"), ("DELETE", f"/tokens/{credential().id}")]:
-        answer = await somebody.request(method, path, json=wanted() if method == "POST" else None)
+        answer = await caller.request(method, path, json=wanted() if method == "POST" else None)
         assert check_problem(answer, 403, "action_forbidden")["action"] == "token.admin"
 
 
 async def test_a_denied_administrator_is_none(service: Secured) -> None:
-    somebody = await service.who("admin", deny=["token.admin"])
-    check_problem(await somebody.request("GET", "/tokens"), 403, "action_forbidden")
+    caller = await service.who("admin", deny=["token.admin"])
+    check_problem(await caller.request("GET", "/tokens"), 403, "action_forbidden")
 
 
-async def test_an_administrator_gives_what_it_has_and_passes_on_what_is_denied(service: Secured, model: str) -> None:
+async def test_an_administrator_delegates_its_grants_and_its_denials(service: Secured, model: str) -> None:
     giver = await service.who("token.admin", "reader", "version.delete", deny=["version.delete"], models=["*"])
     answer = await giver.request("POST", "/tokens", json=wanted(allow=["publisher"]))
     problem = check_problem(answer, 422, "invalid_request")
@@ -226,7 +226,7 @@ async def test_a_repeated_revocation_changes_nothing(admin: Api) -> None:
     assert await entry(admin, made["id"]) == revoked
 
 
-async def test_what_is_not_there_cannot_be_revoked(admin: Api) -> None:
+async def test_an_absent_token_cannot_be_revoked(admin: Api) -> None:
     check_problem(await admin.request("DELETE", f"/tokens/{credential().id}"), 404, "token_not_found")
     check_problem(await admin.request("DELETE", "/tokens/$access"), 422, "invalid_request")
 
@@ -242,7 +242,7 @@ async def test_a_token_revokes_itself(service: Secured, admin: Api, clock: Clock
 # until when
 
 
-def test_what_is_known_of_tokens_and_rules_is_together_at_most_30_seconds_old() -> None:
+def test_cached_tokens_and_rules_are_together_at_most_30_seconds_old() -> None:
     assert authenticator.CACHE_TTL_SECONDS + trust.FRESH_SECONDS <= 30
 
 
@@ -261,7 +261,7 @@ async def test_a_revoked_token_stops_in_every_service(service: Secured, settings
             assert [await admits(client) for client in clients] == [False, False]
 
 
-async def test_the_time_counts_from_before_the_token_was_looked_at(
+async def test_the_cache_time_counts_from_before_the_token_was_read(
     service: Secured, admin: Api, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A table that takes long to answer makes nothing known any longer."""
@@ -306,7 +306,7 @@ async def test_a_new_token_takes_over_from_an_old_one(service: Secured, admin: A
 # what is refused
 
 
-async def test_a_token_that_is_none_is_refused_in_one_way(service: Secured, admin: Api, reads: list[str]) -> None:
+async def test_every_unknown_token_is_refused_alike(service: Secured, admin: Api, reads: list[str]) -> None:
     made = await make(admin)
     gone = await make(admin)
     await admin.request("DELETE", f"/tokens/{gone['id']}")
@@ -323,7 +323,7 @@ async def test_a_token_that_is_none_is_refused_in_one_way(service: Secured, admi
 @pytest.mark.parametrize(
     "change", [lambda text: text[:-1] + "g", lambda text: text[:-9], lambda text: text[:20] + text[21:]]
 )
-async def test_a_mistyped_token_costs_no_look_at_the_table(
+async def test_a_mistyped_token_costs_no_table_lookup(
     service: Secured, admin: Api, reads: list[str], change: Any
 ) -> None:
     text = change((await make(admin))["token"])
@@ -338,7 +338,7 @@ async def test_the_scheme_is_written_in_any_way(service: Secured, admin: Api, fo
     text = (await make(admin))["token"]
     reads.clear()
     for header in (form.format(text), f"Bearer {text}"):
-        answer = await service.nobody.http.get("/v1/models", headers={"authorization": header})
+        answer = await service.anonymous.http.get("/v1/models", headers={"authorization": header})
         assert answer.status_code == 200
     assert len(reads) == 1
 
@@ -366,21 +366,23 @@ async def test_the_scheme_is_written_in_any_way(service: Secured, admin: Api, fo
     ],
     ids=lambda value: value[:20],
 )
-async def test_a_header_of_another_form_admits_nobody(service: Secured, admin: Api, header: str, code: str) -> None:
+async def test_a_header_of_another_form_does_not_authenticate(
+    service: Secured, admin: Api, header: str, code: str
+) -> None:
     value = header.format((await make(admin))["token"]).encode("latin-1")
-    answer = await service.nobody.http.get("/v1/models", headers=[(b"authorization", value)])
+    answer = await service.anonymous.http.get("/v1/models", headers=[(b"authorization", value)])
     check_problem(answer, 401, code)
 
 
-async def test_two_headers_admit_nobody_whoever_is_first(service: Secured, admin: Api) -> None:
+async def test_two_headers_do_not_authenticate_in_either_order(service: Secured, admin: Api) -> None:
     good = f"Bearer {(await make(admin))['token']}"
     for pair in [(good, "Bearer x"), ("Bearer x", good), (good, good), ("", good), (good, "")]:
         headers = [("authorization", value) for value in pair]
-        answer = await service.nobody.http.get("/v1/models", headers=headers)
+        answer = await service.anonymous.http.get("/v1/models", headers=headers)
         assert check_problem(answer, 401, answer.json()["code"])["code"] in {"invalid_token", "credentials_required"}
 
 
-async def test_who_shows_something_is_held_to_it_even_where_nobody_is_asked(api: Api, settings: Settings) -> None:
+async def test_with_anonymous_access_a_registry_token_still_binds(api: Api, settings: Settings) -> None:
     reader = Api(api.http, token=await token_for(settings, allow=["reader"]))
     assert (await api.request("GET", "/tokens")).status_code == 200
     check_problem(await reader.request("GET", "/tokens"), 403, "action_forbidden")
@@ -424,7 +426,7 @@ async def test_a_table_that_is_away_is_no_reason_to_call_a_token_bad(service: Se
 
 
 @pytest.mark.parametrize("error", [UnavailableError("The table is away."), OutcomeUnknownError("token")], ids=str)
-async def test_a_use_that_cannot_be_noted_is_one_all_the_same(
+async def test_a_last_use_that_cannot_be_written_does_not_refuse_the_token(
     service: Secured, admin: Api, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     made = await make(admin)
@@ -436,7 +438,9 @@ async def test_a_use_that_cannot_be_noted_is_one_all_the_same(
     assert (await entry(admin, made["id"]))["last_used_at"] is None
 
 
-async def test_nobody_waits_for_a_note_of_use(service: Secured, admin: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_request_waits_for_the_last_use_to_be_written(
+    service: Secured, admin: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def hang(*_: object) -> None:
         await asyncio.Event().wait()
 
@@ -446,7 +450,7 @@ async def test_nobody_waits_for_a_note_of_use(service: Secured, admin: Api, monk
     assert await asyncio.wait_for(admits(service.bearer(made["token"])), 10)
 
 
-async def test_the_last_use_is_noted_once_an_hour(
+async def test_the_last_use_is_written_once_an_hour(
     service: Secured, admin: Api, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[str] = []
@@ -482,7 +486,7 @@ async def test_the_table_holds_no_secret(service: Secured, admin: Api) -> None:
         assert not [item for item in items if shown.secret in item]
 
 
-async def test_so_many_credentials_are_remembered_and_no_more(
+async def test_the_cache_of_credentials_is_bounded(
     settings: Settings, admin: Api, reads: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(authenticator, "CACHE_SIZE", 3)
@@ -498,7 +502,7 @@ async def test_so_many_credentials_are_remembered_and_no_more(
         assert reads == [made[0]["id"]]
 
 
-async def test_what_is_refused_is_not_remembered(service: Secured, admin: Api, reads: list[str]) -> None:
+async def test_refused_credentials_are_not_cached(service: Secured, admin: Api, reads: list[str]) -> None:
     text = other_secret((await make(admin))["token"])
     reads.clear()
     for _ in range(3):

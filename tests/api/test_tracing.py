@@ -1,4 +1,4 @@
-"""Traces, as a collector gets them: what they tell, and that nothing is asked of who has none."""
+"""Traces as a collector gets them, and that a service without a collector needs nothing for them."""
 
 import logging
 import subprocess
@@ -42,9 +42,9 @@ async def test_a_request_is_a_span_of_its_route_and_what_was_decided(
         await promoter.register(model)
         await promoter.request("GET", f"/models/{model}?x=canary-query", headers={"x-request-id": "one"})
     (span,) = [span for span in collector.spans() if span.name == GET_MODEL]
-    told = attributes(span)
-    assert told.pop("registry.rule").startswith("token:")
-    assert told == {
+    found = attributes(span)
+    assert found.pop("registry.rule").startswith("token:")
+    assert found == {
         "http.route": "/v1/models/{model}",
         "http.request.method": "GET",
         "http.response.status_code": 200,
@@ -62,7 +62,7 @@ async def test_a_request_is_a_span_of_its_route_and_what_was_decided(
     assert "canary-query" not in collector.text()
 
 
-async def test_the_calls_of_the_backend_lie_below_their_request(
+async def test_storage_operations_are_children_of_their_request(
     prepared: Settings, collector: Collector, model: str
 ) -> None:
     async with serving(prepared) as api:
@@ -94,7 +94,9 @@ async def test_a_request_belongs_to_the_trace_of_its_caller(
     assert "canary-state" not in collector.text()
 
 
-async def test_who_is_not_traced_by_its_caller_is_not_traced(prepared: Settings, collector: Collector) -> None:
+async def test_a_request_that_its_caller_does_not_sample_is_not_traced(
+    prepared: Settings, collector: Collector
+) -> None:
     async with serving(prepared) as api:
         await api.request("GET", "/models/traced", headers={"traceparent": f"00-{TRACE}-{PARENT}-00"})
         await api.request("GET", "/models")
@@ -123,7 +125,7 @@ async def test_a_failure_is_marked_and_says_nothing_of_itself(
     assert "canary-of-a-failure" not in collector.text()
 
 
-async def test_what_nobody_expected_is_an_error_without_its_text(
+async def test_an_unhandled_exception_is_an_error_without_its_text(
     prepared: Settings, collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(*_: object) -> None:
@@ -179,9 +181,9 @@ async def test_the_name_and_the_attributes_of_the_service_are_the_operators(
     async with serving(prepared) as api:
         await api.http.get("/healthz")
     assert collector.services() == {"models-eu"}
-    told = attributes(collector.requests[0].resource_spans[0].resource)
-    assert told["deployment.environment.name"] == "prod"
-    assert not [name for name in told if name.startswith("process.")]
+    found = attributes(collector.requests[0].resource_spans[0].resource)
+    assert found["deployment.environment.name"] == "prod"
+    assert not [name for name in found if name.startswith("process.")]
 
 
 async def test_a_collector_that_is_away_costs_no_request_and_a_moment_at_the_end(
@@ -195,7 +197,7 @@ async def test_a_collector_that_is_away_costs_no_request_and_a_moment_at_the_end
     assert time.monotonic() - began < FLUSH_SECONDS + 3
 
 
-def test_the_extra_that_is_missing_is_said_in_a_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_extra_is_reported_in_a_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
     with pytest.raises(ValueError, match=r"modelkeep\[otel\]"):
         Tracing()

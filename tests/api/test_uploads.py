@@ -34,7 +34,7 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 # -- begin
 
 
-async def test_an_upload_tells_for_each_artifact_where_its_bytes_go(api: Api, model: str) -> None:
+async def test_an_upload_has_a_url_for_the_bytes_of_each_artifact(api: Api, model: str) -> None:
     files = {"model.pt": b"weights", "config.json": b""}
     begun = await api.begin(model, files)
     assert begun.keys() == FIELDS
@@ -152,7 +152,7 @@ async def test_a_registration_repeated_after_completion_answers_that_everything_
         assert (artifact["state"], artifact["upload"], artifact["multipart"]) == ("arrived", None, None)
 
 
-async def test_a_registration_repeated_after_it_was_given_up_says_so(api: Api, model: str) -> None:
+async def test_a_registration_repeated_after_it_was_abandoned_is_refused(api: Api, model: str) -> None:
     files = {"model.pt": b"weights"}
     await api.begin(model, files, key="run-1")
     await api.ask("DELETE", f"/{model}/versions/1/upload", status=204)

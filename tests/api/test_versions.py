@@ -62,7 +62,7 @@ async def test_a_version_says_all_that_was_registered(api: Api, model: str) -> N
     assert found["created_at"].endswith("Z")
 
 
-async def test_what_is_not_said_is_empty(api: Api, model: str) -> None:
+async def test_fields_that_are_not_sent_are_empty(api: Api, model: str) -> None:
     await api.register(model)
     found = await api.ask("GET", f"/{model}/versions/1")
     assert (found["framework"], found["metrics"], found["description"], found["tags"]) == ("pytorch", {}, "", {})

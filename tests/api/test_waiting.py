@@ -1,4 +1,4 @@
-"""`?wait=`: an answer when another version answers to the ref, or 304 in the end."""
+"""Long polling, `?wait=`: an answer when the ref resolves to another version, or 304 in the end."""
 
 import asyncio
 import time
@@ -60,7 +60,7 @@ async def wait(
 async def waiting(
     api: Api, model: str, *, ref: str = "production", more: str = ""
 ) -> "asyncio.Task[tuple[httpx.Response, float]]":
-    """Somebody who knows what answers now, and has waited for something else for a while."""
+    """A caller that knows the current version, and has waited for another for a while."""
     known = await etag(api, model, ref)
     task = asyncio.create_task(wait(api, model, LONG, ref=ref, known=known, more=more))
     await asyncio.sleep(0.3)
@@ -68,7 +68,7 @@ async def waiting(
     return task
 
 
-async def test_it_ends_with_304(api: Api, two: str) -> None:
+async def test_a_wait_ends_with_304(api: Api, two: str) -> None:
     known = await etag(api, two)
     answer, seconds = await wait(api, two, 0.5, known=known)
     assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", known)
@@ -76,7 +76,7 @@ async def test_it_ends_with_304(api: Api, two: str) -> None:
 
 
 @pytest.mark.parametrize("ref", ["production", "champion", "latest", "staging"])
-async def test_another_version_ends_it(api: Api, two: str, ref: str) -> None:
+async def test_another_version_ends_a_wait(api: Api, two: str, ref: str) -> None:
     task = await waiting(api, two, ref=ref)
     if ref == "production":
         await api.promote(two, 2)
@@ -91,7 +91,7 @@ async def test_another_version_ends_it(api: Api, two: str, ref: str) -> None:
     assert seconds < LONG / 2
 
 
-async def test_a_promotion_by_another_process_ends_it(api: Api, settings: Settings, two: str) -> None:
+async def test_a_promotion_by_another_process_ends_a_wait(api: Api, settings: Settings, two: str) -> None:
     task = await waiting(api, two)
     async with serving(settings) as other:
         await other.promote(two, 2)
@@ -107,7 +107,7 @@ async def test_other_formats_wait_too(api: Api, two: str) -> None:
     assert "MODEL_VERSION=2\n" in answer.text
 
 
-async def test_a_change_of_something_else_does_not_end_it(api: Api, two: str) -> None:
+async def test_an_unrelated_change_does_not_end_a_wait(api: Api, two: str) -> None:
     task = await waiting(api, two)
     await api.ask("PUT", f"/{two}/aliases/other", {"version": 2})
     await api.ask("PATCH", f"/{two}", {"description": "changed"})
@@ -150,13 +150,13 @@ async def test_what_is_taken_away_meanwhile_is_not_found(api: Api, two: str, tak
 
 
 @pytest.mark.parametrize("seconds", ["61", "60.001", "-1", "-0.1", "nan", "inf", "x", "", "1e9"])
-async def test_no_other_time_is_waited(api: Api, two: str, seconds: str) -> None:
+async def test_another_wait_is_refused(api: Api, two: str, seconds: str) -> None:
     answer, _ = await wait(api, two, seconds, known=await etag(api, two))
     check_problem(answer, 422, "invalid_request")
 
 
 @pytest.mark.parametrize("seconds", ["0", "0.0", "0.01"])
-async def test_hardly_any_time_is_one(api: Api, two: str, seconds: str) -> None:
+async def test_hardly_any_time_is_a_wait(api: Api, two: str, seconds: str) -> None:
     assert (await wait(api, two, seconds, known=await etag(api, two)))[0].status_code == 304
 
 
@@ -170,7 +170,7 @@ class Noted(GracefulShutdown):
         self.made.append(self)
 
 
-async def test_it_ends_when_the_process_is_asked_to_stop(
+async def test_a_wait_ends_when_the_process_drains(
     settings: Settings, api: Api, two: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Noted.made = []
@@ -186,7 +186,7 @@ async def test_it_ends_when_the_process_is_asked_to_stop(
         assert (answer.status_code, seconds < LONG / 2) == (304, True)
 
 
-async def test_nothing_is_looked_at_any_more_once_nobody_waits(api: Api, two: str) -> None:
+async def test_polling_ends_with_the_last_wait(api: Api, two: str) -> None:
     before = asyncio.all_tasks()
     task = await waiting(api, two)
     await api.promote(two, 2)
@@ -208,7 +208,7 @@ async def alone_here(tmp_path: Path) -> AsyncIterator[Api]:
 
 
 @pytest.mark.usefixtures("slow")
-async def test_a_thousand_who_wait_cost_a_read_a_second(
+async def test_a_thousand_long_polls_cost_one_read_a_second(
     alone_here: Api, monkeypatch: pytest.MonkeyPatch, thorough: bool
 ) -> None:
     seconds = 20 if thorough else 3

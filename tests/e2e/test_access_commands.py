@@ -137,7 +137,7 @@ def test_a_token_is_not_made_in_the_name_of_an_identity(secure: Variables) -> No
     assert refused(said).startswith("body.principal: a principal is named by 1 to 128 printable characters")
 
 
-def test_what_is_not_there_cannot_be_revoked(secure: Variables) -> None:
+def test_an_absent_token_cannot_be_revoked(secure: Variables) -> None:
     assert "absent" in refused(operate(secure, "token", "revoke", "absent"))
 
 

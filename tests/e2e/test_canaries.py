@@ -111,7 +111,7 @@ async def test_no_canary_leaves_a_service_however_it_fails(
     own = settings.model_copy(update={"log_level": "DEBUG", "access_file": access_file, "failed_logins_per_minute": 60})
     async with secured(own) as service:
         said = _listen()
-        walk = CanaryWalk(service.nobody.http, shown)
+        walk = CanaryWalk(service.anonymous.http, shown)
         await walk.go()
         await _break_down(walk, settings, monkeypatch, issuer)
         history = await walk.api.events(MODEL)

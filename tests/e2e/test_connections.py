@@ -29,7 +29,7 @@ GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 PATCH = b"PATCH /v1/models/absent HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 CHUNKED = PATCH + b"Transfer-Encoding: chunked\r\n\r\n"
 
-IMPATIENT: list[str | Path] = [sys.executable, "-m", "tests.support.processes.short_timeouts"]
+SHORT_TIMEOUTS: list[str | Path] = [sys.executable, "-m", "tests.support.processes.short_timeouts"]
 
 
 @dataclass
@@ -60,7 +60,7 @@ class Client:
         self._began = time.monotonic()
 
     async def say(self, *pieces: bytes, pause: float = 0.0) -> None:
-        """Send these pieces, with a pause after each, while anybody takes them."""
+        """Send these pieces, with a pause after each, until the connection ends."""
         with suppress(ConnectionError):
             for piece in pieces:
                 self._writer.write(piece)
@@ -129,8 +129,8 @@ def start(tmp_path: Path, command: list[str | Path], *, workers: int = 1) -> Abs
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The program, but for its patience."""
-    with start(tmp_path_factory.mktemp("service"), IMPATIENT) as server:
+    """The program, with short timeouts."""
+    with start(tmp_path_factory.mktemp("service"), SHORT_TIMEOUTS) as server:
         server.wait("/readyz")
         yield server
 
@@ -140,8 +140,8 @@ async def client(server: Server, connect: Connect) -> Client:
     return await connect(server)
 
 
-def test_the_program_waits_ten_seconds_for_a_head() -> None:
-    """How it waits is seen below, where it has less patience."""
+def test_the_program_waits_ten_seconds_for_a_header_section() -> None:
+    """The tests below run with shorter ones."""
     assert (
         hardened_protocol.HEADER_TIMEOUT_SECONDS,
         hardened_protocol.TIMEOUT_JITTER_SECONDS,
@@ -154,7 +154,7 @@ def test_the_program_waits_ten_seconds_for_a_head() -> None:
     assert (request_limits.BODY_TIMEOUT_SECONDS, request_limits.BODY_IDLE_TIMEOUT_SECONDS) == (30, 60)
 
 
-async def test_a_head_is_not_awaited_for_ever(server: Server, connect: Connect) -> None:
+async def test_waiting_for_a_header_section_times_out(server: Server, connect: Connect) -> None:
     silent, speaking, trickling, kept = [await connect(server) for _ in range(4)]
     await kept.say(GET)
     assert (await kept.answer()).status == 200
@@ -166,7 +166,7 @@ async def test_a_head_is_not_awaited_for_ever(server: Server, connect: Connect) 
         assert short_timeouts.HEAD_SECONDS <= await each.ends() < short_timeouts.HEAD_SECONDS + 5
 
 
-async def test_a_connection_at_rest_is_kept_and_a_further_head_is_awaited_anew(client: Client) -> None:
+async def test_an_idle_connection_is_kept_and_each_header_section_has_its_own_timeout(client: Client) -> None:
     for _ in range(2):
         await client.say(GET[:5], pause=short_timeouts.HEAD_SECONDS / 2)
         await client.say(GET[5:])
@@ -203,14 +203,14 @@ LONG = b"a" * 33 * KIB
         pytest.param([CHUNKED, b"2", *[b";extension=" + b"a" * KIB] * 33], id="chunk extension"),
     ],
 )
-async def test_a_head_over_32_kib_is_refused_and_not_read_on(client: Client, pieces: list[bytes]) -> None:
+async def test_a_header_section_over_32_kib_is_rejected_and_not_read_on(client: Client, pieces: list[bytes]) -> None:
     await client.say(*pieces, pause=0.001)
     answer = await client.last_answer()
     assert (answer.status, answer.code) == (431, "header_fields_too_large")
     assert await client.is_cut_off(*[b"a" * MIB] * 20)
 
 
-async def test_a_head_of_almost_32_kib_is_served(client: Client) -> None:
+async def test_a_header_section_of_almost_32_kib_is_served(client: Client) -> None:
     for _ in range(3):  # a connection counts each head alone
         await client.say(GET[:-2], b"X-Long: ", *[b"a" * KIB] * 31, b"\r\n\r\n")
         assert (await client.answer()).status == 200
@@ -230,7 +230,7 @@ async def test_a_head_of_almost_32_kib_is_served(client: Client) -> None:
     ],
     ids=["announced", "chunked", "no such route", "not signed"],
 )
-async def test_who_sends_a_body_that_nobody_wants_can_read_why_and_is_then_cut_off(
+async def test_a_client_that_sends_an_unwanted_body_can_read_why_and_is_then_cut_off(
     client: Client, pieces: list[bytes], status: int, code: str
 ) -> None:
     await client.say(*pieces)
@@ -248,7 +248,7 @@ async def test_after_an_answer_to_half_a_request_the_connection_is_gone_soon(cli
     assert await client.is_cut_off(b"x")
 
 
-async def test_a_body_that_does_not_come_ends_with_a_problem(server: Server, connect: Connect) -> None:
+async def test_a_body_that_does_not_arrive_ends_with_a_problem(server: Server, connect: Connect) -> None:
     stopped, trickling = [await connect(server) for _ in range(2)]
     await stopped.say(PATCH + b"Content-Length: 100\r\n\r\n{")
     await trickling.say(CHUNKED, *[b"1\r\n \r\n"] * 6, pause=short_timeouts.BODY_SECONDS / 5)
@@ -267,7 +267,7 @@ async def upload(server: Server, model: str, content: bytes) -> bytes:
     return "\r\n".join([*lines, *(f"{name}: {value}" for name, value in signed["headers"].items()), "", ""]).encode()
 
 
-async def test_an_upload_may_take_longer_but_not_fall_silent(server: Server, connect: Connect) -> None:
+async def test_an_upload_may_take_longer_but_not_pause(server: Server, connect: Connect) -> None:
     slow, silent = [await connect(server) for _ in range(2)]
     content = b"0123456789"
     await silent.say(await upload(server, "silent", content), content[:5])
@@ -289,7 +289,7 @@ async def test_an_upload_may_take_longer_but_not_fall_silent(server: Server, con
         CHUNKED + b"2\r\n{}\r\ntwo\r\n",
     ],
 )
-async def test_what_is_no_http_is_a_problem(client: Client, said: bytes) -> None:
+async def test_input_that_is_not_http_is_a_problem(client: Client, said: bytes) -> None:
     await client.say(said)
     answer = await client.last_answer()
     assert (answer.status, answer.code) == (400, "malformed")
@@ -302,7 +302,7 @@ async def test_pipelined_requests_are_answered_in_turn_and_what_follows_them_las
     assert (await client.last_answer()).code == "malformed"
 
 
-async def test_a_body_is_asked_for_only_if_it_is_wanted(server: Server, connect: Connect) -> None:
+async def test_a_body_is_requested_only_if_a_route_reads_it(server: Server, connect: Connect) -> None:
     wanted, unwanted = [await connect(server) for _ in range(2)]
     await wanted.say(PATCH + b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n")
     assert (await wanted.answer()).status == 100
@@ -328,8 +328,8 @@ async def test_half_open_connections_do_not_hold_up_a_stop_and_a_request_under_w
         assert await asyncio.to_thread(server.process.wait, 5) == 0
 
 
-async def test_each_of_several_workers_guards_its_connections(tmp_path: Path, connect: Connect) -> None:
-    with start(tmp_path, IMPATIENT, workers=2) as server:
+async def test_each_of_several_workers_hardens_its_connections(tmp_path: Path, connect: Connect) -> None:
+    with start(tmp_path, SHORT_TIMEOUTS, workers=2) as server:
         server.wait("/readyz")
         for client in [await connect(server) for _ in range(12)]:
             await client.say(b"nonsense\r\n\r\n")
@@ -358,7 +358,7 @@ def resident(server: Server, name: str) -> int:
 
 
 @pytest.mark.parametrize("head", [GET[:-2] + b"X-Long: ", PATCH + b"Content-Length: 52428800\r\n\r\n"])
-async def test_what_is_refused_costs_no_memory(server: Server, client: Client, head: bytes) -> None:
+async def test_rejected_bytes_cost_no_memory(server: Server, client: Client, head: bytes) -> None:
     forget_peak(server)
     before = resident(server, "VmRSS")
     assert await client.is_cut_off(head, *[b"a" * MIB] * 50)

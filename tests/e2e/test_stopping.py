@@ -1,4 +1,4 @@
-"""The service asked to stop: it says so first, ends what is under way, and is gone within 30 seconds."""
+"""Graceful shutdown: the service announces it, ends what is under way, and exits within 30 seconds."""
 
 import hashlib
 import signal
@@ -23,7 +23,7 @@ from tests.support.journeys.release import Walk
 from tests.support.programs import EXECUTABLE, Server, serving
 from tests.support.servers import free_port
 
-NOTICE = 2.0
+DELAY = 2.0
 GRACE = 5
 HURRIED = [
     sys.executable,
@@ -33,7 +33,7 @@ HURRIED = [
         " from modelkeep.__main__ import program; program()"
     ),
 ]
-"""The program, but for the time that it gives to what is under way."""
+"""The program, with a shorter grace period for what is under way."""
 LARGE = bytes(range(256)) * (256 * 1024)
 """64 MiB: more than the sockets between server and client hold."""
 
@@ -42,12 +42,12 @@ WORKERS = pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.
 
 @contextmanager
 def service(
-    folder: Path, *, workers: int = 1, notice: float = NOTICE, program: Sequence[str] = (EXECUTABLE,)
+    folder: Path, *, workers: int = 1, delay: float = DELAY, program: Sequence[str] = (EXECUTABLE,)
 ) -> Iterator[Server]:
     port = free_port()
     variables = local_environment(folder / "data") | {
         "MODELKEEP_PUBLIC_URL": f"http://127.0.0.1:{port}",
-        "MODELKEEP_SHUTDOWN_DELAY_SECONDS": str(notice),
+        "MODELKEEP_SHUTDOWN_DELAY_SECONDS": str(delay),
     }
     command = [*program, "serve", "--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)]
     with serving(command, variables, port=port, log=folder / "log") as server:
@@ -66,7 +66,7 @@ def ask_to_stop(server: Server) -> float:
 
 @contextmanager
 def downloading(server: Server) -> Iterator[socket.socket]:
-    """A connection on which a large object comes, faster than it is read."""
+    """A connection on which a large object arrives faster than it is read."""
     with Walk(server.url) as walk:
         walk.register("fraud-detector", {"model.pt": LARGE})
         url = urlsplit(walk.ask("GET", "/fraud-detector/versions/1/download")["artifacts"][0]["url"])
@@ -76,21 +76,21 @@ def downloading(server: Server) -> Iterator[socket.socket]:
 
 
 @WORKERS
-def test_it_is_not_ready_first_and_serves_on(tmp_path: Path, workers: int) -> None:
+def test_a_draining_service_is_not_ready_and_still_serves(tmp_path: Path, workers: int) -> None:
     with service(tmp_path, workers=workers) as server:
         asked = ask_to_stop(server)
         server.wait("/readyz", status=503)
-        time.sleep(NOTICE / 4)
+        time.sleep(DELAY / 4)
         said = httpx.get(f"{server.url}/readyz", trust_env=False)
         assert (said.status_code, said.json()["code"]) == (503, "unavailable")
         assert "stopped" in said.json()["detail"]
         assert (status_of(server, "/healthz"), status_of(server, "/v1/models")) == (200, 200)
         assert server.process.wait(10) == 0
-        assert NOTICE <= time.monotonic() - asked < NOTICE + 5
+        assert DELAY <= time.monotonic() - asked < DELAY + 5
     assert "Traceback" not in server.said()
 
 
-def test_a_connection_that_is_kept_ends_with_an_answer(tmp_path: Path) -> None:
+def test_a_kept_alive_connection_ends_with_an_answer(tmp_path: Path) -> None:
     """A client that uses its connections all the time must not find one closed in the middle of a request."""
     with service(tmp_path) as server, closing(HTTPConnection("127.0.0.1", urlsplit(server.url).port)) as kept:
         for expected in (None, "close"):
@@ -99,22 +99,22 @@ def test_a_connection_that_is_kept_ends_with_an_answer(tmp_path: Path) -> None:
             assert (answer.status, answer.getheader("connection"), bool(answer.read())) == (200, expected, True)
             if expected is None:
                 ask_to_stop(server)
-                time.sleep(NOTICE / 4)
+                time.sleep(DELAY / 4)
         assert kept.sock is None
 
 
 @WORKERS
-def test_nobody_who_asks_all_the_time_is_cut_off_before_the_notice_is_over(tmp_path: Path, workers: int) -> None:
+def test_no_busy_connection_is_closed_while_the_process_drains(tmp_path: Path, workers: int) -> None:
     with service(tmp_path, workers=workers) as server, ThreadPoolExecutor() as pool:
         askers = [pool.submit(ask_until_cut_off, server) for _ in range(4)]
         asked = ask_to_stop(server)
         assert server.process.wait(15) == 0
         for asker in askers:
-            assert asker.result(10) - asked >= NOTICE
+            assert asker.result(10) - asked >= DELAY
 
 
 def ask_until_cut_off(server: Server) -> float:
-    """When a request had no answer for the first time."""
+    """The time at which a request first went unanswered."""
     with httpx.Client(base_url=server.url, trust_env=False, timeout=10) as http:
         while True:
             try:
@@ -126,7 +126,7 @@ def ask_until_cut_off(server: Server) -> float:
 @pytest.mark.thorough
 @WORKERS
 def test_a_slow_download_is_not_cut(tmp_path: Path, workers: int) -> None:
-    with service(tmp_path, workers=workers, notice=0) as server, downloading(server) as client:
+    with service(tmp_path, workers=workers, delay=0) as server, downloading(server) as client:
         received = bytearray(client.recv(65536))
         ask_to_stop(server)
         time.sleep(2)
@@ -140,7 +140,7 @@ def test_a_slow_download_is_not_cut(tmp_path: Path, workers: int) -> None:
 @WORKERS
 def test_a_slow_upload_is_not_cut(tmp_path: Path, workers: int) -> None:
     declared = {"path": "model.pt", "size": len(LARGE), "sha256": hashlib.sha256(LARGE).hexdigest()}
-    with service(tmp_path, workers=workers, notice=0) as server, ThreadPoolExecutor() as pool:
+    with service(tmp_path, workers=workers, delay=0) as server, ThreadPoolExecutor() as pool:
         with Walk(server.url) as walk:
             begun = walk.ask("POST", "/fraud-detector/versions", {"artifacts": [declared]}, status=201)
         upload = pool.submit(put_slowly, begun["artifacts"][0]["upload"])
@@ -155,7 +155,7 @@ def test_a_slow_upload_is_not_cut(tmp_path: Path, workers: int) -> None:
 
 
 def put_slowly(signed: Any) -> int:
-    """Take three seconds for it."""
+    """Send the body in three seconds."""
 
     def blocks() -> Iterator[bytes]:
         for start in range(0, len(LARGE), len(LARGE) // 32):
@@ -167,7 +167,7 @@ def put_slowly(signed: Any) -> int:
 
 
 def test_what_never_ends_is_cut_within_30_seconds() -> None:
-    """That it is cut by then is seen below, where it is given less time."""
+    """The test below shows that it is cut, with a shorter grace period."""
     assert GRACE_SECONDS == 25
     assert GRACE_SECONDS + Settings.model_fields["shutdown_delay_seconds"].default < 30
 
@@ -177,10 +177,10 @@ def test_what_never_ends_is_cut_when_its_time_is_over(tmp_path: Path) -> None:
         assert client.recv(100)
         asked = ask_to_stop(server)
         server.process.wait(40)
-        assert GRACE < time.monotonic() - asked < GRACE + NOTICE + 5
+        assert GRACE < time.monotonic() - asked < GRACE + DELAY + 5
 
 
-def test_it_stops_at_once_when_interrupted_by_hand(tmp_path: Path) -> None:
-    with service(tmp_path, notice=20) as server:
+def test_sigint_stops_at_once(tmp_path: Path) -> None:
+    with service(tmp_path, delay=20) as server:
         server.process.send_signal(signal.SIGINT)
         server.process.wait(5)

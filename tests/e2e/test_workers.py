@@ -49,8 +49,8 @@ def workers_of(pid: int) -> set[int]:
     return {child for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()}
 
 
-def test_a_worker_that_says_nothing_for_a_while_is_not_replaced(tmp_path: Path) -> None:
-    """So does one that starts on a busy machine. After 5 s of it, uvicorn would kill it and begin again, for ever."""
+def test_a_worker_that_is_silent_for_a_while_is_not_replaced(tmp_path: Path) -> None:
+    """As one is that starts on a busy machine. By default uvicorn would kill it after 5 s, again and again."""
     port = free_port()
     command: list[str | Path] = [EXECUTABLE, "serve", "--host", "127.0.0.1", "--port", str(port), "--workers", "2"]
     variables = local_environment(tmp_path) | {"MODELKEEP_LOG_LEVEL": "INFO"}

@@ -33,7 +33,7 @@ NOTICED_BY: Final[Mapping[str, Sequence[str]]] = {
         f"{LEDGER}::TestABadNetwork::test_a_lost_message_is_found_out[local-None-Fault.REPLY_LOST]",
     ],
     "version_that_expires": [f"{ITEMS}::test_nothing_but_an_outcome_ever_expires"],
-    "blind_rollback": [f"{STAGES}::test_a_rollback_needs_a_key_or_a_fence[local]"],
+    "blind_rollback": [f"{STAGES}::test_a_rollback_needs_a_key_or_a_precondition[local]"],
     "complete_unseen": [f"{UPLOADS}::test_an_incomplete_upload_is_refused_with_the_list_of_what_is_missing[local]"],
     "complete_unchecked": [
         f"{UPLOADS}::test_bytes_that_came_another_way_do_not_pass[local-WEIGHTS-checksum_mismatch-fields0]",
@@ -43,7 +43,7 @@ NOTICED_BY: Final[Mapping[str, Sequence[str]]] = {
     "download_not_pinned": [f"{PRESIGNING}::test_the_store_signs_what_its_client_would"],
     "download_asked_unpinned": [f"{READ_PATH}::test_a_url_is_for_the_version_of_the_object_that_was_confirmed"],
     "upload_over_what_is_there": [f"{S3}::test_a_put_url_signs_bytes_length_and_condition"],
-    "logged_signed_url": [f"{LOGGING}::test_no_line_of_a_whole_walk_holds_a_secret[local]"],
+    "logged_signed_url": [f"{LOGGING}::test_no_line_of_a_whole_journey_holds_a_secret[local]"],
     "undecided_route": [f"{DENY}::test_a_route_that_decides_nothing_answers_nothing[forgetful-None]"],
     "open_by_prefix": [f"{DENY}::test_a_route_that_decides_nothing_answers_nothing[forgetful-None]"],
     "production_by_index": [f"{READ_PATH}::test_production_is_who_was_promoted_last_however_the_indexes_lag"],

@@ -45,14 +45,14 @@ class Secured:
     """A service that asks for credentials, and who may call it."""
 
     def __init__(self, api: Api, settings: Settings, stack: AsyncExitStack) -> None:
-        self.nobody = api
+        self.anonymous = api
         self.settings = settings
         self._stack = stack
         self._tokens: TokenService | None = None
 
     def bearer(self, token: str) -> Api:
         """The service as the bearer of a token sees it."""
-        return Api(self.nobody.http, token=token)
+        return Api(self.anonymous.http, token=token)
 
     async def who(
         self,

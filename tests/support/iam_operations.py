@@ -172,7 +172,7 @@ async def _exchange_an_identity(site: Site) -> None:
         file.write_text(json.dumps({**trust, "rules": [rule]}))
         await site.run("access", "set", str(file))
         async with secured(settings) as service:
-            service.nobody.http.event_hooks = site.api.http.event_hooks
+            service.anonymous.http.event_hooks = site.api.http.event_hooks
             answer = await service.bearer(issuer.token()).request("POST", "/auth/token")
             assert answer.status_code == 200, answer.text
             await service.bearer(answer.json()["access_token"]).ask("GET", "")
