@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
 from modelkeep.domain.access.trust import Trust
+from modelkeep.domain.limits import ServiceLimits
 from modelkeep.http.context import Services
 from modelkeep.identity.verifier import Verifier
 from modelkeep.repositories.events import Events
@@ -21,7 +22,6 @@ from modelkeep.services.access.trust import TrustService
 from modelkeep.services.aliases import AliasService
 from modelkeep.services.events import EventService
 from modelkeep.services.health import HealthService
-from modelkeep.services.limits import ServiceLimits
 from modelkeep.services.models import ModelService
 from modelkeep.services.reading.downloads import DownloadService
 from modelkeep.services.reading.presigned_urls import PresignedUrlCache

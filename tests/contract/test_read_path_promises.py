@@ -13,10 +13,10 @@ import pytest
 
 from modelkeep.domain.downloads import Download
 from modelkeep.domain.errors import UnavailableError
+from modelkeep.domain.limits import ServiceLimits
 from modelkeep.domain.values import PresignedUrl, Ref, parse_ref
 from modelkeep.http.openapi import STALE
 from modelkeep.routers.downloads import render_download
-from modelkeep.services.limits import ServiceLimits
 from modelkeep.services.reading import presigned_urls, resolver
 from modelkeep.services.reading.presigned_urls import PresignedUrlCache
 from modelkeep.services.reading.single_flight import SingleFlight

@@ -7,6 +7,7 @@ from modelkeep.domain import changes
 from modelkeep.domain.access.actions import Action
 from modelkeep.domain.changes import Decision, Edit, Unchanged
 from modelkeep.domain.errors import ModelNotFoundError, TemporaryError
+from modelkeep.domain.limits import ServiceLimits
 from modelkeep.domain.models import Head, existing
 from modelkeep.domain.uploads import Upload
 from modelkeep.kit.concurrency import gather_limited
@@ -15,8 +16,7 @@ from modelkeep.repositories.ledger import Ledger
 from modelkeep.repositories.pages import Page
 from modelkeep.repositories.versions import Versions
 from modelkeep.services.access.caller import Caller
-from modelkeep.services.discard import drop_parts
-from modelkeep.services.limits import ServiceLimits
+from modelkeep.services.uploading.cleanup import abort_multiparts
 from modelkeep.storage.objects import ObjectStore
 
 
@@ -24,13 +24,13 @@ class ModelService:
     """List, read, edit and delete models."""
 
     def __init__(
-        self, ledger: Ledger, heads: Heads, versions: Versions, store: ObjectStore, policy: ServiceLimits
+        self, ledger: Ledger, heads: Heads, versions: Versions, store: ObjectStore, limits: ServiceLimits
     ) -> None:
         self._ledger = ledger
         self._heads = heads
         self._versions = versions
         self._store = store
-        self._policy = policy
+        self._limits = limits
 
     async def list(self, caller: Caller, *, prefix: str, cursor: str | None, limit: int) -> Page[Head]:
         """The models that the caller may read, by name; one that began a moment ago may be missing.
@@ -88,7 +88,7 @@ class ModelService:
                 versions,
                 uploads,
                 operation,
-                purge_after=operation.at + self._policy.trash_ttl,
+                purge_after=operation.at + self._limits.trash_ttl,
                 more=more_versions or more_uploads,
             )
 
@@ -97,5 +97,5 @@ class ModelService:
             return (), head is not None and head.deletion_in_progress
 
         uploads, more = await self._ledger.apply(model, operation, decide, on_duplicate=replay)
-        await gather_limited(lambda upload: drop_parts(self._store, upload), uploads)
+        await gather_limited(lambda upload: abort_multiparts(self._store, upload), uploads)
         return more

@@ -8,6 +8,7 @@ from modelkeep.domain.access.actions import Action
 from modelkeep.domain.artifacts import Artifact
 from modelkeep.domain.changes import Decision, Edit
 from modelkeep.domain.errors import VersionNotFoundError
+from modelkeep.domain.limits import ServiceLimits
 from modelkeep.domain.models import Head, Version, existing
 from modelkeep.domain.values import Ref, RefKind, Stage
 from modelkeep.kit.concurrency import gather_limited
@@ -15,7 +16,6 @@ from modelkeep.repositories.ledger import Ledger
 from modelkeep.repositories.pages import Page
 from modelkeep.repositories.versions import Versions
 from modelkeep.services.access.caller import Caller
-from modelkeep.services.limits import ServiceLimits
 from modelkeep.services.reading.resolver import Resolver
 from modelkeep.storage.objects import ObjectStore
 
@@ -24,13 +24,13 @@ class VersionService:
     """Find, list, edit, delete and restore versions."""
 
     def __init__(
-        self, ledger: Ledger, versions: Versions, resolver: Resolver, store: ObjectStore, policy: ServiceLimits
+        self, ledger: Ledger, versions: Versions, resolver: Resolver, store: ObjectStore, limits: ServiceLimits
     ) -> None:
         self._ledger = ledger
         self._versions = versions
         self._resolver = resolver
         self._store = store
-        self._policy = policy
+        self._limits = limits
 
     async def list(
         self, model: str, caller: Caller, *, stage: Stage | None, cursor: str | None, limit: int
@@ -73,7 +73,7 @@ class VersionService:
             latest = live.latest_version
             if number == latest:
                 latest = await self._versions.newest_but(model, number)
-            purge_after = operation.at + self._policy.trash_ttl
+            purge_after = operation.at + self._limits.trash_ttl
             return changes.delete_version(live, version, operation, purge_after=purge_after, new_latest=latest)
 
         async def replay(_: int | None) -> None:

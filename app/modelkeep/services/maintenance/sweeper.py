@@ -11,6 +11,7 @@ from modelkeep.domain.access.actions import Action
 from modelkeep.domain.artifacts import KEY_PREFIX
 from modelkeep.domain.changes import Decision
 from modelkeep.domain.errors import UploadNotFoundError, VersionNotFoundError
+from modelkeep.domain.limits import ServiceLimits
 from modelkeep.domain.models import Head, TrashedVersion, Version
 from modelkeep.domain.uploads import Upload
 from modelkeep.repositories.heads import Heads
@@ -18,12 +19,11 @@ from modelkeep.repositories.ledger import Ledger
 from modelkeep.repositories.table_scan import TableScan
 from modelkeep.repositories.versions import Versions
 from modelkeep.services.access.caller import operator_caller
-from modelkeep.services.discard import discard_upload, discard_version
-from modelkeep.services.limits import ServiceLimits
 from modelkeep.services.maintenance import findings
 from modelkeep.services.maintenance.adopter import is_foreign
 from modelkeep.services.maintenance.findings import Finding
 from modelkeep.services.models import ModelService
+from modelkeep.services.uploading.cleanup import delete_upload_objects, delete_version_objects
 from modelkeep.storage.objects import ObjectStore
 
 CALLER: Final = operator_caller("sweep", request_id="sweep")
@@ -125,9 +125,9 @@ class Sweeper:
         """Remove the bytes of what the table no longer names, but none that it names elsewhere."""
         for gone in dropped:
             if isinstance(gone, Upload):
-                await discard_upload(self._store, gone, kept=referenced.keys)
+                await delete_upload_objects(self._store, gone, referenced=referenced.keys)
             elif not any(is_foreign(self._store, gone.version, artifact) for artifact in gone.version.artifacts):
-                await discard_version(self._store, gone.version, kept=referenced.keys)
+                await delete_version_objects(self._store, gone.version, referenced=referenced.keys)
 
     async def _sweep_orphans(self, names: list[str], now: datetime, *, dry_run: bool) -> AsyncGenerator[Finding, None]:
         before = now - self._limits.upload_ttl - ORPHAN_GRACE

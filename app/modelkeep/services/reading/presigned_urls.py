@@ -8,10 +8,10 @@ from cachetools import LRUCache
 from modelkeep.domain.artifacts import Artifact
 from modelkeep.domain.downloads import SignedArtifact, SignedArtifacts
 from modelkeep.domain.errors import ArtifactNotFoundError
+from modelkeep.domain.limits import ServiceLimits
 from modelkeep.domain.models import Version
 from modelkeep.domain.values import PresignedUrl
 from modelkeep.kit.concurrency import gather_limited
-from modelkeep.services.limits import ServiceLimits
 from modelkeep.storage.objects import ObjectStore
 
 CACHE_BYTES: Final = 32 * 1024 * 1024
@@ -21,9 +21,9 @@ CACHE_BYTES: Final = 32 * 1024 * 1024
 class PresignedUrlCache:
     """Signs URLs that read artifacts; those of a whole version are shared while half their life is left or more."""
 
-    def __init__(self, store: ObjectStore, policy: ServiceLimits) -> None:
+    def __init__(self, store: ObjectStore, limits: ServiceLimits) -> None:
         self._store = store
-        self._policy = policy
+        self._limits = limits
         self._kept: LRUCache[tuple[str, int], tuple[float, SignedArtifacts]] = LRUCache(
             CACHE_BYTES, lambda kept: kept[1].weight
         )
@@ -55,7 +55,7 @@ class PresignedUrlCache:
             artifact.key,
             version_id=artifact.version_id,
             filename=artifact.path.rpartition("/")[2],
-            ttl=self._policy.download_url_ttl,
+            ttl=self._limits.download_url_ttl,
         )
 
     async def _adopted(self, version: Version, artifact: Artifact) -> Artifact:

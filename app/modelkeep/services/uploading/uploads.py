@@ -17,6 +17,7 @@ from modelkeep.domain.errors import (
     VersionConflictError,
 )
 from modelkeep.domain.events import Operation
+from modelkeep.domain.limits import ServiceLimits
 from modelkeep.domain.models import Head, Version, existing
 from modelkeep.domain.uploads import (
     PendingArtifact,
@@ -33,9 +34,8 @@ from modelkeep.kit.concurrency import gather_limited
 from modelkeep.repositories.ledger import Ledger
 from modelkeep.repositories.versions import Versions
 from modelkeep.services.access.caller import Caller
-from modelkeep.services.discard import drop_parts
-from modelkeep.services.limits import ServiceLimits
 from modelkeep.services.uploading.allocation import ObjectAllocation
+from modelkeep.services.uploading.cleanup import abort_multiparts
 from modelkeep.services.uploading.status import upload_status, version_status
 from modelkeep.services.uploading.verification import ArtifactState, complete_multipart, inspect, verify
 from modelkeep.storage.objects import ObjectStore
@@ -44,11 +44,11 @@ from modelkeep.storage.objects import ObjectStore
 class UploadService:
     """Everything between a registration and a complete version."""
 
-    def __init__(self, ledger: Ledger, versions: Versions, store: ObjectStore, policy: ServiceLimits) -> None:
+    def __init__(self, ledger: Ledger, versions: Versions, store: ObjectStore, limits: ServiceLimits) -> None:
         self._ledger = ledger
         self._versions = versions
         self._store = store
-        self._policy = policy
+        self._limits = limits
 
     async def begin(self, model: str, registration: Registration, caller: Caller) -> UploadStatus:
         """Reserve the next version number and presign what is to be uploaded.
@@ -58,14 +58,14 @@ class UploadService:
         """
         operation = caller.operation(Action.VERSION_UPLOAD, model)
         check_limits(registration)
-        placement = ObjectAllocation(self._store, model, registration, threshold=self._policy.multipart_threshold)
+        placement = ObjectAllocation(self._store, model, registration, threshold=self._limits.multipart_threshold)
 
         async def decide(head: Head | None) -> Decision[UploadStatus]:
             if head and head.deletion_in_progress:
                 raise ModelBeingDeletedError(model)
             number = changes.next_version(head)
             artifacts = await placement.at(number)
-            upload = reserve(model, number, registration, artifacts, operation, ttl=self._policy.upload_ttl)
+            upload = reserve(model, number, registration, artifacts, operation, ttl=self._limits.upload_ttl)
             begun = changes.begin(head, upload, operation)
             status = await self._fresh_status(upload)
             return Change(head=begun.head, events=begun.events, moves=begun.moves, result=status, version=number)
@@ -89,7 +89,7 @@ class UploadService:
         if upload is None:
             return version_status(await self._completed(model, number))
         arrivals = await gather_limited(self._look, upload.artifacts)
-        return await upload_status(self._store, upload, arrivals, self._policy.upload_url_ttl)
+        return await upload_status(self._store, upload, arrivals, self._limits.upload_url_ttl)
 
     async def presign_parts(
         self, model: str, number: int, path: str, parts: Mapping[int, Digest], caller: Caller
@@ -114,7 +114,7 @@ class UploadService:
                 part,
                 size=multipart.size_of(part, artifact.size),
                 sha256=parts[part],
-                ttl=self._policy.upload_url_ttl,
+                ttl=self._limits.upload_url_ttl,
             )
             return SignedPart(number=part, url=url)
 
@@ -155,7 +155,7 @@ class UploadService:
 
         dropped = await self._ledger.apply(model, operation, decide, on_duplicate=replay)
         if dropped:
-            await drop_parts(self._store, dropped)
+            await abort_multiparts(self._store, dropped)
 
     async def _confirm(self, upload: Upload) -> Manifest:
         arrivals = await gather_limited(self._look, upload.artifacts)
@@ -184,7 +184,7 @@ class UploadService:
 
     async def _fresh_status(self, upload: Upload) -> UploadStatus:
         arrivals = [ArtifactState(artifact=artifact) for artifact in upload.artifacts]
-        return await upload_status(self._store, upload, arrivals, self._policy.upload_url_ttl)
+        return await upload_status(self._store, upload, arrivals, self._limits.upload_url_ttl)
 
     def _version(self, upload: Upload, artifacts: Manifest, operation: Operation) -> Version:
         s3_path = s3_path_of(upload.model, upload.number, artifacts, self._store.uri)

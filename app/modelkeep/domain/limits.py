@@ -1,4 +1,4 @@
-"""What an operator may tune of the services."""
+"""The times and sizes that an operator sets for the services."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -6,7 +6,7 @@ from datetime import timedelta
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceLimits:
-    """Lives of URLs, uploads and trash; `multipart_threshold` in bytes."""
+    """How long URLs, uploads and trash live; `multipart_threshold` is in bytes: a larger artifact goes up in parts."""
 
     upload_url_ttl: timedelta
     download_url_ttl: timedelta
