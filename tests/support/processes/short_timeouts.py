@@ -10,8 +10,8 @@ from modelkeep.http.middleware import request_limits
 from modelkeep.http.server import hardened_protocol
 
 HEAD_SECONDS = 1.0
-BODY_SECONDS = 2.5
-SILENCE_SECONDS = 1.0
+BODY_SECONDS = 3.5
+SILENCE_SECONDS = 2.0
 DRAIN_SECONDS = 1.0
 
 if __name__ == "__main__":
