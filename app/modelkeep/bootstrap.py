@@ -24,8 +24,10 @@ from modelkeep.services.events import EventService
 from modelkeep.services.health import HealthService
 from modelkeep.services.models import ModelService
 from modelkeep.services.reading.downloads import DownloadService
+from modelkeep.services.reading.head_poller import HeadPoller
 from modelkeep.services.reading.presigned_urls import PresignedUrlCache
 from modelkeep.services.reading.resolver import Resolver
+from modelkeep.services.reading.stale_cache import StaleCache
 from modelkeep.services.stages import StageService
 from modelkeep.services.uploading.uploads import UploadService
 from modelkeep.services.versions import VersionService
@@ -95,9 +97,9 @@ def build_services(
     limits, files = limits_of(settings), store
     table, store = instrument_table(table, on_call), instrument_store(store, on_call)
     ledger, heads, stored, tokens = Ledger(table, on_change), Heads(table), Versions(table), Tokens(table)
-    resolver = Resolver(
-        ledger, heads, stored, stale_for=settings.stale_ttl_seconds, on_stale=on_stale, is_ending=is_ending
-    )
+    stale_cache = StaleCache(settings.stale_ttl_seconds, on_stale)
+    resolver = Resolver(ledger, heads, stored, stale_cache)
+    poller = HeadPoller(resolver.find_head, is_ending)
     versions = VersionService(ledger, stored, resolver, store, limits)
     return Services(
         models=ModelService(ledger, heads, stored, store, limits),
@@ -105,7 +107,7 @@ def build_services(
         uploads=UploadService(ledger, stored, store, limits),
         stages=StageService(ledger, versions),
         aliases=AliasService(ledger, versions),
-        downloads=DownloadService(resolver, PresignedUrlCache(store, limits)),
+        downloads=DownloadService(resolver, stale_cache, poller, PresignedUrlCache(store, limits)),
         events=EventService(ledger, Events(table)),
         tokens=TokenService(tokens),
         authenticator=Authenticator(

@@ -31,7 +31,7 @@ SURROUNDINGS = frozenset(
         "test_download_fast_path",
         "test_tokens",
         "test_tracing",
-        "test_waiting",
+        "test_long_polling",
     }
 )
 """These are about what surrounds the services, whatever the backend: a quick run has them on one."""

@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from modelkeep.domain.downloads import Resolved
 from modelkeep.domain.values import Ref
-from modelkeep.services.reading.resolver import Resolved, Resolver
+from modelkeep.services.reading.resolver import Resolver
 from modelkeep.storage.aws import dynamodb
 from modelkeep.storage.aws.dynamodb_failures import read_failure
 from tests.support.backends import environment, local_environment, prepare
@@ -82,17 +83,17 @@ async def test_what_is_told_on_any_day_could_have_been_told_by_one(
 async def test_answers_that_are_50_ms_old_are_noticed(
     local: Deployment, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    locate = Resolver.locate
+    resolve = Resolver.resolve_for_download
     kept: dict[tuple[str, Ref], tuple[float, Resolved]] = {}
 
-    async def locate_of_late(resolver: Resolver, model: str, ref: Ref) -> Resolved:
+    async def resolve_late(resolver: Resolver, model: str, ref: Ref) -> Resolved:
         at, answer = kept.get((model, ref), (0.0, None))
         if answer is None or time.monotonic() - at > 0.05:
-            at, answer = time.monotonic(), await locate(resolver, model, ref)
+            at, answer = time.monotonic(), await resolve(resolver, model, ref)
             kept[model, ref] = at, answer
         return answer
 
-    monkeypatch.setattr(Resolver, "locate", locate_of_late)
+    monkeypatch.setattr(Resolver, "resolve_for_download", resolve_late)
     story = await live_through(local, Profile.NONE, seed)
     assert any("operations can be put in order" in fault for fault in story.faults)
 

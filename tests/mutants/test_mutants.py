@@ -17,7 +17,11 @@ HERE: Final = Path(__file__).parent
 LEDGER: Final = "tests/contract/test_ledger.py"
 RACES: Final = "tests/contract/test_races.py"
 S3: Final = "tests/contract/test_objects_s3.py"
-READ_PATH: Final = "tests/contract/test_read_path_promises.py"
+RESOLUTION: Final = "tests/contract/reading/test_resolution.py"
+STALE_IF_ERROR: Final = "tests/contract/reading/test_stale_if_error.py"
+STALE_ANSWERS: Final = "tests/api/test_stale_if_error.py"
+SINGLE_FLIGHT: Final = "tests/unit/test_single_flight.py"
+PRESIGNED_URLS: Final = "tests/unit/test_presigned_url_cache.py"
 PRESIGNING: Final = "tests/unit/test_presigning.py"
 ITEMS: Final = "tests/unit/test_items.py"
 UPLOADS: Final = "tests/api/test_uploads.py"
@@ -41,17 +45,17 @@ NOTICED_BY: Final[Mapping[str, Sequence[str]]] = {
     "complete_over_another": [f"{UPLOADS}::test_completing_never_writes_over_what_another_program_put_there[local]"],
     "sigv2": [f"{PRESIGNING}::test_a_url_is_the_one_of_the_documentation"],
     "download_not_pinned": [f"{PRESIGNING}::test_the_store_signs_what_its_client_would"],
-    "download_asked_unpinned": [f"{READ_PATH}::test_a_url_is_for_the_version_of_the_object_that_was_confirmed"],
+    "download_asked_unpinned": [f"{PRESIGNED_URLS}::test_a_url_is_for_the_version_of_the_object_that_was_confirmed"],
     "upload_over_what_is_there": [f"{S3}::test_a_put_url_signs_bytes_length_and_condition"],
     "logged_signed_url": [f"{LOGGING}::test_no_line_of_a_whole_journey_holds_a_secret[local]"],
     "undecided_route": [f"{DENY}::test_a_route_that_decides_nothing_answers_nothing[forgetful-None]"],
     "open_by_prefix": [f"{DENY}::test_a_route_that_decides_nothing_answers_nothing[forgetful-None]"],
-    "production_by_index": [f"{READ_PATH}::test_production_is_who_was_promoted_last_however_the_indexes_lag"],
-    "refs_by_an_old_head": [f"{READ_PATH}::test_what_another_process_acknowledged_is_in_the_next_answer"],
-    "joined_under_way": [f"{READ_PATH}::test_who_asks_while_a_reading_is_under_way_is_answered_by_the_next"],
-    "urls_shared_to_the_end": [f"{READ_PATH}::test_a_url_that_is_given_has_half_its_life_to_go"],
-    "stale_without_saying_so": [f"{READ_PATH}::test_an_answer_from_memory_says_how_old_it_is"],
-    "stale_for_ever": [f"{READ_PATH}::test_an_answer_from_memory_is_given_for_a_quarter_of_an_hour"],
+    "production_by_index": [f"{RESOLUTION}::test_production_is_what_was_promoted_last_however_the_indexes_lag[local]"],
+    "refs_by_an_old_head": [f"{RESOLUTION}::test_what_another_process_acknowledged_is_in_the_next_answer[local]"],
+    "joined_under_way": [f"{SINGLE_FLIGHT}::test_a_call_during_a_read_gets_the_next_read"],
+    "urls_shared_to_the_end": [f"{PRESIGNED_URLS}::test_a_url_has_at_least_half_its_life_left"],
+    "stale_without_saying_so": [f"{STALE_ANSWERS}::test_every_format_and_redirect_is_served_stale[local]"],
+    "stale_for_ever": [f"{STALE_IF_ERROR}::test_an_answer_is_served_until_it_is_too_old_and_has_its_age[local]"],
     "not_modified_for_another": [f"{DOWNLOADS}::test_a_version_that_is_known_already_is_not_sent_again[local]"],
 }
 

@@ -43,6 +43,6 @@ def test_every_file_comes_to_its_place_and_is_found_good(located: SignedArtifact
     folder.mkdir()
     run(["curl", "--no-progress-meter", "--parallel", "--config", "-"], curl_config(located), folder)
     assert {path.name for path in folder.iterdir()} == set(PATHS)
-    download = Download(version=version(), generation=1, located=located)
+    download = Download(version=version(), generation=1, signed=located)
     said = run(["sha256sum", "--check", "--strict"], check_file(download, located), folder)
     assert said.count(": OK\n") == len(PATHS)

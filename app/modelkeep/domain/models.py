@@ -92,6 +92,11 @@ class Version:
         """Whether sizes and digests are known; of what was adopted they are not, until it has been read once."""
         return all(artifact.sha256 for artifact in self.artifacts)
 
+    @property
+    def weight(self) -> int:
+        """Approximate bytes in memory, for caches that are bounded."""
+        return 4096 + 1024 * len(self.artifacts)
+
     def artifact(self, path: str) -> Artifact:
         """The artifact with this path. Raises `ArtifactNotFoundError`."""
         for artifact in self.artifacts:

@@ -69,7 +69,7 @@ async def get_download(
 def render_download(download: Download, answer_format: Format = Format.JSON) -> Response:
     """The answer in the requested format; 304 if the caller already has the version."""
     headers = {"etag": f'"{download.version.commit}"', **_stale(download.stale_seconds)}
-    located = download.located
+    located = download.signed
     if located is None:
         return Response(status_code=304, headers=headers)
     match answer_format:

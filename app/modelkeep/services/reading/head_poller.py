@@ -1,4 +1,4 @@
-"""Waiting for a model to change: one who looks, for all who wait."""
+"""Long polling: one poller per model, shared by all requests that wait for the model to change."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -8,73 +8,73 @@ from modelkeep.domain.errors import TemporaryError
 from modelkeep.domain.models import Head
 
 POLL_SECONDS: Final = 1.0
-"""Between two looks at a model that is waited for."""
+"""Between two reads of a head that requests wait for."""
 
 
 class HeadPoller:
-    """Looks at the head of each model that somebody waits for, once a second, however many wait.
+    """Reads the head of each model that requests wait for once a second, however many wait.
 
-    Nobody waits any longer once `is_ending` says that the process is about to end.
+    Once `is_draining` returns true (graceful shutdown), all waits end within a second.
     """
 
-    def __init__(self, find_head: Callable[[str], Awaitable[Head | None]], is_ending: Callable[[], bool]) -> None:
+    def __init__(self, find_head: Callable[[str], Awaitable[Head | None]], is_draining: Callable[[], bool]) -> None:
         self._find_head = find_head
-        self._is_ending = is_ending
-        self._watched: dict[str, _Subscription] = {}
+        self._is_draining = is_draining
+        self._subscriptions: dict[str, _Subscription] = {}
 
-    async def moved(self, model: str, generation: int, *, until: float) -> bool:
-        """Return true once the head is of a later generation, or false at `until`, a time of the event loop."""
+    async def wait_for_change(self, model: str, generation: int, *, until: float) -> bool:
+        """Return true once the head has a later generation; false at `until` (event loop time), or when draining."""
         if asyncio.get_running_loop().time() >= until:
             return False
-        watched = self._watched.get(model)
-        if watched is None:
-            watched = self._watched[model] = _Subscription(generation)
-            watched.looking = asyncio.create_task(self._look(model, watched))
-        watched.waiting += 1
+        subscription = self._subscriptions.get(model)
+        if subscription is None:
+            subscription = self._subscriptions[model] = _Subscription(generation)
+            subscription.poller = asyncio.create_task(self._poll(model, subscription))
+        subscription.waiters += 1
         try:
             async with asyncio.timeout_at(until):
-                while watched.generation <= generation and not watched.ended:
-                    await watched.news.wait()
+                while subscription.generation <= generation and not subscription.ended:
+                    await subscription.changed.wait()
         except TimeoutError:
             return False
         finally:
-            watched.waiting -= 1
-            if not watched.waiting:
-                self._stop(model, watched)
-        return not watched.ended
+            subscription.waiters -= 1
+            if not subscription.waiters:
+                self._stop(model, subscription)
+        return not subscription.ended
 
-    async def _look(self, model: str, watched: "_Subscription") -> None:
-        while not self._is_ending():
+    async def _poll(self, model: str, subscription: "_Subscription") -> None:
+        while not self._is_draining():
             await asyncio.sleep(POLL_SECONDS)
             try:
                 head = await self._find_head(model)
             except TemporaryError:
                 continue
             if head:
-                watched.tell(head.generation)
-        watched.ended = True
-        watched.news.set()
+                subscription.publish(head.generation)
+        subscription.ended = True
+        subscription.changed.set()
 
-    def _stop(self, model: str, watched: "_Subscription") -> None:
-        if watched.looking:
-            watched.looking.cancel()
-        if self._watched.get(model) is watched:
-            del self._watched[model]
+    def _stop(self, model: str, subscription: "_Subscription") -> None:
+        if subscription.poller:
+            subscription.poller.cancel()
+        if self._subscriptions.get(model) is subscription:
+            del self._subscriptions[model]
 
 
 class _Subscription:
-    """A model that is waited for, and the generation that was seen last."""
+    """A model that requests wait for, and the latest generation that was read."""
 
     def __init__(self, generation: int) -> None:
         self.generation = generation
-        self.news = asyncio.Event()
-        self.waiting = 0
+        self.changed = asyncio.Event()
+        self.waiters = 0
         self.ended = False
-        self.looking: asyncio.Task[None] | None = None
+        self.poller: asyncio.Task[None] | None = None
 
-    def tell(self, generation: int) -> None:
-        """Wake those who wait for a later generation."""
+    def publish(self, generation: int) -> None:
+        """Wake the waiters if the generation is a later one."""
         if generation > self.generation:
             self.generation = generation
-            news, self.news = self.news, asyncio.Event()
-            news.set()
+            changed, self.changed = self.changed, asyncio.Event()
+            changed.set()

@@ -1,4 +1,4 @@
-"""URLs of whole versions, signed once for many."""
+"""Presigned download URLs, signed once per version and shared by callers while they live long enough."""
 
 import time
 from typing import Final
@@ -15,37 +15,40 @@ from modelkeep.kit.concurrency import gather_limited
 from modelkeep.storage.objects import ObjectStore
 
 CACHE_BYTES: Final = 32 * 1024 * 1024
-"""About so much memory for URLs that were signed before."""
+"""Approximate memory for URLs that were signed before."""
 
 
 class PresignedUrlCache:
-    """Signs URLs that read artifacts; those of a whole version are shared while half their life is left or more."""
+    """Signs GET URLs of artifacts; those of a whole version are reused for the first half of their life."""
 
     def __init__(self, store: ObjectStore, limits: ServiceLimits) -> None:
         self._store = store
         self._limits = limits
-        self._kept: LRUCache[tuple[str, int], tuple[float, SignedArtifacts]] = LRUCache(
-            CACHE_BYTES, lambda kept: kept[1].weight
+        self._cache: LRUCache[tuple[str, int], tuple[float, SignedArtifacts]] = LRUCache(
+            CACHE_BYTES, lambda entry: entry[1].weight
         )
 
-    async def of(self, version: Version) -> SignedArtifacts:
-        """A URL for each artifact. Raises `ArtifactNotFoundError`, `UnavailableError`."""
+    async def for_version(self, version: Version) -> SignedArtifacts:
+        """A URL for each artifact; not cached if the version is unverified.
+
+        Raises `ArtifactNotFoundError`, `UnavailableError`.
+        """
         key = (version.model, version.number)
-        good_until, located = self._kept.get(key, (0.0, None))
-        if located and time.time() < good_until:
-            return located
+        fresh_until, signed = self._cache.get(key, (0.0, None))
+        if signed and time.time() < fresh_until:
+            return signed
         signed_at = time.time()
         if not version.is_verified:
             return SignedArtifacts(
-                await gather_limited(lambda artifact: self.locate(version, artifact), version.artifacts)
+                await gather_limited(lambda artifact: self.for_artifact(version, artifact), version.artifacts)
             )
-        located = SignedArtifacts([await self.locate(version, artifact) for artifact in version.artifacts])
-        expires_at = min((each.url.expires_at.timestamp() for each in located.artifacts), default=signed_at)
-        self._kept[key] = ((signed_at + expires_at) / 2, located)
-        return located
+        signed = SignedArtifacts([await self.for_artifact(version, artifact) for artifact in version.artifacts])
+        expires_at = min((each.url.expires_at.timestamp() for each in signed.artifacts), default=signed_at)
+        self._cache[key] = ((signed_at + expires_at) / 2, signed)
+        return signed
 
-    async def locate(self, version: Version, artifact: Artifact) -> SignedArtifact:
-        """A URL for one artifact. Raises `ArtifactNotFoundError`, `UnavailableError`."""
+    async def for_artifact(self, version: Version, artifact: Artifact) -> SignedArtifact:
+        """A URL for one artifact, never cached. Raises `ArtifactNotFoundError`, `UnavailableError`."""
         if artifact.size is None:
             artifact = await self._adopted(version, artifact)
         return SignedArtifact(artifact=artifact, url=await self._sign(artifact))
@@ -59,9 +62,9 @@ class PresignedUrlCache:
         )
 
     async def _adopted(self, version: Version, artifact: Artifact) -> Artifact:
-        """What the public recipe wrote is served only if it lies in this store."""
-        here = self._store.key_of(version.s3_path) == artifact.key
-        stored = await self._store.stat(artifact.key) if here else None
+        """An artifact that the public recipe wrote, with its present size; it is served only from this store."""
+        is_here = self._store.key_of(version.s3_path) == artifact.key
+        stored = await self._store.stat(artifact.key) if is_here else None
         if stored is None:
             raise ArtifactNotFoundError(version.model, version.number, artifact.path)
         return Artifact(path=artifact.path, size=stored.size, sha256=artifact.sha256, key=artifact.key)

@@ -1,146 +1,89 @@
-"""Which version answers to a ref: the read that every starting container makes."""
+"""Resolves refs: which version answers, by one consistent read of the model's head."""
 
 import asyncio
-import time
-from collections.abc import Callable, Container
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 from cachetools import LRUCache
 
-from modelkeep.domain.errors import ContentionError, ModelNotFoundError, UnavailableError, VersionNotFoundError
+from modelkeep.domain.downloads import Resolved
+from modelkeep.domain.errors import ContentionError, UnavailableError, VersionNotFoundError
 from modelkeep.domain.models import Head, Version, existing
 from modelkeep.domain.values import Ref, RefKind
 from modelkeep.repositories.heads import Heads
 from modelkeep.repositories.ledger import Ledger
 from modelkeep.repositories.versions import Versions
-from modelkeep.services.reading.head_poller import POLL_SECONDS, HeadPoller
 from modelkeep.services.reading.single_flight import SingleFlight
+from modelkeep.services.reading.stale_cache import StaleCache
 
 MAX_ATTEMPTS: Final = 5
 
 CACHE_BYTES: Final = 32 * 1024 * 1024
-"""About so much memory for versions that were read before, and as much for answers that were given before."""
+"""Approximate memory for versions that were read before."""
 
 HEAD_TIMEOUT_SECONDS: Final = 2.0
-"""How long one reading of a head may take where there is an answer in memory."""
+"""Timeout of reading a head when the stale cache has an answer for the model."""
 
 _NO_ANSWER: Final = "The table does not answer. Check that the service can reach it."
-_ANY_REF: Final = ""
-
-
-class Resolved(NamedTuple):
-    """What a ref came to by the head of this generation.
-
-    Of the version, what never changes and its stage are true to that head. `stale_seconds` is the age of an answer from
-    memory, given because the table could not be read.
-    """
-
-    generation: int
-    version: Version
-    stale_seconds: int | None = None
 
 
 class _HeadRead(NamedTuple):
-    """One reading of a head, and what `production` comes to by it, if that could be said without another one."""
+    """One read of a head, and what `production` resolves to by it, if its version was at hand."""
 
     head: Head | None
     production: Resolved | None
 
 
-class _Answered(NamedTuple):
-    at: float
-    resolved: Resolved
-
-
 class Resolver:
-    """Resolves refs by heads that were read after the question, one reading for all who ask at once.
+    """Resolves refs by a head that was read after the call began; concurrent calls share the read (single-flight).
 
-    Versions never change but for stage and description, so production costs that one reading. For `stale_for` seconds
-    an answer is remembered: while the table cannot be read, it is given again, and `on_stale` is told.
+    The immutable part of versions is cached, so `production` costs that one read.
     """
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        heads: Heads,
-        versions: Versions,
-        *,
-        stale_for: float,
-        on_stale: Callable[[], None] = lambda: None,
-        is_ending: Callable[[], bool] = lambda: False,
-    ) -> None:
+    def __init__(self, ledger: Ledger, heads: Heads, versions: Versions, stale_cache: StaleCache) -> None:
         self._ledger = ledger
         self._heads = heads
         self._versions = versions
-        self._stale_for = stale_for
-        self._on_stale = on_stale
-        self._reads = SingleFlight(self._see)
-        self._watch = HeadPoller(self._head, is_ending)
-        self._kept: LRUCache[tuple[str, int], Version] = LRUCache(CACHE_BYTES, _weight)
-        self._answers: LRUCache[tuple[str, str], _Answered] = LRUCache(
-            CACHE_BYTES, lambda answered: _weight(answered.resolved.version)
-        )
-
-    async def locate(self, model: str, ref: Ref) -> Resolved:
-        """What is needed to download what answers to a ref; from memory, if the table cannot be read.
-
-        Raises `ModelNotFoundError`, `VersionNotFoundError`, `ContentionError`, `UnavailableError`.
-        """
-        try:
-            resolved = await self._locate(model, ref)
-        except (ModelNotFoundError, VersionNotFoundError) as error:
-            self._forget(model, None if isinstance(error, ModelNotFoundError) else ref.text)
-            raise
-        except UnavailableError:
-            answered = self._recall(model, ref.text)
-            if answered is None:
-                raise
-            self._on_stale()
-            return answered.resolved._replace(stale_seconds=int(time.monotonic() - answered.at))
-        self._remember(ref.text, resolved)
-        return resolved
-
-    async def another(
-        self, model: str, ref: Ref, resolved: Resolved, *, known: Container[str], seconds: float
-    ) -> Resolved:
-        """Wait until a version whose commit is not `known` answers to the ref; at the end, return what did last.
-
-        Where the head was seen to move and an answer comes from memory yet, it is asked for again a second later.
-        Raises what `locate` raises.
-        """
-        until = asyncio.get_running_loop().time() + seconds
-        while resolved.version.commit in known and await self._watch.moved(model, resolved.generation, until=until):
-            resolved = await self.locate(model, ref)
-            if resolved.stale_seconds is not None:
-                await asyncio.sleep(min(POLL_SECONDS, max(0, until - asyncio.get_running_loop().time())))
-        return resolved
+        self._stale_cache = stale_cache
+        self._head_reads = SingleFlight(self._read_head)
+        self._versions_cache: LRUCache[tuple[str, int], Version] = LRUCache(CACHE_BYTES, attrgetter("weight"))
 
     async def resolve(self, model: str, ref: Ref) -> tuple[Head, Version]:
         """The whole version that answers to a ref, and the head by which it does, as at one instant of this call.
 
-        Raises `ModelNotFoundError`, `VersionNotFoundError`; `ContentionError` if the head moved at every look.
+        Raises `ModelNotFoundError`, `VersionNotFoundError`, `UnavailableError`; `ContentionError` if the head moved
+        during every attempt.
         """
-        return await self._resolve(await self._existing(model), ref)
+        return await self._resolve_by(existing(await self.find_head(model), model), ref)
 
-    async def _locate(self, model: str, ref: Ref) -> Resolved:
-        seen = await self._reads.get(model)
-        if seen.head and seen.production and _is_named(seen.production.version, seen.head, ref):
-            return seen.production
-        head, version = await self._resolve(existing(seen.head or await self._ledger.head(model), model), ref)
-        self._keep(version)
+    async def resolve_for_download(self, model: str, ref: Ref) -> Resolved:
+        """What a download needs of the version that answers to a ref; description, metrics and tags may be older.
+
+        Raises what `resolve` raises.
+        """
+        read = await self._head_reads.load(model)
+        if read.head and read.production and _is_named(read.production.version, read.head, ref):
+            return read.production
+        head = existing(read.head or await self._ledger.head(model), model)
+        head, version = await self._resolve_by(head, ref)
+        self._cache_version(version)
         return Resolved(head.generation, version)
 
-    async def _resolve(self, head: Head, ref: Ref) -> tuple[Head, Version]:
-        """Look until head and version agree.
+    async def find_head(self, model: str) -> Head | None:
+        """The head, read after the call began; `None` if the model never existed. Raises `UnavailableError`."""
+        return (await self._head_reads.load(model)).head or await self._ledger.head(model)
 
-        A head that names nothing is an answer, and so is a version that agrees with the head read before it. All else
-        (no version, one that tells another story, the newest in staging) holds if the head has not moved meanwhile.
-        What the version says of itself may be newer than the head, never older.
+    async def _resolve_by(self, head: Head, ref: Ref) -> tuple[Head, Version]:
+        """Read the version, and the head again where needed, until both agree.
+
+        One read of the head is enough if it names no version, or one that agrees with it. Any other result (no version,
+        one that disagrees, the newest in staging) holds if the head has not moved since. The version's item may be
+        newer than the head, never older.
         """
         for _ in range(MAX_ATTEMPTS):
             version = await self._find(head, ref)
             certain = version and version.is_consistent_with(head) and ref.kind is not RefKind.STAGING
-            now = head if certain else await self._existing(head.model)
+            now = head if certain else existing(await self.find_head(head.model), head.model)
             if now.generation == head.generation:
                 if version is None or (ref.kind is RefKind.COMMIT and version.commit != ref.text):
                     raise VersionNotFoundError(head.model, ref.text)
@@ -149,7 +92,7 @@ class Resolver:
         raise ContentionError(head.model)
 
     async def _find(self, head: Head, ref: Ref) -> Version | None:
-        """What lies where the ref points by this head. Raises `VersionNotFoundError` if it points nowhere."""
+        """The version that the ref names by this head, if it exists. Raises `VersionNotFoundError` if it names none."""
         if ref.kind is RefKind.STAGING:
             return await self._versions.newest_in_staging(head.model)
         number = _number(head, ref)
@@ -157,65 +100,36 @@ class Resolver:
             raise VersionNotFoundError(head.model, ref.text)
         return await self._versions.find(head.model, number)
 
-    async def _existing(self, model: str) -> Head:
-        return existing(await self._head(model), model)
-
-    async def _head(self, model: str) -> Head | None:
-        return (await self._reads.get(model)).head or await self._ledger.head(model)
-
-    async def _see(self, model: str) -> _HeadRead:
-        """Read the head, and say what `production` comes to by it if the version is kept. Raises `UnavailableError`."""
+    async def _read_head(self, model: str) -> _HeadRead:
+        """Read the head, and resolve `production` by it if the version is cached. Raises `UnavailableError`."""
         try:
-            async with asyncio.timeout(HEAD_TIMEOUT_SECONDS if self._recall(model, _ANY_REF) else None):
-                head, version = await self._look(model)
+            async with asyncio.timeout(HEAD_TIMEOUT_SECONDS if self._stale_cache.has_answer(model) else None):
+                head, version = await self._fetch(model)
         except TimeoutError:
             raise UnavailableError(_NO_ANSWER) from None
         if head is None or head.deleted_at or head.production_version is None:
             return _HeadRead(head, None)
         if version and version.number == head.production_version and version.is_consistent_with(head):
-            self._keep(version)
+            self._cache_version(version)
         else:
-            version = self._kept.get((model, head.production_version))
+            version = self._versions_cache.get((model, head.production_version))
         return _HeadRead(head, Resolved(head.generation, version.with_head(head)) if version else None)
 
-    async def _look(self, model: str) -> tuple[Head | None, Version | None]:
-        """Read the head, and in the same round trip the version that held production last, unless that one is kept."""
-        last = self._answers.get((model, RefKind.PRODUCTION))
-        number = last.resolved.version.number if last else None
-        if number is None or (model, number) in self._kept:
+    async def _fetch(self, model: str) -> tuple[Head | None, Version | None]:
+        """Read the head, and in the same round trip the last known production version, unless that one is cached."""
+        number = self._stale_cache.last_production(model)
+        if number is None or (model, number) in self._versions_cache:
             return await self._heads.find(model), None
         return await self._heads.find_with(model, number)
 
-    def _keep(self, version: Version) -> None:
-        """Keep what will not change any more; what was adopted, and not verified yet, will."""
+    def _cache_version(self, version: Version) -> None:
+        """Cache a version; not one that was adopted and is not verified yet, because its artifacts will change."""
         if version.is_verified:
-            self._kept[version.model, version.number] = version
-
-    def _remember(self, text: str, resolved: Resolved) -> None:
-        model = resolved.version.model
-        known = self._answers.get((model, text))
-        if self._stale_for and not (known and known.resolved is resolved):
-            answered = _Answered(time.monotonic(), resolved)
-            for key in (text, resolved.version.commit, _ANY_REF):
-                self._answers[model, key] = answered
-
-    def _forget(self, model: str, text: str | None) -> None:
-        """Give no answer again that is known to be none any more: to one ref, or to every ref of a model."""
-        if text is None and (model, _ANY_REF) in self._answers:
-            texts = [key[1] for key in self._answers if key[0] == model]
-        else:
-            texts = [text or _ANY_REF]
-        for each in texts:
-            self._answers.pop((model, each), None)
-
-    def _recall(self, model: str, text: str) -> _Answered | None:
-        """What was answered last, unless that is too long ago."""
-        answered = self._answers.get((model, text))
-        return answered if answered and time.monotonic() - answered.at < self._stale_for else None
+            self._versions_cache[version.model, version.number] = version
 
 
 def _is_named(version: Version, head: Head, ref: Ref) -> bool:
-    """Whether the ref leads to this version by what the head says."""
+    """Whether the ref names this version by the head."""
     return version.number == _number(head, ref) and (ref.kind is not RefKind.COMMIT or ref.text == version.commit)
 
 
@@ -229,8 +143,3 @@ def _number(head: Head, ref: Ref) -> int | None:
             return head.aliases.get(ref.text)
         case _:
             return ref.number
-
-
-def _weight(version: Version) -> int:
-    """About as many bytes as a version takes in memory."""
-    return 4096 + 1024 * len(version.artifacts)

@@ -1,4 +1,4 @@
-"""One reading of storage for all who ask for the same thing at the same time."""
+"""Single-flight (request coalescing): one read of storage for all callers that ask for the same key at once."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -8,144 +8,143 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 UNDELAYED_PER_SECOND: Final = 10
-"""Readings of one key that begin without delay in a second."""
+"""Reads of one key that start without delay within a second."""
 
 MAX_BATCH: Final = 16
-"""So many are company enough: a reading that was held back for them begins."""
+"""Batch size at which a delayed read starts at once."""
 
 LINGER_SECONDS: Final = 0.005
-"""How long a reading that is held back waits for one more to join."""
+"""How long a delayed read waits for another caller to join, like Kafka's `linger.ms`."""
 
 MAX_DELAY_SECONDS: Final = 0.02
-"""How long it is held back at all."""
+"""How long a read is delayed at most, however many callers join."""
 
 MIN_BATCH: Final = 4
-"""When fewer came although a reading was held back, those after it are not, for a while."""
+"""Batch size below which a delay was not worth it: the next reads of the key start at once, for a while."""
 
 BYPASS_SECONDS: Final = 0.1
 """How long that while is."""
 
 LOOP_LAG_SECONDS: Final = 0.002
-"""Unless that was seen so much too late: then the event loop was busy, and those who came are not heard yet."""
+"""Event-loop lag above which a small batch is not taken as a sign of low traffic: callers may not have run yet."""
 
-_PRUNED_AT: Final = 4_096
+_PRUNE_AT: Final = 4_096
+"""Number of keys at which those that nobody waits for are dropped."""
 
 
 class SingleFlight(Generic[K, V]):
-    """Calls `read` for whoever asks, and answers each with what a call returned that *began after* he asked.
+    """Coalesces concurrent reads of a key; each caller gets a read that started after its own call (read-your-writes).
 
-    So an answer is as good as that of a reading of his own: what was acknowledged before he asked is in it. Those who
-    ask while a reading is under way share the next one. A key that is asked for by many, one after another, costs some
-    70 readings a second and not one for each: beyond the first 10 of a second, a reading is held back until 16 wait for
-    it, or none has joined for 5 ms, or 20 ms have passed. Where hardly anybody came in that time, the next ones begin
-    at once again, for a tenth of a second.
+    Callers that arrive during a read share the next one. Under load a key costs some 70 reads a second rather than one
+    per caller: after the first 10 of a second, a read is delayed until 16 callers wait for it, or none has joined for
+    5 ms, or 20 ms have passed. If hardly any caller came in that time, reads start at once for a tenth of a second.
     """
 
     def __init__(self, read: Callable[[K], Awaitable[V]]) -> None:
         self._read = read
-        self._lines: dict[K, _Flight[K, V]] = {}
+        self._flights: dict[K, _Flights[K, V]] = {}
 
-    async def get(self, key: K) -> V:
+    async def load(self, key: K) -> V:
         """What `read` returns for this key. Raises what it raises."""
-        line = self._lines.get(key)
-        if line is None:
+        flights = self._flights.get(key)
+        if flights is None:
             self._prune()
-            line = self._lines[key] = _Flight(self._read, key)
-        return await line.join()
+            flights = self._flights[key] = _Flights(self._read, key)
+        return await flights.wait()
 
     def _prune(self) -> None:
-        if len(self._lines) >= _PRUNED_AT:
-            self._lines = {key: line for key, line in self._lines.items() if line.is_in_use}
+        if len(self._flights) >= _PRUNE_AT:
+            self._flights = {key: flights for key, flights in self._flights.items() if flights.is_in_use}
 
 
-class _Flight(Generic[K, V]):
-    """Those who wait for one key, and how often it was read this second."""
+class _Flights(Generic[K, V]):
+    """The reads of one key: the callers that wait for the next, and how many started this second."""
 
     def __init__(self, read: Callable[[K], Awaitable[V]], key: K) -> None:
         self._read = read
         self._key = key
         self._loop = asyncio.get_running_loop()
-        self._waiting: list[asyncio.Future[V]] = []
-        self._reading: asyncio.Task[None] | None = None
-        self._start: asyncio.Handle | None = None
-        self._held_since = 0.0
+        self._waiters: list[asyncio.Future[V]] = []
+        self._in_flight: asyncio.Task[None] | None = None
+        self._scheduled: asyncio.Handle | None = None
+        self._delayed_since = 0.0
         self._joined_at = 0.0
         self._second = 0
-        self._begun = 0
-        self._alone_until = 0.0
+        self._started = 0
+        self._bypass_until = 0.0
 
     @property
     def is_in_use(self) -> bool:
-        """Whether somebody waits."""
-        return bool(self._waiting or self._reading)
+        """Whether a caller waits or a read is in flight."""
+        return bool(self._waiters or self._in_flight)
 
-    async def join(self) -> V:
-        """Wait for the next reading."""
+    async def wait(self) -> V:
+        """Wait for the next read."""
         future: asyncio.Future[V] = self._loop.create_future()
-        self._waiting.append(future)
-        if self._reading is None:
-            self._arrange()
+        self._waiters.append(future)
+        if self._in_flight is None:
+            self._schedule()
         return await future
 
-    def _arrange(self) -> None:
-        """See to it that a reading begins: with all who ask in this turn of the event loop, or later with more."""
+    def _schedule(self) -> None:
+        """Start a read after this turn of the event loop, so that its callers share it; or later, with more of them."""
         now = self._joined_at = self._loop.time()
-        if self._start is None:
-            self._count_second(now)
-            if self._begun < UNDELAYED_PER_SECOND or now < self._alone_until:
-                self._start = self._loop.call_soon(self._begin)
+        if self._scheduled is None:
+            self._roll_second(now)
+            if self._started < UNDELAYED_PER_SECOND or now < self._bypass_until:
+                self._scheduled = self._loop.call_soon(self._start)
             else:
-                self._held_since = now
-                self._start = self._loop.call_later(LINGER_SECONDS, self._look_for_more)
-        if self._held_since and len(self._waiting) >= MAX_BATCH:
-            self._begin_soon()
+                self._delayed_since = now
+                self._scheduled = self._loop.call_later(LINGER_SECONDS, self._linger)
+        if self._delayed_since and len(self._waiters) >= MAX_BATCH:
+            self._start_soon()
 
-    def _count_second(self, now: float) -> None:
+    def _roll_second(self, now: float) -> None:
         if int(now) != self._second:
-            self._second, self._begun = int(now), 0
+            self._second, self._started = int(now), 0
 
-    def _begin_soon(self) -> None:
-        self._held_since = 0.0
-        if self._start:
-            self._start.cancel()
-        self._start = self._loop.call_soon(self._begin)
+    def _start_soon(self) -> None:
+        self._delayed_since = 0.0
+        if self._scheduled:
+            self._scheduled.cancel()
+        self._scheduled = self._loop.call_soon(self._start)
 
-    def _look_for_more(self) -> None:
-        """Wait on, if some have joined of late."""
+    def _linger(self) -> None:
+        """Start the read, unless a caller has joined lately."""
         now = self._loop.time()
-        due = min(self._joined_at + LINGER_SECONDS, self._held_since + MAX_DELAY_SECONDS)
+        due = min(self._joined_at + LINGER_SECONDS, self._delayed_since + MAX_DELAY_SECONDS)
         if now < due:
-            self._start = self._loop.call_at(due, self._look_for_more)
+            self._scheduled = self._loop.call_at(due, self._linger)
             return
-        if len(self._waiting) < MIN_BATCH and now - due < LOOP_LAG_SECONDS:
-            self._alone_until = now + BYPASS_SECONDS
-        self._begin()
+        if len(self._waiters) < MIN_BATCH and now - due < LOOP_LAG_SECONDS:
+            self._bypass_until = now + BYPASS_SECONDS
+        self._start()
 
-    def _begin(self) -> None:
-        self._start, self._held_since = None, 0.0
-        self._begun += 1
-        waiting, self._waiting = self._waiting, []
-        self._reading = self._loop.create_task(self._serve(waiting))
+    def _start(self) -> None:
+        self._scheduled, self._delayed_since = None, 0.0
+        self._started += 1
+        waiters, self._waiters = self._waiters, []
+        self._in_flight = self._loop.create_task(self._run(waiters))
 
-    async def _serve(self, waiting: list[asyncio.Future[V]]) -> None:
+    async def _run(self, waiters: list[asyncio.Future[V]]) -> None:
         try:
             value = await self._read(self._key)
         except asyncio.CancelledError:
-            for future in _undone(waiting):
+            for future in _pending(waiters):
                 future.cancel()
             raise
         except Exception as error:  # noqa: BLE001 -- it is raised where it is waited for
-            for future in _undone(waiting):
+            for future in _pending(waiters):
                 future.set_exception(error)
         else:
-            for future in _undone(waiting):
+            for future in _pending(waiters):
                 future.set_result(value)
         finally:
-            self._reading = None
-            if self._waiting:
-                self._arrange()
+            self._in_flight = None
+            if self._waiters:
+                self._schedule()
 
 
-def _undone(futures: Iterable[asyncio.Future[V]]) -> Iterator[asyncio.Future[V]]:
-    """Those whose waiter has not left meanwhile."""
+def _pending(futures: Iterable[asyncio.Future[V]]) -> Iterator[asyncio.Future[V]]:
+    """Those whose caller has not been cancelled."""
     return (future for future in futures if not future.done())

@@ -1,4 +1,4 @@
-"""One reading for all who ask at the same time, which began after each of them had asked."""
+"""One read for all concurrent callers, which starts after each of their calls."""
 
 import asyncio
 from collections.abc import Sequence
@@ -20,19 +20,19 @@ from tests.support.virtual_time import be_busy, in_virtual_time
 
 
 class Store:
-    """Counts the readings of it, each of which takes so long, and answers with the number of writes at its start.
+    """Records when its reads start, each of which takes `seconds`; a read returns the number of writes at its start.
 
-    It is read by one at a time.
+    Two reads at a time fail.
     """
 
     def __init__(self, seconds: float = 0.002) -> None:
         self.writes = 0
-        self.began: list[float] = []
+        self.started: list[float] = []
         self.is_read = False
         self._seconds = seconds
 
     async def read(self, key: str) -> int:
-        self.began.append(asyncio.get_running_loop().time())
+        self.started.append(asyncio.get_running_loop().time())
         assert not self.is_read, key
         self.is_read = True
         seen = self.writes
@@ -50,57 +50,57 @@ async def until(second: float) -> None:
 
 
 async def busy(reads: SingleFlight[str, int], store: Store) -> None:
-    """Use up what begins without delay in this second."""
+    """Use up the reads that start without delay in this second."""
     for _ in range(UNDELAYED_PER_SECOND):
-        await reads.get("a")
-    assert len(store.began) == UNDELAYED_PER_SECOND
+        await reads.load("a")
+    assert len(store.started) == UNDELAYED_PER_SECOND
 
 
-def test_who_asks_during_a_reading_gets_the_next_one() -> None:
+def test_a_call_during_a_read_gets_the_next_read() -> None:
     async def ask() -> None:
         store = Store()
         reads = SingleFlight(store.read)
-        first = asyncio.create_task(reads.get("a"))
+        first = asyncio.create_task(reads.load("a"))
         await asyncio.sleep(0.001)
         store.writes = 1
-        second, third = asyncio.create_task(reads.get("a")), asyncio.create_task(reads.get("a"))
+        second, third = asyncio.create_task(reads.load("a")), asyncio.create_task(reads.load("a"))
         assert (await first, await second, await third) == (0, 1, 1)
-        assert len(store.began) == 2
+        assert len(store.started) == 2
 
     in_virtual_time(ask())
 
 
-def test_what_was_written_before_a_question_is_in_its_answer() -> None:
-    """Whatever the pace of questions and writes."""
+def test_a_write_before_a_call_is_in_its_answer() -> None:
+    """Whatever the pace of calls and writes."""
 
     async def ask(pause: float, seconds: float) -> None:
         store = Store(seconds)
         reads = SingleFlight(store.read)
 
-        async def question(at: float) -> None:
+        async def call(at: float) -> None:
             await asyncio.sleep(at)
             store.writes += 1
             written = store.writes
-            assert await reads.get("a") >= written
+            assert await reads.load("a") >= written
 
-        await asyncio.gather(*(question(number * pause) for number in range(100)))
+        await asyncio.gather(*(call(number * pause) for number in range(100)))
 
     for pause in (0.0001, 0.001, 0.003, 0.007, 0.02):
         for seconds in (0, 0.001, 0.01):
             in_virtual_time(ask(pause, seconds))
 
 
-def test_those_who_ask_in_one_turn_share_a_reading() -> None:
+def test_calls_in_one_turn_of_the_loop_share_a_read() -> None:
     async def ask() -> None:
         store = Store()
         reads = SingleFlight(store.read)
-        assert await asyncio.gather(*(reads.get("a") for _ in range(1_000))) == [0] * 1_000
-        assert len(store.began) == 1
+        assert await asyncio.gather(*(reads.load("a") for _ in range(1_000))) == [0] * 1_000
+        assert len(store.started) == 1
 
     in_virtual_time(ask())
 
 
-def test_a_failure_is_everybody_s_and_the_next_question_reads_anew() -> None:
+def test_a_failure_is_every_caller_s_and_the_next_call_reads_again() -> None:
     async def ask() -> None:
         failures = [OSError("away")]
 
@@ -111,14 +111,14 @@ def test_a_failure_is_everybody_s_and_the_next_question_reads_anew() -> None:
             return 7
 
         reads = SingleFlight(read)
-        answers = await asyncio.gather(*(reads.get("a") for _ in range(3)), return_exceptions=True)
+        answers = await asyncio.gather(*(reads.load("a") for _ in range(3)), return_exceptions=True)
         assert [str(answer) for answer in answers] == ["away"] * 3
-        assert await reads.get("a") == 7
+        assert await reads.load("a") == 7
 
     in_virtual_time(ask())
 
 
-def test_who_asked_during_a_reading_that_fails_is_answered_by_the_next() -> None:
+def test_a_call_during_a_read_that_fails_is_answered_by_the_next() -> None:
     async def ask() -> None:
         failures = [OSError("away")]
 
@@ -129,16 +129,16 @@ def test_who_asked_during_a_reading_that_fails_is_answered_by_the_next() -> None
             return 7
 
         reads = SingleFlight(read)
-        first = asyncio.create_task(reads.get("a"))
+        first = asyncio.create_task(reads.load("a"))
         await asyncio.sleep(0.005)
-        assert await reads.get("a") == 7
+        assert await reads.load("a") == 7
         with pytest.raises(OSError, match="away"):
             await first
 
     in_virtual_time(ask())
 
 
-def test_a_reading_that_is_cancelled_keeps_nobody_waiting() -> None:
+def test_a_read_that_is_cancelled_cancels_its_callers() -> None:
     async def ask() -> None:
         cancelled = [asyncio.CancelledError()]
 
@@ -150,25 +150,25 @@ def test_a_reading_that_is_cancelled_keeps_nobody_waiting() -> None:
 
         reads = SingleFlight(read)
         async with asyncio.timeout(1):
-            answers = await asyncio.gather(*(reads.get("a") for _ in range(3)), return_exceptions=True)
+            answers = await asyncio.gather(*(reads.load("a") for _ in range(3)), return_exceptions=True)
         assert [type(answer) for answer in answers] == [asyncio.CancelledError] * 3
-        assert await reads.get("a") == 7
+        assert await reads.load("a") == 7
 
     in_virtual_time(ask())
 
 
 @pytest.mark.parametrize("leaving", [[0], [1], [0, 1, 2]])
-def test_who_leaves_disturbs_nobody(leaving: Sequence[int]) -> None:
-    """Before the reading, or during it; also if all leave."""
+def test_a_cancelled_caller_does_not_disturb_others(leaving: Sequence[int]) -> None:
+    """Before the read, or during it; also if all callers are cancelled."""
 
     async def ask(after: float) -> None:
         store = Store(0.01)
         reads = SingleFlight(store.read)
-        asking = [asyncio.create_task(reads.get("a")) for _ in range(3)]
+        asking = [asyncio.create_task(reads.load("a")) for _ in range(3)]
         await asyncio.sleep(after)
         for number in leaving:
             asking[number].cancel()
-        during = asyncio.create_task(reads.get("a"))
+        during = asyncio.create_task(reads.load("a"))
         answers = await asyncio.gather(*asking, return_exceptions=True)
         assert [isinstance(answer, asyncio.CancelledError) for answer in answers] == [n in leaving for n in range(3)]
         assert await during == 0
@@ -187,10 +187,10 @@ def test_keys_do_not_wait_for_each_other() -> None:
             return len(key)
 
         reads = SingleFlight(read)
-        slow = asyncio.create_task(reads.get("slow"))
+        slow = asyncio.create_task(reads.load("slow"))
         await asyncio.sleep(0)
         began = now()
-        assert await asyncio.gather(*(reads.get("x" * length) for length in range(1, 4))) == [1, 2, 3]
+        assert await asyncio.gather(*(reads.load("x" * length) for length in range(1, 4))) == [1, 2, 3]
         assert now() == began
         never.set()
         assert await slow == 4
@@ -199,27 +199,27 @@ def test_keys_do_not_wait_for_each_other() -> None:
 
 
 @pytest.mark.parametrize("seconds", [0, 0.002, 0.02])
-def test_a_thousand_questions_in_a_second_cost_a_hundred_readings(seconds: float) -> None:
+def test_a_thousand_calls_in_a_second_cost_a_hundred_reads(seconds: float) -> None:
     async def ask() -> int:
         store = Store(seconds)
         reads = SingleFlight(store.read)
         longest = 0.0
 
-        async def question(at: float) -> None:
+        async def call(at: float) -> None:
             nonlocal longest
             await until(at)
-            await reads.get("a")
+            await reads.load("a")
             longest = max(longest, now() - at)
 
         start = now()
-        await asyncio.gather(*(question(start + number / 1_000) for number in range(1_000)))
+        await asyncio.gather(*(call(start + number / 1_000) for number in range(1_000)))
         assert longest <= MAX_DELAY_SECONDS + 2 * seconds + 0.001
-        return len(store.began)
+        return len(store.started)
 
     assert UNDELAYED_PER_SECOND < in_virtual_time(ask()) <= 100
 
 
-def test_who_asks_again_and_again_is_held_back_ten_times_a_second_at_most() -> None:
+def test_a_lone_caller_is_delayed_ten_times_a_second_at_most() -> None:
     async def ask() -> None:
         store = Store(0.001)
         reads = SingleFlight(store.read)
@@ -227,61 +227,61 @@ def test_who_asks_again_and_again_is_held_back_ten_times_a_second_at_most() -> N
         slow = []
         while now() < start + 3:
             asked = now()
-            await reads.get("a")
+            await reads.load("a")
             if now() - asked > 0.0011:
                 slow.append(round(now() - asked, 6))
         assert set(slow) == {LINGER_SECONDS + 0.001}
         assert 3 <= len(slow) <= 3 / BYPASS_SECONDS
-        assert len(store.began) > 2_800
+        assert len(store.started) > 2_800
 
     in_virtual_time(ask())
 
 
-def test_a_look_that_comes_too_late_is_no_sign_that_nobody_comes() -> None:
+def test_a_late_wake_up_is_not_a_sign_of_low_traffic() -> None:
     async def ask() -> None:
         store = Store(0)
         reads = SingleFlight(store.read)
         await busy(reads, store)
-        alone = asyncio.create_task(reads.get("a"))
+        alone = asyncio.create_task(reads.load("a"))
         await asyncio.sleep(0)
         be_busy(LINGER_SECONDS + 2 * LOOP_LAG_SECONDS)
         await alone
         asked = now()
-        await reads.get("a")
+        await reads.load("a")
         assert now() - asked == pytest.approx(LINGER_SECONDS)
 
     in_virtual_time(ask())
 
 
-def test_a_few_who_ask_at_once_are_company_enough_to_be_held_back_again() -> None:
+def test_a_batch_of_the_least_size_keeps_reads_delayed() -> None:
     async def ask() -> None:
         store = Store(0)
         reads = SingleFlight(store.read)
         await busy(reads, store)
         for _ in range(5):
             asked = now()
-            await asyncio.gather(*(reads.get("a") for _ in range(MIN_BATCH)))
+            await asyncio.gather(*(reads.load("a") for _ in range(MIN_BATCH)))
             assert now() - asked == pytest.approx(LINGER_SECONDS)
 
     in_virtual_time(ask())
 
 
-def test_a_crowd_begins_at_once() -> None:
+def test_a_full_batch_starts_at_once() -> None:
     async def ask() -> None:
         store = Store(0)
         reads = SingleFlight(store.read)
         await busy(reads, store)
         asked = now()
-        await asyncio.gather(*(reads.get("a") for _ in range(MAX_BATCH)))
+        await asyncio.gather(*(reads.load("a") for _ in range(MAX_BATCH)))
         assert now() == asked
-        await asyncio.gather(*(reads.get("a") for _ in range(MAX_BATCH - 1)))
+        await asyncio.gather(*(reads.load("a") for _ in range(MAX_BATCH - 1)))
         assert now() == pytest.approx(asked + LINGER_SECONDS)
-        assert len(store.began) == UNDELAYED_PER_SECOND + 2
+        assert len(store.started) == UNDELAYED_PER_SECOND + 2
 
     in_virtual_time(ask())
 
 
-def test_a_reading_is_held_back_while_others_join_but_not_longer() -> None:
+def test_a_read_is_delayed_while_others_join_but_not_longer() -> None:
     async def ask() -> None:
         store = Store(0)
         reads = SingleFlight(store.read)
@@ -289,51 +289,51 @@ def test_a_reading_is_held_back_while_others_join_but_not_longer() -> None:
         asked = now()
         asking = []
         for _ in range(10):
-            asking.append(asyncio.create_task(reads.get("a")))
+            asking.append(asyncio.create_task(reads.load("a")))
             await asyncio.sleep(0.003)
         await asyncio.gather(*asking)
-        assert store.began[UNDELAYED_PER_SECOND] - asked == pytest.approx(MAX_DELAY_SECONDS)
-        assert len(store.began) == UNDELAYED_PER_SECOND + 2
+        assert store.started[UNDELAYED_PER_SECOND] - asked == pytest.approx(MAX_DELAY_SECONDS)
+        assert len(store.started) == UNDELAYED_PER_SECOND + 2
 
     in_virtual_time(ask())
 
 
-def test_a_reading_that_is_held_back_ends_when_nobody_joins() -> None:
+def test_a_delayed_read_starts_when_no_caller_joins() -> None:
     async def ask() -> None:
         store = Store(0)
         reads = SingleFlight(store.read)
         await busy(reads, store)
         asked = now()
-        await asyncio.gather(reads.get("a"), *(later(reads, 0.003) for _ in range(MIN_BATCH)))
-        assert store.began[UNDELAYED_PER_SECOND:] == [pytest.approx(asked + 0.003 + LINGER_SECONDS)]
+        await asyncio.gather(reads.load("a"), *(later(reads, 0.003) for _ in range(MIN_BATCH)))
+        assert store.started[UNDELAYED_PER_SECOND:] == [pytest.approx(asked + 0.003 + LINGER_SECONDS)]
 
     async def later(reads: SingleFlight[str, int], seconds: float) -> None:
         await asyncio.sleep(seconds)
-        await reads.get("a")
+        await reads.load("a")
 
     in_virtual_time(ask())
 
 
-def test_lines_in_which_nobody_waits_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(single_flight, "_PRUNED_AT", 10)
+def test_keys_without_waiters_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(single_flight, "_PRUNE_AT", 10)
 
     async def ask() -> None:
         release = asyncio.Event()
 
         async def read(key: str) -> int:
-            if key == "kept":
+            if key == "in use":
                 await release.wait()
             return 1
 
         reads = SingleFlight(read)
-        kept = [asyncio.create_task(reads.get("kept"))]
+        in_use = [asyncio.create_task(reads.load("in use"))]
         for number in range(100):
-            await reads.get(f"{number}")
-            assert len(reads._lines) <= 11
-        kept.append(asyncio.create_task(reads.get("kept")))
+            await reads.load(f"{number}")
+            assert len(reads._flights) <= 11
+        in_use.append(asyncio.create_task(reads.load("in use")))
         await asyncio.sleep(0)
         release.set()
         async with asyncio.timeout(1):
-            assert await asyncio.gather(*kept) == [1, 1]
+            assert await asyncio.gather(*in_use) == [1, 1]
 
     in_virtual_time(ask())

@@ -1,4 +1,4 @@
-"""URLs of a version are signed once for all who ask while half their life is left."""
+"""URLs of a version are signed once and reused while half their life is left."""
 
 import asyncio
 import time
@@ -41,7 +41,7 @@ def ahead(monkeypatch: pytest.MonkeyPatch) -> Ahead:
 
 @pytest.fixture
 async def own(api: Api, settings: Settings) -> AsyncIterator[Api]:
-    """A service that has signed nothing yet, over the storage that others use."""
+    """A service that has signed nothing yet, over shared storage."""
     async with serving(settings) as own:
         yield own
 
@@ -51,7 +51,7 @@ async def urls(api: Api, model: str, ref: str) -> list[str]:
 
 
 async def next_second() -> None:
-    """Wait until what is signed again cannot be the same by chance."""
+    """Wait until a new signature cannot equal the last one by chance."""
     await asyncio.sleep(1.05 - time.time() % 1)
 
 
@@ -68,7 +68,7 @@ async def test_urls_are_shared_for_half_their_life(own: Api, settings: Settings,
     assert not {*first} & {*second}
 
 
-async def test_expires_at_of_shared_urls_is_true(own: Api, settings: Settings, model: str, ahead: Ahead) -> None:
+async def test_their_expiry_is_true(own: Api, settings: Settings, model: str, ahead: Ahead) -> None:
     await own.register(model, FILES)
     life = timedelta(seconds=settings.download_url_ttl_seconds)
     began = datetime.now(UTC).replace(microsecond=0)
@@ -95,8 +95,8 @@ async def test_each_version_has_urls_of_its_own(own: Api, model: str) -> None:
     assert await urls(own, model, "latest") == [second]
 
 
-async def test_the_metadata_beside_shared_urls_is_current(own: Api, model: str) -> None:
-    """The bytes of an answer are shared too, but not those of another generation or stage."""
+async def test_the_version_beside_them_is_current(own: Api, model: str) -> None:
+    """The rendered answer is shared too, but not with another generation or stage."""
     for _ in range(2):
         await own.register(model, FILES)
     seen = []
@@ -112,8 +112,8 @@ async def test_the_metadata_beside_shared_urls_is_current(own: Api, model: str) 
     assert len({urls for _, urls in seen}) == 1
 
 
-async def test_what_was_adopted_and_not_verified_is_signed_anew(own: Api, settings: Settings, model: str) -> None:
-    """Its size is what the object has now; and it is not kept when it is verified."""
+async def test_an_unverified_adopted_version_is_signed_each_time(own: Api, settings: Settings, model: str) -> None:
+    """Its size is the object's present one, and nothing is left in the cache when it is verified."""
     await own.register(model, FILES)
     async with open_storage(settings) as (table, store):
         version = await Versions(table).find(model, 1)
@@ -141,9 +141,9 @@ async def test_memory_is_bounded(settings: Settings, api: Api, model: str, monke
         for number in range(1, 7):
             version = await Versions(table).find(model, number)
             assert version
-            located = await shared.of(version)
-            weight = 512 + sum(1024 + 2 * len(each.url.url) for each in located.artifacts)
-            assert located.weight == weight
-            assert shared._kept.currsize <= 8_000
-            assert await shared.of(version) is located
-        assert 1 <= len(shared._kept) < 6
+            signed = await shared.for_version(version)
+            weight = 512 + sum(1024 + 2 * len(each.url.url) for each in signed.artifacts)
+            assert signed.weight == weight
+            assert shared._cache.currsize <= 8_000
+            assert await shared.for_version(version) is signed
+        assert 1 <= len(shared._cache) < 6

@@ -1,4 +1,4 @@
-"""Long polling, `?wait=`: an answer when the ref resolves to another version, or 304 in the end."""
+"""`?wait=` (long polling): an answer when another version answers to the ref, or 304 in the end."""
 
 import asyncio
 import time
@@ -21,14 +21,14 @@ LONG = 50
 
 @pytest.fixture(autouse=True)
 def quick(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look every 50 ms."""
+    """Poll every 50 ms."""
     if "slow" not in request.fixturenames:
         monkeypatch.setattr("modelkeep.services.reading.head_poller.POLL_SECONDS", 0.05)
 
 
 @pytest.fixture
 def slow() -> None:
-    """Look every second, as it is."""
+    """Poll every second, as in production."""
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ async def wait(
 async def waiting(
     api: Api, model: str, *, ref: str = "production", more: str = ""
 ) -> "asyncio.Task[tuple[httpx.Response, float]]":
-    """A caller that knows the current version, and has waited for another for a while."""
+    """A request that knows the version that answers now, and has waited for a while."""
     known = await etag(api, model, ref)
     task = asyncio.create_task(wait(api, model, LONG, ref=ref, known=known, more=more))
     await asyncio.sleep(0.3)
@@ -124,7 +124,7 @@ async def test_there_is_nothing_to_wait_for_without_a_known_version(api: Api, tw
         assert (answer.status_code, seconds < LONG / 2) == (200, True), known
 
 
-async def test_the_version_that_was_asked_for_is_waited_for_among_several(api: Api, two: str) -> None:
+async def test_a_version_that_is_not_among_several_known_ends_it(api: Api, two: str) -> None:
     both = f"{await etag(api, two)}, {await etag(api, two, '2')}"
     task = asyncio.create_task(wait(api, two, LONG, known=both))
     await api.promote(two, 2)
@@ -135,7 +135,7 @@ async def test_the_version_that_was_asked_for_is_waited_for_among_several(api: A
 
 
 @pytest.mark.parametrize("taken", ["stage", "model", "alias"])
-async def test_what_is_taken_away_meanwhile_is_not_found(api: Api, two: str, taken: str) -> None:
+async def test_a_ref_that_is_removed_meanwhile_is_not_found(api: Api, two: str, taken: str) -> None:
     task = await waiting(api, two, ref="champion" if taken == "alias" else "production")
     if taken != "stage":
         await api.ask("DELETE", f"/{two}/aliases/champion", status=204)
@@ -150,7 +150,7 @@ async def test_what_is_taken_away_meanwhile_is_not_found(api: Api, two: str, tak
 
 
 @pytest.mark.parametrize("seconds", ["61", "60.001", "-1", "-0.1", "nan", "inf", "x", "", "1e9"])
-async def test_another_wait_is_refused(api: Api, two: str, seconds: str) -> None:
+async def test_any_other_time_is_refused(api: Api, two: str, seconds: str) -> None:
     answer, _ = await wait(api, two, seconds, known=await etag(api, two))
     check_problem(answer, 422, "invalid_request")
 
@@ -160,10 +160,10 @@ async def test_hardly_any_time_is_a_wait(api: Api, two: str, seconds: str) -> No
     assert (await wait(api, two, seconds, known=await etag(api, two)))[0].status_code == 304
 
 
-class Noted(GracefulShutdown):
+class RecordedShutdown(GracefulShutdown):
     """Lets a test ask the process to stop."""
 
-    made: "list[Noted]"
+    made: "list[RecordedShutdown]"
 
     def __init__(self, notice: float) -> None:
         super().__init__(notice)
@@ -173,11 +173,11 @@ class Noted(GracefulShutdown):
 async def test_a_wait_ends_when_the_process_drains(
     settings: Settings, api: Api, two: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Noted.made = []
-    monkeypatch.setattr(main, "GracefulShutdown", Noted)
+    RecordedShutdown.made = []
+    monkeypatch.setattr(main, "GracefulShutdown", RecordedShutdown)
     async with serving(settings) as stopping:
         tasks = [await waiting(stopping, two), await waiting(stopping, two, ref="champion")]
-        Noted.made[0].is_draining = True
+        RecordedShutdown.made[0].is_draining = True
         for task in tasks:
             answer, seconds = await task
             assert (answer.status_code, answer.headers["connection"]) == (304, "close")
@@ -186,7 +186,7 @@ async def test_a_wait_ends_when_the_process_drains(
         assert (answer.status_code, seconds < LONG / 2) == (304, True)
 
 
-async def test_polling_ends_with_the_last_wait(api: Api, two: str) -> None:
+async def test_polling_ends_with_the_last_waiter(api: Api, two: str) -> None:
     before = asyncio.all_tasks()
     task = await waiting(api, two)
     await api.promote(two, 2)
@@ -208,7 +208,7 @@ async def alone_here(tmp_path: Path) -> AsyncIterator[Api]:
 
 
 @pytest.mark.usefixtures("slow")
-async def test_a_thousand_long_polls_cost_one_read_a_second(
+async def test_a_thousand_waiters_cost_a_read_a_second(
     alone_here: Api, monkeypatch: pytest.MonkeyPatch, thorough: bool
 ) -> None:
     seconds = 20 if thorough else 3
