@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from modelkeep.domain.changes import MAX_MOVES
+from modelkeep.domain.changes import MAX_SUBJECTS
 from modelkeep.domain.errors import ModelBeingDeletedError, ModelNotFoundError, OutcomeUnknownError
 from modelkeep.domain.events import EventType
 from modelkeep.storage.local.files import FileStore
@@ -14,7 +14,7 @@ from tests.support.faults.storage import FaultyTable
 from tests.support.registries import Registry, caller
 
 MODEL = "fraud-detector"
-MANY = MAX_MOVES + 5
+MANY = MAX_SUBJECTS + 5
 
 
 class Interrupted(FaultyTable):

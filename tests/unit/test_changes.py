@@ -36,7 +36,11 @@ def changed(decision: Decision[object]) -> Change[object]:
 
 def stages(change: Change[object]) -> dict[int, Stage]:
     """The stage that each version has after the change's moves."""
-    return {move.subject.number: move.subject.stage for move in change.moves if isinstance(move.subject, Version)}
+    return {
+        item_change.subject.number: item_change.subject.stage
+        for item_change in change.item_changes
+        if isinstance(item_change.subject, Version)
+    }
 
 
 def promoted(before: Head, number: int, **request: Any) -> Change[object]:
@@ -63,7 +67,7 @@ class TestBeginning:
         assert (begun.version, begun.head.next_version, begun.head.generation) == (1, 2, 1)
         assert begun.head.latest_version is None
         assert (begun.head.created_at, begun.head.updated_at) == (NOW, NOW)
-        assert begun.moves == (CreateItem(upload(1)),)
+        assert begun.item_changes == (CreateItem(upload(1)),)
 
     def test_an_upload_gets_the_next_number_and_an_event(self) -> None:
         begun = changes.begin(head(), upload(4), operation())
@@ -81,7 +85,7 @@ class TestBeginning:
 
     def test_completing_turns_the_upload_into_the_latest_version(self) -> None:
         done = changes.complete(head(next_version=5), upload(4), version(4), operation())
-        assert done.moves == (DeleteItem(upload(4)), CreateItem(version(4)))
+        assert done.item_changes == (DeleteItem(upload(4)), CreateItem(version(4)))
         assert done.head.latest_version == 4
         assert (done.events[0].type, done.events[0].target) == (EventType.VERSION_COMPLETED, "staging")
 
@@ -91,7 +95,7 @@ class TestBeginning:
     @pytest.mark.parametrize("expired", [True, False])
     def test_an_upload_given_up_leaves_its_number_spent(self, expired: bool) -> None:
         dropped = changes.drop_upload(head(next_version=5), upload(4), operation(), expired=expired)
-        assert dropped.moves == (DeleteItem(upload(4)),)
+        assert dropped.item_changes == (DeleteItem(upload(4)),)
         assert dropped.head.next_version == 5
         assert dropped.events[0].type == (EventType.UPLOAD_EXPIRED if expired else EventType.UPLOAD_ABANDONED)
 
@@ -107,7 +111,7 @@ class TestPromoting:
         change = promoted(head(production_version=1), 2)
         assert stages(change) == {2: Stage.PRODUCTION, 1: Stage.ARCHIVED}
         assert (change.head.production_version, change.head.production_history) == (2, (1,))
-        assert all(isinstance(move, UpdateItem) for move in change.moves)
+        assert all(isinstance(item_change, UpdateItem) for item_change in change.item_changes)
 
     def test_the_event_tells_from_to_whom_it_replaced_and_why(self) -> None:
         (event,) = promoted(head(production_version=1), 2, comment="better").events
@@ -116,10 +120,10 @@ class TestPromoting:
         assert (event.generation, event.actor, event.at) == (7, "ci", NOW)
 
     def test_both_versions_note_when_and_by_whom_their_stage_changed(self) -> None:
-        for move in promoted(head(production_version=1), 2).moves:
-            assert isinstance(move.subject, Version)
-            assert (move.subject.stage_changed_at, move.subject.stage_changed_by) == (NOW, "ci")
-            assert move.subject.created_at == BEFORE
+        for item_change in promoted(head(production_version=1), 2).item_changes:
+            assert isinstance(item_change.subject, Version)
+            assert (item_change.subject.stage_changed_at, item_change.subject.stage_changed_by) == (NOW, "ci")
+            assert item_change.subject.created_at == BEFORE
 
     @pytest.mark.parametrize("holder", [None, 1])
     def test_a_fence_that_names_the_holder_lets_pass(self, holder: int | None) -> None:
@@ -260,7 +264,7 @@ class TestAliases:
     def test_one_is_pointed_and_told(self) -> None:
         change = changed(changes.set_alias(head(), version(2), "champion", operation(), comment="wins"))
         assert change.head.aliases == {"champion": 2}
-        assert change.moves == ()
+        assert change.item_changes == ()
         (event,) = change.events
         assert (event.type, event.alias, event.origin, event.target) == (EventType.ALIAS_SET, "champion", None, "2")
         assert (event.version, event.comment) == (2, "wins")
@@ -300,16 +304,16 @@ class TestEditing:
     def test_metrics_and_tags_are_merged_and_null_removes(self) -> None:
         before = version(metrics={"f1": Decimal("0.5"), "auc": Decimal(1)}, tags={"team": "risk", "run": "7"})
         edit = Edit(metrics={"f1": Decimal("0.6"), "auc": None}, tags={"run": None, "env": "eu"}, description="x")
-        (move,) = changed(changes.edit_version(head(), before, edit, operation())).moves
-        assert move == UpdateItem(
+        (item_change,) = changed(changes.edit_version(head(), before, edit, operation())).item_changes
+        assert item_change == UpdateItem(
             replace(before, metrics={"f1": Decimal("0.6")}, tags={"team": "risk", "env": "eu"}, description="x")
         )
 
     def test_what_was_not_given_stays(self) -> None:
         before = version(metrics={"f1": Decimal(1)}, tags={"team": "risk"}, description="kept")
-        (move,) = changed(changes.edit_version(head(), before, Edit(tags={"a": "b"}), operation())).moves
-        assert isinstance(move.subject, Version)
-        assert (move.subject.metrics, move.subject.description) == (before.metrics, "kept")
+        (item_change,) = changed(changes.edit_version(head(), before, Edit(tags={"a": "b"}), operation())).item_changes
+        assert isinstance(item_change.subject, Version)
+        assert (item_change.subject.metrics, item_change.subject.description) == (before.metrics, "kept")
 
     @pytest.mark.parametrize("edit", [Edit(), Edit(tags={"absent": None}), Edit(description="", tags={"a": "b"})])
     def test_an_edit_that_changes_nothing_writes_nothing(self, edit: Edit) -> None:
@@ -335,7 +339,7 @@ class TestEditing:
 
     def test_a_model_is_edited_in_its_head_alone(self) -> None:
         change = changed(changes.edit_model(head(), Edit(description="fraud", tags={"team": "risk"}), operation()))
-        assert (change.head.description, change.head.tags, change.moves) == ("fraud", {"team": "risk"}, ())
+        assert (change.head.description, change.head.tags, change.item_changes) == ("fraud", {"team": "risk"}, ())
         assert change.events[0].type is EventType.MODEL_EDITED
 
 
@@ -343,7 +347,7 @@ class TestDeleting:
     def test_a_version_goes_to_the_trash_with_its_stage(self) -> None:
         gone = version(2, Stage.ARCHIVED)
         change = changes.delete_version(head(), gone, operation(), purge_after=LATER, new_latest=3)
-        removed, added = change.moves
+        removed, added = change.item_changes
         assert removed == DeleteItem(gone)
         assert isinstance(added, CreateItem)
         assert added.subject == replace(trashed(2, Stage.ARCHIVED), deleted_at=NOW)
@@ -384,7 +388,7 @@ class TestDeleting:
 
     def test_a_restored_version_comes_back_in_its_stage(self) -> None:
         change = changes.restore(head(latest_version=2), trashed(3, Stage.ARCHIVED), operation())
-        assert change.moves == (DeleteItem(trashed(3, Stage.ARCHIVED)), CreateItem(version(3, Stage.ARCHIVED)))
+        assert change.item_changes == (DeleteItem(trashed(3, Stage.ARCHIVED)), CreateItem(version(3, Stage.ARCHIVED)))
         assert change.head.latest_version == 3
         assert change.events[0].type is EventType.VERSION_RESTORED
 
@@ -399,7 +403,7 @@ class TestDeleting:
 
     def test_a_purged_version_leaves_its_number_spent(self) -> None:
         change = changes.purge(head(), trashed(2), operation())
-        assert (change.moves, change.head.next_version) == ((DeleteItem(trashed(2)),), 4)
+        assert (change.item_changes, change.head.next_version) == ((DeleteItem(trashed(2)),), 4)
         assert change.events[0].type is EventType.VERSION_PURGED
 
 
@@ -428,7 +432,7 @@ class TestDeletingAModel:
         assert change.head.generation == 10
         assert (change.head.latest_version, change.head.production_history) == (None, ())
         assert change.result == ((upload(4),), True)
-        assert len(change.moves) == 5
+        assert len(change.item_changes) == 5
 
     def test_a_later_step_goes_on_under_the_first_ones_time(self) -> None:
         before = head(deleted_at=BEFORE, deletion_in_progress=True, generation=10)
@@ -437,9 +441,9 @@ class TestDeletingAModel:
         assert (change.head.deleted_at, change.head.deletion_in_progress) == (BEFORE, False)
 
     def test_a_step_fits_into_one_transaction(self) -> None:
-        most = [version(number) for number in range(1, changes.MAX_MOVES + 1)]
+        most = [version(number) for number in range(1, changes.MAX_SUBJECTS + 1)]
         change = changes.delete_model(head(), most, [], operation(), purge_after=LATER, more=True)
-        assert 1 + len(change.moves) + len(change.events) + 1 <= 100
+        assert 1 + len(change.item_changes) + len(change.events) + 1 <= 100
 
 
 class TestAdopting:
@@ -447,7 +451,7 @@ class TestAdopting:
         found = [version(7), version(2, Stage.PRODUCTION, created_at=NOW), version(5, Stage.ARCHIVED)]
         change = changes.adopt(MODEL, found, operation())
         assert (change.head.next_version, change.head.latest_version, change.head.production_version) == (8, 7, 2)
-        assert (change.head.created_at, change.head.generation, change.moves) == (BEFORE, 1, ())
+        assert (change.head.created_at, change.head.generation, change.item_changes) == (BEFORE, 1, ())
         (event,) = change.events
         assert (event.type, event.version, event.target) == (EventType.MODEL_ADOPTED, 2, "production")
 
@@ -465,7 +469,7 @@ class TestAdopting:
     def test_more_claims_than_one_step_can_move_are_left_for_the_next(self) -> None:
         claims = [version(number, Stage.PRODUCTION) for number in range(1, 101)]
         change = changes.adopt(MODEL, claims, operation())
-        assert (change.head.production_version, len(change.moves)) == (100, changes.MAX_MOVES)
+        assert (change.head.production_version, len(change.item_changes)) == (100, changes.MAX_SUBJECTS)
 
     def test_strays_are_archived_with_an_event_each(self) -> None:
         strays = [version(number, Stage.PRODUCTION) for number in (1, 2)]
@@ -494,5 +498,5 @@ class TestAdopting:
     def test_a_verified_version_is_written_once(self) -> None:
         before, verified = version(), version(description="now with a digest")
         change = changed(changes.verify(head(), before, verified, operation()))
-        assert (change.moves, change.events[0].type) == ((UpdateItem(verified),), EventType.VERSION_VERIFIED)
+        assert (change.item_changes, change.events[0].type) == ((UpdateItem(verified),), EventType.VERSION_VERIFIED)
         assert isinstance(changes.verify(head(), verified, verified, operation()), Unchanged)

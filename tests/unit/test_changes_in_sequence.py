@@ -45,13 +45,13 @@ class World:
     def apply(self, decision: Decision[object]) -> None:
         if isinstance(decision, Unchanged):
             return
-        for move in decision.moves:
-            place, number = self.place(move.subject)
-            assert (number in place) is not isinstance(move, CreateItem)
-            if isinstance(move, DeleteItem):
+        for item_change in decision.item_changes:
+            place, number = self.place(item_change.subject)
+            assert (number in place) is not isinstance(item_change, CreateItem)
+            if isinstance(item_change, DeleteItem):
                 del place[number]
             else:
-                place[number] = move.subject
+                place[number] = item_change.subject
         self.head = decision.head
         self.events += decision.events
 

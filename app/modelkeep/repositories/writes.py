@@ -47,7 +47,7 @@ def change_writes(head: Head | None, change: Change[Any], operation: Operation) 
     """Head, items, events and, for an Idempotency-Key, its record. Raises `MetadataTooLargeError`."""
     return [
         Put(_within_size_limit(head_to_item(change.head, operation.id)), _generation_unchanged(head)),
-        *(_write(move) for move in change.moves),
+        *(_write(item_change) for item_change in change.item_changes),
         *(Put(event_to_item(event), Absent()) for event in change.events),
         *_record_writes(operation, change.version),
     ]

@@ -81,8 +81,8 @@ class ModelService:
                 return Unchanged(result=((), False))
             if head is None or (head.deleted_at and not head.deletion_in_progress):
                 raise ModelNotFoundError(model)
-            versions, more_versions = await self._versions.take(model, changes.MAX_MOVES)
-            uploads, more_uploads = await self._versions.take_uploads(model, changes.MAX_MOVES - len(versions))
+            versions, more_versions = await self._versions.take(model, changes.MAX_SUBJECTS)
+            uploads, more_uploads = await self._versions.take_uploads(model, changes.MAX_SUBJECTS - len(versions))
             return changes.delete_model(
                 head,
                 versions,

@@ -92,7 +92,7 @@ class Metrics:
         for event in change.events:
             self._changes.labels(event.type).inc()
             if event.type is EventType.VERSION_COMPLETED:
-                self._registered_bytes.inc(sum(_size(move) for move in change.moves))
+                self._registered_bytes.inc(sum(_size(item_change) for item_change in change.item_changes))
 
     def count_stale(self) -> None:
         """Count a download that was answered from memory."""

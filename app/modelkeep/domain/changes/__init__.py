@@ -1,13 +1,13 @@
-"""The decisions: what a request does to a model, as pure functions of its head. Here the rules live.
+"""What a request does to a model, decided by pure functions: the rules of the registry.
 
-Each takes the head as it is, the subjects it touches and the operation, and returns a `Change` (the head as it will be,
-what moves, and the events), or `Unchanged`, or raises a domain error. The ledger writes a change whole or not at all.
+Each takes the present head, the subjects it touches and the operation, and returns a `Change` (the next head, the
+changes of items, the events) or `Unchanged`, or raises a domain error. The ledger writes a change in one transaction.
 """
 
 from modelkeep.domain.changes.adoption import adopt, archive_strays, catch_up, conflicting_production_of, verify
 from modelkeep.domain.changes.aliases import MAX_ALIASES, remove_alias, set_alias
 from modelkeep.domain.changes.change import (
-    MAX_MOVES,
+    MAX_SUBJECTS,
     Change,
     CreateItem,
     Decision,
@@ -24,7 +24,7 @@ from modelkeep.domain.changes.versions import delete_version, edit_version, purg
 
 __all__ = [
     "MAX_ALIASES",
-    "MAX_MOVES",
+    "MAX_SUBJECTS",
     "Change",
     "CreateItem",
     "Decision",

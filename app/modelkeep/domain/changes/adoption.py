@@ -1,10 +1,10 @@
-"""Taking over what programs of the public recipe wrote."""
+"""Adopts models and versions that programs of the public recipe wrote."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 from modelkeep.domain.changes.change import (
-    MAX_MOVES,
+    MAX_SUBJECTS,
     Change,
     Decision,
     Unchanged,
@@ -20,9 +20,9 @@ from modelkeep.domain.values import Stage
 
 
 def adopt(model: str, versions: Sequence[Version], operation: Operation) -> Change[Head]:
-    """Build the head of a model whose versions the public recipe wrote (at least one).
+    """Create the head of a model whose versions (at least one) the public recipe wrote.
 
-    The highest number that claims production keeps it; up to 30 others that claim it are archived in the same step.
+    Of the versions in production the highest number stays; up to 30 others are archived in the same transaction.
     """
     holder = newest_production(versions)
     latest = max(version.number for version in versions)
@@ -32,13 +32,13 @@ def adopt(model: str, versions: Sequence[Version], operation: Operation) -> Chan
     event = event_of(after, operation, EventType.MODEL_ADOPTED, version=holder, target=text_of(holder and "production"))
     strays = [
         UpdateItem(with_stage(stray, Stage.ARCHIVED, operation))
-        for stray in conflicting_production_of(after, versions)[:MAX_MOVES]
+        for stray in conflicting_production_of(after, versions)[:MAX_SUBJECTS]
     ]
-    return Change(head=after, events=(event,), moves=tuple(strays), result=after)
+    return Change(head=after, events=(event,), item_changes=tuple(strays), result=after)
 
 
 def catch_up(head: Head, versions: Sequence[Version], operation: Operation) -> Decision[Head]:
-    """Let the head know of versions that a program of the public recipe wrote behind its back."""
+    """Advance the head past versions that a program of the public recipe wrote beside it."""
     latest = max((version.number for version in versions), default=None)
     if latest is None or latest < head.next_version:
         return Unchanged(result=head)
@@ -48,7 +48,7 @@ def catch_up(head: Head, versions: Sequence[Version], operation: Operation) -> D
 
 
 def archive_strays(head: Head, strays: Sequence[Version], operation: Operation) -> Change[bool]:
-    """Archive versions (at most 30) that claim production although the head names another. The result is `True`."""
+    """Archive versions (at most 30) whose stage is production although the head names another. The result is `True`."""
     after = advance(head, operation, events=len(strays))
     events = tuple(
         event_of(
@@ -62,20 +62,20 @@ def archive_strays(head: Head, strays: Sequence[Version], operation: Operation) 
         )
         for position, stray in enumerate(strays, 1)
     )
-    moves = tuple(UpdateItem(with_stage(stray, Stage.ARCHIVED, operation)) for stray in strays)
-    return Change(head=after, events=events, moves=moves, result=True)
+    item_changes = tuple(UpdateItem(with_stage(stray, Stage.ARCHIVED, operation)) for stray in strays)
+    return Change(head=after, events=events, item_changes=item_changes, result=True)
 
 
 def conflicting_production_of(head: Head, versions: Sequence[Version]) -> list[Version]:
-    """The versions that claim production although the head names another."""
+    """The versions whose stage is production although the head names another."""
     return [v for v in versions if v.stage is Stage.PRODUCTION and v.number != head.production_version]
 
 
 def verify(head: Head, before: Version, verified: Version, operation: Operation) -> Decision[Version]:
-    """Note the size and digest that were read from an adopted version's object."""
+    """Record the size and digest that were read from an adopted version's object."""
     if before == verified:
         return Unchanged(result=verified, version=verified.number)
     after = advance(head, operation)
     event = event_of(after, operation, EventType.VERSION_VERIFIED, version=verified.number)
-    moves = (UpdateItem(verified),)
-    return Change(head=after, events=(event,), moves=moves, result=verified, version=verified.number)
+    item_changes = (UpdateItem(verified),)
+    return Change(head=after, events=(event,), item_changes=item_changes, result=verified, version=verified.number)

@@ -1,4 +1,4 @@
-"""Movable names."""
+"""Aliases are pointed and removed."""
 
 from dataclasses import replace
 from typing import Final
@@ -15,7 +15,10 @@ MAX_ALIASES: Final = 100
 def set_alias(
     head: Head, version: Version, alias: str, operation: Operation, *, comment: str | None = None
 ) -> Decision[Version]:
-    """Point an alias at a version."""
+    """Point an alias at a version, whatever it named before.
+
+    Raises `AliasReservedError`, `MetadataTooLargeError` above 100 aliases.
+    """
     if is_reserved_alias(alias):
         raise AliasReservedError(alias)
     if head.aliases.get(alias) == version.number:
@@ -38,7 +41,7 @@ def set_alias(
 
 
 def remove_alias(head: Head, alias: str, operation: Operation) -> Change[None]:
-    """Take an alias away."""
+    """Remove an alias. Raises `AliasNotFoundError`."""
     if alias not in head.aliases:
         raise AliasNotFoundError(head.model, alias)
     aliases = {name: number for name, number in head.aliases.items() if name != alias}

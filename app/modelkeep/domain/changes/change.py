@@ -1,4 +1,4 @@
-"""What a decision comes to, and what all decisions share."""
+"""What every decision returns, and what the decisions share."""
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -11,20 +11,20 @@ from modelkeep.domain.values import Stage
 
 T_co = TypeVar("T_co", covariant=True)
 
-MAX_MOVES: Final = 30
-"""Versions that one change moves at most: each takes three writes, and a transaction has room for 100."""
+MAX_SUBJECTS: Final = 30
+"""Versions and uploads that one change touches at most: each takes three writes, and a transaction takes 100."""
 
 
 @dataclass(frozen=True, slots=True)
 class CreateItem:
-    """The subject appears; nothing may stand in its place."""
+    """Writes the subject; fails if it exists."""
 
     subject: Version | Upload | TrashedVersion
 
 
 @dataclass(frozen=True, slots=True)
 class UpdateItem:
-    """The subject, which is there, gets this state; `grows` if a caller added to what is kept."""
+    """Replaces the subject, which must exist; `grows` if a caller added to its metadata."""
 
     subject: Version
     grows: bool = field(default=False, compare=False)
@@ -32,7 +32,7 @@ class UpdateItem:
 
 @dataclass(frozen=True, slots=True)
 class DeleteItem:
-    """The subject, which is there, goes."""
+    """Deletes the subject, which must exist."""
 
     subject: Version | Upload | TrashedVersion
 
@@ -42,18 +42,18 @@ ItemChange = CreateItem | UpdateItem | DeleteItem
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change(Generic[T_co]):
-    """One step of a model's history: written as one transaction."""
+    """One step of a model's history, written in one transaction."""
 
     head: Head
     events: tuple[Event, ...]
-    moves: tuple[ItemChange, ...] = ()
+    item_changes: tuple[ItemChange, ...] = ()
     result: T_co
     version: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unchanged(Generic[T_co]):
-    """The model already is as asked: nothing is written."""
+    """The model already is as requested: nothing is written."""
 
     result: T_co
     version: int | None = None
@@ -63,14 +63,14 @@ Decision = Change[T_co] | Unchanged[T_co]
 
 
 def advance(head: Head, operation: Operation, *, events: int = 1) -> Head:
-    """The head one generation later, or as many as there are events."""
+    """The head as many generations later as there are events."""
     return replace(head, generation=head.generation + events, updated_at=operation.at)
 
 
 def event_of(
     head: Head, operation: Operation, kind: EventType, *, generation: int | None = None, **fields: Any
 ) -> Event:
-    """An event of the head as it will be; with several, each says its own generation."""
+    """An event of the next head; if there are several, each is given its own generation."""
     return Event(
         model=head.model,
         generation=generation or head.generation,
@@ -85,12 +85,12 @@ def event_of(
 
 
 def with_stage(version: Version, stage: Stage, operation: Operation) -> Version:
-    """The version in another stage, by this operation."""
+    """The version, moved to a stage by this operation."""
     return replace(version, stage=stage, stage_changed_at=operation.at, stage_changed_by=operation.actor)
 
 
 def to_trash(version: Version, operation: Operation, purge_after: datetime) -> tuple[ItemChange, ItemChange]:
-    """Move a version out of the live ones and into the trash."""
+    """Move a live version to the trash."""
     trashed = TrashedVersion(
         version=version, deleted_at=operation.at, deleted_by=operation.actor, purge_after=purge_after
     )
@@ -98,5 +98,5 @@ def to_trash(version: Version, operation: Operation, purge_after: datetime) -> t
 
 
 def text_of(value: object) -> str | None:
-    """A value as events keep it."""
+    """A value as text, the form that events hold."""
     return None if value is None else str(value)

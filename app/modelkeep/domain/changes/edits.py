@@ -1,4 +1,4 @@
-"""Changes of what stands beside the bytes."""
+"""Edits of metadata: description, metrics, tags."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,20 +13,20 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edit:
-    """What to change beside the bytes: UNSET leaves as it is, a `None` value removes the key."""
+    """Metadata to change: UNSET leaves a field as it is, a `None` value removes its key."""
 
     description: str | Unset = UNSET
     metrics: Mapping[str, Decimal | None] | Unset = UNSET
     tags: Mapping[str, str | None] | Unset = UNSET
 
 
-def given(value: str | Unset, otherwise: str) -> str:
-    """What was sent, or what stands."""
-    return otherwise if isinstance(value, Unset) else value
+def replaced(before: str, edit: str | Unset) -> str:
+    """The new text, or the one before if it is UNSET."""
+    return before if isinstance(edit, Unset) else edit
 
 
 def merged(what: str, before: Mapping[str, T], edit: Mapping[str, T | None] | Unset, *, limit: int) -> Mapping[str, T]:
-    """What stands, with what was sent; `None` removes. Raises `MetadataTooLargeError` if it grows over the limit."""
+    """The mapping before, updated; `None` removes a key. Raises `MetadataTooLargeError` if it grows above the limit."""
     if isinstance(edit, Unset):
         return before
     merged = {name: value for name, value in {**before, **edit}.items() if value is not None}

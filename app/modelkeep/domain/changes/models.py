@@ -1,4 +1,4 @@
-"""What happens to a model as a whole."""
+"""Changes of a model as a whole."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from modelkeep.domain.changes.change import Change, Decision, DeleteItem, Unchanged, advance, event_of, to_trash
-from modelkeep.domain.changes.edits import Edit, given, merged
+from modelkeep.domain.changes.edits import Edit, merged, replaced
 from modelkeep.domain.errors import ModelNotEmptyError
 from modelkeep.domain.events import EventType, Operation
 from modelkeep.domain.models import Head, Version
@@ -14,10 +14,10 @@ from modelkeep.domain.uploads import MAX_TAGS, Upload
 
 
 def edit_model(head: Head, edit: Edit, operation: Operation) -> Decision[Head]:
-    """Change a model's description and tags."""
+    """Change a model's description and tags. Raises `MetadataTooLargeError`."""
     edited = replace(
         head,
-        description=given(edit.description, head.description),
+        description=replaced(head.description, edit.description),
         tags=merged("tags", head.tags, edit.tags, limit=MAX_TAGS),
     )
     if edited == head:
@@ -35,9 +35,10 @@ def delete_model(
     purge_after: datetime,
     more: bool,
 ) -> Change[tuple[tuple[Upload, ...], bool]]:
-    """Delete a model, or go on emptying a deleted one: move these (at most 30 in all), and note if `more` remain.
+    """Delete a model, or continue a deletion: versions to the trash, uploads dropped, at most 30 in all.
 
-    The result is the uploads that were given up, and `more`.
+    While `more` remain, the deletion is in progress. The result is the dropped uploads, and `more`. Raises
+    `ModelNotEmptyError`.
     """
     if head.production_version is not None or head.aliases:
         raise ModelNotEmptyError(
@@ -59,5 +60,10 @@ def delete_model(
         event_of(after, operation, generation=head.generation + position, **draft)
         for position, draft in enumerate(drafts, 1)
     )
-    moves = [advance for version in versions for advance in to_trash(version, operation, purge_after)]
-    return Change(head=after, events=events, moves=(*moves, *map(DeleteItem, uploads)), result=(tuple(uploads), more))
+    item_changes = [change for version in versions for change in to_trash(version, operation, purge_after)]
+    return Change(
+        head=after,
+        events=events,
+        item_changes=(*item_changes, *map(DeleteItem, uploads)),
+        result=(tuple(uploads), more),
+    )

@@ -11,7 +11,7 @@ from modelkeep.domain.values import UNSET, Stage, Unset
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageRequest:
-    """Where to move a version. `expected_production` is the fence: UNSET for none, None for 'no version'."""
+    """Where to move a version. `expected_production` is a precondition: UNSET for none, `None` for no version."""
 
     stage: Stage
     comment: str | None = None
@@ -22,18 +22,19 @@ class StageRequest:
 def move(
     head: Head, version: Version, holder: Version | None, request: StageRequest, operation: Operation
 ) -> Decision[Version]:
-    """Move a version to a stage. Promoting it archives `holder`, the production version; the fences refuse or pass.
+    """Move a version to a stage; promoting it archives `holder`, the production version.
 
-    A version whose item says otherwise than the head (another program wrote it) is not as asked until both say so.
+    Unchanged only if head and item agree on the stage: another program may have written the item. Raises
+    `ProductionChangedError`, `NotNewerError`.
     """
-    seen = version.with_head(head)
-    if version.stage is seen.stage is request.stage:
-        return Unchanged(result=seen, version=version.number)
-    _check_fence(head, request.expected_production)
+    current = version.with_head(head)
+    if version.stage is current.stage is request.stage:
+        return Unchanged(result=current, version=version.number)
+    _check_production(head, request.expected_production)
     if request.stage is Stage.PRODUCTION:
-        return _promote(head, seen, holder, request, operation)
+        return _promote(head, current, holder, request, operation)
     after = head.with_production(None) if head.production_version == version.number else head
-    return _moved(advance(after, operation), seen, None, request, operation)
+    return _moved(advance(after, operation), current, None, request, operation)
 
 
 def _promote(
@@ -53,7 +54,7 @@ def _moved(
     kind: EventType = EventType.STAGE_CHANGED,
 ) -> Change[Version]:
     moved = with_stage(version, request.stage, operation)
-    moves = [UpdateItem(moved)] + ([UpdateItem(with_stage(holder, Stage.ARCHIVED, operation))] if holder else [])
+    item_changes = [UpdateItem(moved)] + ([UpdateItem(with_stage(holder, Stage.ARCHIVED, operation))] if holder else [])
     event = event_of(
         after,
         operation,
@@ -65,7 +66,11 @@ def _moved(
         comment=request.comment,
     )
     return Change(
-        head=after, events=(event,), moves=tuple(moves), result=moved.with_head(after), version=version.number
+        head=after,
+        events=(event,),
+        item_changes=tuple(item_changes),
+        result=moved.with_head(after),
+        version=version.number,
     )
 
 
@@ -77,19 +82,19 @@ def roll_back(
     *,
     comment: str | None = None,
 ) -> Change[Version]:
-    """Give production back to `target`, the version that held it before, and archive `holder`."""
+    """Promote `target`, the version that was production before, and archive `holder`."""
     request = StageRequest(stage=Stage.PRODUCTION, comment=comment)
     return _moved(advance(head.rolled_back(), operation), target, holder, request, operation, EventType.ROLLED_BACK)
 
 
 def roll_back_target(head: Head, *, expected_production: int | Unset | None = UNSET) -> int:
-    """The version that a rollback would lead to. Raises `ProductionChangedError`, `NoEarlierProductionError`."""
-    _check_fence(head, expected_production)
+    """The number that a rollback promotes. Raises `ProductionChangedError`, `NoEarlierProductionError`."""
+    _check_production(head, expected_production)
     if not head.production_history:
         raise NoEarlierProductionError(head.model)
     return head.production_history[-1]
 
 
-def _check_fence(head: Head, expected: int | Unset | None) -> None:
+def _check_production(head: Head, expected: int | Unset | None) -> None:
     if not isinstance(expected, Unset) and expected != head.production_version:
         raise ProductionChangedError(head.model, expected=expected, holder=head.production_version)

@@ -1,4 +1,4 @@
-"""From a number reserved to a version, or not."""
+"""A registration reserves a number, and becomes a version or is dropped."""
 
 from dataclasses import replace
 
@@ -9,35 +9,37 @@ from modelkeep.domain.uploads import Upload
 
 
 def begin(head: Head | None, upload: Upload, operation: Operation) -> Change[Upload]:
-    """Reserve the next version number; the first one makes the model, or revives a deleted one."""
+    """Reserve the next version number; creates the model, or revives a deleted one."""
     base = head or _new_head(upload.model, operation)
     if base.deleted_at is not None:
         base = replace(base, deleted_at=None, description="", tags={}, production_history=())
     after = advance(replace(base, next_version=upload.number + 1), operation)
     event = event_of(after, operation, EventType.UPLOAD_BEGUN, version=upload.number)
-    return Change(head=after, events=(event,), moves=(CreateItem(upload),), result=upload, version=upload.number)
+    return Change(head=after, events=(event,), item_changes=(CreateItem(upload),), result=upload, version=upload.number)
 
 
 def next_version(head: Head | None) -> int:
-    """The number that the next registration gets."""
+    """The number of the next registration."""
     return head.next_version if head else 1
 
 
 def complete(head: Head, upload: Upload, version: Version, operation: Operation) -> Change[Version]:
-    """Turn an upload into a version."""
+    """Replace an upload by its version."""
     latest = max(head.latest_version or 0, version.number)
     after = advance(replace(head, latest_version=latest), operation)
     event = event_of(after, operation, EventType.VERSION_COMPLETED, version=version.number, target=version.stage)
-    moves = (DeleteItem(upload), CreateItem(version))
-    return Change(head=after, events=(event,), moves=moves, result=version.with_head(after), version=version.number)
+    item_changes = (DeleteItem(upload), CreateItem(version))
+    return Change(
+        head=after, events=(event,), item_changes=item_changes, result=version.with_head(after), version=version.number
+    )
 
 
 def drop_upload(head: Head, upload: Upload, operation: Operation, *, expired: bool = False) -> Change[Upload]:
-    """Give an upload up; its number stays spent."""
+    """Drop an abandoned or expired upload; its number is not given again."""
     after = advance(head, operation)
     kind = EventType.UPLOAD_EXPIRED if expired else EventType.UPLOAD_ABANDONED
     event = event_of(after, operation, kind, version=upload.number)
-    return Change(head=after, events=(event,), moves=(DeleteItem(upload),), result=upload, version=upload.number)
+    return Change(head=after, events=(event,), item_changes=(DeleteItem(upload),), result=upload, version=upload.number)
 
 
 def _new_head(model: str, operation: Operation) -> Head:

@@ -86,7 +86,7 @@ class Adopter:
             strays = changes.conflicting_production_of(live, [version async for version in self._versions.walk(model)])
             if not strays:
                 return changes.Unchanged(result=False)
-            return changes.archive_strays(live, strays[: changes.MAX_MOVES], operation)
+            return changes.archive_strays(live, strays[: changes.MAX_SUBJECTS], operation)
 
         async def replay(_: int | None) -> bool:
             return False

@@ -68,7 +68,9 @@ class UploadService:
             upload = reserve(model, number, registration, artifacts, operation, ttl=self._limits.upload_ttl)
             begun = changes.begin(head, upload, operation)
             status = await self._fresh_status(upload)
-            return Change(head=begun.head, events=begun.events, moves=begun.moves, result=status, version=number)
+            return Change(
+                head=begun.head, events=begun.events, item_changes=begun.item_changes, result=status, version=number
+            )
 
         async def replay(number: int | None) -> UploadStatus:
             await placement.give_up()
