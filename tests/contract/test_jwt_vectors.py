@@ -687,7 +687,7 @@ RULES: Final[dict[IssuerKind, tuple[str, dict[str, Any]]]] = {
 
 async def test_who_takes_over_a_name_takes_over_nothing_else(changing: IssuerServer) -> None:
     claim, differs = RULES[changing.kind]
-    grant = Grant(rule="train", words=("publisher",), models=("fraud-*",))
+    grant = Grant(rule="train", entries=("publisher",), models=("fraud-*",))
     match = {claim: frozenset({changing.claims()[claim]})}
     rule = TrustRule(id="train", issuer=changing.issuer.name, match=match, grants=(grant,))
     with issuer_server(changing.kind) as elsewhere:

@@ -26,7 +26,7 @@ from tests.support.stores import store_bytes
 from tests.support.upkeep import Storage
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-READER = Grant(rule="", words=("reader",), models=("*",))
+READER = Grant(rule="", entries=("reader",), models=("*",))
 OPERATOR = operator_caller("operator", request_id="test")
 
 

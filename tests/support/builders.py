@@ -90,7 +90,7 @@ def token(shown: ApiTokenSecret, **fields: Any) -> Token:
     """What is kept of it: a reader of every model, until a week from then."""
     defaults: Fields = {
         "principal": "ci",
-        "grants": (Grant(rule=f"token:{shown.id}", words=("reader",), models=("*",)),),
+        "grants": (Grant(rule=f"token:{shown.id}", entries=("reader",), models=("*",)),),
         "created_at": BEFORE,
         "created_by": "operator",
         "expires_at": LATER,

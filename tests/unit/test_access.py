@@ -24,7 +24,7 @@ SHORT_NAMES = ["".join(letters) for length in (1, 2, 3, 4) for letters in produc
 
 
 def grant(*words: str, models: Iterable[str] = ("*",), denies: bool = False, rule: str = "rule") -> Grant:
-    return Grant(rule=rule, words=words, models=tuple(models), denies=denies)
+    return Grant(rule=rule, entries=words, models=tuple(models), denies=denies)
 
 
 GRANTS = st.builds(
@@ -97,14 +97,14 @@ def test_a_pattern_covers_names(pattern: str, covered: Sequence[str], not_covere
 
 @pytest.mark.parametrize("pattern", ["", "a b", "a/b", "[ab]", "a?", "fraud\n", "é", "a" * 97, "{a,b}"])
 def test_what_is_no_pattern_is_refused(pattern: str) -> None:
-    with pytest.raises(ValueError, match="is no model pattern"):
+    with pytest.raises(ValueError, match="is not a model pattern"):
         grant("reader", models=["*", pattern])
 
 
 def test_a_grant_names_something_and_some_model() -> None:
     for words, models in [((), ("*",)), (("reader",), ())]:
         with pytest.raises(ValueError, match="at least one action and one model pattern"):
-            Grant(rule="rule", words=words, models=models)
+            Grant(rule="rule", entries=words, models=models)
 
 
 @pytest.mark.parametrize("pattern", ["*a" * 47 + "*b", "*" * 95 + "b", "*a*" * 32])
@@ -144,7 +144,7 @@ def test_it_is_allowed_if_one_grant_says_so_and_none_denies_it(grants: list[Gran
     speaking = [
         each.denies
         for each in grants
-        if action in parse_actions(each.words) and any(fnmatchcase(model, pattern) for pattern in each.models)
+        if action in parse_actions(each.entries) and any(fnmatchcase(model, pattern) for pattern in each.models)
     ]
     assert decide(grants, action, model).allowed is (bool(speaking) and not any(speaking))
 

@@ -25,7 +25,7 @@ CREDENTIALS = st.binary(min_size=40, max_size=40).map(new_secret)
 
 def grants_of(rule: str) -> st.SearchStrategy[tuple[Grant, ...]]:
     words, models = (st.lists(each, min_size=1, max_size=4).map(tuple) for each in (WORDS, PATTERNS))
-    grant = st.builds(Grant, rule=st.just(rule), words=words, models=models, denies=st.booleans())
+    grant = st.builds(Grant, rule=st.just(rule), entries=words, models=models, denies=st.booleans())
     return st.lists(grant, max_size=3).map(tuple)
 
 
@@ -118,7 +118,7 @@ def test_a_token_does_not_act_in_the_name_of_an_issuers_identity(name: str) -> N
 
 
 def grant(*words: str, models: tuple[str, ...] = ("*",), denies: bool = False) -> Grant:
-    return Grant(rule="rule", words=words, models=models, denies=denies)
+    return Grant(rule="rule", entries=words, models=models, denies=denies)
 
 
 def test_whoever_gives_may_deny_more_and_passes_on_what_is_denied() -> None:

@@ -67,7 +67,7 @@ async def create_token(
 
 async def dev_token(settings: Settings) -> ApiTokenSecret:
     """Make an administrator's token, and return its secret. Raises `UnavailableError`."""
-    everything = Grant(rule="", words=(EVERYTHING,), models=(ALL_MODELS,))
+    everything = Grant(rule="", entries=(EVERYTHING,), models=(ALL_MODELS,))
     return (await create_token(settings, "dev", [everything], DEV_TOKEN_LIFE))[1]
 
 

@@ -54,7 +54,7 @@ def list_tokens() -> None:
         state = "revoked" if token.revoked_at else f"until {token.expires_at:%Y-%m-%d}"
         used = f"used {token.last_used_at:%Y-%m-%d}" if token.last_used_at else "never used"
         grants = "; ".join(
-            f"{'not ' if grant.denies else ''}{', '.join(grant.words)} on {', '.join(grant.models)}"
+            f"{'not ' if grant.denies else ''}{', '.join(grant.entries)} on {', '.join(grant.models)}"
             for grant in token.grants
         )
         typer.echo(f"{token.id}  {token.principal}  {state}  {used}  {grants}")

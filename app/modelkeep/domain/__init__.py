@@ -1,1 +1,1 @@
-"""The rules of the registry: pure functions and values; no I/O and no clock."""
+"""The rules of the registry: pure functions and values, without I/O and without a clock."""

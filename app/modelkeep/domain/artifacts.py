@@ -1,4 +1,4 @@
-"""The files of a version: the manifest, and the commit that names it for good."""
+"""The files of a version: the manifest, its keys, and the commit."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
@@ -15,8 +15,8 @@ _DIGEST_DIGITS: Final = 32
 class Artifact:
     """One file of a version.
 
-    `key` is where its bytes lie, `version_id` names these very bytes in a versioned bucket. Size and digest are unknown
-    (`None`) only for what was adopted from a table of the public recipe and not verified yet.
+    `key` names its object, `version_id` exactly these bytes in a versioned bucket. Size and digest are `None` only if
+    the version was adopted from a table of the public recipe and is not verified yet.
     """
 
     path: str
@@ -31,12 +31,12 @@ Manifest = tuple[Artifact, ...]
 
 
 def object_key(model: str, number: int, path: str) -> str:
-    """Where the bytes of a new version's artifact lie: `models/<model>/v<n>/<path>`, as in the public recipe."""
+    """The key of a new version's artifact: `models/<model>/v<n>/<path>`, as in the public recipe."""
     return f"{version_prefix(model, number)}{path}"
 
 
 def version_prefix(model: str, number: int) -> str:
-    """What the keys of all artifacts of a new version start with."""
+    """The prefix of the keys of a new version's artifacts, ending in `/`."""
     return f"{KEY_PREFIX}{model}/v{number}/"
 
 
@@ -56,9 +56,9 @@ def close(artifacts: Iterable[Artifact]) -> Manifest:
 
 
 def commit_of(model: str, number: int, manifest: Sequence[Artifact]) -> str:
-    """40 hex digits that name this version for good: 32 of a digest over the manifest, then the number in 8.
+    """40 hex digits that name this version for good: 32 of a SHA-256 over the manifest, then the number in 8.
 
-    So a commit is resolved without a reverse index: read the number from its tail, check the rest.
+    So a commit is resolved without a reverse index: read the version with the number in its tail, compare the rest.
     """
     lines = [model, str(number), *(f"{item.path} {_known(item.size)} {_known(item.sha256)}" for item in manifest)]
     digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
@@ -70,6 +70,6 @@ def _known(value: object) -> str:
 
 
 def adopted(s3_path: str) -> Artifact:
-    """The one artifact of a version written by the public recipe, which keeps nothing but the object's address."""
+    """The one artifact of a version that the public recipe wrote, which stores only the object's address."""
     key = s3_path.partition("://")[2].partition("/")[2]
     return Artifact(path=key.rpartition("/")[2], size=None, sha256=None, key=key)

@@ -1,4 +1,4 @@
-"""A model's history: who changed what, when, in one gapless line."""
+"""A model's history: who changed what, and when, numbered without gaps."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Final
 
 IDEMPOTENCY_LIFE_SECONDS: Final = 24 * 3600
-"""How long an Idempotency-Key settles repeats."""
+"""How long a repeat under the same Idempotency-Key returns the first outcome."""
 
 
 class EventType(StrEnum):
@@ -32,7 +32,7 @@ class EventType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyKey:
-    """What makes a repeat recognisable: `name` is where it is kept, `request_hash` what came with it."""
+    """Identifies repeats of a request: `name` is the key as stored, `request_hash` a digest of the request."""
 
     name: str
     request_hash: str
@@ -40,7 +40,7 @@ class IdempotencyKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """One logical request, the same over all attempts to write it."""
+    """One logical request; the same value for every attempt to write it."""
 
     id: str
     actor: str
@@ -54,9 +54,9 @@ class Operation:
 class Event:
     """One entry of a model's history.
 
-    `actor` is the principal that did it, and `rule` what allowed it. `origin` and `target` (`from` and `to` on the
-    wire) are stages of a stage change, version numbers of an alias.
-    `replaced` is the version that lost production by it.
+    `actor` is the principal that made the change, and `rule` the rule that allowed it. `origin` and `target` (`from`
+    and `to` on the wire) are stages for a change of stage, version numbers for an alias. `replaced` is the version that
+    was production before.
     """
 
     model: str

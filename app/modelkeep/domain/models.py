@@ -1,4 +1,4 @@
-"""A model and its versions, as the rules see them."""
+"""A model and its versions, in the form that the rules use."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,11 +16,11 @@ PRODUCTION_HISTORY_LENGTH: Final = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
-    """The one item that every change of a model goes through.
+    """The root item of a model, which every change of the model rewrites.
 
-    `generation` is the number of the model's latest event. `production_history` holds the versions that held production
-    before, the latest last, without those that were deleted since. A deleted model keeps its head, so that numbers are
-    never given twice; `deletion_in_progress` says that some of its versions have yet to be moved to the trash.
+    `generation` is the number of the model's latest event. `production_history` holds the versions that were production
+    before, the latest last, without those that were deleted since. A deleted model keeps its head, so that no number is
+    given twice; `deletion_in_progress` is true until all its versions are in the trash.
     """
 
     model: str
@@ -38,11 +38,11 @@ class Head:
     deletion_in_progress: bool = False
 
     def aliases_of(self, number: int) -> tuple[str, ...]:
-        """The aliases of a version, by name."""
+        """The aliases of a version, sorted."""
         return tuple(sorted(alias for alias, target in self.aliases.items() if target == number))
 
     def with_production(self, number: int | None) -> "Head":
-        """Let `number` hold production; the present holder, if any, becomes the latest of the history."""
+        """With `number` as production; the version before, if any, becomes the latest of the history."""
         history = self.production_history
         if self.production_version is not None:
             history = (*history, self.production_version)
@@ -51,7 +51,7 @@ class Head:
         return replace(self, production_version=number, production_history=history[-PRODUCTION_HISTORY_LENGTH:])
 
     def rolled_back(self) -> "Head":
-        """Let the latest of the history hold production; the present holder is forgotten, so two steps go two back."""
+        """With the latest of the history as production; the version before is dropped, so two rollbacks go two back."""
         *rest, target = self.production_history
         return replace(self, production_version=target, production_history=tuple(rest))
 
@@ -60,8 +60,8 @@ class Head:
 class Version:
     """One complete version. Only stage, description, metrics and tags ever change.
 
-    `aliases` comes from the head and is not kept with the version. `extra` holds attributes that others wrote into the
-    item; they are put back as they were.
+    `aliases` comes from the head and is not stored with the version. `extra` holds attributes that other programs wrote
+    into the item; they are written back unchanged.
     """
 
     model: str
@@ -89,7 +89,7 @@ class Version:
 
     @property
     def is_verified(self) -> bool:
-        """Whether sizes and digests are known; of what was adopted they are not, until it has been read once."""
+        """Whether all digests are known; those of an adopted version are not until it has been read once."""
         return all(artifact.sha256 for artifact in self.artifacts)
 
     @property
@@ -105,11 +105,11 @@ class Version:
         raise ArtifactNotFoundError(self.model, self.number, path)
 
     def is_consistent_with(self, head: Head) -> bool:
-        """Whether version and head tell the same story of who is production; if not, one was read before a change."""
+        """Whether version and head agree on production; if not, one of them was read before a change."""
         return (self.stage is Stage.PRODUCTION) == (head.production_version == self.number)
 
     def with_head(self, head: Head) -> "Version":
-        """This version with the aliases of the head, and production by the head's word alone."""
+        """This version with the head's aliases, and in production exactly if the head names it."""
         stage = self.stage
         if head.production_version == self.number:
             stage = Stage.PRODUCTION
@@ -136,5 +136,5 @@ def existing(head: Head | None, model: str) -> Head:
 
 
 def newest_production(versions: Sequence[Version]) -> int | None:
-    """The highest number among versions that claim production."""
+    """The highest number among versions whose stage is production."""
     return max((version.number for version in versions if version.stage is Stage.PRODUCTION), default=None)

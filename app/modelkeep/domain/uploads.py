@@ -1,4 +1,4 @@
-"""A registration that is not complete yet, and how its artifacts are cut into parts."""
+"""Uploads: registrations that are not complete yet, and how their artifacts are cut into parts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,7 +36,7 @@ class Declared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registration:
-    """What a caller asks for when a version is begun. `multipart` overrides the threshold for all artifacts."""
+    """The request that begins an upload. `multipart` overrides the threshold for all artifacts."""
 
     artifacts: Sequence[Declared]
     framework: str = DEFAULT_FRAMEWORK
@@ -48,7 +48,7 @@ class Registration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Multipart:
-    """How an artifact goes up in parts: all of `part_size` but the last."""
+    """A multipart upload of one artifact: parts of `part_size` bytes, the last one shorter."""
 
     id: str
     part_size: int
@@ -61,7 +61,7 @@ class Multipart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingArtifact:
-    """An artifact of an upload: declared, and given a place."""
+    """An artifact of an upload: declared, with the key that its object will have."""
 
     path: str
     size: int
@@ -72,7 +72,7 @@ class PendingArtifact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
-    """A version number reserved, until it is completed, abandoned or expired."""
+    """A reserved version number, until the upload is completed, abandoned or expired."""
 
     model: str
     number: int
@@ -95,7 +95,7 @@ class Upload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartsStatus:
-    """How an artifact goes up in parts, and which are there."""
+    """The parts of an artifact, and which have arrived."""
 
     part_size: int
     part_count: int
@@ -104,7 +104,7 @@ class PartsStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArtifactStatus:
-    """One artifact; what is missing has either a URL or parts."""
+    """The state of one artifact; a missing one has either an upload URL or parts."""
 
     path: str
     size: int | None
@@ -116,7 +116,7 @@ class ArtifactStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadStatus:
-    """An upload, or the version that it became: then everything has arrived and nothing expires."""
+    """The state of an upload; once it is a version, everything has arrived and `expires_at` is `None`."""
 
     model: str
     number: int
@@ -126,14 +126,14 @@ class UploadStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignedPart:
-    """A part, and the URL it goes to."""
+    """A part number, and the URL that uploads the part."""
 
     number: int
     url: PresignedUrl
 
 
 def check_limits(registration: Registration) -> None:
-    """Raise `TooManyArtifactsError` or `ArtifactTooLargeError` for what no version may hold."""
+    """Raise `TooManyArtifactsError` or `ArtifactTooLargeError` if a registration is over a limit."""
     artifacts = registration.artifacts
     if len(artifacts) > MAX_ARTIFACTS:
         raise TooManyArtifactsError(count=len(artifacts), limit=MAX_ARTIFACTS)
@@ -146,13 +146,13 @@ def check_limits(registration: Registration) -> None:
         raise ArtifactTooLargeError(path=None, size=total, limit=MAX_VERSION_SIZE)
 
 
-def goes_in_parts(artifact: Declared, *, threshold: int, asked: bool | None) -> bool:
-    """Whether an artifact goes up in parts: if asked for, else above the threshold; never when it is empty."""
-    return artifact.size > 0 and (artifact.size > threshold if asked is None else asked)
+def needs_multipart(artifact: Declared, *, threshold: int, requested: bool | None) -> bool:
+    """Whether an artifact is uploaded in parts: as requested, or above the threshold in bytes; never an empty one."""
+    return artifact.size > 0 and (artifact.size > threshold if requested is None else requested)
 
 
 def plan_parts(multipart_id: str, size: int) -> Multipart:
-    """Cut `size` bytes (1 or more) into at most 1,000 parts of at least 64 MiB."""
+    """Cut `size` bytes (at least 1) into at most 1,000 parts of at least 64 MiB, but for the last."""
     part_size = max(MIN_PART_SIZE, -(-size // MAX_PARTS))
     return Multipart(id=multipart_id, part_size=part_size, part_count=-(-size // part_size))
 

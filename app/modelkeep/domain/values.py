@@ -1,4 +1,4 @@
-"""Values that carry their own rules: parsed once at the border, trusted afterwards."""
+"""Values that carry their own rules: parsed once where they enter, trusted afterwards."""
 
 import base64
 import math
@@ -15,7 +15,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, Field, WithJsonSchema
 
 MAX_VERSION: Final = 2**32 - 1
-"""The largest version number: a commit keeps it in 8 hex digits."""
+"""The largest version number: a commit has 8 hex digits for it."""
 
 MODEL_NAME_PATTERN: Final = r"^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?$"
 _SEGMENT_PATTERN: Final = r"(?:[A-Za-z0-9._+=@-][A-Za-z0-9._+=@ -]{0,253})?[A-Za-z0-9_+=@-]"
@@ -41,7 +41,7 @@ LARGEST_METRIC: Final = 9.99e125
 
 
 class Unset(Enum):
-    """The type of `UNSET`: an argument that was not given, where `None` already means something."""
+    """The type of `UNSET`, the default of arguments for which `None` is a value."""
 
     UNSET = "unset"
 
@@ -71,18 +71,18 @@ class Digest:
         return self.hex
 
     def as_s3_checksum(self) -> str:
-        """S3 wants the raw digest in base64."""
+        """The raw digest in base64, as S3 expects it."""
         return base64.b64encode(bytes.fromhex(self.hex)).decode("ascii")
 
     @classmethod
     def from_s3_checksum(cls, checksum: str) -> "Digest":
-        """Read S3's base64 form back. Raises `ValueError` for anything but 32 bytes of base64."""
+        """Parse S3's base64 form. Raises `ValueError` for anything but 32 bytes in base64."""
         return cls(base64.b64decode(checksum, validate=True).hex())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PresignedUrl:
-    """All that a caller needs to move bytes; the headers are part of what was signed and must be sent as they are."""
+    """Everything that a caller needs to move bytes; the headers are signed and must be sent as they are."""
 
     method: Literal["GET", "PUT"]
     url: str
@@ -91,7 +91,7 @@ class PresignedUrl:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only programs on this very machine reach the host, or listen there."""
+    """Whether the host is this machine, by a loopback address or as `localhost`."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -99,7 +99,7 @@ def is_loopback(host: str) -> bool:
 
 
 class RefKind(StrEnum):
-    """What a ref points by."""
+    """The kinds of refs."""
 
     NUMBER = "number"
     LATEST = "latest"
@@ -111,7 +111,10 @@ class RefKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """What a caller may write for a version: `3`, `v3`, `latest`, `production`, `staging`, an alias, or a commit."""
+    """What names a version: `3`, `v3`, `latest`, `production`, `staging`, an alias, or a commit.
+
+    `number` is set for a number and for a commit.
+    """
 
     kind: RefKind
     text: str
@@ -119,7 +122,7 @@ class Ref:
 
 
 def parse_ref(text: str) -> Ref:
-    """Read a ref. Raises `ValueError` with a sentence that says what may be written."""
+    """Parse a ref. Raises `ValueError` with a sentence that lists what a ref can be."""
     if _COMMIT.match(text):
         return Ref(RefKind.COMMIT, text, int(text[32:], 16))
     if (numbered := _NUMBER.match(text)) and int(numbered[1]) <= MAX_VERSION:
@@ -155,7 +158,7 @@ def is_model_name(name: str) -> bool:
 
 
 def check_alias(alias: str) -> str:
-    """Return `alias` if it is spelled like one (it may still be reserved); raise `ValueError` if not."""
+    """Return `alias` if it has the form of an alias (it may still be reserved); raise `ValueError` if not."""
     if not _ALIAS.match(alias):
         raise ValueError(
             "an alias has 1 to 64 lower-case letters, digits, dots, dashes and underscores, and starts with a letter"
@@ -194,7 +197,7 @@ def _check_segment(segment: str) -> None:
 
 
 def check_distinct_paths(paths: Iterable[str]) -> None:
-    """Raise `ValueError` if two paths cannot lie in one folder: equal after case folding, or one inside the other."""
+    """Raise `ValueError` if two paths cannot exist in one folder: equal after case folding, or one below the other."""
     folded = sorted(path.casefold().split("/") for path in paths)
     for before, after in pairwise(folded):
         if after[: len(before)] == before:
@@ -205,7 +208,7 @@ def check_distinct_paths(paths: Iterable[str]) -> None:
 
 
 def check_metric(value: float) -> float:
-    """Return `value` if the table can hold it exactly as written; raise `ValueError` if not."""
+    """Return `value` if the table can store it exactly; raise `ValueError` if not."""
     if not math.isfinite(value) or (value and not SMALLEST_METRIC <= abs(value) <= LARGEST_METRIC):
         raise ValueError("a metric is finite, and 0 or between 1e-130 and 9.99e125 in size")
     return value

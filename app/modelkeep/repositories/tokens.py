@@ -111,10 +111,10 @@ def from_item(item: Item) -> Token:
 
 
 def _grant_to_item(grant: Grant) -> dict[str, Any]:
-    return {"words": list(grant.words), "models": list(grant.models), "denies": grant.denies}
+    return {"words": list(grant.entries), "models": list(grant.models), "denies": grant.denies}
 
 
 def _grant_from_item(token_id: str, item: Item) -> Grant:
     return Grant(
-        rule=f"token:{token_id}", words=tuple(item["words"]), models=tuple(item["models"]), denies=item["denies"]
+        rule=f"token:{token_id}", entries=tuple(item["words"]), models=tuple(item["models"]), denies=item["denies"]
     )

@@ -17,7 +17,7 @@ from pydantic import (
 )
 from pydantic.config import JsonDict
 
-from modelkeep.domain.access.actions import WORDS
+from modelkeep.domain.access.actions import ENTRIES
 from modelkeep.domain.access.grants import ALL_MODELS, MODELS_PATTERN, Grant
 from modelkeep.domain.access.trust import ALGORITHMS, Issuer, IssuerKind, Trust, TrustRule
 from modelkeep.domain.values import is_loopback
@@ -68,7 +68,7 @@ def _as_text(values: Any) -> Any:
 
 Name = Annotated[str, AfterValidator(_check_name)]
 Url = Annotated[str, AfterValidator(_check_url), Field(max_length=2048)]
-Word = Annotated[str, WithJsonSchema({"type": "string", "enum": list(WORDS)})]
+Word = Annotated[str, WithJsonSchema({"type": "string", "enum": list(ENTRIES)})]
 Words = Annotated[
     list[Word], Field(max_length=64, description="Roles and actions; also `stage.set:*`, and `*` for all.")
 ]
@@ -102,8 +102,8 @@ class Grants(Request):
     def to_grants(self, rule: str) -> tuple[Grant, ...]:
         """The domain's grants, with `rule` as their rule."""
         models = tuple(self.models)
-        allowed = (Grant(rule=rule, words=tuple(self.allow), models=models),) if self.allow else ()
-        denied = (Grant(rule=rule, words=tuple(self.deny), models=models, denies=True),) if self.deny else ()
+        allowed = (Grant(rule=rule, entries=tuple(self.allow), models=models),) if self.allow else ()
+        denied = (Grant(rule=rule, entries=tuple(self.deny), models=models, denies=True),) if self.deny else ()
         return allowed + denied
 
 

@@ -34,7 +34,7 @@ class GrantResponse(Answer):
     @classmethod
     def of(cls, grant: Grant) -> Self:
         """Shape the domain's grant."""
-        words = list(grant.words)
+        words = list(grant.entries)
         return cls(allow=[] if grant.denies else words, deny=words if grant.denies else [], models=list(grant.models))
 
 

@@ -1,1 +1,1 @@
-"""Who may do what: actions, grants, principals, registry tokens, trust in issuers. Pure, and where the rules live."""
+"""The rules of access: actions, grants, principals, registry tokens, trust in issuers."""

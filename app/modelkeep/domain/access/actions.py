@@ -1,4 +1,4 @@
-"""What can be allowed, and the roles that stand for several of it."""
+"""Actions that can be allowed, and roles that stand for several of them."""
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
@@ -27,7 +27,7 @@ class Action(StrEnum):
 
 
 def stage_set(stage: Stage) -> Action:
-    """Moving a version to this stage."""
+    """The action of moving a version to this stage."""
     return Action(f"{STAGE_SET}:{stage}")
 
 
@@ -40,22 +40,22 @@ ROLES: Final[Mapping[str, frozenset[Action]]] = {
     "promoter": _READER | {*STAGE_SETS, Action.ALIAS_SET},
     "admin": frozenset(Action),
 }
-"""Shorthands: who uploads does not promote, unless given both."""
+"""Shorthands; uploading and promoting are apart, so that a pipeline can do one without the other."""
 
-WORDS: Final[Mapping[str, frozenset[Action]]] = {
+ENTRIES: Final[Mapping[str, frozenset[Action]]] = {
     **{action.value: frozenset({action}) for action in Action},
     **ROLES,
     f"{STAGE_SET}:{EVERYTHING}": frozenset(STAGE_SETS),
     EVERYTHING: frozenset(Action),
 }
-"""All that a grant may name, and what it stands for."""
+"""Everything that a grant may list, and the actions that it stands for."""
 
 
-def parse_actions(words: Iterable[str]) -> frozenset[Action]:
-    """What roles, actions, `stage.set:*` and `*` stand for. Raises `ValueError` with a sentence for any other word."""
+def parse_actions(entries: Iterable[str]) -> frozenset[Action]:
+    """The actions that roles, actions, `stage.set:*` and `*` stand for. Raises `ValueError` for any other entry."""
     actions: set[Action] = set()
-    for word in words:
-        if word not in WORDS:
-            raise ValueError(f"'{word}' is neither an action nor a role; there are {', '.join(WORDS)}")
-        actions |= WORDS[word]
+    for entry in entries:
+        if entry not in ENTRIES:
+            raise ValueError(f"'{entry}' is neither an action nor a role; there are {', '.join(ENTRIES)}")
+        actions |= ENTRIES[entry]
     return frozenset(actions)

@@ -15,7 +15,7 @@ _PATTERN: Final = re.compile(MODELS_PATTERN.replace("$", r"\Z"))
 
 
 class Verdict(NamedTuple):
-    """Whether it is allowed, and by which rule; `rule` is `None` if no rule speaks of it."""
+    """Whether an action is allowed, and by which rule; `rule` is `None` if no grant covers it."""
 
     allowed: bool
     rule: str | None
@@ -23,33 +23,35 @@ class Verdict(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """Allows (or, with `denies`, forbids) actions on the models whose name fits one of the patterns.
+    """Allows actions (or, with `denies`, forbids them) on the models whose name matches one of the patterns.
 
-    `words` are roles and actions as they were written; in a pattern `*` stands for any characters. Raises `ValueError`
-    with a sentence for what is neither.
+    `entries` are roles and actions as they were written; `*` in a pattern matches any characters. Raises `ValueError`
+    for anything else.
     """
 
     rule: str
-    words: tuple[str, ...]
+    entries: tuple[str, ...]
     models: tuple[str, ...]
     denies: bool = False
     actions: frozenset[Action] = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "actions", parse_actions(self.words))
-        if not self.words or not self.models:
+        object.__setattr__(self, "actions", parse_actions(self.entries))
+        if not self.entries or not self.models:
             raise ValueError("a grant names at least one action and one model pattern")
         for pattern in self.models:
             if not _PATTERN.match(pattern):
-                raise ValueError(f"'{pattern}' is no model pattern: model names, in which * stands for any characters")
+                raise ValueError(
+                    f"'{pattern}' is not a model pattern: a model name in which * stands for any characters"
+                )
 
     def covers(self, action: Action, model: str) -> bool:
-        """Whether this grant speaks of the action on the model; of a pattern, if it does so for all its models."""
+        """Whether this grant is about the action on the model; for a pattern, on every model that it matches."""
         return action in self.actions and any(_compiled(pattern).match(model) for pattern in self.models)
 
 
 def decide(grants: Sequence[Grant], action: Action, model: str) -> Verdict:
-    """Forbidden unless a grant allows it, and none denies it."""
+    """Allowed if a grant allows it and none denies it."""
     rule = None
     for grant in grants:
         if grant.covers(action, model):
@@ -59,24 +61,25 @@ def decide(grants: Sequence[Grant], action: Action, model: str) -> Verdict:
     return Verdict(allowed=rule is not None, rule=rule)
 
 
-def delegate(held: Sequence[Grant], wanted: Iterable[Grant]) -> tuple[Grant, ...]:
-    """What a holder of grants gives away: never more than it has. Raises `ValueError` naming what it lacks.
+def delegate(own: Sequence[Grant], requested: Iterable[Grant]) -> tuple[Grant, ...]:
+    """The grants that a holder of `own` grants may pass on (attenuation): never more than it has.
 
-    What is denied to the holder stays denied to whom it gives to; it may deny anything further.
+    What is denied to the holder stays denied; it may deny anything further. Raises `ValueError` naming what it lacks.
     """
-    given = tuple(wanted)
-    for grant in (grant for grant in given if not grant.denies):
+    delegated = tuple(requested)
+    for grant in (grant for grant in delegated if not grant.denies):
         for action in sorted(grant.actions):
             for pattern in grant.models:
-                if not any(own.covers(action, pattern) for own in held if not own.denies):
+                if not any(held.covers(action, pattern) for held in own if not held.denies):
                     raise ValueError(f"{action} on '{pattern}' is not yours to give")
-    return given + tuple(own for own in held if own.denies)
+    return delegated + tuple(held for held in own if held.denies)
 
 
 @lru_cache(maxsize=4096)
 def _compiled(pattern: str) -> re.Pattern[str]:
-    """A `*` in the text that is matched can only be met by a `*` of the pattern: so patterns can be compared, too.
+    """The pattern as a regular expression, which matches model names and narrower patterns.
 
-    However many there are, the time that matching takes grows as the length of both.
+    A `*` in the text is matched only by a `*` of the pattern. `fnmatch` of Python 3.11 compiles `*` to an atomic group,
+    so matching does not backtrack: however many `*` there are, its time grows with the length of both.
     """
     return re.compile(translate(pattern))

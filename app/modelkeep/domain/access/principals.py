@@ -1,4 +1,4 @@
-"""Principals: whom a request comes from, once that has been proved."""
+"""Principals: the authenticated authors of requests."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,9 +11,10 @@ from modelkeep.domain.access.grants import ALL_MODELS, Grant, Verdict, decide
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """Somebody or something with a name, and what it may do.
+    """A named user, job or service, and what it may do.
 
-    `rules` are the trust rules by which it came, if it did; `expires_at` is when its credential ends.
+    `rules` are the trust rules that its identity matched; none if it holds a registry token. `expires_at` is the end of
+    its credential.
     """
 
     name: str
@@ -22,14 +23,14 @@ class Principal:
     expires_at: datetime | None = None
 
     def may(self, action: Action, model: str = ALL_MODELS) -> Verdict:
-        """Whether it may do this with the model, and the rule that says so."""
+        """Whether it may do this with the model, and the rule that allows or denies it."""
         return decide(self.grants, action, model)
 
 
 def unrestricted(name: str, *, rule: str) -> Principal:
-    """A principal that may do everything: an operator at the table, or anybody where nobody is asked."""
-    return Principal(name=name, grants=(Grant(rule=rule, words=(EVERYTHING,), models=(ALL_MODELS,)),))
+    """A principal that may do everything: an operator at the table, or any caller if authentication is off."""
+    return Principal(name=name, grants=(Grant(rule=rule, entries=(EVERYTHING,), models=(ALL_MODELS,)),))
 
 
 ANONYMOUS: Final = unrestricted("anonymous", rule="open")
-"""The author of every request to a registry that asks nobody (`MODELKEEP_AUTH=none`)."""
+"""The author of requests without a registry token where `MODELKEEP_AUTH=none`."""

@@ -1,8 +1,8 @@
-"""Registry tokens: `mr_<id>_<secret>_<checksum>`, of which the registry keeps only a keyed digest of the secret.
+"""Registry tokens: `mr_<id>_<secret>_<checksum>`, of which the registry stores only a keyed digest of the secret.
 
-The prefix and the checksum let secret scanners find leaked tokens, and let the registry refuse mistyped ones unread.
-The secret has 256 random bits: no table of guesses and no slow hash would add anything, nor would a key kept elsewhere,
-for whoever can write to the table can change what is production without any token.
+By prefix and checksum, secret scanners find leaked tokens, and the registry refuses mistyped ones without a read.
+The secret has 256 random bits, so a salt or a slow hash would add nothing. A key stored elsewhere would add nothing
+either: write access to the table is enough to change production without any token.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ PREFIX: Final = "mr_"
 ID_BYTES: Final = 8
 SECRET_BYTES: Final = 32
 MAX_LIFE: Final = timedelta(days=366)
-"""One year, whichever year it is."""
+"""One year, leap years included."""
 
 MAX_EXCHANGED_LIFE: Final = timedelta(minutes=15)
 
@@ -31,29 +31,29 @@ _TOKEN: Final = re.compile(r"(mr_([0-9A-Za-z]{11})_([0-9A-Za-z]{43}))_([0-9a-f]{
 
 
 class ApiTokenSecret(NamedTuple):
-    """A token as its holder shows it: which one, and the proof."""
+    """A token as its holder presents it: its id, and the secret that proves it."""
 
     id: str
     secret: str
 
     @property
     def text(self) -> str:
-        """What is handed out once, and sent with each request."""
+        """The text that is handed out once and sent with each request."""
         body = f"mr_{self.id}_{self.secret}"
         return f"{body}_{zlib.crc32(body.encode()):08x}"
 
     @property
     def digest(self) -> str:
-        """What is kept of the secret: HMAC-SHA256, keyed by the id."""
+        """The stored form of the secret: HMAC-SHA256, keyed by the id."""
         return hmac.new(f"model-registry token {self.id}".encode(), self.secret.encode(), hashlib.sha256).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
-    """A registry token as kept. `revision` grows with each write of it.
+    """A registry token as stored. `revision` grows with each write of it.
 
-    One that a pipeline got in exchange has no grants of its own: it lasts as long as one of its `rules`, at most 15
-    minutes. `principal` is in whose name it acts; several tokens may share it, so that one can replace another.
+    `principal` is the name that it acts under; several tokens may share one, so that a new one can replace an old one.
+    A token from an exchange has no `grants`: it has those of its `rules` while these exist, for at most 15 minutes.
     """
 
     id: str
@@ -69,28 +69,28 @@ class Token:
     revision: int = 1
 
     def admits(self, credential: ApiTokenSecret) -> bool:
-        """Whether the secret is this token's; takes the same time for every wrong one."""
+        """Whether the secret is this token's; compares in constant time."""
         return hmac.compare_digest(self.digest, credential.digest)
 
 
 def check_principal(name: str) -> None:
-    """Raise `ValueError` with a sentence if no token that is made by hand may act in this name.
+    """Raise `ValueError` if no token that is made by hand may act under this name.
 
-    A name with a colon is one that an issuer vouches for; a token must not pass for it in history or anywhere else.
+    A name with a colon belongs to an identity of an issuer; no token may take it, in history or anywhere else.
     """
     if not 0 < len(name) <= MAX_PRINCIPAL or not name.isprintable() or ":" in name:
         raise ValueError(f"a principal is named by 1 to {MAX_PRINCIPAL} printable characters, none of them a colon")
 
 
 def new_secret(randomness: bytes) -> ApiTokenSecret:
-    """Make a token's id and secret of 40 random bytes."""
+    """Make a token's id and secret from 40 random bytes."""
     if len(randomness) != ID_BYTES + SECRET_BYTES:
         raise ValueError(f"a token is made of {ID_BYTES + SECRET_BYTES} random bytes")
     return ApiTokenSecret(_base62(randomness[:ID_BYTES], 11), _base62(randomness[ID_BYTES:], 43))
 
 
 def parse_secret(text: str) -> ApiTokenSecret | None:
-    """Read a token; `None` for what is none: another form, or a checksum that does not fit."""
+    """Parse a token; `None` if the form or the checksum is wrong."""
     found = _TOKEN.match(text)
     if found is None or f"{zlib.crc32(found[1].encode()):08x}" != found[4]:
         return None

@@ -1,4 +1,4 @@
-"""Trust: which issuers of identities are believed, and what an identity that they vouch for may do."""
+"""Trust: which issuers of identities are accepted, and what their identities may do."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,12 +9,12 @@ from typing import Any, Final
 from modelkeep.domain.access.grants import Grant
 
 Claims = Mapping[str, Any]
-"""What a verified JSON Web Token says of its bearer."""
+"""The claims of a verified JSON Web Token."""
 
 
 RSA_ALGORITHMS: Final = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
 ALGORITHMS: Final = RSA_ALGORITHMS | {"ES256", "ES384", "ES512", "EdDSA"}
-"""All that a token may be signed with: whoever can verify such a signature cannot make one."""
+"""The accepted signature algorithms, all asymmetric: a key that verifies cannot sign."""
 
 
 class IssuerKind(StrEnum):
@@ -34,7 +34,7 @@ _IMMUTABLE_CLAIMS: Final[Mapping[IssuerKind, frozenset[str]]] = {
     IssuerKind.AWS: frozenset({"sub"}),
     IssuerKind.OIDC: frozenset({"sub"}),
 }
-"""Claims that nobody can take over: numbers that are never given again, or names that the issuer guards."""
+"""Claims that cannot pass to another identity: ids that are never reused, or names that the issuer protects."""
 
 _NAME_CLAIMS: Final[Mapping[IssuerKind, frozenset[str]]] = {
     IssuerKind.GITHUB: frozenset({"sub", "repository", "repository_owner", "job_workflow_ref"}),
@@ -43,15 +43,15 @@ _NAME_CLAIMS: Final[Mapping[IssuerKind, frozenset[str]]] = {
     IssuerKind.AWS: frozenset(),
     IssuerKind.OIDC: frozenset(),
 }
-"""Claims that single somebody out by a name, which may be registered again by somebody else."""
+"""Claims that identify by a name, which another account may register later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Issuer:
-    """Somebody whose signature on an identity is believed.
+    """An issuer whose signed identities are accepted.
 
-    `url` is the exact `iss`; a token must be for exactly one of `audiences`, and signed by one of `algorithms`. Keys
-    are read from `jwks_url`, or from where the issuer's own discovery document says; `ca_file` holds further
+    `url` is the exact `iss`; a token must be for exactly one of `audiences`, and signed with one of `algorithms`. Keys
+    are read from `jwks_url`, or from the URL in the issuer's discovery document; `ca_file` holds further certificate
     authorities for both.
     """
 
@@ -65,13 +65,13 @@ class Issuer:
 
     @property
     def identity(self) -> tuple[str, IssuerKind, str]:
-        """What two entries for one and the same issuer have in common."""
+        """Equal in two entries for the same issuer."""
         return self.name, self.kind, self.url
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrustRule:
-    """Gives grants to each identity of an issuer whose claims are, for every claim in `match`, one of its values."""
+    """Gives grants to the identities of an issuer; each claim in `match` must have one of its values."""
 
     id: str
     issuer: str
@@ -79,13 +79,16 @@ class TrustRule:
     grants: tuple[Grant, ...]
 
     def mismatch(self, claims: Claims) -> str | None:
-        """The first claim that does not fit; `None` if all do."""
+        """The first claim that does not match; `None` if all do."""
         return next((name for name, values in self.match.items() if _text(claims.get(name)) not in values), None)
 
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """All issuers and rules of a registry. Raises `ValueError` with a sentence where they do not fit together."""
+    """All issuers and rules of a registry. Raises `ValueError` if they contradict each other.
+
+    `warnings` holds a sentence for each rule that goes by names alone.
+    """
 
     issuers: tuple[Issuer, ...] = ()
     rules: tuple[TrustRule, ...] = ()
@@ -100,15 +103,15 @@ class Trust:
         object.__setattr__(self, "warnings", tuple(warning for warning in warnings if warning))
 
     def joined(self, other: "Trust") -> "Trust":
-        """Both together, without what the other one calls by a name, or a URL, that is taken here.
+        """Both together; where names, URLs or rule ids collide, this one's entries are kept.
 
-        A rule of the other one is left out, too, if its issuer is another than the one of that name here.
+        A rule of `other` is also left out if its issuer is not the issuer of that name here.
         """
         names, urls = {issuer.name for issuer in self.issuers}, {issuer.url for issuer in self.issuers}
         ids, shared = {rule.id for rule in self.rules}, {issuer.identity for issuer in self.issuers}
         new = [issuer for issuer in other.issuers if issuer.name not in names and issuer.url not in urls]
-        meant = {issuer.name for issuer in other.issuers if issuer in new or issuer.identity in shared}
-        rules = [rule for rule in other.rules if rule.id not in ids and rule.issuer in meant]
+        joined = {issuer.name for issuer in other.issuers if issuer in new or issuer.identity in shared}
+        rules = [rule for rule in other.rules if rule.id not in ids and rule.issuer in joined]
         return Trust(self.issuers + tuple(new), self.rules + tuple(rules))
 
     def issuer(self, url: str) -> Issuer | None:
@@ -116,7 +119,7 @@ class Trust:
         return next((issuer for issuer in self.issuers if issuer.url == url), None)
 
     def rules_for(self, issuer: Issuer, claims: Claims) -> tuple[TrustRule, ...]:
-        """The rules that an identity of this issuer fits."""
+        """The rules that the claims of an identity of this issuer match."""
         return tuple(rule for rule in self.rules if rule.issuer == issuer.name and rule.mismatch(claims) is None)
 
     def grants_of(self, rules: Sequence[str]) -> tuple[Grant, ...]:
@@ -125,27 +128,27 @@ class Trust:
 
 
 def identity(issuer: Issuer, claims: Claims) -> str:
-    """The name of the principal that the claims speak of."""
+    """The name of the principal that the claims identify: `<issuer>:<sub>`."""
     return f"{issuer.name}:{claims['sub']}"
 
 
 def _weakness(rule: TrustRule, kinds: Mapping[str, IssuerKind]) -> str | None:
-    """A warning if a rule goes by names alone. Raises `ValueError` if it singles nobody out."""
+    """A warning if a rule goes by names alone. Raises `ValueError` if it would match every identity of its issuer."""
     if rule.issuer not in kinds:
-        raise ValueError(f"rule '{rule.id}' names an issuer '{rule.issuer}' that there is not")
+        raise ValueError(f"rule '{rule.id}' names the issuer '{rule.issuer}', which is not declared")
     kind = kinds[rule.issuer]
-    lasting, naming = _IMMUTABLE_CLAIMS[kind], _NAME_CLAIMS[kind]
-    if lasting & rule.match.keys():
+    immutable, names = _IMMUTABLE_CLAIMS[kind], _NAME_CLAIMS[kind]
+    if immutable & rule.match.keys():
         return None
-    if naming & rule.match.keys() or (kind is IssuerKind.OIDC and rule.match):
-        better = " or ".join(sorted(lasting))
+    if names & rule.match.keys() or (kind is IssuerKind.OIDC and rule.match):
+        better = " or ".join(sorted(immutable))
         return f"rule '{rule.id}' goes by names alone, which somebody else may get one day; match {better} as well"
-    wanted = ", ".join(sorted(lasting | naming))
+    wanted = ", ".join(sorted(immutable | names))
     raise ValueError(f"rule '{rule.id}' would trust everybody at this {kind} issuer; match at least one of {wanted}")
 
 
 def _text(claim: Any) -> str | None:
-    """A claim in the form in which rules write it: issuers disagree on whether ids and booleans are text."""
+    """A claim in the form that rules use: some issuers send ids and booleans as text, others do not."""
     if isinstance(claim, bool):
         return str(claim).lower()
     return str(claim) if isinstance(claim, (str, int)) else None
@@ -154,4 +157,4 @@ def _text(claim: Any) -> str | None:
 def _check_unique(what: str, names: Sequence[str]) -> None:
     for name in names:
         if names.count(name) > 1:
-            raise ValueError(f"two things have the {what} '{name}'; each needs its own")
+            raise ValueError(f"{what} '{name}' is declared twice; each must be unique")

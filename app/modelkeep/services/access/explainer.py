@@ -70,7 +70,7 @@ def _match(rule: TrustRule, claims: Claims) -> str:
 
 def _grants(grants: Sequence[Grant]) -> Iterator[str]:
     for grant in grants:
-        yield f"{'denies' if grant.denies else 'allows'} {', '.join(grant.words)} on {', '.join(grant.models)}"
+        yield f"{'denies' if grant.denies else 'allows'} {', '.join(grant.entries)} on {', '.join(grant.models)}"
 
 
 def _verdict(said: list[str], grants: Sequence[Grant], action: Action, model: str) -> Explanation:

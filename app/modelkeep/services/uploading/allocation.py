@@ -4,7 +4,7 @@ import contextlib
 
 from modelkeep.domain.artifacts import object_key
 from modelkeep.domain.errors import UnavailableError
-from modelkeep.domain.uploads import Declared, PendingArtifact, Registration, goes_in_parts, plan_parts
+from modelkeep.domain.uploads import Declared, PendingArtifact, Registration, needs_multipart, plan_parts
 from modelkeep.kit.concurrency import gather_limited
 from modelkeep.storage.objects import ObjectStore
 
@@ -37,7 +37,7 @@ class ObjectAllocation:
     async def _place(self, number: int, declared: Declared) -> PendingArtifact:
         key = object_key(self._model, number, declared.path)
         parts = None
-        if goes_in_parts(declared, threshold=self._threshold, asked=self._registration.multipart):
+        if needs_multipart(declared, threshold=self._threshold, requested=self._registration.multipart):
             parts = plan_parts(await self._store.begin(key), declared.size)
         return PendingArtifact(path=declared.path, size=declared.size, sha256=declared.sha256, key=key, multipart=parts)
 
