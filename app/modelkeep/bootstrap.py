@@ -76,7 +76,7 @@ def limits_of(settings: Settings) -> ServiceLimits:
 def trust_of(table: Table, settings: Settings) -> TrustService:
     """The trust of the settings' file and of the table. Raises `ValueError` if the file cannot be read."""
     own = access_file.read(settings.access_file) if settings.access_file else Trust()
-    return TrustService(TrustDocuments(table), access_file.parse, own=own)
+    return TrustService(TrustDocuments(table), access_file.parse, file_trust=own)
 
 
 def build_services(
@@ -111,7 +111,7 @@ def build_services(
         events=EventService(ledger, Events(table)),
         tokens=TokenService(tokens),
         authenticator=Authenticator(
-            tokens, trust_of(table, settings), Verifier(), stale_for=settings.stale_ttl_seconds
+            tokens, trust_of(table, settings), Verifier(), stale_ttl=settings.stale_ttl_seconds
         ),
         health=HealthService(heads, store),
         files=files if isinstance(files, FileStore) else None,

@@ -206,12 +206,12 @@ async def test_rules_that_are_set_while_serving_are_in_force_within_30_seconds(
     job = service.bearer(github.token())
     assert await status(job) == (401, "invalid_token")
     await services.set_rules(**trusting(github, rule()))
-    clock.now += trust.FRESH_SECONDS
+    clock.now += trust.CACHE_TTL_SECONDS
     assert await status(job) == IN
-    clock.now += trust.FRESH_SECONDS - 0.1
+    clock.now += trust.CACHE_TTL_SECONDS - 0.1
     await services.set_rules(**trusting(github, rule(match={"repository_id": "1"})))
     assert await status(service.bearer(github.token())) == IN
-    clock.now += trust.FRESH_SECONDS - 0.1
+    clock.now += trust.CACHE_TTL_SECONDS - 0.1
     late = service.bearer(github.token())
     assert await status(late) == NOBODY
     clock.now += 0.2

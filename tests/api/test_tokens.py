@@ -242,8 +242,8 @@ async def test_a_token_revokes_itself(service: Secured, admin: Api, clock: Clock
 # until when
 
 
-def test_cached_tokens_and_rules_are_together_at_most_30_seconds_old() -> None:
-    assert authenticator.CACHE_TTL_SECONDS + trust.FRESH_SECONDS <= 30
+def test_what_is_known_of_tokens_and_rules_is_together_at_most_30_seconds_old() -> None:
+    assert authenticator.CACHE_TTL_SECONDS + trust.CACHE_TTL_SECONDS <= 30
 
 
 async def test_a_revoked_token_stops_in_every_service(service: Secured, settings: Settings, admin: Api) -> None:
@@ -445,7 +445,7 @@ async def test_no_request_waits_for_the_last_use_to_be_written(
         await asyncio.Event().wait()
 
     made = await make(admin)
-    monkeypatch.setattr(authenticator, "NOTE_SECONDS", 0.01)
+    monkeypatch.setattr(authenticator, "LAST_USED_TIMEOUT_SECONDS", 0.01)
     monkeypatch.setattr(Tokens, "replace", hang)
     assert await asyncio.wait_for(admits(service.bearer(made["token"])), 10)
 
@@ -470,8 +470,8 @@ async def test_the_last_use_is_written_once_an_hour(
     used = when((await entry(admin, made["id"]))["last_used_at"])
     assert before <= used <= datetime.now(UTC)
     assert written.count(made["id"]) == 1
-    assert timedelta(hours=1) == authenticator.NOTE_USE_EVERY
-    monkeypatch.setattr(authenticator, "NOTE_USE_EVERY", timedelta(0))
+    assert timedelta(hours=1) == authenticator.LAST_USED_INTERVAL
+    monkeypatch.setattr(authenticator, "LAST_USED_INTERVAL", timedelta(0))
     assert await admits(client)
     assert when((await entry(admin, made["id"]))["last_used_at"]) > used
 

@@ -215,19 +215,19 @@ def test_a_registry_token_is_explained(secure: Variables, tmp_path: Path) -> Non
     )
     denied = f"alias.set on '{MODEL}' is denied by {by}, whatever else allows it."
     assert explain(secure, tmp_path, text, "alias.set") == Said(1, [of, denied], [])
-    unsaid = f"version.delete on '{MODEL}' is not allowed: no rule that matches speaks of it."
+    unsaid = f"version.delete on '{MODEL}' is not allowed: no matching rule covers it."
     assert explain(secure, tmp_path, text, "version.delete") == Said(1, [of, unsaid], [])
     operate(secure, "token", "revoke", id_of(text))
     said = explain(secure, tmp_path, text)
     assert said.status == 1
-    assert re.fullmatch(r"It was revoked at .*: it admits nobody\.", said.out[-1])
+    assert re.fullmatch(r"It was revoked at .*, so it is not accepted\.", said.out[-1])
 
 
 def test_a_token_that_is_none_is_explained(secure: Variables, tmp_path: Path) -> None:
     assert explain(secure, tmp_path, credential().text) == Said(1, ["This is no token of this registry."], [])
     said = explain(secure, tmp_path, credential().text[:-1])
     assert said.status == 1
-    assert said.out[0].startswith("Nobody is recognised by it.")
+    assert said.out[0].startswith("The token is not accepted.")
 
 
 def test_an_issuers_token_is_explained(secure: Variables, tmp_path: Path, github: IssuerServer) -> None:
@@ -243,7 +243,7 @@ def test_an_issuers_token_is_explained(secure: Variables, tmp_path: Path, github
     assert said == Said(
         0,
         [
-            f"It is good, and speaks of '{SUBJECT}'.",
+            f"The token is valid and identifies '{SUBJECT}'.",
             "Rule 'ci' matches: it allows publisher on *.",
             "Rule 'release' matches: it allows promoter on *.",
             "Rule 'frozen' matches: it denies alias.set on *.",
@@ -262,15 +262,15 @@ def test_an_issuers_token_is_explained(secure: Variables, tmp_path: Path, github
     assert (
         "Rule 'release' does not match: environment is 'staging', and must be 'live' or 'production'." in elsewhere.out
     )
-    assert elsewhere.out[-1] == f"stage.set:production on '{MODEL}' is not allowed: no rule that matches speaks of it."
+    assert elsewhere.out[-1] == f"stage.set:production on '{MODEL}' is not allowed: no matching rule covers it."
 
 
 @pytest.mark.parametrize(
     ("claims", "sentence"),
     [
-        ({"iat": 1000, "exp": 2000}, "Nobody is recognised by it. The token expired at 1970-01-01T00:33:20Z."),
-        ({"iss": "https://elsewhere.example"}, "Nobody is recognised by it. The token's issuer is not trusted here."),
-        ({"aud": "other"}, "Nobody is recognised by it. The token is for another audience."),
+        ({"iat": 1000, "exp": 2000}, "The token is not accepted. The token expired at 1970-01-01T00:33:20Z."),
+        ({"iss": "https://elsewhere.example"}, "The token is not accepted. The token's issuer is not trusted here."),
+        ({"aud": "other"}, "The token is not accepted. The token is for another audience."),
     ],
     ids=str,
 )

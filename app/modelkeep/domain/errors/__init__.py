@@ -1,20 +1,20 @@
-"""What can go wrong, as facts with fields. The sentence (`str(error)`) is for people and says what to do next.
+"""What can go wrong, as facts with fields. The sentence (`str(error)`) is for people and names the next step.
 
 RegistryError
-├── NotFoundError            absent, or not for this caller to see
+├── NotFoundError            absent, or not visible to the caller
 │   ├── ModelNotFoundError
 │   ├── VersionNotFoundError
 │   ├── UploadNotFoundError
 │   ├── AliasNotFoundError
 │   ├── ArtifactNotFoundError
-│   ├── ObjectNotFoundError      what follows a URL of the local store
+│   ├── ObjectNotFoundError      behind a URL of the local store
 │   ├── MultipartNotFoundError
 │   └── TokenNotFoundError
-├── UnauthenticatedError     who are you
+├── UnauthenticatedError     the caller is not known
 │   ├── CredentialsRequiredError
 │   ├── InvalidTokenError
 │   └── TokenExpiredError
-├── ForbiddenError           known, and not allowed
+├── ForbiddenError           the caller is known, and not allowed
 │   ├── ActionForbiddenError
 │   ├── NoTrustRuleError
 │   ├── SignatureMismatchError
@@ -29,19 +29,19 @@ RegistryError
 │   ├── NotMultipartError
 │   ├── VersionConflictError
 │   ├── ModelBeingDeletedError
-│   ├── DigestUnknownError       adopted, and never read through
+│   ├── DigestUnknownError       adopted, and not verified
 │   └── AliasReservedError
-├── PreconditionFailedError  what the caller expected is no longer so
+├── PreconditionFailedError  an expectation of the caller does not hold
 │   ├── ProductionChangedError
 │   └── ObjectExistsError
 ├── PreconditionRequiredError
 ├── LengthRequiredError
 ├── RangeNotSatisfiableError
-├── MalformedError           not even readable
+├── MalformedError           not readable
 │   ├── InvalidCursorError
 │   ├── MalformedPathError
 │   └── BodyMismatchError
-├── InvalidError             readable, and not acceptable
+├── InvalidError             readable, but not acceptable
 │   ├── InvalidRequestError
 │   ├── IdempotencyKeyReusedError
 │   └── IntegrityError       the bytes are not the declared ones
@@ -53,13 +53,13 @@ RegistryError
 │   ├── MetadataTooLargeError
 │   ├── RequestTooLargeError
 │   └── HeaderFieldsTooLargeError
-├── RequestTimeoutError      too slow
-├── TooManyRequestsError     slower
+├── RequestTimeoutError      the body arrived too slowly
+├── TooManyRequestsError     over a rate limit
 └── TemporaryError           try again
-    ├── UnavailableError     nothing happened
-    ├── IssuerUnavailableError   whose keys cannot be read now
-    ├── ContentionError      nothing happened
-    └── OutcomeUnknownError  it may have happened: repeat with the same Idempotency-Key to learn it
+    ├── UnavailableError     nothing was changed
+    ├── IssuerUnavailableError   its keys cannot be read
+    ├── ContentionError      nothing was changed
+    └── OutcomeUnknownError  it may have been changed: repeat with the same Idempotency-Key
 """
 
 from modelkeep.domain.errors.access import (

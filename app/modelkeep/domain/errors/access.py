@@ -69,8 +69,8 @@ class NoTrustRuleError(ForbiddenError):
 
     def __str__(self) -> str:
         return (
-            f"The token is good, and no trust rule speaks of '{self.principal}'. `modelkeep access explain` says"
-            " which claim of which rule does not fit."
+            f"The token is valid, but no trust rule matches '{self.principal}'. `modelkeep access explain` shows"
+            " which claim of which rule does not match."
         )
 
 

@@ -61,6 +61,6 @@ class OutcomeUnknownError(TemporaryError):
 
     def __str__(self) -> str:
         return (
-            f"Whether this change of '{self.model}' happened could not be learnt. Repeat it: with the same"
-            " Idempotency-Key it takes effect once."
+            f"The outcome of this change of '{self.model}' is unknown. Repeat it: with the same Idempotency-Key it"
+            " takes effect once."
         )

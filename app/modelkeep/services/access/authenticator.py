@@ -1,4 +1,4 @@
-"""Who a request comes from, by what it shows."""
+"""Authenticates requests by the token that they present."""
 
 import asyncio
 import hashlib
@@ -28,16 +28,16 @@ from modelkeep.repositories.tokens import Tokens
 from modelkeep.services.access.trust import TrustService
 
 CACHE_TTL_SECONDS: Final = 15.0
-"""How long a credential that was found good is taken without another look; with the table's own, below 30 seconds."""
+"""How long a valid credential is accepted without a read; with that of trust rules, below 30 seconds."""
 
 CACHE_SIZE: Final = 10_000
-"""Credentials in memory, at most."""
+"""Cached credentials, at most."""
 
-NOTE_USE_EVERY: Final = timedelta(hours=1)
-"""How old the last use of a token must be to be written again: a busy token costs the table a write an hour."""
+LAST_USED_INTERVAL: Final = timedelta(hours=1)
+"""Least time between two updates of a token's last use: a busy token costs one write an hour."""
 
-NOTE_SECONDS: Final = 1.0
-"""How long its bearer waits for that at most: a table that takes no writes must not keep anybody from reading."""
+LAST_USED_TIMEOUT_SECONDS: Final = 1.0
+"""Timeout of that update: a table that takes no writes must not block readers."""
 
 _UNKNOWN: Final = "This is no token of this registry, or no longer. Check that it is whole, or get a new one."
 
@@ -45,47 +45,47 @@ _log = structlog.get_logger("modelkeep.access")
 
 
 class CachedPrincipal(NamedTuple):
-    """A principal, and until when it may be taken from memory; times of the monotonic clock, in seconds."""
+    """A principal, when it was authenticated, and when its credential ends; monotonic seconds."""
 
-    seen_at: float
+    authenticated_at: float
     ends_at: float
     principal: Principal
 
 
 class Authenticator:
-    """Recognises registry tokens and the tokens of trusted issuers. Forgets within 30 seconds what was revoked."""
+    """Authenticates registry tokens and tokens of trusted issuers. A revoked one is refused within 30 seconds."""
 
-    def __init__(self, tokens: Tokens, trust: TrustService, verifier: Verifier, *, stale_for: float) -> None:
+    def __init__(self, tokens: Tokens, trust: TrustService, verifier: Verifier, *, stale_ttl: float) -> None:
         self._tokens = tokens
         self._trust = trust
         self._verifier = verifier
-        self._stale_for = stale_for
-        self._known: LRUCache[bytes, CachedPrincipal] = LRUCache(CACHE_SIZE)
+        self._stale_ttl = stale_ttl
+        self._cache: LRUCache[bytes, CachedPrincipal] = LRUCache(CACHE_SIZE)
 
     def cached(self, text: str) -> Principal | None:
-        """Whom the token proved a moment ago; `None` if that has to be looked at."""
-        return self._recall(text, CACHE_TTL_SECONDS)
+        """The principal that the token proved a moment ago; `None` if it must be authenticated."""
+        return self._cached(text, CACHE_TTL_SECONDS)
 
     def cached_stale(self, text: str) -> Principal | None:
-        """Whom the token proved when the table could be read: good enough for what is answered from memory."""
-        return self._recall(text, self._stale_for)
+        """The principal that the token proved lately, for stale answers while the table cannot be read."""
+        return self._cached(text, self._stale_ttl)
 
     async def authenticate(self, text: str) -> Principal:
-        """Whom a token proves.
+        """The principal that a token proves.
 
         Raises `CredentialsRequiredError` if it is empty, `InvalidTokenError`, `TokenExpiredError`,
         `NoTrustRuleError`, `IssuerUnavailableError`, `UnavailableError`.
         """
-        began = time.monotonic()
+        started = time.monotonic()
         if not text:
             raise CredentialsRequiredError
         credential = parse_secret(text)
         try:
             principal = await (self._by_token(credential) if credential else self._by_issuer(text))
         except (UnauthenticatedError, NoTrustRuleError):
-            self._known.pop(_digest(text), None)
+            self._cache.pop(_digest(text), None)
             raise
-        self._remember(text, principal, began)
+        self._store(text, principal, started)
         return principal
 
     async def _by_token(self, credential: ApiTokenSecret) -> Principal:
@@ -120,29 +120,33 @@ class Authenticator:
         )
 
     async def _touch_last_used(self, token: Token, now: datetime) -> None:
-        """Note when a lasting token was used, now and then. That it cannot be noted is no reason to refuse it."""
-        if token.rules or (token.last_used_at and now - token.last_used_at < NOTE_USE_EVERY):
+        """Update when a token was last used, if that is long ago; a failure is logged, and the token accepted.
+
+        Tokens from an exchange are short-lived and not updated.
+        """
+        if token.rules or (token.last_used_at and now - token.last_used_at < LAST_USED_INTERVAL):
             return
         try:
-            async with asyncio.timeout(NOTE_SECONDS):
+            async with asyncio.timeout(LAST_USED_TIMEOUT_SECONDS):
                 await self._tokens.replace(replace(token, last_used_at=now))
         except (TemporaryError, TimeoutError) as error:
             _log.warning("token_last_used_update_failed", token=token.id, reason=type(error).__name__)
 
-    def _recall(self, text: str, seconds: float) -> Principal | None:
-        known = self._known.get(_digest(text))
-        return known.principal if known and time.monotonic() < min(known.seen_at + seconds, known.ends_at) else None
+    def _cached(self, text: str, ttl: float) -> Principal | None:
+        entry = self._cache.get(_digest(text))
+        is_fresh = entry and time.monotonic() < min(entry.authenticated_at + ttl, entry.ends_at)
+        return entry.principal if entry and is_fresh else None
 
-    def _remember(self, text: str, principal: Principal, began: float) -> None:
-        left = (principal.expires_at - datetime.now(UTC)).total_seconds() if principal.expires_at else math.inf
-        self._known[_digest(text)] = CachedPrincipal(began, time.monotonic() + left, principal)
+    def _store(self, text: str, principal: Principal, started: float) -> None:
+        life = (principal.expires_at - datetime.now(UTC)).total_seconds() if principal.expires_at else math.inf
+        self._cache[_digest(text)] = CachedPrincipal(started, time.monotonic() + life, principal)
 
 
 def is_registry_token(text: str) -> bool:
-    """Whether a token is one of this registry, or is meant to be one."""
+    """Whether a token is a registry token, valid or not, by its prefix."""
     return text.startswith(PREFIX)
 
 
 def _digest(text: str) -> bytes:
-    """What is looked up: so the time that takes says nothing of the secret, and no secret is kept."""
+    """The cache key: no secret is stored, and the time of a look-up reveals nothing of it."""
     return hashlib.sha256(text.encode()).digest()

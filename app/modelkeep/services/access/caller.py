@@ -1,4 +1,4 @@
-"""Who asks, what it may do, and what makes the request recognisable when it comes again."""
+"""The author of a request: what it may do, and by which key a repeat is recognised."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from modelkeep.domain.events import IdempotencyKey, Operation
 
 
 class AuthorizationDecision(NamedTuple):
-    """One decision that was taken on a request, for its log line."""
+    """One authorization decision on a request, for its log line."""
 
     action: str
     model: str
@@ -24,7 +24,10 @@ class AuthorizationDecision(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """The author of a request. A service asks it before every effect; there is no other way to an `Operation`."""
+    """The author of one request. Every service method asks it first; an `Operation` comes only from here.
+
+    `decisions` collects the decisions on this request, so a caller must not be shared by several.
+    """
 
     principal: Principal
     request_id: str
@@ -32,10 +35,10 @@ class Caller:
     decisions: list[AuthorizationDecision] = field(default_factory=list)
 
     def require(self, action: Action, model: str = ALL_MODELS) -> str:
-        """Return the rule that allows this.
+        """Return the rule that allows the action.
 
-        Raises `ActionForbiddenError`; for a model that the caller may not read, `ModelNotFoundError`, as if there were
-        none. Who may not upload is told so in any case: uploading creates models, so that says nothing of them.
+        Raises `ActionForbiddenError`; if the caller may not read the model, `ModelNotFoundError`, as for an absent one.
+        A forbidden upload is always `ActionForbiddenError`: uploads create models, so the answer reveals none.
         """
         verdict = self.principal.may(action, model)
         self.decisions.append(AuthorizationDecision(action, model, *verdict))
@@ -46,16 +49,16 @@ class Caller:
         raise ModelNotFoundError(model)
 
     def may_read(self, model: str) -> bool:
-        """Whether the model is there for this caller at all."""
+        """Whether the model is visible to this caller."""
         return self.principal.may(Action.MODEL_READ, model).allowed
 
     def read_filter(self) -> Callable[[str], bool]:
-        """Which models belong into lists that this caller sees: for the log, one decision on all of them."""
+        """Which models lists show to this caller; logged as one decision on all of them."""
         self.decisions.append(AuthorizationDecision(Action.MODEL_READ, ALL_MODELS, allowed=True, rule=None))
         return self.may_read
 
     def trust_rules(self) -> Sequence[str]:
-        """The trust rules by which the caller came, if it did; for the log, they let it in."""
+        """The trust rules that the caller's identity matched, if any; logged as a decision on `token.exchange`."""
         rules = self.principal.rules
         self.decisions.append(
             AuthorizationDecision("token.exchange", ALL_MODELS, allowed=bool(rules), rule=rules[0] if rules else None)
@@ -63,7 +66,7 @@ class Caller:
         return rules
 
     def operation(self, action: Action, model: str) -> Operation:
-        """Start a logical request that is allowed: its id and time stay the same over all attempts to write it.
+        """Require the action and return a new operation; its id and time are the same for all attempts to write it.
 
         Raises what `require` raises.
         """
@@ -78,5 +81,5 @@ class Caller:
 
 
 def operator_caller(name: str, *, request_id: str) -> Caller:
-    """Whoever runs a command over the table itself: what it may do is for the table's own guard to say."""
+    """A caller for one run of an operator's command; access to the table itself is what restricts it."""
     return Caller(principal=unrestricted(name, rule="operator"), request_id=request_id)

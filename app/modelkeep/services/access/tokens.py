@@ -1,4 +1,4 @@
-"""What a caller can do with registry tokens: make, list, revoke, and get one in exchange for another identity."""
+"""Creates, lists and revokes registry tokens, and exchanges an issuer's token for one."""
 
 import asyncio
 import secrets
@@ -32,7 +32,7 @@ _BACKOFF_CAP_SECONDS: Final = 1.0
 
 
 class TokenService:
-    """Registry tokens. The secret of a token is in the answer that makes it, and nowhere else."""
+    """Registry tokens. The secret of a token is returned once, when it is created, and stored nowhere."""
 
     def __init__(self, tokens: Tokens) -> None:
         self._tokens = tokens
@@ -40,33 +40,33 @@ class TokenService:
     async def create(
         self, principal: str, grants: Sequence[Grant], expires_at: datetime, caller: Caller
     ) -> tuple[Token, ApiTokenSecret]:
-        """Make a token that acts as `principal`. A caller gives what it has, and no more.
+        """Create a token that acts as `principal`, with no more grants than the caller has.
 
-        Raises `ActionForbiddenError`; `InvalidRequestError` for an end that has passed or is more than a year away, for
-        a name that looks like an issuer's, and for grants that the caller does not have.
+        Raises `ActionForbiddenError`; `InvalidRequestError` if it ends in the past or in more than a year, if the name
+        is in the form of an issuer's identity, or if the caller lacks one of the grants.
         """
         caller.require(Action.TOKEN_ADMIN)
-        credential, now = _fresh(), datetime.now(UTC)
+        secret, now = _new_secret(), datetime.now(UTC)
         if not now < expires_at <= now + MAX_LIFE:
             raise _invalid("body.expires_at", f"a token ends in the future, at most {MAX_LIFE.days} days from now")
-        with _faults_in("body.principal"):
+        with _value_errors_at("body.principal"):
             check_principal(principal)
-        with _faults_in("body.allow"):
-            given = delegate(caller.principal.grants, [replace(g, rule=f"token:{credential.id}") for g in grants])
+        with _value_errors_at("body.allow"):
+            delegated = delegate(caller.principal.grants, [replace(g, rule=f"token:{secret.id}") for g in grants])
         token = Token(
-            id=credential.id,
-            digest=credential.digest,
+            id=secret.id,
+            digest=secret.digest,
             principal=principal,
-            grants=given,
+            grants=delegated,
             created_at=now,
             created_by=caller.principal.name,
             expires_at=expires_at,
         )
         await self._tokens.add(token)
-        return token, credential
+        return token, secret
 
     async def list(self, caller: Caller, *, cursor: str | None, limit: int) -> Page[Token]:
-        """Tokens that were made by hand, by id, also those that ended lately.
+        """Tokens that `create` made, by id; those that ended a short time ago are listed, too.
 
         Raises `ActionForbiddenError`, `InvalidCursorError`.
         """
@@ -74,7 +74,7 @@ class TokenService:
         return await self._tokens.list(cursor=cursor, limit=limit)
 
     async def revoke(self, token_id: str, caller: Caller) -> None:
-        """Let a token admit nobody any more, within 30 seconds everywhere; a repeat changes nothing.
+        """Revoke a token; within 30 seconds it is refused everywhere. Idempotent.
 
         Raises `ActionForbiddenError`, `TokenNotFoundError`, `ContentionError`.
         """
@@ -89,17 +89,17 @@ class TokenService:
         raise ContentionError(token_id)
 
     async def exchange(self, caller: Caller) -> tuple[Token, ApiTokenSecret]:
-        """Give the bearer of an issuer's token a registry token for 15 minutes, by the same trust rules.
+        """Exchange an issuer's token for a registry token of 15 minutes, with the grants of the same trust rules.
 
-        Raises `InvalidRequestError` for a caller that did not come by a trust rule.
+        Raises `InvalidRequestError` if the caller did not present a token of a trusted issuer.
         """
         rules = caller.trust_rules()
         if not rules:
             raise _invalid("header.Authorization", "only a token of a trusted issuer can be exchanged")
-        credential, now = _fresh(), datetime.now(UTC)
+        secret, now = _new_secret(), datetime.now(UTC)
         token = Token(
-            id=credential.id,
-            digest=credential.digest,
+            id=secret.id,
+            digest=secret.digest,
             principal=caller.principal.name,
             grants=(),
             rules=tuple(rules),
@@ -108,15 +108,15 @@ class TokenService:
             expires_at=now + MAX_EXCHANGED_LIFE,
         )
         await self._tokens.add(token)
-        return token, credential
+        return token, secret
 
 
-def _fresh() -> ApiTokenSecret:
+def _new_secret() -> ApiTokenSecret:
     return new_secret(secrets.token_bytes(ID_BYTES + SECRET_BYTES))
 
 
 @contextmanager
-def _faults_in(location: str) -> Iterator[None]:
+def _value_errors_at(location: str) -> Iterator[None]:
     try:
         yield
     except ValueError as error:

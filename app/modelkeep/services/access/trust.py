@@ -1,4 +1,4 @@
-"""What is trusted now: the issuers and rules of the operator's file, and those that are kept in the table."""
+"""The trust in force: issuers and rules of the operator's file, and those stored in the table."""
 
 import asyncio
 import time
@@ -10,53 +10,57 @@ import structlog
 from modelkeep.domain.access.trust import Trust
 from modelkeep.repositories.trust import TrustDocuments
 
-FRESH_SECONDS: Final = 15.0
-"""How long a look at the table holds."""
+CACHE_TTL_SECONDS: Final = 15.0
+"""How long a read of the table is used."""
 
 _log = structlog.get_logger("modelkeep.access")
 
 
 class TrustService:
-    """Joins both. What the table calls by a name that the file has, is left out: the file is the stronger."""
+    """Joins the file's trust with the table's; where names collide, the file wins.
 
-    def __init__(self, documents: TrustDocuments, parse: Callable[[str], Trust], *, own: Trust) -> None:
+    `parse` reads the table's document, and raises `ValueError` if it cannot.
+    """
+
+    def __init__(self, documents: TrustDocuments, parse: Callable[[str], Trust], *, file_trust: Trust) -> None:
         self._documents = documents
         self._parse = parse
-        self._own = own
-        self._joined = own
+        self._file_trust = file_trust
+        self._joined = file_trust
         self._text: str | None = None
-        self._looked_at = -FRESH_SECONDS
-        self._looking = asyncio.Lock()
+        self._refreshed_at = -CACHE_TTL_SECONDS
+        self._refreshing = asyncio.Lock()
 
     async def current(self) -> Trust:
-        """Issuers and rules as they were at most 15 seconds ago. Raises `UnavailableError`."""
+        """Issuers and rules, read at most 15 seconds ago. Raises `UnavailableError`."""
         if self._is_stale():
-            async with self._looking:
+            async with self._refreshing:
                 if self._is_stale():
-                    await self._look()
+                    await self._refresh()
         return self._joined
 
     def _is_stale(self) -> bool:
-        return time.monotonic() - self._looked_at >= FRESH_SECONDS
+        return time.monotonic() - self._refreshed_at >= CACHE_TTL_SECONDS
 
-    async def _look(self) -> None:
-        began = time.monotonic()
+    async def _refresh(self) -> None:
+        started = time.monotonic()
         document = await self._documents.find()
         text = document.text if document else None
         if text != self._text:
             self._joined, self._text = self._join(text), text
-        self._looked_at = began
+        self._refreshed_at = started
 
     def _join(self, text: str | None) -> Trust:
+        """The file's trust with the table's; without it if its document cannot be read, which is logged."""
         try:
-            kept = Trust() if text is None else self._parse(text)
+            stored = Trust() if text is None else self._parse(text)
         except ValueError as error:
             _log.exception("trust_rules_unreadable", reason=str(error))
-            kept = Trust()
-        joined = self._own.joined(kept)
+            stored = Trust()
+        joined = self._file_trust.joined(stored)
         for warning in joined.warnings:
             _log.warning("trust_rule_warning", warning=warning)
-        for rule in kept.rules:
+        for rule in stored.rules:
             if rule not in joined.rules:
                 _log.warning("trust_rule_shadowed", rule=rule.id, reason="the file has a rule or issuer of that name")
         return joined
