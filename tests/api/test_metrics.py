@@ -141,8 +141,8 @@ async def test_labels_name_no_model_and_no_principal(settings: Settings, api: Ap
     assert labels == {"method", "route", "status", "code", "le", "backend", "operation", "result", "type"}
 
 
-async def test_retries_of_the_sdk_are_counted(ministack: AwsServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "PATIENCE_SECONDS", 30)
+async def test_what_the_sdk_sends_again_is_counted(ministack: AwsServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "CHECK_TIMEOUT_SECONDS", 30)
     with Proxy().running() as proxy:
         proxy.behind = int(ministack.endpoint.rpartition(":")[2])
         variables = aws_environment(AwsServer(proxy.url))

@@ -97,7 +97,7 @@ async def test_an_interrupted_model_deletion_is_finished(api: Api, storage: Stor
     await api.register("m")
     table = storage.table
     models = ModelService(Ledger(table), Heads(table), Versions(table), storage.store, limits_of(storage.settings))
-    assert await models._delete_some("m", CALLER, begun=False), "one step is not enough for 33"
+    assert await models._delete_step("m", CALLER, begun=False), "one step is not enough for 33"
     assert await storage.check() == []
 
     said = ["m: finished a deletion that was interrupted"]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelkeep.domain.artifacts import Artifact, close, commit_of, object_key
+from modelkeep.domain.artifacts import Artifact, commit_of, manifest_of, object_key
 from modelkeep.domain.events import Event, EventType
 from modelkeep.domain.models import Head, TrashedVersion, Version
 from modelkeep.domain.uploads import Multipart, PendingArtifact, Upload
@@ -56,7 +56,7 @@ HEADS = st.builds(
 @st.composite
 def versions(draw: st.DrawFn) -> Version:
     number = draw(NUMBERS)
-    manifest = close(
+    manifest = manifest_of(
         Artifact(
             path=path,
             size=draw(st.integers(0, 5 * 2**40)),

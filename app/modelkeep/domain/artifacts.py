@@ -50,7 +50,7 @@ def s3_path_of(model: str, number: int, manifest: Manifest, uri: Callable[[str],
     return f"{uri(version_prefix(model, number).rstrip('/'))}/"
 
 
-def close(artifacts: Iterable[Artifact]) -> Manifest:
+def manifest_of(artifacts: Iterable[Artifact]) -> Manifest:
     """Sort artifacts by path into a manifest."""
     return tuple(sorted(artifacts, key=lambda artifact: artifact.path))
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from modelkeep.domain.artifacts import Artifact, Manifest, adopted, close, commit_of, object_key
+from modelkeep.domain.artifacts import Artifact, Manifest, adopted, commit_of, manifest_of, object_key
 from modelkeep.domain.models import DEFAULT_FRAMEWORK, TrashedVersion, Version
 from modelkeep.domain.values import Digest, Stage
 from modelkeep.repositories.keys import TRASH, from_text, keyed, optional_int, to_text, trash_key, version_key
@@ -129,7 +129,7 @@ def _artifact_to_item(version: Version, artifact: Artifact) -> dict[str, Any]:
 def _manifest(ours: Mapping[str, Any], model: str, number: int, s3_path: str) -> Manifest:
     if "artifacts" not in ours:
         return (adopted(s3_path),) if s3_path else ()
-    return close(
+    return manifest_of(
         Artifact(
             path=entry["path"],
             size=optional_int(entry["size"]),

@@ -1,1 +1,1 @@
-"""What a caller can do: the order of steps, ids and time."""
+"""What a caller can do: authorization, the order of steps, ids and time."""

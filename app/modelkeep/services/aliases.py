@@ -1,4 +1,4 @@
-"""What a caller can do with aliases."""
+"""Points and removes aliases."""
 
 from modelkeep.domain import changes
 from modelkeep.domain.access.actions import Action
@@ -10,14 +10,14 @@ from modelkeep.services.versions import VersionService
 
 
 class AliasService:
-    """Point and remove aliases."""
+    """Aliases of a model's versions."""
 
     def __init__(self, ledger: Ledger, versions: VersionService) -> None:
         self._ledger = ledger
         self._versions = versions
 
     async def point(self, model: str, alias: str, number: int, caller: Caller, *, comment: str | None) -> Version:
-        """Let an alias name a version, whatever it named before.
+        """Point an alias at a version, whatever it named before.
 
         Raises `ModelNotFoundError`, `VersionNotFoundError`, `AliasReservedError`, `MetadataTooLargeError`.
         """
@@ -33,7 +33,7 @@ class AliasService:
         )
 
     async def remove(self, model: str, alias: str, caller: Caller) -> None:
-        """Take an alias away. Raises `ModelNotFoundError`, `AliasNotFoundError`."""
+        """Remove an alias. Raises `ModelNotFoundError`, `AliasNotFoundError`."""
         operation = caller.operation(Action.ALIAS_SET, model)
 
         async def decide(head: Head | None) -> Decision[None]:

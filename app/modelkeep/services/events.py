@@ -1,4 +1,4 @@
-"""What a caller can do with a model's history."""
+"""Reads a model's history."""
 
 from modelkeep.domain.access.actions import Action
 from modelkeep.domain.errors import ModelNotFoundError
@@ -10,14 +10,14 @@ from modelkeep.services.access.caller import Caller
 
 
 class EventService:
-    """Read the history."""
+    """The history of models."""
 
     def __init__(self, ledger: Ledger, events: Events) -> None:
         self._ledger = ledger
         self._events = events
 
     async def list(self, model: str, caller: Caller, *, after: int, cursor: str | None, limit: int) -> Page[Event]:
-        """Events after a generation, oldest first; a deleted model keeps its history.
+        """Events after a generation, oldest first; also of a deleted model.
 
         Raises `ModelNotFoundError`, `InvalidCursorError`.
         """

@@ -1,4 +1,4 @@
-"""Whether the service can serve."""
+"""Checks whether the process can serve (readiness)."""
 
 import asyncio
 from typing import Final
@@ -7,31 +7,31 @@ from modelkeep.domain.errors import UnavailableError
 from modelkeep.repositories.heads import Heads
 from modelkeep.storage.objects import ObjectStore
 
-PATIENCE_SECONDS: Final = 2.0
+CHECK_TIMEOUT_SECONDS: Final = 2.0
 
 
 class HealthService:
-    """Asks what every answer depends on: the table each time, the object store until it has been seen once.
+    """Reads the table at each check, and the object store until it was reached once.
 
-    A wrong bucket shows before the first request. Later failures of the store stop uploads alone: URLs are signed
-    without asking it, so containers still find what production is, and taking the service away would help nobody.
+    So a wrong bucket shows before the first request. A later failure of the store stops uploads only: URLs are signed
+    without a request to it, so downloads still work, and taking the process out of service would not help.
     """
 
     def __init__(self, heads: Heads, store: ObjectStore) -> None:
         self._heads = heads
         self._store = store
-        self._store_was_seen = False
+        self._store_was_reached = False
 
     async def check(self) -> None:
-        """Return if the service can serve. Raises `UnavailableError`, also if no answer comes within 2 seconds."""
+        """Return if the process can serve. Raises `UnavailableError`, also if storage takes more than 2 seconds."""
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                await self._look()
+            async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
+                await self._read()
         except TimeoutError:
             raise UnavailableError("Storage does not answer. Check that the service can reach it.") from None
 
-    async def _look(self) -> None:
+    async def _read(self) -> None:
         await self._heads.find("")
-        if not self._store_was_seen:
+        if not self._store_was_reached:
             await self._store.reach()
-            self._store_was_seen = True
+            self._store_was_reached = True

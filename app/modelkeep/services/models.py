@@ -1,4 +1,4 @@
-"""What a caller can do with models as a whole."""
+"""Lists, reads, edits and deletes models."""
 
 from contextlib import suppress
 from dataclasses import replace
@@ -21,7 +21,7 @@ from modelkeep.storage.objects import ObjectStore
 
 
 class ModelService:
-    """List, read, edit and delete models."""
+    """Models as a whole."""
 
     def __init__(
         self, ledger: Ledger, heads: Heads, versions: Versions, store: ObjectStore, limits: ServiceLimits
@@ -33,14 +33,14 @@ class ModelService:
         self._limits = limits
 
     async def list(self, caller: Caller, *, prefix: str, cursor: str | None, limit: int) -> Page[Head]:
-        """The models that the caller may read, by name; one that began a moment ago may be missing.
+        """The models that the caller may read, by name; one that was created a moment ago may be missing.
 
         Raises `InvalidCursorError`.
         """
         return await self._heads.list(caller.read_filter(), prefix=prefix, cursor=cursor, limit=limit)
 
     async def get(self, model: str, caller: Caller) -> Head:
-        """One model as it is now. Raises `ModelNotFoundError`."""
+        """The model's head. Raises `ModelNotFoundError`."""
         caller.require(Action.MODEL_READ, model)
         return existing(await self._ledger.head(model), model)
 
@@ -59,21 +59,21 @@ class ModelService:
     async def delete(self, model: str, caller: Caller) -> None:
         """Delete a model that has no production version and no alias; its versions go to the trash.
 
-        The model is gone with the first step. Many versions take several; if they are interrupted, a repeat (or
-        `modelkeep sweep`) goes on. Raises `ModelNotFoundError`, `ModelNotEmptyError`.
+        The model is gone with the first step. Many versions take several steps; if these are interrupted, a repeat or
+        `modelkeep sweep` continues. Raises `ModelNotFoundError`, `ModelNotEmptyError`.
         """
         caller.require(Action.VERSION_DELETE, model)
-        if await self._delete_some(model, caller, begun=False):
+        if await self._delete_step(model, caller, begun=False):
             with suppress(TemporaryError):
                 await self.finish_deleting(model, replace(caller, idempotency=None))
 
     async def finish_deleting(self, model: str, caller: Caller) -> None:
-        """Move what a deletion that has begun has left behind; nothing, if it is finished."""
-        while await self._delete_some(model, caller, begun=True):
+        """Continue a deletion that is in progress until it is finished. Idempotent."""
+        while await self._delete_step(model, caller, begun=True):
             pass
 
-    async def _delete_some(self, model: str, caller: Caller, *, begun: bool) -> bool:
-        """Take one step; whether more are needed. Where it has `begun`, only what is being emptied is touched."""
+    async def _delete_step(self, model: str, caller: Caller, *, begun: bool) -> bool:
+        """Take one step; return whether more are needed. With `begun`, only continue a deletion in progress."""
         operation = caller.operation(Action.MODEL_WRITE, model)
 
         async def decide(head: Head | None) -> Decision[tuple[tuple[Upload, ...], bool]]:

@@ -1,4 +1,4 @@
-"""What a caller can do with stages."""
+"""Moves versions between stages, and rolls production back."""
 
 from modelkeep.domain import changes
 from modelkeep.domain.access.actions import Action, stage_set
@@ -12,16 +12,16 @@ from modelkeep.services.versions import VersionService
 
 
 class StageService:
-    """Promote, demote, archive, roll back."""
+    """Stages of a model's versions."""
 
     def __init__(self, ledger: Ledger, versions: VersionService) -> None:
         self._ledger = ledger
         self._versions = versions
 
     async def move(self, model: str, number: int, request: StageRequest, caller: Caller) -> Version:
-        """Move a version to a stage; promoting it archives the production version, in one step.
+        """Move a version to a stage; promoting it archives the production version, in one transaction.
 
-        Taking a version out of production needs the right to production, too. Raises `ModelNotFoundError`,
+        Moving the production version elsewhere also needs the right to set production. Raises `ModelNotFoundError`,
         `VersionNotFoundError`, `ProductionChangedError`, `NotNewerError`.
         """
         operation = caller.operation(stage_set(request.stage), model)
@@ -40,10 +40,10 @@ class StageService:
     async def roll_back(
         self, model: str, caller: Caller, *, expected_production: int | Unset | None = UNSET, comment: str | None = None
     ) -> Version:
-        """Give production back to the version that held it before.
+        """Promote the version that was production before.
 
-        Raises `PreconditionRequiredError` without a key or a fence, for a blind repeat would walk back twice;
-        `ModelNotFoundError`, `ProductionChangedError`, `NoEarlierProductionError`.
+        Raises `PreconditionRequiredError` without an idempotency key or a precondition, for a repeat would roll back
+        twice; `ModelNotFoundError`, `ProductionChangedError`, `NoEarlierProductionError`.
         """
         operation = caller.operation(Action.STAGE_SET_PRODUCTION, model)
         if caller.idempotency is None and isinstance(expected_production, Unset):
@@ -60,7 +60,7 @@ class StageService:
         )
 
     async def _with_holder(self, head: Head, number: int) -> tuple[Version, Version | None]:
-        """A version, and the production version if it is another one and there to be archived.
+        """A version, and the production version if that is another one, to be archived.
 
         Raises `VersionNotFoundError`.
         """

@@ -1,4 +1,4 @@
-"""What a caller can do with complete versions."""
+"""Lists, reads, edits, deletes and restores complete versions."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,7 +21,7 @@ from modelkeep.storage.objects import ObjectStore
 
 
 class VersionService:
-    """Find, list, edit, delete and restore versions."""
+    """Complete versions of a model."""
 
     def __init__(
         self, ledger: Ledger, versions: Versions, resolver: Resolver, store: ObjectStore, limits: ServiceLimits
@@ -35,7 +35,7 @@ class VersionService:
     async def list(
         self, model: str, caller: Caller, *, stage: Stage | None, cursor: str | None, limit: int
     ) -> Page[Version]:
-        """Versions newest first, of one stage or all. Raises `ModelNotFoundError`, `InvalidCursorError`."""
+        """Versions of one stage or all, newest first. Raises `ModelNotFoundError`, `InvalidCursorError`."""
         caller.require(Action.MODEL_READ, model)
         head = existing(await self._ledger.head(model), model)
         page = await self._versions.list(
@@ -45,13 +45,14 @@ class VersionService:
             cursor=cursor,
             limit=limit,
         )
-        sized = await gather_limited(self._sized, page.items)
-        return Page([version.with_head(head) for version in sized], page.next_cursor)
+        versions = await gather_limited(self._with_sizes, page.items)
+        return Page([version.with_head(head) for version in versions], page.next_cursor)
 
     async def get(self, model: str, ref: Ref, caller: Caller) -> Version:
         """The version that answers to a ref. Raises `ModelNotFoundError`, `VersionNotFoundError`, `ContentionError`."""
         caller.require(Action.MODEL_READ, model)
-        return await self._sized((await self._resolver.resolve(model, ref))[1])
+        _, version = await self._resolver.resolve(model, ref)
+        return await self._with_sizes(version)
 
     async def edit(self, model: str, number: int, edit: Edit, caller: Caller) -> Version:
         """Change description, metrics and tags. Raises `VersionNotFoundError`, `MetadataTooLargeError`."""
@@ -82,9 +83,9 @@ class VersionService:
         await self._ledger.apply(model, operation, decide, on_duplicate=replay)
 
     async def restore(self, model: str, number: int, caller: Caller) -> Version:
-        """Take a version out of the trash, and a deleted model with it.
+        """Take a version out of the trash; revives a deleted model.
 
-        Raises `VersionNotFoundError`; `ModelBeingDeletedError` until all of the model is in the trash.
+        Raises `VersionNotFoundError`; `ModelBeingDeletedError` while the deletion of the model is in progress.
         """
         operation = caller.operation(Action.VERSION_DELETE, model)
 
@@ -97,11 +98,11 @@ class VersionService:
         return await self._ledger.apply(model, operation, decide, on_duplicate=lambda _: self.get_number(model, number))
 
     async def find_many(self, model: str, numbers: Sequence[int]) -> Sequence[Version | None]:
-        """Live versions as kept, in the order asked; `None` for one that is not there."""
+        """Live versions as stored, in the order of `numbers`; `None` for an absent one."""
         return await self._versions.find_many(model, numbers)
 
     async def require(self, model: str, number: int) -> Version:
-        """A live version as kept. Raises `VersionNotFoundError`."""
+        """A live version as stored. Raises `VersionNotFoundError`."""
         version = await self._versions.find(model, number)
         if version is None:
             raise VersionNotFoundError(model, str(number))
@@ -109,12 +110,13 @@ class VersionService:
 
     async def get_number(self, model: str, number: int | None) -> Version:
         """The version with this number. Raises `ModelNotFoundError`, `VersionNotFoundError`."""
-        return await self._sized((await self._resolver.resolve(model, Ref(RefKind.NUMBER, str(number), number)))[1])
+        _, version = await self._resolver.resolve(model, Ref(RefKind.NUMBER, str(number), number))
+        return await self._with_sizes(version)
 
-    async def _sized(self, version: Version) -> Version:
-        """Ask the store for what an adopted version does not know of itself."""
+    async def _with_sizes(self, version: Version) -> Version:
+        """The version with the sizes that its item lacks (it was adopted), as the store has them."""
 
-        async def sized(artifact: Artifact) -> Artifact:
+        async def with_size(artifact: Artifact) -> Artifact:
             if artifact.size is not None or self._store.key_of(version.s3_path) != artifact.key:
                 return artifact
             stored = await self._store.stat(artifact.key)
@@ -122,4 +124,4 @@ class VersionService:
 
         if version.size is not None:
             return version
-        return replace(version, artifacts=tuple(await gather_limited(sized, version.artifacts)))
+        return replace(version, artifacts=tuple(await gather_limited(with_size, version.artifacts)))

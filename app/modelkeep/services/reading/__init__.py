@@ -1,1 +1,1 @@
-"""The read path: which version answers to a ref, and where its bytes are."""
+"""The read path: from a ref to a version and presigned URLs of its artifacts."""

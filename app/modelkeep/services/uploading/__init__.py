@@ -1,1 +1,1 @@
-"""From a registration to a complete version: keys, upload URLs, verification."""
+"""From a registration to a complete version: keys, upload URLs, verification, cleanup."""

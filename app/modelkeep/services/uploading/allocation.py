@@ -1,6 +1,7 @@
-"""Where the artifacts of a registration go: keys, and multipart objects for the large ones."""
+"""Allocates the objects of a registration: a key for each artifact, a multipart object for each large one."""
 
 import contextlib
+from functools import partial
 
 from modelkeep.domain.artifacts import object_key
 from modelkeep.domain.errors import UnavailableError
@@ -10,7 +11,7 @@ from modelkeep.storage.objects import ObjectStore
 
 
 class ObjectAllocation:
-    """Places a registration at a version number, again if another caller takes that number first."""
+    """Allocates the objects of a registration; again for the next number if another caller takes the first."""
 
     def __init__(self, store: ObjectStore, model: str, registration: Registration, *, threshold: int) -> None:
         self._store = store
@@ -20,21 +21,24 @@ class ObjectAllocation:
         self._number = 0
         self._artifacts: tuple[PendingArtifact, ...] = ()
 
-    async def at(self, number: int) -> tuple[PendingArtifact, ...]:
-        """Give each artifact its key under this number, and open multipart objects; the same for the same number."""
+    async def for_version(self, number: int) -> tuple[PendingArtifact, ...]:
+        """The artifacts with their keys under this number, multipart objects open; repeated, the same ones.
+
+        Releases what was allocated for another number. Raises `UnavailableError`.
+        """
         if number != self._number:
-            await self.give_up()
-            placed = await gather_limited(lambda declared: self._place(number, declared), self._registration.artifacts)
-            self._number, self._artifacts = number, tuple(placed)
+            await self.release()
+            allocated = await gather_limited(partial(self._allocate, number), self._registration.artifacts)
+            self._number, self._artifacts = number, tuple(allocated)
         return self._artifacts
 
-    async def give_up(self) -> None:
-        """Drop the multipart objects that were opened; what storage will not drop now, `sweep` finds later."""
+    async def release(self) -> None:
+        """Abort the multipart objects that were opened; `sweep` removes later what the store cannot abort now."""
         opened, self._artifacts, self._number = self._artifacts, (), 0
         with contextlib.suppress(UnavailableError):
             await gather_limited(self._abort, opened)
 
-    async def _place(self, number: int, declared: Declared) -> PendingArtifact:
+    async def _allocate(self, number: int, declared: Declared) -> PendingArtifact:
         key = object_key(self._model, number, declared.path)
         parts = None
         if needs_multipart(declared, threshold=self._threshold, requested=self._registration.multipart):

@@ -1,4 +1,4 @@
-"""How an upload stands: what has arrived, what is missing, and the URLs for that."""
+"""The status of an upload: what has arrived, what is missing, and URLs for what is missing."""
 
 from datetime import timedelta
 
@@ -10,21 +10,21 @@ from modelkeep.storage.objects import ObjectStore
 
 
 async def upload_status(
-    store: ObjectStore, upload: Upload, arrivals: list[ArtifactState], ttl: timedelta
+    store: ObjectStore, upload: Upload, states: list[ArtifactState], ttl: timedelta
 ) -> UploadStatus:
-    """Describe an upload, with fresh URLs for what is missing."""
+    """The status of an upload, with fresh URLs for what is missing."""
 
-    async def describe(arrival: ArtifactState) -> ArtifactStatus:
-        return await _describe(store, arrival, ttl)
+    async def describe(state: ArtifactState) -> ArtifactStatus:
+        return await _describe(store, state, ttl)
 
-    artifacts = await gather_limited(describe, arrivals)
+    artifacts = await gather_limited(describe, states)
     return UploadStatus(
         model=upload.model, number=upload.number, expires_at=upload.expires_at, artifacts=tuple(artifacts)
     )
 
 
 def version_status(version: Version) -> UploadStatus:
-    """Describe an upload that has become a version."""
+    """The status of an upload that has become this version."""
     artifacts = tuple(
         ArtifactStatus(path=artifact.path, size=artifact.size, sha256=artifact.sha256, state="arrived")
         for artifact in version.artifacts
@@ -32,28 +32,28 @@ def version_status(version: Version) -> UploadStatus:
     return UploadStatus(model=version.model, number=version.number, expires_at=None, artifacts=artifacts)
 
 
-async def _describe(store: ObjectStore, arrival: ArtifactState, ttl: timedelta) -> ArtifactStatus:
-    artifact = arrival.artifact
+async def _describe(store: ObjectStore, state: ArtifactState, ttl: timedelta) -> ArtifactStatus:
+    artifact = state.artifact
     url = None
-    if not arrival.is_complete and artifact.multipart is None:
+    if not state.is_complete and artifact.multipart is None:
         url = await store.presign_put(artifact.key, size=artifact.size, sha256=artifact.sha256, ttl=ttl)
     return ArtifactStatus(
         path=artifact.path,
         size=artifact.size,
         sha256=artifact.sha256,
-        state="arrived" if arrival.is_complete else "missing",
+        state="arrived" if state.is_complete else "missing",
         upload=url,
-        multipart=_parts(artifact, arrival),
+        multipart=_parts(artifact, state),
     )
 
 
-def _parts(artifact: PendingArtifact, arrival: ArtifactState) -> PartsStatus | None:
+def _parts(artifact: PendingArtifact, state: ArtifactState) -> PartsStatus | None:
     multipart = artifact.multipart
     if multipart is None:
         return None
-    everything = tuple(range(1, multipart.part_count + 1))
+    all_parts = tuple(range(1, multipart.part_count + 1))
     return PartsStatus(
         part_size=multipart.part_size,
         part_count=multipart.part_count,
-        parts_done=everything if arrival.stored else tuple(part.number for part in arrival.parts),
+        parts_done=all_parts if state.stored else tuple(part.number for part in state.parts),
     )

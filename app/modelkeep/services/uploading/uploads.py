@@ -1,10 +1,10 @@
-"""What a caller can do with uploads: begin, see what is missing, presign parts, complete, abandon."""
+"""Begins, describes, completes and abandons uploads, and presigns their parts."""
 
 from collections.abc import Mapping
 
 from modelkeep.domain import changes
 from modelkeep.domain.access.actions import Action
-from modelkeep.domain.artifacts import Manifest, close, s3_path_of
+from modelkeep.domain.artifacts import Manifest, manifest_of, s3_path_of
 from modelkeep.domain.changes import Change, Decision, Unchanged
 from modelkeep.domain.errors import (
     InvalidRequestError,
@@ -42,7 +42,7 @@ from modelkeep.storage.objects import ObjectStore
 
 
 class UploadService:
-    """Everything between a registration and a complete version."""
+    """Uploads, from a registration to a complete version."""
 
     def __init__(self, ledger: Ledger, versions: Versions, store: ObjectStore, limits: ServiceLimits) -> None:
         self._ledger = ledger
@@ -51,20 +51,20 @@ class UploadService:
         self._limits = limits
 
     async def begin(self, model: str, registration: Registration, caller: Caller) -> UploadStatus:
-        """Reserve the next version number and presign what is to be uploaded.
+        """Reserve the next version number, and presign the upload of its artifacts.
 
-        Raises `TooManyArtifactsError`, `ArtifactTooLargeError`, `MetadataTooLargeError`, `ModelBeingDeletedError`; on a
-        repeat under the same key whose upload is gone, `UploadNotFoundError`.
+        Raises `TooManyArtifactsError`, `ArtifactTooLargeError`, `MetadataTooLargeError`, `ModelBeingDeletedError`;
+        `UploadNotFoundError` for a repeat under the same key after the upload was abandoned or has expired.
         """
         operation = caller.operation(Action.VERSION_UPLOAD, model)
         check_limits(registration)
-        placement = ObjectAllocation(self._store, model, registration, threshold=self._limits.multipart_threshold)
+        allocation = ObjectAllocation(self._store, model, registration, threshold=self._limits.multipart_threshold)
 
         async def decide(head: Head | None) -> Decision[UploadStatus]:
             if head and head.deletion_in_progress:
                 raise ModelBeingDeletedError(model)
             number = changes.next_version(head)
-            artifacts = await placement.at(number)
+            artifacts = await allocation.for_version(number)
             upload = reserve(model, number, registration, artifacts, operation, ttl=self._limits.upload_ttl)
             begun = changes.begin(head, upload, operation)
             status = await self._fresh_status(upload)
@@ -73,7 +73,7 @@ class UploadService:
             )
 
         async def replay(number: int | None) -> UploadStatus:
-            await placement.give_up()
+            await allocation.release()
             return await self.status(model, number or 0, caller)
 
         try:
@@ -81,27 +81,27 @@ class UploadService:
         except OutcomeUnknownError:
             raise
         except RegistryError:
-            await placement.give_up()
+            await allocation.release()
             raise
 
     async def status(self, model: str, number: int, caller: Caller) -> UploadStatus:
-        """What has arrived and what is missing, with fresh URLs. Raises `UploadNotFoundError`."""
+        """What has arrived and what is missing, with fresh URLs for that. Raises `UploadNotFoundError`."""
         caller.require(Action.VERSION_UPLOAD, model)
         upload = await self._versions.find_upload(model, number)
         if upload is None:
             return version_status(await self._completed(model, number))
-        arrivals = await gather_limited(self._look, upload.artifacts)
-        return await upload_status(self._store, upload, arrivals, self._limits.upload_url_ttl)
+        states = await gather_limited(self._inspect, upload.artifacts)
+        return await upload_status(self._store, upload, states, self._limits.upload_url_ttl)
 
     async def presign_parts(
         self, model: str, number: int, path: str, parts: Mapping[int, Digest], caller: Caller
     ) -> tuple[SignedPart, ...]:
-        """Sign a URL for each part, for exactly the bytes with that digest.
+        """Presign a URL for each part number, for exactly the bytes with that digest.
 
         Raises `UploadNotFoundError`, `ArtifactNotFoundError`, `NotMultipartError`, `InvalidRequestError`.
         """
         caller.require(Action.VERSION_UPLOAD, model)
-        artifact = await self._pending(model, number, path)
+        artifact = await self._pending_artifact(model, number, path)
         multipart = artifact.multipart
         if multipart is None:
             raise NotMultipartError(model, number, path)
@@ -123,14 +123,14 @@ class UploadService:
         return tuple(await gather_limited(sign, parts))
 
     async def complete(self, model: str, number: int, caller: Caller) -> Version:
-        """Hold every artifact against what was declared, and make the version exist. A repeat finds it done.
+        """Verify that every artifact is stored as declared, and create the version. Idempotent.
 
         Raises `ModelNotFoundError`, `UploadNotFoundError`, `UploadIncompleteError` with what is missing,
         `SizeMismatchError`, `ChecksumMismatchError`.
         """
         operation = caller.operation(Action.VERSION_UPLOAD, model)
         upload = await self._versions.find_upload(model, number)
-        version = self._version(upload, await self._confirm(upload), operation) if upload else None
+        version = self._version(upload, await self._verify(upload), operation) if upload else None
 
         async def decide(head: Head | None) -> Decision[Version]:
             live = existing(head, model)
@@ -143,7 +143,7 @@ class UploadService:
         return await self._ledger.apply(model, operation, decide, on_duplicate=lambda _: self._completed(model, number))
 
     async def abandon(self, model: str, number: int, caller: Caller) -> None:
-        """Give an upload up and drop its parts; its number stays spent. Raises `UploadNotFoundError`."""
+        """Drop an upload and its parts; its number is not given again. Raises `UploadNotFoundError`."""
         operation = caller.operation(Action.VERSION_UPLOAD, model)
 
         async def decide(head: Head | None) -> Decision[Upload | None]:
@@ -159,15 +159,15 @@ class UploadService:
         if dropped:
             await abort_multiparts(self._store, dropped)
 
-    async def _confirm(self, upload: Upload) -> Manifest:
-        arrivals = await gather_limited(self._look, upload.artifacts)
-        self._require_whole(upload, arrivals)
-        arrivals = await gather_limited(self._assemble, arrivals)
-        self._require_whole(upload, arrivals)
-        return close(verify(arrival, arrival.stored) for arrival in arrivals if arrival.stored)
+    async def _verify(self, upload: Upload) -> Manifest:
+        states = await gather_limited(self._inspect, upload.artifacts)
+        self._require_complete(upload, states)
+        states = await gather_limited(self._complete_multipart, states)
+        self._require_complete(upload, states)
+        return manifest_of(verify(state, state.stored) for state in states if state.stored)
 
-    def _require_whole(self, upload: Upload, arrivals: list[ArtifactState]) -> None:
-        missing = [arrival.missing() for arrival in arrivals if not arrival.is_complete]
+    def _require_complete(self, upload: Upload, states: list[ArtifactState]) -> None:
+        missing = [state.missing() for state in states if not state.is_complete]
         if missing:
             raise UploadIncompleteError(upload.model, upload.number, missing=missing)
 
@@ -178,22 +178,22 @@ class UploadService:
             raise UploadNotFoundError(model, number)
         return version.with_head(head)
 
-    async def _pending(self, model: str, number: int, path: str) -> PendingArtifact:
+    async def _pending_artifact(self, model: str, number: int, path: str) -> PendingArtifact:
         upload = await self._versions.find_upload(model, number)
         if upload is None:
             raise UploadNotFoundError(model, number)
         return upload.artifact(path)
 
     async def _fresh_status(self, upload: Upload) -> UploadStatus:
-        arrivals = [ArtifactState(artifact=artifact) for artifact in upload.artifacts]
-        return await upload_status(self._store, upload, arrivals, self._limits.upload_url_ttl)
+        states = [ArtifactState(artifact=artifact) for artifact in upload.artifacts]
+        return await upload_status(self._store, upload, states, self._limits.upload_url_ttl)
 
     def _version(self, upload: Upload, artifacts: Manifest, operation: Operation) -> Version:
         s3_path = s3_path_of(upload.model, upload.number, artifacts, self._store.uri)
         return completed(upload, artifacts, operation, s3_path=s3_path)
 
-    async def _look(self, artifact: PendingArtifact) -> ArtifactState:
+    async def _inspect(self, artifact: PendingArtifact) -> ArtifactState:
         return await inspect(self._store, artifact)
 
-    async def _assemble(self, arrival: ArtifactState) -> ArtifactState:
-        return await complete_multipart(self._store, arrival)
+    async def _complete_multipart(self, state: ArtifactState) -> ArtifactState:
+        return await complete_multipart(self._store, state)

@@ -1,4 +1,4 @@
-"""What has arrived of an upload, by the store's own word."""
+"""Verifies by the store's own facts what has arrived of an upload."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -12,7 +12,7 @@ from modelkeep.storage.objects import MultipartGoneError, MultipartRefusedError,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArtifactState:
-    """One artifact of an upload: `stored` if its object stands, else the good `parts` that have arrived."""
+    """One artifact of an upload: its object if it is `stored`, else the valid `parts` that have arrived."""
 
     artifact: PendingArtifact
     stored: StoredObject | None = None
@@ -20,24 +20,24 @@ class ArtifactState:
 
     @property
     def is_complete(self) -> bool:
-        """Whether nothing of it is missing."""
+        """Whether the object, or every part of it, has arrived."""
         multipart = self.artifact.multipart
         return self.stored is not None or (multipart is not None and len(self.parts) == multipart.part_count)
 
     def missing(self) -> dict[str, object]:
-        """What a caller is told of it: the path, and the parts if it goes up in parts."""
+        """What is missing, for a caller: `{path}`, or `{path, parts}` with the missing part numbers."""
         multipart = self.artifact.multipart
         if multipart is None:
             return {"path": self.artifact.path}
-        there = {part.number for part in self.parts}
+        arrived = {part.number for part in self.parts}
         return {
             "path": self.artifact.path,
-            "parts": [number for number in range(1, multipart.part_count + 1) if number not in there],
+            "parts": [number for number in range(1, multipart.part_count + 1) if number not in arrived],
         }
 
 
 async def inspect(store: ObjectStore, artifact: PendingArtifact) -> ArtifactState:
-    """See what has arrived of an artifact."""
+    """The state of an artifact in the store: valid parts have the size of their number and a checksum."""
     multipart = artifact.multipart
     if multipart is None:
         return ArtifactState(artifact=artifact, stored=await store.stat(artifact.key))
@@ -45,32 +45,32 @@ async def inspect(store: ObjectStore, artifact: PendingArtifact) -> ArtifactStat
         parts = await store.list_parts(artifact.key, multipart.id)
     except MultipartGoneError:
         return ArtifactState(artifact=artifact, stored=await store.stat(artifact.key))
-    good = [
+    valid = [
         part
         for part in parts
         if 1 <= part.number <= multipart.part_count
         and part.size == multipart.size_of(part.number, artifact.size)
         and part.sha256 is not None
     ]
-    return ArtifactState(artifact=artifact, parts=good)
+    return ArtifactState(artifact=artifact, parts=valid)
 
 
-async def complete_multipart(store: ObjectStore, arrival: ArtifactState) -> ArtifactState:
-    """Make the object of a whole artifact out of its parts, if that has not been done; a repeat finds it done.
+async def complete_multipart(store: ObjectStore, state: ArtifactState) -> ArtifactState:
+    """Assemble the object of a complete artifact from its parts; idempotent.
 
-    What the store refuses to put together, because parts changed meanwhile, comes back as missing altogether.
+    If the store refuses, because parts have changed meanwhile, the artifact is returned as missing altogether.
     """
-    multipart = arrival.artifact.multipart
-    if arrival.stored or multipart is None:
-        return arrival
+    multipart = state.artifact.multipart
+    if state.stored or multipart is None:
+        return state
     with suppress(MultipartGoneError, MultipartRefusedError):
-        await store.complete(arrival.artifact.key, multipart.id, arrival.parts)
-    return ArtifactState(artifact=arrival.artifact, stored=await store.stat(arrival.artifact.key))
+        await store.complete(state.artifact.key, multipart.id, state.parts)
+    return ArtifactState(artifact=state.artifact, stored=await store.stat(state.artifact.key))
 
 
-def verify(arrival: ArtifactState, stored: StoredObject) -> Artifact:
-    """Hold the stored object against what was declared. Raises `SizeMismatchError`, `ChecksumMismatchError`."""
-    declared = arrival.artifact
+def verify(state: ArtifactState, stored: StoredObject) -> Artifact:
+    """The artifact, if its object is the declared one. Raises `SizeMismatchError`, `ChecksumMismatchError`."""
+    declared = state.artifact
     if stored.size != declared.size:
         raise SizeMismatchError(declared.path, declared=declared.size, stored=stored.size)
     parts = declared.multipart.part_count if declared.multipart else None
