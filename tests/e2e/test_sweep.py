@@ -18,7 +18,7 @@ from modelkeep.repositories.tokens import Tokens
 from modelkeep.repositories.versions import Versions
 from modelkeep.services.access.caller import operator_caller
 from modelkeep.services.access.tokens import TokenService
-from modelkeep.services.maintenance.sweeper import CALLER
+from modelkeep.services.maintenance.sweeper import new_caller
 from modelkeep.services.models import ModelService
 from tests.support.api import Api
 from tests.support.programs import Said, operating
@@ -97,7 +97,7 @@ async def test_an_interrupted_model_deletion_is_finished(api: Api, storage: Stor
     await api.register("m")
     table = storage.table
     models = ModelService(Ledger(table), Heads(table), Versions(table), storage.store, limits_of(storage.settings))
-    assert await models._delete_step("m", CALLER, begun=False), "one step is not enough for 33"
+    assert await models._delete_step("m", new_caller(), begun=False), "one step is not enough for 33"
     assert await storage.check() == []
 
     said = ["m: finished a deletion that was interrupted"]

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
-from typing import Final
 
 from modelkeep.domain import changes
 from modelkeep.domain.access.actions import Action
@@ -14,12 +13,10 @@ from modelkeep.kit.digests import sha256_of_blocks
 from modelkeep.repositories.ledger import Ledger
 from modelkeep.repositories.table_scan import TableScan
 from modelkeep.repositories.versions import Versions
-from modelkeep.services.access.caller import operator_caller
+from modelkeep.services.access.caller import Caller, operator_caller
 from modelkeep.services.maintenance import findings
 from modelkeep.services.maintenance.findings import Finding
 from modelkeep.storage.objects import ObjectStore
-
-CALLER: Final = operator_caller("init", request_id="init --adopt")
 
 
 def is_foreign(store: ObjectStore, version: Version, artifact: Artifact) -> bool:
@@ -70,7 +67,7 @@ class Adopter:
                     yield finding
 
     async def _catch_up(self, model: str, versions: Sequence[Version]) -> Head:
-        operation = CALLER.operation(Action.MODEL_WRITE, model)
+        operation = _new_caller().operation(Action.MODEL_WRITE, model)
 
         async def decide(head: Head | None) -> Decision[Head]:
             return changes.catch_up(existing(head, model), versions, operation)
@@ -93,7 +90,7 @@ class Adopter:
 
         more = True
         while more:
-            operation = CALLER.operation(Action.MODEL_WRITE, model)
+            operation = _new_caller().operation(Action.MODEL_WRITE, model)
             more = await self._ledger.apply(model, operation, decide, on_duplicate=replay)
 
     async def _examine(self, version: Version, *, verify: bool) -> AsyncGenerator[Finding, None]:
@@ -118,7 +115,7 @@ class Adopter:
         return sha256
 
     async def _record(self, version: Version, verified: Artifact) -> None:
-        operation = CALLER.operation(Action.MODEL_WRITE, version.model)
+        operation = _new_caller().operation(Action.MODEL_WRITE, version.model)
 
         async def decide(head: Head | None) -> Decision[Version]:
             now = await self._versions.find(version.model, version.number) or version
@@ -128,3 +125,8 @@ class Adopter:
             return version
 
         await self._ledger.apply(version.model, operation, decide, on_duplicate=replay)
+
+
+def _new_caller() -> Caller:
+    """The adoption as a caller; a new one for each step, because a caller collects the decisions on one request."""
+    return operator_caller("init", request_id="init --adopt")

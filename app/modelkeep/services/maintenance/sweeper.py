@@ -18,7 +18,7 @@ from modelkeep.repositories.heads import Heads
 from modelkeep.repositories.ledger import Ledger
 from modelkeep.repositories.table_scan import TableScan
 from modelkeep.repositories.versions import Versions
-from modelkeep.services.access.caller import operator_caller
+from modelkeep.services.access.caller import Caller, operator_caller
 from modelkeep.services.maintenance import findings
 from modelkeep.services.maintenance.adopter import is_foreign
 from modelkeep.services.maintenance.findings import Finding
@@ -26,7 +26,6 @@ from modelkeep.services.models import ModelService
 from modelkeep.services.uploading.cleanup import delete_upload_objects, delete_version_objects
 from modelkeep.storage.objects import ObjectStore
 
-CALLER: Final = operator_caller("sweep", request_id="sweep")
 ORPHAN_GRACE: Final = timedelta(hours=1)
 """An object can be an orphan once it is older than the longest upload by this."""
 
@@ -84,7 +83,7 @@ class Sweeper:
         if head and head.deletion_in_progress:
             yield findings.DeletionFinished(model)
             if not dry_run:
-                await self._models.finish_deleting(model, CALLER)
+                await self._models.finish_deleting(model, new_caller())
         for upload in [u async for u in self._versions.walk_uploads(model) if u.expires_at <= now]:
             yield findings.ExpiredUpload(model, upload.number)
             if not dry_run and await self._expire(upload):
@@ -96,7 +95,7 @@ class Sweeper:
                 dropped.append(purged)
 
     async def _expire(self, upload: Upload) -> bool:
-        operation = CALLER.operation(Action.VERSION_DELETE, upload.model)
+        operation = new_caller().operation(Action.VERSION_DELETE, upload.model)
 
         async def decide(head: Head | None) -> Decision[Upload | None]:
             if await self._versions.find_upload(upload.model, upload.number) is None:
@@ -109,7 +108,7 @@ class Sweeper:
 
     async def _purge(self, version: Version, now: datetime) -> TrashedVersion | None:
         """Take a version out of the trash if it is still due: it may have been restored, and deleted again."""
-        operation = CALLER.operation(Action.VERSION_DELETE, version.model)
+        operation = new_caller().operation(Action.VERSION_DELETE, version.model)
 
         async def decide(head: Head | None) -> Decision[TrashedVersion | None]:
             trashed = await self._versions.find_trashed(version.model, version.number)
@@ -175,6 +174,11 @@ class Sweeper:
         )
         after = await self._heads.find(model)
         return in_use is None and after is not None and after.generation == head.generation
+
+
+def new_caller() -> Caller:
+    """The sweep as a caller; a new one for each step, because a caller collects the decisions on one request."""
+    return operator_caller("sweep", request_id="sweep")
 
 
 async def _no_replay(_: int | None) -> None:
