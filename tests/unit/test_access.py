@@ -48,7 +48,7 @@ GRANTS = st.builds(
         ("version.upload", "version.upload"),
     ],
 )
-def test_a_word_stands_for_actions(word: str, actions: str) -> None:
+def test_an_entry_stands_for_actions(word: str, actions: str) -> None:
     assert parse_actions([word]) == set(actions.split())
 
 
@@ -131,7 +131,7 @@ def test_the_first_rule_that_allows_is_named() -> None:
 
 
 @pytest.mark.parametrize("deny_first", [True, False])
-def test_a_denial_wins_wherever_it_stands(deny_first: bool) -> None:
+def test_a_denial_wins_in_any_order(deny_first: bool) -> None:
     grants = [grant("admin", rule="all"), grant("stage.set:production", models=["fraud*"], denies=True, rule="no")]
     grants = grants[::-1] if deny_first else grants
     assert decide(grants, Action.STAGE_SET_PRODUCTION, "fraud") == (False, "no")
@@ -140,7 +140,9 @@ def test_a_denial_wins_wherever_it_stands(deny_first: bool) -> None:
 
 
 @given(st.lists(GRANTS, max_size=4), st.sampled_from(Action), NAMES)
-def test_it_is_allowed_if_one_grant_says_so_and_none_denies_it(grants: list[Grant], action: Action, model: str) -> None:
+def test_an_action_is_allowed_if_a_grant_allows_and_none_denies_it(
+    grants: list[Grant], action: Action, model: str
+) -> None:
     speaking = [
         each.denies
         for each in grants
@@ -156,7 +158,7 @@ def test_an_operator_may_do_everything() -> None:
 
 
 @pytest.mark.parametrize("models", [["fraud"], ["fraud-*"], ["*-eu"], ["a*", "b*"]])
-def test_who_administers_some_models_administers_no_tokens(models: Sequence[str]) -> None:
+def test_an_administrator_of_some_models_administers_no_tokens(models: Sequence[str]) -> None:
     principal = Principal(name="ci", grants=[grant("admin", models=models)])
     assert principal.may(Action.TOKEN_ADMIN) == (False, None)
 
@@ -176,15 +178,15 @@ def narrowed(draw: st.DrawFn, held: Sequence[Grant]) -> Grant:
 
 
 @given(st.data())
-def test_nobody_gives_more_than_he_has(data: st.DataObject) -> None:
+def test_delegated_grants_allow_no_more_than_the_holder_s(data: st.DataObject) -> None:
     held = data.draw(st.lists(GRANTS, min_size=1, max_size=4))
     wanted = data.draw(st.lists(narrowed(held), min_size=1, max_size=3))
     try:
-        given_away = delegate(held, wanted)
+        delegated = delegate(held, wanted)
     except ValueError:
         return
     for action, model in product(Action, SHORT_NAMES):
-        if decide(given_away, action, model).allowed:
+        if decide(delegated, action, model).allowed:
             assert decide(held, action, model).allowed, (action, model)
 
 
@@ -206,7 +208,7 @@ def test_a_pattern_that_covers_another_covers_all_its_names() -> None:
         (["fraud-*", "*-eu"], ["fraud-1", "ranking-eu"]),
     ],
 )
-def test_what_is_held_can_be_given(held: Sequence[str], wanted: Sequence[str]) -> None:
+def test_own_grants_can_be_delegated(held: Sequence[str], wanted: Sequence[str]) -> None:
     want = grant("reader", models=wanted, rule="new")
     assert delegate([grant("publisher", models=held)], [want]) == (want,)
 
@@ -228,9 +230,9 @@ def test_a_denial_is_no_right_to_give_and_goes_along_with_what_is_given() -> Non
     denial = grant("model.read", models=["fraud-secret"], denies=True)
     with pytest.raises(ValueError, match=r"model\.read on 'fraud-secret'"):
         delegate([denial], [grant("model.read", models=["fraud-secret"])])
-    given_away = delegate([grant("reader"), denial], [grant("reader", models=["fraud-*"])])
-    assert decide(given_away, Action.MODEL_READ, "fraud-secret").allowed is False
-    assert decide(given_away, Action.MODEL_READ, "fraud-open").allowed is True
+    delegated = delegate([grant("reader"), denial], [grant("reader", models=["fraud-*"])])
+    assert decide(delegated, Action.MODEL_READ, "fraud-secret").allowed is False
+    assert decide(delegated, Action.MODEL_READ, "fraud-open").allowed is True
 
 
 # -- tokens as text
@@ -283,7 +285,7 @@ def test_what_is_no_token(text: str) -> None:
     assert parse_secret(text) is None
 
 
-def test_what_is_kept_proves_the_secret_and_is_bound_to_the_id() -> None:
+def test_the_digest_proves_the_secret_and_is_bound_to_the_id() -> None:
     others = [ApiTokenSecret(TOKEN.id, "0" * 43), ApiTokenSecret("0" * 11, TOKEN.secret)]
     assert TOKEN.digest == ApiTokenSecret(TOKEN.id, TOKEN.secret).digest
     assert re.fullmatch("[0-9a-f]{64}", TOKEN.digest)

@@ -1,4 +1,4 @@
-"""Issuers and trust rules as operators write them: what they come to, and a sentence for every fault."""
+"""Issuers and trust rules as operators write them: what is parsed, and a sentence for every fault."""
 
 import json
 import re
@@ -65,13 +65,13 @@ def written(folder: Path, content: str | dict[str, Any], name: str = "access.jso
 
 
 def fault_of(path: Path) -> str:
-    """What is said of a file that cannot be used."""
+    """The sentence about a file that cannot be used."""
     with pytest.raises(ValueError, match=re.escape(str(path))) as raised:
         access_file.read(path)
     return str(raised.value)
 
 
-def test_a_file_says_whom_to_trust_with_what(tmp_path: Path) -> None:
+def test_a_file_declares_issuers_and_rules(tmp_path: Path) -> None:
     trust = access_file.read(written(tmp_path, TOML, "access.toml"))
     github, cluster = trust.issuers
     assert (github.kind, github.audiences, github.algorithms) == (

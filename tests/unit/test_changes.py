@@ -46,8 +46,8 @@ def stages(change: Change[object]) -> dict[int, Stage]:
 def promoted(before: Head, number: int, **request: Any) -> Change[object]:
     holder = before.production_version
     other = version(holder, Stage.PRODUCTION) if holder not in {None, number} and holder else None
-    asked = replace(PROMOTE, **request)
-    return changed(changes.move(before, version(number), other, asked, operation()))
+    promotion = replace(PROMOTE, **request)
+    return changed(changes.move(before, version(number), other, promotion, operation()))
 
 
 def rolled_back(before: Head) -> Change[object]:
@@ -93,7 +93,7 @@ class TestBeginning:
         assert changes.complete(head(), upload(2), version(2), operation()).head.latest_version == 3
 
     @pytest.mark.parametrize("expired", [True, False])
-    def test_an_upload_given_up_leaves_its_number_spent(self, expired: bool) -> None:
+    def test_the_number_of_a_dropped_upload_is_not_given_again(self, expired: bool) -> None:
         dropped = changes.drop_upload(head(next_version=5), upload(4), operation(), expired=expired)
         assert dropped.item_changes == (DeleteItem(upload(4)),)
         assert dropped.head.next_version == 5
@@ -183,14 +183,14 @@ class TestWhatAnotherProgramWrote:
         assert change.head.production_version == 1
         assert stages(change) == {2: Stage.ARCHIVED}
 
-    def test_the_holder_whose_item_says_otherwise_is_written_again(self) -> None:
+    def test_production_whose_item_disagrees_is_written_again(self) -> None:
         change = changed(
             changes.move(head(production_version=1), version(1, Stage.ARCHIVED), None, PROMOTE, operation())
         )
         assert (change.head.production_version, change.head.production_history) == (1, ())
         assert stages(change) == {1: Stage.PRODUCTION}
 
-    def test_the_holder_whose_item_says_otherwise_can_be_demoted(self) -> None:
+    def test_production_whose_item_disagrees_can_be_demoted(self) -> None:
         change = changed(
             changes.move(head(production_version=1), version(1, Stage.ARCHIVED), None, ARCHIVE, operation())
         )
@@ -261,7 +261,7 @@ class TestRollingBack:
 
 
 class TestAliases:
-    def test_one_is_pointed_and_told(self) -> None:
+    def test_one_is_pointed_and_recorded(self) -> None:
         change = changed(changes.set_alias(head(), version(2), "champion", operation(), comment="wins"))
         assert change.head.aliases == {"champion": 2}
         assert change.item_changes == ()
@@ -289,7 +289,7 @@ class TestAliases:
             changes.set_alias(full, version(2), "one-more", operation())
         assert changed(changes.set_alias(full, version(2), "alias-1", operation())).head.aliases["alias-1"] == 2
 
-    def test_one_is_removed_and_told(self) -> None:
+    def test_one_is_removed_and_recorded(self) -> None:
         change = changes.remove_alias(head(aliases={"champion": 2, "canary": 3}), "champion", operation())
         assert change.head.aliases == {"canary": 3}
         (event,) = change.events
@@ -309,7 +309,7 @@ class TestEditing:
             replace(before, metrics={"f1": Decimal("0.6")}, tags={"team": "risk", "env": "eu"}, description="x")
         )
 
-    def test_what_was_not_given_stays(self) -> None:
+    def test_unset_fields_stay(self) -> None:
         before = version(metrics={"f1": Decimal(1)}, tags={"team": "risk"}, description="kept")
         (item_change,) = changed(changes.edit_version(head(), before, Edit(tags={"a": "b"}), operation())).item_changes
         assert isinstance(item_change.subject, Version)
@@ -363,7 +363,7 @@ class TestDeleting:
                 head(production_version=2), version(2, Stage.PRODUCTION), operation(), purge_after=LATER, new_latest=3
             )
 
-    def test_a_version_with_an_alias_is_refused_and_the_aliases_are_told(self) -> None:
+    def test_a_version_with_an_alias_is_refused_with_its_aliases(self) -> None:
         with pytest.raises(VersionInUseError) as refusal:
             changes.delete_version(
                 head(aliases={"b": 2, "a": 2, "c": 3}), version(2), operation(), purge_after=LATER, new_latest=3

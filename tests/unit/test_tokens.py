@@ -1,4 +1,4 @@
-"""Registry tokens: how they are written and read, what is kept of them, and what their makers may give."""
+"""Registry tokens: their form, what is stored of them, and which grants their creator may delegate."""
 
 import re
 import string
@@ -143,7 +143,7 @@ def test_whoever_gives_may_deny_more_and_passes_on_what_is_denied() -> None:
     ],
     ids=str,
 )
-def test_nobody_gives_what_he_has_not(held: Any, wanted: Any) -> None:
+def test_a_grant_that_the_holder_lacks_is_refused(held: Any, wanted: Any) -> None:
     own, other = (grant(words, models=tuple(models)) for words, models in (held, wanted))
     with pytest.raises(ValueError, match=r"is not yours to give$"):
         delegate([own], [other])
@@ -151,7 +151,7 @@ def test_nobody_gives_what_he_has_not(held: Any, wanted: Any) -> None:
 
 
 @given(grants_of("held"), grants_of("wanted"), st.sampled_from(Action), st.text("ab-", min_size=1, max_size=6))
-def test_what_is_given_allows_nothing_that_the_giver_may_not_do(
+def test_delegated_grants_allow_nothing_that_the_holder_may_not_do(
     held: tuple[Grant, ...], wanted: tuple[Grant, ...], action: Action, model: str
 ) -> None:
     try:

@@ -1,4 +1,4 @@
-"""Of each change that took effect the ledger tells once, whatever got lost on the way; of nothing else."""
+"""The ledger calls `on_change` exactly once for each change that was applied, whatever got lost on the way."""
 
 from collections.abc import Sequence
 
@@ -16,14 +16,14 @@ from tests.support.builders import MODEL, operation, upload
 from tests.support.faults.storage import Fault, FaultyTable
 
 
-class Told:
-    """A ledger, and what it told."""
+class RecordedChanges:
+    """A ledger, and the types of the events of its changes."""
 
     def __init__(self, table: Table) -> None:
         self.types: list[EventType] = []
-        self._ledger = Ledger(table, self._note)
+        self._ledger = Ledger(table, self._record)
 
-    def _note(self, change: Change[object]) -> None:
+    def _record(self, change: Change[object]) -> None:
         self.types += [event.type for event in change.events]
 
     async def begin(self, operation: Operation) -> Upload:
@@ -60,34 +60,34 @@ class Told:
     ],
     ids=lambda faults: "-".join(fault.name.lower() for fault in faults) or "none",
 )
-async def test_a_change_is_told_once(table: Table, faults: Sequence[Fault]) -> None:
+async def test_it_is_called_once_for_a_change(table: Table, faults: Sequence[Fault]) -> None:
     async with FaultyTable(table, writes=faults) as faulty:
-        told = Told(faulty)
-        await told.begin(operation())
-    assert told.types == [EventType.UPLOAD_BEGUN]
+        recorded = RecordedChanges(faulty)
+        await recorded.begin(operation())
+    assert recorded.types == [EventType.UPLOAD_BEGUN]
 
 
-async def test_a_repeat_is_not_told_again(table: Table) -> None:
-    first, second = Told(table), Told(table)
+async def test_it_is_not_called_again_for_a_repeat(table: Table) -> None:
+    first, second = RecordedChanges(table), RecordedChanges(table)
     assert (await first.begin(operation(key="run-1"))).number == 1
     assert (await first.begin(operation(key="run-1"))).number == 1
     assert (await second.begin(operation(key="run-1"))).number == 1
     assert (first.types, second.types) == ([EventType.UPLOAD_BEGUN], [])
 
 
-async def test_what_changes_nothing_is_not_told(table: Table) -> None:
-    told = Told(table)
-    await told.begin(operation())
-    await told.describe("new")
-    await told.describe("new")
-    assert told.types == [EventType.UPLOAD_BEGUN, EventType.MODEL_EDITED]
+async def test_it_is_not_called_if_nothing_changes(table: Table) -> None:
+    recorded = RecordedChanges(table)
+    await recorded.begin(operation())
+    await recorded.describe("new")
+    await recorded.describe("new")
+    assert recorded.types == [EventType.UPLOAD_BEGUN, EventType.MODEL_EDITED]
 
 
-async def test_what_failed_is_not_told(table: Table) -> None:
+async def test_it_is_not_called_for_a_failure(table: Table) -> None:
     faulty = FaultyTable(table, writes=[Fault.UNAVAILABLE])
-    told = Told(faulty)
+    recorded = RecordedChanges(faulty)
     with pytest.raises(UnavailableError):
-        await told.begin(operation())
+        await recorded.begin(operation())
     with pytest.raises(ModelNotFoundError):
-        await told.describe("of nothing")
-    assert told.types == []
+        await recorded.describe("of nothing")
+    assert recorded.types == []
