@@ -1,4 +1,4 @@
-"""Who asks is not recognised, may not do it, or does it too often."""
+"""The caller is not recognised, not allowed, or calls too often."""
 
 from dataclasses import dataclass
 

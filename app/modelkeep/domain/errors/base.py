@@ -1,4 +1,4 @@
-"""What all errors have in common."""
+"""The base of all errors."""
 
 from dataclasses import dataclass
 

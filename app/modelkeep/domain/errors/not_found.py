@@ -1,4 +1,4 @@
-"""It is not there, or not for this caller to see."""
+"""Something is absent, or not visible to the caller."""
 
 from dataclasses import dataclass
 

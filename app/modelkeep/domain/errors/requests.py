@@ -1,4 +1,4 @@
-"""The request itself cannot be read, is not acceptable, or is too large."""
+"""The request cannot be read, is not acceptable, or is too large."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Try again."""
+"""Temporary failures: a repeat makes sense."""
 
 from dataclasses import dataclass
 
