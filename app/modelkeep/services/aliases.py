@@ -39,7 +39,7 @@ class AliasService:
         async def decide(head: Head | None) -> Decision[None]:
             return changes.remove_alias(existing(head, model), alias, operation)
 
-        async def replay(_: int | None) -> None:
+        async def on_duplicate(_: int | None) -> None:
             return None
 
-        await self._ledger.apply(model, operation, decide, on_duplicate=replay)
+        await self._ledger.apply(model, operation, decide, on_duplicate=on_duplicate)

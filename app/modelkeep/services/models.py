@@ -51,10 +51,10 @@ class ModelService:
         async def decide(head: Head | None) -> Decision[Head]:
             return changes.edit_model(existing(head, model), edit, operation)
 
-        async def replay(_: int | None) -> Head:
+        async def on_duplicate(_: int | None) -> Head:
             return existing(await self._ledger.head(model), model)
 
-        return await self._ledger.apply(model, operation, decide, on_duplicate=replay)
+        return await self._ledger.apply(model, operation, decide, on_duplicate=on_duplicate)
 
     async def delete(self, model: str, caller: Caller) -> None:
         """Delete a model that has no production version and no alias; its versions go to the trash.
@@ -92,10 +92,10 @@ class ModelService:
                 more=more_versions or more_uploads,
             )
 
-        async def replay(_: int | None) -> tuple[tuple[Upload, ...], bool]:
+        async def on_duplicate(_: int | None) -> tuple[tuple[Upload, ...], bool]:
             head = await self._heads.find(model)
             return (), head is not None and head.deletion_in_progress
 
-        uploads, more = await self._ledger.apply(model, operation, decide, on_duplicate=replay)
+        uploads, more = await self._ledger.apply(model, operation, decide, on_duplicate=on_duplicate)
         await gather_limited(lambda upload: abort_multiparts(self._store, upload), uploads)
         return more

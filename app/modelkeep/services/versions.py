@@ -77,10 +77,10 @@ class VersionService:
             purge_after = operation.at + self._limits.trash_ttl
             return changes.delete_version(live, version, operation, purge_after=purge_after, new_latest=latest)
 
-        async def replay(_: int | None) -> None:
+        async def on_duplicate(_: int | None) -> None:
             return None
 
-        await self._ledger.apply(model, operation, decide, on_duplicate=replay)
+        await self._ledger.apply(model, operation, decide, on_duplicate=on_duplicate)
 
     async def restore(self, model: str, number: int, caller: Caller) -> Version:
         """Take a version out of the trash; revives a deleted model.

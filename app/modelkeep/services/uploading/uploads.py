@@ -72,12 +72,12 @@ class UploadService:
                 head=begun.head, events=begun.events, item_changes=begun.item_changes, result=status, version=number
             )
 
-        async def replay(number: int | None) -> UploadStatus:
+        async def on_duplicate(number: int | None) -> UploadStatus:
             await allocation.release()
             return await self.status(model, number or 0, caller)
 
         try:
-            return await self._ledger.apply(model, operation, decide, on_duplicate=replay)
+            return await self._ledger.apply(model, operation, decide, on_duplicate=on_duplicate)
         except OutcomeUnknownError:
             raise
         except RegistryError:
@@ -152,10 +152,10 @@ class UploadService:
                 raise UploadNotFoundError(model, number)
             return changes.drop_upload(head, upload, operation)
 
-        async def replay(_: int | None) -> Upload | None:
+        async def on_duplicate(_: int | None) -> Upload | None:
             return None
 
-        dropped = await self._ledger.apply(model, operation, decide, on_duplicate=replay)
+        dropped = await self._ledger.apply(model, operation, decide, on_duplicate=on_duplicate)
         if dropped:
             await abort_multiparts(self._store, dropped)
 
