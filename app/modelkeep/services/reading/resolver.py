@@ -16,7 +16,8 @@ from modelkeep.repositories.versions import Versions
 from modelkeep.services.reading.single_flight import SingleFlight
 from modelkeep.services.reading.stale_cache import StaleCache
 
-MAX_ATTEMPTS: Final = 5
+MAX_ATTEMPTS: Final = 20
+"""Reads of head and version that may disagree before a reader gives up: a burst of promotions overtakes several."""
 
 CACHE_BYTES: Final = 32 * 1024 * 1024
 """Approximate memory for versions that were read before."""
