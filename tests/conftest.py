@@ -35,6 +35,7 @@ def pytest_configure() -> None:
         os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Twice as many as there are cores, since much of the time passes in waiting for processes and for limits."""
     return 2 * (os.cpu_count() or 1)

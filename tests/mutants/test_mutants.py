@@ -1,7 +1,7 @@
-"""The tests are tested: every bug that is planted in a copy of the project is noticed by the test named for it.
+"""Mutation testing: every bug that is planted in the project is noticed by the test named for it.
 
-A bug is a patch beside this file, whose first line says what it breaks. One that no longer applies is adapted to what
-the code reads now; it is dropped only with the promise that it breaks.
+A mutant is a patch beside this file, whose first line says what it breaks. One that no longer applies is adapted to
+what the code reads now; it is dropped only with the promise that it breaks.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from tests.support.mutants import ForkedPytest, Patch, copy, forked_pytest
+from tests.support.mutants import MutantRunner, Patch, mutant_runner
 
 HERE: Final = Path(__file__).parent
 
@@ -61,43 +61,28 @@ NOTICED_BY: Final[Mapping[str, Sequence[str]]] = {
 
 
 @pytest.fixture(scope="module")
-def runner() -> Iterator[ForkedPytest]:
-    with forked_pytest() as runner:
+def runner() -> Iterator[MutantRunner]:
+    with mutant_runner() as runner:
         yield runner
 
 
-def planted(bug: str) -> Patch:
-    return Patch.read(HERE / f"{bug}.patch")
+def patch_of(mutant: str) -> Patch:
+    return Patch.read(HERE / f"{mutant}.patch")
 
 
-def test_every_patch_is_planted() -> None:
+def test_every_patch_is_tried() -> None:
     assert {path.stem for path in HERE.glob("*.patch")} == set(NOTICED_BY)
 
 
-@pytest.mark.parametrize("bug", NOTICED_BY)
-def test_every_patch_applies_to_the_project_as_it_is(bug: str) -> None:
-    patch = planted(bug)
+@pytest.mark.parametrize("mutant", NOTICED_BY)
+def test_a_mutant_is_noticed(runner: MutantRunner, tmp_path: Path, mutant: str) -> None:
+    """By an assertion of the very test; that the test passes on the project itself, the suite around says."""
+    patch = patch_of(mutant)
     assert patch.sentence.endswith(".")
-    for name, text in patch.apply().items():
-        compile(text, name, "exec")
-
-
-def test_the_copy_is_as_good_as_the_project(runner: ForkedPytest, tmp_path: Path) -> None:
-    """What is red below is so for the bug, then, and not for the copy."""
-    copy(tmp_path, {})
-    selection = list(dict.fromkeys(test for tests in NOTICED_BY.values() for test in tests))
-    outcome = runner.run(tmp_path, selection)
-    assert (outcome.status, outcome.failures) == (0, {}), outcome.printed
-    assert {_name(test) for test in outcome.passed} == {_name(test) for test in selection}
-
-
-@pytest.mark.parametrize("bug", NOTICED_BY)
-def test_a_planted_bug_is_noticed(runner: ForkedPytest, tmp_path: Path, bug: str) -> None:
-    copy(tmp_path, planted(bug).apply())
-    outcome = runner.run(tmp_path, NOTICED_BY[bug])
+    outcome = runner.run(patch.apply(), NOTICED_BY[mutant], tmp_path)
     assert outcome.status == pytest.ExitCode.TESTS_FAILED, outcome.printed
     ((test, message),) = outcome.failures.items()
-    assert _name(test) in {_name(expected) for expected in NOTICED_BY[bug]}
+    assert _name(test) in {_name(expected) for expected in NOTICED_BY[mutant]}
     assert message.startswith(("assert", "AssertionError", "Failed: DID NOT RAISE")), message
 
 

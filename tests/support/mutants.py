@@ -1,10 +1,9 @@
-"""The suite on a copy of the project with one bug planted in it: does anything notice?
+"""Mutation testing: the suite on the project with one bug planted in it, which some test must notice.
 
-Most of what a run of pytest costs is the import of libraries, which are the same for every bug. So one program imports
-them once, and each run is a fork of it, in which the project itself has not been imported yet.
+Most of what a run of pytest costs is the import of libraries, which are the same for every mutant. So one program
+imports them once, and each run is a fork of it, in which the changed modules are compiled from the changed text.
 """
 
-import compileall
 import json
 import os
 import subprocess
@@ -17,9 +16,9 @@ from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree as ET
 
+from tests.support.processes import forked_pytest
+
 REPOSITORY: Final = Path(__file__).parents[2]
-_RUNNER: Final = Path(__file__).parent / "processes" / "forked_pytest.py"
-_COPIED: Final = ("app", "tests", "pyproject.toml", "README.md")
 _OF_THE_RUN_AROUND: Final = ("PYTEST_", "COV_", "COVERAGE_")
 
 
@@ -68,31 +67,6 @@ class Patch:
         return changed
 
 
-def copy(folder: Path, changed: Mapping[str, str]) -> None:
-    """Make the folder a copy of the project in which these files read otherwise; the others are links."""
-    for name in _COPIED:
-        (folder / name).symlink_to(REPOSITORY / name)
-    for name, text in changed.items():
-        file = folder / name
-        for above in reversed(file.relative_to(folder).parents[:-1]):
-            _unfold(folder / above)
-        _unfold(file.parent / "__pycache__")
-        for compiled in (file.parent / "__pycache__").glob(f"{file.stem}.*"):
-            compiled.unlink()
-        file.unlink()
-        file.write_text(text)
-
-
-def _unfold(folder: Path) -> None:
-    """Put a folder of links in the place of a link to a folder."""
-    if folder.is_symlink():
-        linked = folder.readlink()
-        folder.unlink()
-        folder.mkdir()
-        for entry in linked.iterdir():
-            (folder / entry.name).symlink_to(entry)
-
-
 @dataclass(frozen=True)
 class Outcome:
     """What a run of pytest came to: its exit status, the tests that passed, and what each failed one says."""
@@ -103,16 +77,19 @@ class Outcome:
     printed: str
 
 
-class ForkedPytest:
-    """Runs a selection of the suite in a folder, in a process of its own."""
+class MutantRunner:
+    """Runs a selection of the suite on a mutant, in a process of its own."""
 
     def __init__(self, program: "subprocess.Popen[str]") -> None:
         self._program = program
 
-    def run(self, folder: Path, selection: Sequence[str]) -> Outcome:
+    def run(self, changed: Mapping[str, str], selection: Sequence[str], folder: Path) -> Outcome:
+        """`changed` are files of the project as they would be; in the folder is what the run leaves behind."""
         assert self._program.stdin is not None
         assert self._program.stdout is not None
-        print(json.dumps({"folder": str(folder), "selection": selection}), file=self._program.stdin, flush=True)
+        texts = {str(REPOSITORY / name): text for name, text in changed.items()}
+        order = {"folder": str(folder), "selection": selection, "changed": texts}
+        print(json.dumps(order), file=self._program.stdin, flush=True)
         status = int(self._program.stdout.readline())
         passed: list[str] = []
         failures: dict[str, str] = {}
@@ -127,16 +104,11 @@ class ForkedPytest:
 
 
 @contextmanager
-def forked_pytest() -> Iterator[ForkedPytest]:
-    """Import the libraries, and stand by until the end of the block.
-
-    No run writes what it has compiled: that would be beside the project's own files. So those are compiled before.
-    """
-    for name in ("app", "tests/support"):
-        compileall.compile_dir(REPOSITORY / name, quiet=2)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(_OF_THE_RUN_AROUND)}
-    environment = {**kept, "PYTHONDONTWRITEBYTECODE": "1"}
+def mutant_runner() -> Iterator[MutantRunner]:
+    """Import the libraries, and stand by until the end of the block."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(_OF_THE_RUN_AROUND)}
+    command = [sys.executable, "-m", forked_pytest.__name__]
     with subprocess.Popen(
-        [sys.executable, "-P", _RUNNER], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        command, env=environment, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as program:
-        yield ForkedPytest(program)
+        yield MutantRunner(program)
