@@ -20,6 +20,8 @@ from modelkeep.storage.objects import (
 )
 from tests.support.stores import MINUTE, digest_of, presign, presign_part, read_all, send, store_bytes
 
+pytestmark = pytest.mark.every_backend
+
 pytest_plugins = ["tests.support.store_fixtures"]
 
 CONTENT = b"the bytes of a model"

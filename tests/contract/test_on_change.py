@@ -15,6 +15,8 @@ from modelkeep.storage.table import Table
 from tests.support.builders import MODEL, operation, upload
 from tests.support.faults.storage import Fault, FaultyTable
 
+pytestmark = pytest.mark.one_backend
+
 
 class RecordedChanges:
     """A ledger, and the types of the events of its changes."""

@@ -30,6 +30,8 @@ from modelkeep.storage.table import (
     Write,
 )
 
+pytestmark = pytest.mark.every_backend
+
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 EPOCH = int(NOW.timestamp())
 HERE = ItemKey("model", 1)

@@ -4,6 +4,8 @@ import asyncio
 import uuid
 from collections.abc import Sequence
 
+import pytest
+
 from modelkeep.storage.table import (
     Absent,
     CommitStateUnknownError,
@@ -17,6 +19,8 @@ from modelkeep.storage.table import (
     TransactionConflictError,
     Write,
 )
+
+pytestmark = pytest.mark.every_backend
 
 COUNTER = ItemKey("counter", 0)
 CALLERS = 32

@@ -26,6 +26,8 @@ from tests.support.issuers import AUDIENCE, IssuerServer, issuer_server
 from tests.support.programs import EXECUTABLE, Said, operate, operating, serving
 from tests.support.servers import free_port
 
+pytestmark = pytest.mark.one_backend
+
 MODEL = "fraud-detector"
 SUBJECT = "github:repo:acme@9919/fraud@740216803:environment:production"
 
@@ -84,6 +86,7 @@ def written(folder: Path, content: Any, name: str = "access.json") -> str:
 # token
 
 
+@pytest.mark.every_backend
 def test_a_token_is_made_listed_and_revoked(secure: Variables) -> None:
     made = operate(
         secure,
@@ -141,6 +144,7 @@ def test_an_absent_token_cannot_be_revoked(secure: Variables) -> None:
     assert "absent" in refused(operate(secure, "token", "revoke", "absent"))
 
 
+@pytest.mark.every_backend
 def test_a_token_made_here_opens_the_service_and_its_use_is_shown(secure: Variables, tmp_path: Path) -> None:
     text, port = create(secure, "--allow", "admin"), free_port()
     command = [EXECUTABLE, "serve", "--host", "127.0.0.1", "--port", str(port)]
@@ -183,6 +187,7 @@ def test_a_faulty_file_is_refused_and_nothing_is_written(secure: Variables, tmp_
     assert absent == f"{tmp_path / 'absent.toml'} cannot be read: No such file or directory"
 
 
+@pytest.mark.every_backend
 def test_rules_are_set_and_shown_and_set_anew(secure: Variables, tmp_path: Path, github: IssuerServer) -> None:
     assert operate(secure, "access", "show") == Said(0, ["{}"], [])
     first = written(tmp_path, rules(github, rule("ci", {"repository": "acme/fraud"}, "reader")))
@@ -331,6 +336,7 @@ async def test_tokens_that_have_ended_let_nobody_in(secure: Variables, settings:
     assert await operating(secure, "serve") == Said(2, [], [NO_ACCESS_CONFIGURED])
 
 
+@pytest.mark.every_backend
 def test_a_token_of_a_moment_ago_may_not_be_listed_yet(secure: Variables, monkeypatch: pytest.MonkeyPatch) -> None:
     create(secure)
     listing, looks = Tokens.list, 0

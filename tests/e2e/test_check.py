@@ -17,6 +17,8 @@ from tests.support.backends import aws_environment, environment, local_environme
 from tests.support.programs import operating
 from tests.support.upkeep import Storage, looking_into
 
+pytestmark = pytest.mark.one_backend
+
 
 @pytest.fixture(scope="module", params=["local", "ministack"])
 def variables(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
@@ -149,6 +151,7 @@ async def test_missing_bytes_are_found(model: str, storage: Storage, number: int
     assert await faults(storage, model) == [f"version {number} 'model.pt' has no object at {key}"]
 
 
+@pytest.mark.every_backend
 async def test_another_size_is_found(model: str, storage: Storage) -> None:
     ours = (await storage.item(version_key(model, 1)))["registry"]
     (artifact,) = ours["artifacts"]
@@ -160,6 +163,7 @@ async def test_another_size_is_found(model: str, storage: Storage) -> None:
     ]
 
 
+@pytest.mark.every_backend
 async def test_other_bytes_are_found(model: str, storage: Storage) -> None:
     ours = (await storage.item(version_key(model, 1)))["registry"]
     (artifact,) = ours["artifacts"]
@@ -175,6 +179,7 @@ async def test_bytes_in_another_bucket_are_found(model: str, storage: Storage) -
     assert await faults(storage, model) == [f"version 1 'model.pt' is at {path}, which is not in this store"]
 
 
+@pytest.mark.every_backend
 async def test_the_command_names_faults_and_ends_with_1(
     model: str, storage: Storage, variables: dict[str, str]
 ) -> None:

@@ -31,8 +31,10 @@ from tests.support.backends import aws_environment, environment, prepare
 from tests.support.builders import version
 from tests.support.migrations import (
     BEGUN,
+    FEW,
     GONE,
     MODEL,
+    PROMOTIONS,
     SMALL,
     VERSIONS,
     KilledError,
@@ -59,19 +61,33 @@ DAY = timedelta(days=1)
 AS_JSON = ("-o", "json", "migrate")
 
 
-@pytest.fixture(scope="module")
-async def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+async def filled(folder: Path, *, versions: int, promotions: int) -> Path:
     """A folder with everything in it. Nobody writes to it: tests take copies."""
-    folder = tmp_path_factory.mktemp("filled") / "data"
     async with serving(local_settings(folder)) as api:
-        await fill(api)
+        await fill(api, versions=versions, promotions=promotions)
     return folder
 
 
+@pytest.fixture(scope="module")
+async def few_filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return await filled(tmp_path_factory.mktemp("few") / "data", versions=FEW, promotions=6)
+
+
+@pytest.fixture(scope="module")
+async def many_filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return await filled(tmp_path_factory.mktemp("many") / "data", versions=VERSIONS, promotions=PROMOTIONS)
+
+
 @pytest.fixture
-def folder(filled: Path, tmp_path: Path) -> Path:
-    """The same, for one test, at another path than it was written at."""
-    return Path(shutil.copytree(filled, tmp_path / "data"))
+def folder(few_filled: Path, tmp_path: Path) -> Path:
+    """A few versions, for one test, at another path than they were written at."""
+    return Path(shutil.copytree(few_filled, tmp_path / "data"))
+
+
+@pytest.fixture
+def many(many_filled: Path, tmp_path: Path) -> Path:
+    """Pages of versions and events."""
+    return Path(shutil.copytree(many_filled, tmp_path / "data"))
 
 
 @pytest.fixture
@@ -103,15 +119,15 @@ def small(tmp_path: Path) -> Path:
 
 
 async def test_everything_is_as_it_was_there_and_back(
-    folder: Path, empty: Path, aws: Settings, variables: dict[str, str]
+    many: Path, empty: Path, aws: Settings, variables: dict[str, str]
 ) -> None:
-    async with serving(local_settings(folder)) as api:
+    async with serving(local_settings(many)) as api:
         before = {model: await told(api, model) for model in (MODEL, SMALL)}
         listed = await names(api)
     assert len(before[MODEL]["versions"]) > 25
     assert len(before[MODEL]["events"]) > 300
 
-    said = await moving(variables, folder, "aws")
+    said = await moving(variables, many, "aws")
     assert said.status == 0, said
     events = len(before[MODEL]["events"])
     objects = sum(len(files_of(number)) for number in range(1, VERSIONS + 1))
@@ -157,7 +173,7 @@ async def test_numbers_of_open_uploads_and_deleted_models_stay_spent(
 ) -> None:
     await moving(variables, folder, "aws")
     async with serving(aws) as api:
-        for model, spent in ((MODEL, VERSIONS + 1), (BEGUN, 1)):
+        for model, spent in ((MODEL, FEW + 1), (BEGUN, 1)):
             await api.problem("POST", f"/{model}/versions/{spent}/complete", status=404, code="upload_not_found")
             assert await api.register(model) == spent + 1
         assert await api.register(GONE) == 2
@@ -171,11 +187,12 @@ async def test_the_trash_is_kept_and_can_be_restored(folder: Path, aws: Settings
     await moving(variables, folder, "aws")
     async with serving(aws) as api, looking_into(aws) as storage:
         assert await trash_of(storage.table, MODEL) == before
-        await api.ask("POST", f"/{MODEL}/versions/30/restore")
-        assert await api.fetch(MODEL, "30") == files_of(30)
+        await api.ask("POST", f"/{MODEL}/versions/{FEW}/restore")
+        assert await api.fetch(MODEL, str(FEW)) == files_of(FEW)
+        size = sum(map(len, files_of(FEW - 2).values()))
         assert await storage.sweep(after=6 * DAY, dry_run=True) == []
         said = await storage.sweep(after=8 * DAY)
-        assert {f"{MODEL} 28: purged, 500 bytes", f"{GONE} 1: purged, 7 bytes"} == set(said)
+        assert {f"{MODEL} {FEW - 2}: purged, {size} bytes", f"{GONE} 1: purged, 7 bytes"} == set(said)
         assert await storage.check() == []
 
 
@@ -403,9 +420,9 @@ async def half_is_never_seen(reader: Api, before: Any, expected: Any) -> None:
 
 @pytest.mark.timeout(240)
 async def test_a_killed_program_goes_on_where_it_was(
-    folder: Path, aws: Settings, variables: dict[str, str], tmp_path: Path, *, thorough: bool
+    many: Path, aws: Settings, variables: dict[str, str], tmp_path: Path, *, thorough: bool
 ) -> None:
-    command = [EXECUTABLE, "migrate", "--from", f"local:{folder}", "--to", "aws"]
+    command = [EXECUTABLE, "migrate", "--from", f"local:{many}", "--to", "aws"]
     other = variables | {name: f"{variables[name]}-b" for name in ("MODELKEEP_TABLE", "MODELKEEP_BUCKET")}
     assert (await operating(other, "init")).status == 0
     started = time.monotonic()
@@ -421,8 +438,8 @@ async def test_a_killed_program_goes_on_where_it_was(
             unfinished = [fault for fault in await storage.check() if "has no head" not in fault]
             assert unfinished == []
     assert kills >= (3 if thorough else 1)
-    assert (await moving(variables, folder, "aws")).status == 0
-    async with serving(local_settings(folder)) as source, serving(aws) as api:
+    assert (await moving(variables, many, "aws")).status == 0
+    async with serving(local_settings(many)) as source, serving(aws) as api:
         for model in (MODEL, SMALL):
             assert await told(api, model) == await told(source, model)
     assert (await operating(variables, "check")).out == ["clean"]
@@ -440,8 +457,8 @@ def damage(folder: Path, model: str, number: int, content: bytes | None) -> None
 @pytest.mark.parametrize(
     ("content", "fault"),
     [
-        (b"x" * len(files_of(29)["model.pt"]), "is damaged: its bytes at the source do not have SHA-256 "),
-        (files_of(29)["model.pt"] + b"more", "is damaged: its bytes at the source do not have SHA-256 "),
+        (b"x" * len(files_of(FEW)["model.pt"]), "is damaged: its bytes at the source do not have SHA-256 "),
+        (files_of(FEW)["model.pt"] + b"more", "is damaged: its bytes at the source do not have SHA-256 "),
         (b"", "is damaged: its bytes at the source do not have SHA-256 "),
         (None, "has no bytes at the source; the version is not moved"),
     ],
@@ -450,44 +467,48 @@ def damage(folder: Path, model: str, number: int, content: bytes | None) -> None
 async def test_a_damaged_version_is_named_and_left_out_and_all_others_move(
     folder: Path, aws: Settings, variables: dict[str, str], content: bytes | None, fault: str
 ) -> None:
-    damage(folder, MODEL, 27, content)
+    damaged = FEW - 3
+    damage(folder, MODEL, damaged, content)
     said = await moving(variables, folder, "aws")
     assert said.status == 1
-    assert [line for line in said.out if line.startswith(f"{MODEL} 27: 'model.pt' {fault}")], said.out
+    assert [line for line in said.out if line.startswith(f"{MODEL} {damaged}: 'model.pt' {fault}")], said.out
     assert said.err[0].startswith("1 model(s) were not moved, or not as a whole; they are named above.")
     async with serving(aws) as api, looking_into(aws) as storage:
-        await api.problem("GET", f"/{MODEL}/versions/27", status=404, code="version_not_found")
-        assert await storage.store.stat(object_key(MODEL, 27, "model.pt")) is None
-        assert await api.fetch(MODEL, "26") == files_of(26)
+        await api.problem("GET", f"/{MODEL}/versions/{damaged}", status=404, code="version_not_found")
+        assert await storage.store.stat(object_key(MODEL, damaged, "model.pt")) is None
+        assert await api.fetch(MODEL, str(damaged - 1)) == files_of(damaged - 1)
         assert await api.fetch(SMALL) == {"model.pt": SMALL.encode()}
         assert await storage.check() == []
 
-        damage(folder, MODEL, 27, files_of(27)["model.pt"])
+        damage(folder, MODEL, damaged, files_of(damaged)["model.pt"])
         said = await moving(variables, folder, "aws")
         assert said.status == 0, said
-        assert await api.fetch(MODEL, "27") == files_of(27)
+        assert await api.fetch(MODEL, str(damaged)) == files_of(damaged)
         assert await storage.check() == []
 
 
 async def test_a_head_never_names_a_version_whose_bytes_did_not_come(
     folder: Path, aws: Settings, variables: dict[str, str]
 ) -> None:
-    damage(folder, MODEL, 29, b"damaged")
+    latest = FEW - 1
+    damage(folder, MODEL, latest, b"damaged")
     said = await moving(variables, folder, "aws")
     assert said.status == 1
-    (line,) = [line for line in said.out if line.startswith(f"{MODEL}: not moved: its head names version(s) 29 as")]
+    (line,) = [
+        line for line in said.out if line.startswith(f"{MODEL}: not moved: its head names version(s) {latest} as")
+    ]
     assert "delete the version there" in line
     async with serving(aws) as api, looking_into(aws) as storage:
         assert await names(api) == [BEGUN, SMALL]
         assert not [key for key in await everything(storage.table) if MODEL in key.partition]
         assert await storage.check() == []
     async with serving(local_settings(folder)) as api:
-        await api.ask("DELETE", f"/{MODEL}/versions/29", status=204)
+        await api.ask("DELETE", f"/{MODEL}/versions/{latest}", status=204)
     said = await moving(variables, folder, "aws")
     assert said.status == 1, "it is in the trash, and may be restored"
     assert (await operating(variables, "check")).out == ["clean"]
     async with serving(aws) as api:
-        assert (await api.model(MODEL))["latest_version"] == 27
+        assert (await api.model(MODEL))["latest_version"] == FEW - 3
 
 
 async def test_a_program_reads_what_was_moved_as_json(small: Path, empty: Path, variables: dict[str, str]) -> None:
@@ -706,6 +727,7 @@ def parts_of_one_mebibyte() -> Iterator[None]:
 LARGE = bytes(range(256)) * 9_000
 
 
+@pytest.mark.every_backend
 @pytest.mark.usefixtures("parts_of_one_mebibyte")
 @pytest.mark.parametrize("content", [b"", b"small", LARGE], ids=["empty", "small", "large"])
 async def test_what_the_service_puts_is_exact_and_never_replaces(destination: Settings, content: bytes) -> None:
@@ -825,4 +847,4 @@ async def test_the_source_is_only_read(folder: Path, empty: Path, variables: dic
         assert await everything(storage.table) == before
         assert {path: path.read_bytes() for path in (folder / "objects").rglob("*") if path.is_file()} == files
     assert head_key(MODEL) in before
-    assert len([key for key in before if key.partition == f"{EVENT}{MODEL}"]) > 300
+    assert [key for key in before if key.partition == f"{EVENT}{MODEL}"]

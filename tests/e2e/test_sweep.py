@@ -25,11 +25,14 @@ from tests.support.programs import Said, operating
 from tests.support.stores import store_bytes
 from tests.support.upkeep import Storage
 
+pytestmark = pytest.mark.one_backend
+
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 READER = Grant(rule="", entries=("reader",), models=("*",))
 OPERATOR = operator_caller("operator", request_id="test")
 
 
+@pytest.mark.every_backend
 async def test_expired_uploads_go_with_their_parts_and_objects(api: Api, storage: Storage) -> None:
     in_parts, in_one = {"weights.bin": b"part"}, {"model.pt": b"whole", "empty": b""}
     await api.upload(await api.begin("m", in_parts, multipart=True), in_parts)
@@ -52,6 +55,7 @@ async def test_expired_uploads_go_with_their_parts_and_objects(api: Api, storage
     assert await storage.check() == []
 
 
+@pytest.mark.every_backend
 async def test_due_trash_is_purged_and_its_bytes_are_gone(api: Api, storage: Storage) -> None:
     await api.register("m", {"model.pt": b"one", "config.json": b"{}"})
     await api.register("m", {"model.pt": b"two"})
@@ -67,6 +71,7 @@ async def test_due_trash_is_purged_and_its_bytes_are_gone(api: Api, storage: Sto
     assert await storage.check() == []
 
 
+@pytest.mark.every_backend
 async def test_orphaned_bytes_go_when_no_upload_can_still_want_them(api: Api, storage: Storage) -> None:
     files = {"model.pt": b"left behind"}
     await api.upload(await api.begin("m", files), files)
@@ -109,6 +114,7 @@ async def test_an_interrupted_model_deletion_is_finished(api: Api, storage: Stor
     assert await storage.check() == []
 
 
+@pytest.mark.every_backend
 async def test_nothing_that_is_referred_to_is_ever_touched(api: Api, storage: Storage) -> None:
     files = {"model.pt": b"bytes", "config.json": b"{}"}
     for _ in range(4):
@@ -174,6 +180,7 @@ async def test_a_purge_touches_no_object_of_another_store(api: Api, storage: Sto
     assert await storage.keys() == before
 
 
+@pytest.mark.every_backend
 async def test_the_command_says_each_thing_and_counts(api: Api, storage: Storage, variables: dict[str, str]) -> None:
     await api.begin("m", {"model.pt": b"x"})
     assert (await operating(variables, "sweep")).out == ["0 thing(s) swept"]

@@ -21,8 +21,11 @@ from tests.support.api import BASE, Api
 from tests.support.programs import Said, operating
 
 MODEL, SMALL, GONE, BEGUN = "fraud-detector", "churn", "retired", "begun"
-VERSIONS = 30
-PROMOTIONS = 125
+VERSIONS, PROMOTIONS = 30, 125
+"""More than a page of versions, and some pages of events."""
+
+FEW = 8
+"""Versions enough for every kind of state."""
 
 
 def local_settings(folder: Path) -> Settings:
@@ -36,20 +39,24 @@ def files_of(number: int) -> dict[str, bytes]:
     return files | ({"config/config.json": f"{number}".encode()} if number % 3 == 0 else {})
 
 
-async def fill(api: Api) -> None:
-    """More than one page of versions and some pages of events; every kind of state that a model can be in."""
-    for number in range(1, VERSIONS + 1):
+async def fill(api: Api, *, versions: int, promotions: int) -> None:
+    """Every kind of state that a model can be in. Of the last five versions two are in the trash; none was production.
+
+    The number after the last is an open upload.
+    """
+    promoted = versions - 5
+    for number in range(1, versions + 1):
         fields: dict[str, Any] = {"metrics": {"f1": 0.1 * number}, "tags": {"run": str(number)}, "description": "x"}
         await api.register(MODEL, files_of(number), multipart=number == 7, **fields)
-    for step in range(PROMOTIONS):
-        await api.promote(MODEL, 1 + step % 25, comment=f"step {step}")
-        await api.ask("PUT", f"/{MODEL}/aliases/canary", {"version": 1 + (step + 3) % 25})
-    await api.ask("POST", f"/{MODEL}/rollback", {"expected_production": 25})
+    for step in range(promotions):
+        await api.promote(MODEL, 1 + step % promoted, comment=f"step {step}")
+        await api.ask("PUT", f"/{MODEL}/aliases/canary", {"version": 1 + (step + 3) % promoted})
+    await api.ask("POST", f"/{MODEL}/rollback", {"expected_production": promoted})
     await api.ask("PATCH", f"/{MODEL}/versions/4", {"metrics": {"f1": None, "auc": 0.75}, "tags": {"run": "other"}})
     await api.ask("PATCH", f"/{MODEL}", {"description": "finds fraud", "tags": {"team": "risk"}})
-    for number in (28, 30):
+    for number in (versions - 2, versions):
         await api.ask("DELETE", f"/{MODEL}/versions/{number}", status=204)
-    await api.upload(await api.begin(MODEL, files_of(31)), files_of(31))
+    await api.upload(await api.begin(MODEL, files_of(versions + 1)), files_of(versions + 1))
     for _ in range(3):
         await api.register(SMALL)
     await api.promote(SMALL, 2)

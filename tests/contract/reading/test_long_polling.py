@@ -11,6 +11,8 @@ from tests.support.faults.storage import Fault
 from tests.support.read_path import MODEL, ReadPath
 from tests.support.registries import PRODUCTION, Registry
 
+pytestmark = pytest.mark.one_backend
+
 
 async def timed(waiting: Awaitable[Download | Resolved]) -> tuple[int, float]:
     """The version that answers in the end, and after how many seconds."""

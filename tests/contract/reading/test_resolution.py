@@ -18,6 +18,8 @@ from tests.support.faults.storage import FaultyTable
 from tests.support.read_path import MODEL, ReadPath
 from tests.support.registries import PRODUCTION, Registry, caller
 
+pytestmark = pytest.mark.one_backend
+
 CHAMPION: Final = parse_ref("champion")
 LATEST: Final = parse_ref("latest")
 

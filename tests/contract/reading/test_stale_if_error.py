@@ -16,6 +16,8 @@ from tests.support.faults.storage import Fault
 from tests.support.read_path import MODEL, ReadPath
 from tests.support.registries import PRODUCTION, Registry, caller
 
+pytestmark = pytest.mark.one_backend
+
 CHAMPION: Final = parse_ref("champion")
 LATEST: Final = parse_ref("latest")
 AWAY: Final = repeat(Fault.UNAVAILABLE)
