@@ -412,7 +412,7 @@ def test_commands_say_what_was_refused_and_end_with_1(asking: AskingRegistry, fo
     stranger = forge.token(aud=asking.url, repository_id="1")
     code, sentence = Cli(asking.url, {"MODELKEEP_TOKEN": stranger}).refusal("list")
     assert code == "no_trust_rule"
-    assert "`modelkeep access explain` says" in sentence
+    assert "`modelkeep access explain` shows" in sentence
 
 
 def test_a_token_goes_nowhere_but_to_the_registry(
