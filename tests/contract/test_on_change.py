@@ -22,7 +22,7 @@ class RecordedChanges:
     """A ledger, and the types of the events of its changes."""
 
     def __init__(self, table: Table) -> None:
-        self.types: list[EventType] = []
+        self.types: list[EventType | str] = []
         self._ledger = Ledger(table, self._record)
 
     def _record(self, change: Change[object]) -> None:

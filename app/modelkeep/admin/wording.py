@@ -24,6 +24,7 @@ _MIGRATION_PROBLEMS: Final[Mapping[MigrationProblem, str]] = {
     MigrationProblem.MISSING_HEAD: "it has no head at the source; run `modelkeep init --adopt` there",
     MigrationProblem.CHANGING_AT_SOURCE: "it keeps changing at the source; stop the service there",
     MigrationProblem.CHANGING_AT_DESTINATION: "it keeps changing at the destination; stop the service there",
+    MigrationProblem.NEWER_FORMAT: "a newer release wrote it, at the source or there; run that release's `modelkeep`",
     MigrationProblem.VERSIONS_NEEDED: (
         "its head names version(s) {versions} as latest, production (now or before) or alias;"
         " restore the bytes at the source, or delete the version there"
@@ -78,6 +79,9 @@ def _copied(finding: findings.ModelMigrated | findings.MigrationEnded) -> str:
 _SENTENCES: Final[Mapping[type[Finding], str | Callable[[Any], str]]] = {
     findings.ExpiringItem: "{partition} {sort} carries an expiry and would vanish",
     findings.InvalidModelName: f"{{model}}: {_INVALID_NAME}",
+    findings.NewerFormat: (
+        "{model}: stored in format {format}, of which this release knows {supported}; run `check` of a newer release"
+    ),
     findings.MissingHead: "{model}: has no head; run `modelkeep init --adopt`",
     findings.DeletedModelWithVersions: "{model}: is deleted and still has versions",
     findings.LatestVersionMismatch: "{model}: latest is {recorded}, the newest version is {newest}",

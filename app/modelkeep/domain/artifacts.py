@@ -1,9 +1,9 @@
 """The files of a version: the manifest, its keys, and the commit."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from modelkeep.domain.values import Digest
 
@@ -16,7 +16,8 @@ class Artifact:
     """One file of a version.
 
     `key` names its object, `version_id` exactly these bytes in a versioned bucket. Size and digest are `None` only if
-    the version was adopted from a table of the public recipe and is not verified yet.
+    the version was adopted from a table of the public recipe and is not verified yet. `extra` is what a newer release
+    wrote beside them.
     """
 
     path: str
@@ -24,6 +25,7 @@ class Artifact:
     sha256: Digest | None
     key: str
     version_id: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 Manifest = tuple[Artifact, ...]

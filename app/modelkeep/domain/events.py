@@ -1,9 +1,10 @@
 """A model's history: who changed what, and when, numbered without gaps."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 IDEMPOTENCY_LIFE_SECONDS: Final = 24 * 3600
 """How long a repeat under the same Idempotency-Key returns the first outcome."""
@@ -56,12 +57,13 @@ class Event:
 
     `actor` is the principal that made the change, and `rule` the rule that allowed it. `origin` and `target` (`from`
     and `to` on the wire) are stages for a change of stage, version numbers for an alias. `replaced` is the version that
-    was production before.
+    was production before. A newer release may have written a `type` that is no `EventType`, and attributes that are not
+    known here, which are in `extra`.
     """
 
     model: str
     generation: int
-    type: EventType
+    type: EventType | str
     operation_id: str
     actor: str
     at: datetime
@@ -73,3 +75,12 @@ class Event:
     alias: str | None = None
     replaced: int | None = None
     comment: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+
+def event_type(text: str) -> EventType | str:
+    """The type of this name; the name itself if a newer release invented it."""
+    return _TYPES.get(text, text)
+
+
+_TYPES: Final[Mapping[str, EventType]] = {kind.value: kind for kind in EventType}

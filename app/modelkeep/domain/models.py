@@ -7,11 +7,13 @@ from decimal import Decimal
 from typing import Any, Final
 
 from modelkeep.domain.artifacts import Artifact, Manifest
-from modelkeep.domain.errors import ArtifactNotFoundError, ModelNotFoundError
+from modelkeep.domain.errors import ArtifactNotFoundError, ModelNotFoundError, NewerFormatError
 from modelkeep.domain.values import Stage
 
 DEFAULT_FRAMEWORK: Final = "pytorch"
 PRODUCTION_HISTORY_LENGTH: Final = 20
+FORMAT: Final = 1
+"""The format in which this release writes models: a new attribute does not change it, a new meaning of one does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +22,8 @@ class Head:
 
     `generation` is the number of the model's latest event. `production_history` holds the versions that were production
     before, the latest last, without those that were deleted since. A deleted model keeps its head, so that no number is
-    given twice; `deletion_in_progress` is true until all its versions are in the trash.
+    given twice; `deletion_in_progress` is true until all its versions are in the trash. `format` is that of the release
+    that wrote the model last, and `extra` holds attributes that this release does not know.
     """
 
     model: str
@@ -36,6 +39,8 @@ class Head:
     updated_at: datetime
     deleted_at: datetime | None = None
     deletion_in_progress: bool = False
+    format: int = FORMAT
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
     def aliases_of(self, number: int) -> tuple[str, ...]:
         """The aliases of a version, sorted."""
@@ -61,7 +66,7 @@ class Version:
     """One complete version. Only stage, description, metrics and tags ever change.
 
     `aliases` comes from the head and is not stored with the version. `extra` holds attributes that other programs wrote
-    into the item; they are written back unchanged.
+    into the item, `registry_extra` those that a newer release wrote beside ours; both are written back unchanged.
     """
 
     model: str
@@ -80,6 +85,7 @@ class Version:
     stage_changed_by: str | None
     aliases: tuple[str, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
+    registry_extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def size(self) -> int | None:
@@ -120,12 +126,13 @@ class Version:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrashedVersion:
-    """A deleted version, restorable until it is purged."""
+    """A deleted version, restorable until it is purged; `extra` is what a newer release noted of its deletion."""
 
     version: Version
     deleted_at: datetime
     deleted_by: str
     purge_after: datetime
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 def existing(head: Head | None, model: str) -> Head:
@@ -133,6 +140,12 @@ def existing(head: Head | None, model: str) -> Head:
     if head is None or head.deleted_at is not None:
         raise ModelNotFoundError(model)
     return head
+
+
+def require_known_format(head: Head | None) -> None:
+    """Raise `NewerFormatError` for a model that this release can read at best, and must not change."""
+    if head and head.format > FORMAT:
+        raise NewerFormatError(head.model, format=head.format, supported=FORMAT)
 
 
 def newest_production(versions: Sequence[Version]) -> int | None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from modelkeep.domain.artifacts import Manifest, commit_of
 from modelkeep.domain.errors import ArtifactNotFoundError, ArtifactTooLargeError, TooManyArtifactsError
@@ -53,6 +53,7 @@ class Multipart:
     id: str
     part_size: int
     part_count: int
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def size_of(self, number: int, total: int) -> int:
         """Bytes of part `number` (from 1) of an artifact of `total` bytes."""
@@ -68,11 +69,15 @@ class PendingArtifact:
     sha256: Digest
     key: str
     multipart: Multipart | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
-    """A reserved version number, until the upload is completed, abandoned or expired."""
+    """A reserved version number, until the upload is completed, abandoned or expired.
+
+    `extra` holds attributes that a newer release wrote, as in a pending artifact and its multipart upload.
+    """
 
     model: str
     number: int
@@ -84,6 +89,7 @@ class Upload:
     created_at: datetime
     created_by: str
     expires_at: datetime
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
     def artifact(self, path: str) -> PendingArtifact:
         """The artifact with this path. Raises `ArtifactNotFoundError`."""
@@ -182,7 +188,10 @@ def reserve(
 
 
 def completed(upload: Upload, manifest: Manifest, operation: Operation, *, s3_path: str) -> Version:
-    """The version that an upload becomes by this operation, in staging; `manifest` is what the store confirmed."""
+    """The version that an upload becomes by this operation, in staging; `manifest` is what the store confirmed.
+
+    Attributes of the upload that this release does not know become attributes of the version under the same names.
+    """
     return Version(
         model=upload.model,
         number=upload.number,
@@ -198,4 +207,5 @@ def completed(upload: Upload, manifest: Manifest, operation: Operation, *, s3_pa
         created_by=operation.actor,
         stage_changed_at=operation.at,
         stage_changed_by=operation.actor,
+        registry_extra=upload.extra,
     )

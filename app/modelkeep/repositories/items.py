@@ -1,11 +1,11 @@
 """Pairs of inverse functions between domain and items: heads, uploads, events. Versions are in `version_items`."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from modelkeep.domain.artifacts import object_key
-from modelkeep.domain.events import Event, EventType
-from modelkeep.domain.models import Head, TrashedVersion, Version
+from modelkeep.domain.events import Event, event_type
+from modelkeep.domain.models import FORMAT, Head, TrashedVersion, Version
 from modelkeep.domain.uploads import Multipart, PendingArtifact, Upload
 from modelkeep.domain.values import Digest
 from modelkeep.repositories.keys import (
@@ -22,11 +22,68 @@ from modelkeep.repositories.keys import (
     optional_time,
     to_text,
     trash_key,
+    unknown,
     upload_key,
     version_key,
 )
 from modelkeep.repositories.version_items import trash_to_item, version_to_item
 from modelkeep.storage.table import PARTITION, SORT, Item, ItemKey
+
+_HEAD: Final = frozenset(
+    {
+        PARTITION,
+        SORT,
+        "generation",
+        "next_version",
+        "latest_version",
+        "production_version",
+        "production_history",
+        "aliases",
+        "description",
+        "tags",
+        "created_at",
+        "updated_at",
+        "deleted_at",
+        "emptying",
+        "operation_id",
+        "format",
+        "catalog",
+    }
+)
+_UPLOAD: Final = frozenset(
+    {
+        PARTITION,
+        SORT,
+        "artifacts",
+        "framework",
+        "metrics",
+        "description",
+        "tags",
+        "created_at",
+        "created_by",
+        "expires_at",
+    }
+)
+_PENDING: Final = frozenset({"path", "size", "sha256", "key", "multipart"})
+_MULTIPART: Final = frozenset({"id", "part_size", "part_count"})
+_EVENT: Final = frozenset(
+    {
+        PARTITION,
+        SORT,
+        "type",
+        "operation_id",
+        "actor",
+        "at",
+        "request_id",
+        "rule",
+        "target_version",
+        "origin",
+        "target",
+        "alias",
+        "replaced",
+        "comment",
+    }
+)
 
 
 def subject_key(subject: Version | Upload | TrashedVersion) -> ItemKey:
@@ -48,8 +105,9 @@ def subject_to_item(subject: Version | Upload | TrashedVersion) -> dict[str, Any
 
 
 def head_to_item(head: Head, operation_id: str) -> dict[str, Any]:
-    """The item of a head; only that of a model that is not deleted is in the catalog index."""
+    """The item of a head, in the format of this release; only that of a model that is not deleted is in the catalog."""
     item = {
+        **head.extra,
         **keyed(head_key(head.model)),
         "generation": head.generation,
         "next_version": head.next_version,
@@ -64,12 +122,13 @@ def head_to_item(head: Head, operation_id: str) -> dict[str, Any]:
         "deleted_at": optional_text(head.deleted_at),
         "emptying": head.deletion_in_progress,
         "operation_id": operation_id,
+        "format": FORMAT,
     }
     return item if head.deleted_at else {**item, "catalog": CATALOG}
 
 
 def head_from_item(item: Item) -> Head:
-    """The inverse of `head_to_item`."""
+    """The inverse of `head_to_item`; a head without a format was written before there was one."""
     return Head(
         model=item[PARTITION].removeprefix(HEAD),
         generation=int(item["generation"]),
@@ -84,12 +143,15 @@ def head_from_item(item: Item) -> Head:
         updated_at=from_text(item["updated_at"]),
         deleted_at=optional_time(item["deleted_at"]),
         deletion_in_progress=item["emptying"],
+        format=int(item.get("format", 1)),
+        extra=unknown(item, _HEAD),
     )
 
 
 def upload_to_item(upload: Upload) -> dict[str, Any]:
     """The item of an upload."""
     return {
+        **upload.extra,
         **keyed(upload_key(upload.model, upload.number)),
         "artifacts": [_pending_to_item(upload, artifact) for artifact in upload.artifacts],
         "framework": upload.framework,
@@ -116,13 +178,14 @@ def upload_from_item(item: Item) -> Upload:
         created_at=from_text(item["created_at"]),
         created_by=item["created_by"],
         expires_at=from_text(item["expires_at"]),
+        extra=unknown(item, _UPLOAD),
     )
 
 
 def event_to_item(event: Event) -> dict[str, Any]:
     """The item of an event, without absent fields. Its version is `target_version`: `version` is the sort key."""
     fields = {
-        "type": event.type.value,
+        "type": str(event.type),
         "operation_id": event.operation_id,
         "actor": event.actor,
         "at": to_text(event.at),
@@ -136,7 +199,7 @@ def event_to_item(event: Event) -> dict[str, Any]:
         "comment": event.comment,
     }
     present = {name: value for name, value in fields.items() if value is not None}
-    return {**keyed(event_key(event.model, event.generation)), **present}
+    return {**event.extra, **keyed(event_key(event.model, event.generation)), **present}
 
 
 def event_from_item(item: Item) -> Event:
@@ -144,7 +207,7 @@ def event_from_item(item: Item) -> Event:
     return Event(
         model=item[PARTITION].removeprefix(EVENT),
         generation=int(item[SORT]),
-        type=EventType(item["type"]),
+        type=event_type(item["type"]),
         operation_id=item["operation_id"],
         actor=item["actor"],
         at=from_text(item["at"]),
@@ -156,16 +219,27 @@ def event_from_item(item: Item) -> Event:
         alias=item.get("alias"),
         replaced=optional_int(item.get("replaced")),
         comment=item.get("comment"),
+        extra=unknown(item, _EVENT),
     )
 
 
 def _pending_to_item(upload: Upload, artifact: PendingArtifact) -> dict[str, Any]:
-    item: dict[str, Any] = {"path": artifact.path, "size": artifact.size, "sha256": artifact.sha256.hex}
+    item: dict[str, Any] = {
+        **artifact.extra,
+        "path": artifact.path,
+        "size": artifact.size,
+        "sha256": artifact.sha256.hex,
+    }
     if artifact.key != object_key(upload.model, upload.number, artifact.path):
         item["key"] = artifact.key
     if artifact.multipart:
         parts = artifact.multipart
-        item["multipart"] = {"id": parts.id, "part_size": parts.part_size, "part_count": parts.part_count}
+        item["multipart"] = {
+            **parts.extra,
+            "id": parts.id,
+            "part_size": parts.part_size,
+            "part_count": parts.part_count,
+        }
     return item
 
 
@@ -176,7 +250,15 @@ def _pending_from_item(model: str, number: int, entry: Mapping[str, Any]) -> Pen
         size=int(entry["size"]),
         sha256=Digest(entry["sha256"]),
         key=entry.get("key") or object_key(model, number, entry["path"]),
-        multipart=Multipart(id=parts["id"], part_size=int(parts["part_size"]), part_count=int(parts["part_count"]))
-        if parts
-        else None,
+        multipart=_multipart_from_item(parts) if parts else None,
+        extra=unknown(entry, _PENDING),
+    )
+
+
+def _multipart_from_item(parts: Mapping[str, Any]) -> Multipart:
+    return Multipart(
+        id=parts["id"],
+        part_size=int(parts["part_size"]),
+        part_count=int(parts["part_count"]),
+        extra=unknown(parts, _MULTIPART),
     )

@@ -14,6 +14,8 @@ A version number is in exactly one of the partitions live, upload and trash. Onl
 `ttl`.
 """
 
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -102,3 +104,11 @@ def optional_time(text: str | None) -> datetime | None:
 def optional_int(value: Any) -> int | None:
     """A stored number, which the table returns as `Decimal`, or `None`."""
     return None if value is None else int(value)
+
+
+def unknown(stored: Mapping[str, Any], known: AbstractSet[str]) -> dict[str, Any]:
+    """The attributes of an item, or of a map in it, that this release does not know: every write puts them back.
+
+    `known` are the names of all attributes that are read or written here. Having nothing unknown costs one comparison.
+    """
+    return {} if stored.keys() <= known else {name: stored[name] for name in stored.keys() - known}

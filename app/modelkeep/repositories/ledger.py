@@ -44,8 +44,9 @@ class Ledger:
 
         `decide` is called again whenever the head has changed. If the operation's Idempotency-Key was settled before,
         `on_duplicate` is called instead, with the version that it was settled on. Raises what `decide` raises;
-        `IdempotencyKeyReusedError`; `MetadataTooLargeError`; `UnavailableError` and `ContentionError` if certainly
-        nothing was changed; `OutcomeUnknownError` if the outcome could not be learnt within 8 seconds.
+        `IdempotencyKeyReusedError`; `MetadataTooLargeError`; `UnavailableError`, `ContentionError` and
+        `NewerFormatError` if certainly nothing was changed; `OutcomeUnknownError` if the outcome could not be learnt
+        within 8 seconds.
         """
         async with AsyncExitStack() as stack:
             try:

@@ -27,7 +27,7 @@ from modelkeep.domain.errors import (
     UnavailableError,
 )
 from modelkeep.domain.events import Operation
-from modelkeep.domain.models import Head
+from modelkeep.domain.models import Head, require_known_format
 from modelkeep.kit.backoff import full_jitter
 from modelkeep.repositories.events import Events
 from modelkeep.repositories.writes import (
@@ -161,8 +161,10 @@ class OptimisticTransaction(Generic[T]):
         """The transaction of a decision; `None` if the decision cannot be relied on.
 
         A decision to write is guarded by its own condition on the head. One to write nothing, or to refuse, is only
-        good if the head did not change while other items were read for it.
+        good if the head did not change while other items were read for it. Raises `NewerFormatError`, and asks for no
+        decision, if a newer release wrote the head in a format that this one cannot write.
         """
+        require_known_format(head)
         self._decisions += 1
         try:
             attempt = self._prepare(head, await self._decide(head))

@@ -22,14 +22,35 @@ from modelkeep.repositories.keys import (
     optional_time,
     to_text,
     token_key,
+    unknown,
 )
 from modelkeep.repositories.pages import Page
-from modelkeep.storage.table import CATALOG_INDEX, PARTITION, TTL, Absent, Condition, Equals, Item, Table
+from modelkeep.storage.table import CATALOG_INDEX, PARTITION, SORT, TTL, Absent, Condition, Equals, Item, Table
 
 RETENTION_AFTER_EXPIRY: Final = timedelta(days=30)
 """How long an expired token is still listed."""
 
 _SCOPE: Final = "tokens"
+
+_TOKEN: Final = frozenset(
+    {
+        PARTITION,
+        SORT,
+        TTL,
+        "digest",
+        "principal",
+        "grants",
+        "rules",
+        "created_at",
+        "created_by",
+        "expires_at",
+        "revoked_at",
+        "last_used_at",
+        "revision",
+        "catalog",
+    }
+)
+_GRANT: Final = frozenset({"words", "models", "denies"})
 
 
 class Tokens:
@@ -75,6 +96,7 @@ def to_item(token: Token) -> dict[str, Any]:
     One from a token exchange is not listed, and expires after its 15 minutes.
     """
     item = {
+        **token.extra,
         **keyed(token_key(token.id)),
         "digest": token.digest,
         "principal": token.principal,
@@ -107,14 +129,19 @@ def from_item(item: Item) -> Token:
         revoked_at=optional_time(item["revoked_at"]),
         last_used_at=optional_time(item["last_used_at"]),
         revision=int(item["revision"]),
+        extra=unknown(item, _TOKEN),
     )
 
 
 def _grant_to_item(grant: Grant) -> dict[str, Any]:
-    return {"words": list(grant.entries), "models": list(grant.models), "denies": grant.denies}
+    return {**grant.extra, "words": list(grant.entries), "models": list(grant.models), "denies": grant.denies}
 
 
 def _grant_from_item(token_id: str, item: Item) -> Grant:
     return Grant(
-        rule=f"token:{token_id}", entries=tuple(item["words"]), models=tuple(item["models"]), denies=item["denies"]
+        rule=f"token:{token_id}",
+        entries=tuple(item["words"]),
+        models=tuple(item["models"]),
+        denies=item["denies"],
+        extra=unknown(item, _GRANT),
     )

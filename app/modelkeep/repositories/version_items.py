@@ -3,7 +3,7 @@
 model_name, version, stage, s3_path,                   as in the public recipe, so that its readers still work
 metrics, created_at, framework, description
 registry                                               a map of everything that only this registry stores
-anything else                                          written by other programs; put back unchanged
+anything else, in the item, in `registry` or below     written by other programs or a newer release; put back unchanged
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from typing import Any, Final
 from modelkeep.domain.artifacts import Artifact, Manifest, adopted, commit_of, manifest_of, object_key
 from modelkeep.domain.models import DEFAULT_FRAMEWORK, TrashedVersion, Version
 from modelkeep.domain.values import Digest, Stage
-from modelkeep.repositories.keys import TRASH, from_text, keyed, optional_int, to_text, trash_key, version_key
+from modelkeep.repositories.keys import TRASH, from_text, keyed, optional_int, to_text, trash_key, unknown, version_key
 from modelkeep.storage.table import PARTITION, SORT, Item
 
 EPOCH: Final = datetime.fromtimestamp(0, UTC)
@@ -30,6 +30,9 @@ _KINDS: Final[Mapping[str, type]] = {
     "description": str,
     OURS: Mapping,
 }
+_REGISTRY: Final = frozenset({"commit", "tags", "created_by", "stage_changed_at", "stage_changed_by", "artifacts"})
+_ARTIFACT: Final = frozenset({"path", "size", "sha256", "key", "version_id"})
+_TRASH: Final = frozenset({"stage", "deleted_at", "deleted_by", "purge_after"})
 
 
 def version_to_item(version: Version) -> dict[str, Any]:
@@ -73,6 +76,7 @@ def version_from_item(item: Item) -> Version:
         stage_changed_at=_lenient_time(ours.get("stage_changed_at"), otherwise=created_at),
         stage_changed_by=ours.get("stage_changed_by"),
         extra=_extra(item, known, created_at),
+        registry_extra=unknown(ours, _REGISTRY),
     )
 
 
@@ -80,6 +84,7 @@ def trash_to_item(trashed: TrashedVersion) -> dict[str, Any]:
     """The item of a deleted version. It has no attribute `stage`, so that no index lists it."""
     item = version_to_item(trashed.version)
     trash = {
+        **trashed.extra,
         "stage": item.pop("stage"),
         "deleted_at": to_text(trashed.deleted_at),
         "deleted_by": trashed.deleted_by,
@@ -99,18 +104,20 @@ def trash_from_item(item: Item) -> TrashedVersion:
         deleted_at=from_text(trash["deleted_at"]),
         deleted_by=trash["deleted_by"],
         purge_after=from_text(trash["purge_after"]),
+        extra=unknown(trash, _TRASH),
     )
 
 
 def _ours(version: Version) -> dict[str, Any]:
     ours: dict[str, Any] = {
+        **version.registry_extra,
         "commit": version.commit,
         "tags": dict(version.tags),
         "created_by": version.created_by,
         "stage_changed_at": to_text(version.stage_changed_at),
         "stage_changed_by": version.stage_changed_by,
     }
-    if any(artifact.sha256 for artifact in version.artifacts):
+    if any(artifact.sha256 or artifact.extra for artifact in version.artifacts):
         ours["artifacts"] = [_artifact_to_item(version, artifact) for artifact in version.artifacts]
     return ours
 
@@ -118,6 +125,7 @@ def _ours(version: Version) -> dict[str, Any]:
 def _artifact_to_item(version: Version, artifact: Artifact) -> dict[str, Any]:
     default = object_key(version.model, version.number, artifact.path)
     return {
+        **artifact.extra,
         "path": artifact.path,
         "size": artifact.size,
         "sha256": artifact.sha256.hex if artifact.sha256 else None,
@@ -136,6 +144,7 @@ def _manifest(ours: Mapping[str, Any], model: str, number: int, s3_path: str) ->
             sha256=Digest(entry["sha256"]) if entry["sha256"] else None,
             key=entry.get("key") or object_key(model, number, entry["path"]),
             version_id=entry.get("version_id"),
+            extra=unknown(entry, _ARTIFACT),
         )
         for entry in ours["artifacts"]
     )

@@ -15,7 +15,13 @@ class EventResponse(Answer):
     model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
 
     generation: int
-    type: EventType
+    type: Annotated[
+        str,
+        Field(
+            description="What happened. A newer release may add types: accept those that you do not know.",
+            examples=[kind.value for kind in EventType],
+        ),
+    ]
     version: int | None
     origin: Annotated[str | None, Field(alias="from")]
     target: Annotated[str | None, Field(alias="to")]
@@ -32,7 +38,7 @@ class EventResponse(Answer):
         """Shape the domain's event."""
         return cls(
             generation=event.generation,
-            type=event.type,
+            type=str(event.type),
             version=event.version,
             origin=event.origin,
             target=event.target,

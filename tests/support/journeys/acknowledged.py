@@ -120,7 +120,7 @@ def replayed(history: Sequence[Event]) -> list[State]:
         if event.type in {EventType.UPLOAD_EXPIRED, EventType.VERSION_PURGED}:
             states.append(states[-1].then({event.version or 0: GONE}))
             continue
-        state, told, events = REQUESTS[event.type](event).at(states[-1])
+        state, told, events = REQUESTS[EventType(event.type)](event).at(states[-1])
         assert told["code"] is None, event
         said = {"from": event.origin, "to": event.target, "alias": event.alias, "replaced": event.replaced}
         (made,) = events

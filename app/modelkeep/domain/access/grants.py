@@ -1,11 +1,11 @@
 """Grants: actions on models, and the decision over several of them."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import translate
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from modelkeep.domain.access.actions import Action, parse_actions
 
@@ -33,6 +33,7 @@ class Grant:
     entries: tuple[str, ...]
     models: tuple[str, ...]
     denies: bool = False
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
     actions: frozenset[Action] = field(init=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -9,9 +9,10 @@ import hashlib
 import hmac
 import re
 import zlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from modelkeep.domain.access.grants import Grant
 
@@ -50,7 +51,7 @@ class ApiTokenSecret(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
-    """A registry token as stored. `revision` grows with each write of it.
+    """A registry token as stored. `revision` grows with each write of it; `extra` is what a newer release wrote.
 
     `principal` is the name that it acts under; several tokens may share one, so that a new one can replace an old one.
     A token from an exchange has no `grants`: it has those of its `rules` while these exist, for at most 15 minutes.
@@ -67,6 +68,7 @@ class Token:
     revoked_at: datetime | None = None
     last_used_at: datetime | None = None
     revision: int = 1
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def admits(self, credential: ApiTokenSecret) -> bool:
         """Whether the secret is this token's; compares in constant time."""

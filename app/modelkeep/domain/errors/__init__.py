@@ -59,6 +59,7 @@ RegistryError
     ├── UnavailableError     nothing was changed
     ├── IssuerUnavailableError   its keys cannot be read
     ├── ContentionError      nothing was changed
+    ├── NewerFormatError     nothing was changed: a newer release is needed
     └── OutcomeUnknownError  it may have been changed: repeat with the same Idempotency-Key
 """
 
@@ -130,6 +131,7 @@ from modelkeep.domain.errors.requests import (
 from modelkeep.domain.errors.temporary import (
     ContentionError,
     IssuerUnavailableError,
+    NewerFormatError,
     OutcomeUnknownError,
     TemporaryError,
     UnavailableError,
@@ -164,6 +166,7 @@ __all__ = [
     "ModelNotEmptyError",
     "ModelNotFoundError",
     "MultipartNotFoundError",
+    "NewerFormatError",
     "NoEarlierProductionError",
     "NoTrustRuleError",
     "NotFoundError",

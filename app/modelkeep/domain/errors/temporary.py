@@ -54,6 +54,24 @@ class ContentionError(TemporaryError):
 
 
 @dataclass(eq=False)
+class NewerFormatError(TemporaryError):
+    """A newer release changed the model in a format that this one cannot write; nothing was changed.
+
+    `format` is what the model is stored in, `supported` the highest format that this release writes.
+    """
+
+    model: str
+    format: int
+    supported: int
+
+    def __str__(self) -> str:
+        return (
+            f"'{self.model}' is stored in format {self.format}; this release writes format {self.supported} at most."
+            f" Nothing was changed. Run a release that writes format {self.format} or later."
+        )
+
+
+@dataclass(eq=False)
 class OutcomeUnknownError(TemporaryError):
     """The write may have happened: repeat it with the same `Idempotency-Key`."""
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from modelkeep.domain.artifacts import Artifact
 from modelkeep.domain.changes import conflicting_production_of
-from modelkeep.domain.models import Head, TrashedVersion, Version
+from modelkeep.domain.models import FORMAT, Head, TrashedVersion, Version
 from modelkeep.domain.uploads import Upload
 from modelkeep.domain.values import is_model_name
 from modelkeep.kit.concurrency import gather_limited
@@ -53,6 +53,8 @@ class ConsistencyChecker:
             if head is None:
                 missing = findings.MissingHead if is_model_name(model) else findings.InvalidModelName
                 return [missing(model)]
+            if head.format > FORMAT:
+                return [findings.NewerFormat(model, head.format, FORMAT)]
             faults = await self._faults_of(head)
             again = await self._heads.find(model)
             if not faults or (again and again.generation == head.generation):

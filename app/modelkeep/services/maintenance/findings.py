@@ -57,6 +57,14 @@ class InvalidModelName(ModelFinding):
     """The public recipe wrote versions of a model whose name no model can have here."""
 
 
+@dataclass(frozen=True)
+class NewerFormat(ModelFinding):
+    """A newer release wrote the model in a format that this one cannot judge."""
+
+    format: int
+    supported: int
+
+
 class MissingHead(ModelFinding):
     """The model has items and no head."""
 
@@ -259,6 +267,7 @@ class MigrationProblem(StrEnum):
     MISSING_HEAD = "missing_head"
     CHANGING_AT_SOURCE = "changing_at_source"
     CHANGING_AT_DESTINATION = "changing_at_destination"
+    NEWER_FORMAT = "newer_format"
     VERSIONS_NEEDED = "versions_needed"
     DESTINATION_AHEAD = "destination_ahead"
     DESTINATION_WITHOUT_HISTORY = "destination_without_history"

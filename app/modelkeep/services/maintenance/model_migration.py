@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from modelkeep.domain.artifacts import Artifact, s3_path_of
 from modelkeep.domain.events import Event, EventType
-from modelkeep.domain.models import Head, TrashedVersion, Version
+from modelkeep.domain.models import FORMAT, Head, TrashedVersion, Version
 from modelkeep.domain.values import Digest, is_model_name
 from modelkeep.kit.concurrency import gather_limited
 from modelkeep.repositories.events import Events
@@ -87,6 +87,7 @@ class ModelMigration:
         source = await self._read(self._source, MigrationProblem.CHANGING_AT_SOURCE)
         head = _head_of(source)
         present = await self._read(self._destination, MigrationProblem.CHANGING_AT_DESTINATION)
+        _require_known_format(head, present.head)
         history = await self._compare(present, source)
         for number in source.uploads:
             yield OpenUpload(self._model, number)
@@ -227,6 +228,11 @@ def _head_of(source: ModelSnapshot) -> Head:
     if source.head is None:
         raise NotMigratedError(source.model, MigrationProblem.MISSING_HEAD)
     return source.head
+
+
+def _require_known_format(*heads: Head | None) -> None:
+    if newer := [head for head in heads if head and head.format > FORMAT]:
+        raise NotMigratedError(newer[0].model, MigrationProblem.NEWER_FORMAT)
 
 
 def _foreign_versions(present: ModelSnapshot, source: ModelSnapshot) -> set[int]:

@@ -12,7 +12,7 @@ from modelkeep.domain.artifacts import KEY_PREFIX
 from modelkeep.domain.changes import Decision
 from modelkeep.domain.errors import UploadNotFoundError, VersionNotFoundError
 from modelkeep.domain.limits import ServiceLimits
-from modelkeep.domain.models import Head, TrashedVersion, Version
+from modelkeep.domain.models import Head, TrashedVersion, Version, require_known_format
 from modelkeep.domain.uploads import Upload
 from modelkeep.repositories.heads import Heads
 from modelkeep.repositories.ledger import Ledger
@@ -61,9 +61,15 @@ class Sweeper:
         self._limits = limits
 
     async def sweep(self, now: datetime, *, dry_run: bool) -> AsyncGenerator[Finding, None]:
-        """Remove what is due by `now`, and yield each thing; a dry run removes nothing. Raises `UnavailableError`."""
+        """Remove what is due by `now`, and yield each thing; a dry run removes nothing.
+
+        Raises `UnavailableError`; `NewerFormatError`, before anything of any model is removed, if a newer release wrote
+        one in a format whose references to objects may not be known here.
+        """
         names = await self._scan.models()
         await self._store.reach()
+        for name in names:
+            require_known_format(await self._heads.find(name))
         dropped: list[Upload | TrashedVersion] = []
         for name in names:
             async for finding in self._sweep_model(name, now, dropped, dry_run=dry_run):
@@ -167,6 +173,7 @@ class Sweeper:
         head = await self._heads.find(model)
         if head is None or number >= head.next_version:
             return False
+        require_known_format(head)
         in_use = (
             await self._versions.find(model, number)
             or await self._versions.find_upload(model, number)

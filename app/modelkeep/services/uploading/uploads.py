@@ -18,7 +18,7 @@ from modelkeep.domain.errors import (
 )
 from modelkeep.domain.events import Operation
 from modelkeep.domain.limits import ServiceLimits
-from modelkeep.domain.models import Head, Version, existing
+from modelkeep.domain.models import Head, Version, existing, require_known_format
 from modelkeep.domain.uploads import (
     PendingArtifact,
     Registration,
@@ -130,6 +130,8 @@ class UploadService:
         """
         operation = caller.operation(Action.VERSION_UPLOAD, model)
         upload = await self._versions.find_upload(model, number)
+        if upload:
+            require_known_format(await self._ledger.head(model))
         version = self._version(upload, await self._verify(upload), operation) if upload else None
 
         async def decide(head: Head | None) -> Decision[Version]:

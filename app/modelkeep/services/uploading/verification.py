@@ -82,4 +82,5 @@ def verify(state: ArtifactState, stored: StoredObject) -> Artifact:
         sha256=declared.sha256,
         key=declared.key,
         version_id=stored.version_id,
+        extra=declared.extra,
     )
