@@ -1,5 +1,6 @@
 """What is put into the table is what comes back, and what others put there stays as they wrote it."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -8,15 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modelkeep.domain.access.grants import Grant
+from modelkeep.domain.access.tokens import Token
 from modelkeep.domain.artifacts import Artifact, commit_of, manifest_of, object_key
 from modelkeep.domain.events import Event, EventType
 from modelkeep.domain.models import Head, TrashedVersion, Version
-from modelkeep.domain.uploads import Multipart, PendingArtifact, Upload
+from modelkeep.domain.uploads import Multipart, PendingArtifact, Upload, completed
 from modelkeep.domain.values import Digest, Stage
-from modelkeep.repositories import items, keys, version_items
+from modelkeep.repositories import items, keys, tokens, version_items
 from modelkeep.repositories.version_items import EPOCH
 from modelkeep.storage import attributes
-from tests.support.builders import MODEL, NOW, head, operation, version
+from tests.support.builders import MODEL, NOW, head, operation, upload, version
 
 NUMBERS = st.integers(1, 2**32 - 1)
 TIMES = st.datetimes(timezones=st.just(UTC)).filter(lambda time: 1 < time.year < 9999)
@@ -27,6 +30,9 @@ METRICS = st.dictionaries(NAMES, st.decimals(-(10**9), 10**9, allow_nan=False, p
 TAGS = st.dictionaries(NAMES, TEXTS, max_size=4)
 STAGES = st.sampled_from(Stage)
 OPTIONAL_TIMES = st.none() | TIMES
+LATER_NAMES = NAMES.map("x-{}".format)
+EXTRAS = st.dictionaries(LATER_NAMES, TEXTS | st.none() | st.booleans() | st.dictionaries(NAMES, TEXTS), max_size=3)
+"""What a newer release wrote: no name is one of ours."""
 PATHS = st.sampled_from(["model.pt", "config/a.json", "config/b.json", "README.md"])
 
 
@@ -50,6 +56,7 @@ HEADS = st.builds(
     updated_at=TIMES,
     deleted_at=OPTIONAL_TIMES,
     deletion_in_progress=st.booleans(),
+    extra=EXTRAS,
 )
 
 
@@ -63,6 +70,7 @@ def versions(draw: st.DrawFn) -> Version:
             sha256=draw(DIGESTS),
             key=draw(st.sampled_from([object_key(MODEL, number, path), f"models/{MODEL}/v1/{path}"])),
             version_id=draw(st.none() | NAMES),
+            extra=draw(EXTRAS),
         )
         for path in draw(st.sets(PATHS, min_size=1))
     )
@@ -81,14 +89,15 @@ def versions(draw: st.DrawFn) -> Version:
         created_by=draw(st.none() | NAMES),
         stage_changed_at=draw(TIMES),
         stage_changed_by=draw(st.none() | NAMES),
-        extra=draw(st.dictionaries(NAMES.map("x-{}".format), TEXTS, max_size=3)),
+        extra=draw(EXTRAS),
+        registry_extra=draw(EXTRAS),
     )
 
 
 @st.composite
 def uploads(draw: st.DrawFn) -> Upload:
     number = draw(NUMBERS)
-    multiparts = st.builds(Multipart, id=NAMES, part_size=NUMBERS, part_count=st.integers(1, 1000))
+    multiparts = st.builds(Multipart, id=NAMES, part_size=NUMBERS, part_count=st.integers(1, 1000), extra=EXTRAS)
     return Upload(
         model=MODEL,
         number=number,
@@ -99,6 +108,7 @@ def uploads(draw: st.DrawFn) -> Upload:
                 sha256=draw(DIGESTS),
                 key=draw(st.sampled_from([object_key(MODEL, number, path), f"elsewhere/{path}"])),
                 multipart=draw(st.none() | multiparts),
+                extra=draw(EXTRAS),
             )
             for path in draw(st.sets(PATHS, min_size=1))
         ),
@@ -109,6 +119,7 @@ def uploads(draw: st.DrawFn) -> Upload:
         created_at=draw(TIMES),
         created_by=draw(NAMES),
         expires_at=draw(TIMES),
+        extra=draw(EXTRAS),
     )
 
 
@@ -116,7 +127,7 @@ EVENTS = st.builds(
     Event,
     model=st.just(MODEL),
     generation=NUMBERS,
-    type=st.sampled_from(EventType),
+    type=st.sampled_from(EventType) | st.just("approval_given"),
     operation_id=NAMES,
     actor=NAMES,
     at=TIMES,
@@ -127,6 +138,7 @@ EVENTS = st.builds(
     alias=st.none() | NAMES,
     replaced=st.none() | NUMBERS,
     comment=st.none() | TEXTS,
+    extra=EXTRAS,
 )
 
 
@@ -145,7 +157,9 @@ def test_an_upload_comes_back_as_it_was(upload: Upload) -> None:
     assert items.upload_from_item(stored(items.upload_to_item(upload))) == upload
 
 
-@given(st.builds(TrashedVersion, version=versions(), deleted_at=TIMES, deleted_by=NAMES, purge_after=TIMES))
+@given(
+    st.builds(TrashedVersion, version=versions(), deleted_at=TIMES, deleted_by=NAMES, purge_after=TIMES, extra=EXTRAS)
+)
 def test_a_deleted_version_comes_back_as_it_was(trashed: TrashedVersion) -> None:
     assert version_items.trash_from_item(stored(version_items.trash_to_item(trashed))) == trashed
 
@@ -153,6 +167,64 @@ def test_a_deleted_version_comes_back_as_it_was(trashed: TrashedVersion) -> None
 @given(EVENTS)
 def test_an_event_comes_back_as_it_was(event: Event) -> None:
     assert items.event_from_item(stored(items.event_to_item(event))) == event
+
+
+TOKENS = st.builds(
+    Token,
+    id=st.just("0123456789A"),
+    digest=TEXTS,
+    principal=NAMES,
+    grants=st.lists(
+        st.builds(
+            Grant,
+            rule=st.just("token:0123456789A"),
+            entries=st.just(("reader",)),
+            models=st.just(("*",)),
+            denies=st.booleans(),
+            extra=EXTRAS,
+        ),
+        max_size=2,
+    ).map(tuple),
+    created_at=TIMES,
+    created_by=NAMES,
+    expires_at=TIMES.filter(lambda time: time.year < 9000),
+    rules=st.lists(NAMES, max_size=2).map(tuple),
+    revoked_at=OPTIONAL_TIMES,
+    last_used_at=OPTIONAL_TIMES,
+    revision=NUMBERS,
+    extra=EXTRAS,
+)
+
+
+@given(TOKENS)
+def test_a_token_comes_back_as_it_was(token: Token) -> None:
+    assert tokens.from_item(stored(tokens.to_item(token))) == token
+
+
+def test_what_is_known_is_nowhere_taken_for_unknown() -> None:
+    own = Token(id="0", digest="", principal="p", grants=(), created_at=NOW, created_by="p", expires_at=NOW)
+    begun = upload()
+    gone = TrashedVersion(version=version(), deleted_at=NOW, deleted_by="ci", purge_after=NOW)
+    for listed in (own, replace(own, rules=("r",))):
+        assert tokens.from_item(tokens.to_item(listed)).extra == {}
+    assert items.upload_from_item(items.upload_to_item(begun)).extra == {}
+    assert items.head_from_item(items.head_to_item(head(), "operation")).extra == {}
+    back = version_items.trash_from_item(version_items.trash_to_item(gone))
+    assert (back.extra, back.version.extra, back.version.registry_extra) == ({}, {}, {})
+
+
+def test_what_an_upload_carries_goes_on_into_the_version() -> None:
+    begun = upload(extra={"license": "MIT"})
+    manifest = (replace(version().artifacts[0], extra={"media_type": "a/b"}),)
+    item = version_items.version_to_item(completed(begun, manifest, operation(), s3_path="s3://b/k"))
+    assert item["registry"]["license"] == "MIT"
+    assert item["registry"]["artifacts"][0]["media_type"] == "a/b"
+
+
+def test_artifacts_that_a_newer_release_described_are_kept_before_they_are_verified() -> None:
+    entry = {"path": "m", "size": None, "sha256": None, "key": "models/m", "media_type": "a/b"}
+    item = {"model_name": MODEL, "version": Decimal(1), "registry": {"artifacts": [entry]}}
+    assert put_back(item)["registry"]["artifacts"] == [entry]
 
 
 @given(versions())
