@@ -18,12 +18,18 @@ from modelkeep.storage.table import (
     ConditionFailedError,
     ItemKey,
     Put,
+    RequestRejectedError,
     TableUnavailableError,
     TransactionConflictError,
+    WritesTooLargeError,
 )
 
 HERE = ItemKey("model", 1)
 WRITE = Put({"model_name": "model", "version": 1}, Absent())
+ITEM_TOO_LARGE = {
+    "Code": "ValidationError",
+    "Message": "Item size to update has exceeded the maximum allowed size",
+}
 SECRET = "arn:aws:iam::123456789012:user/someone"
 
 
@@ -117,13 +123,20 @@ UNAVAILABLE = [
 BUGS = [
     cancelled("ValidationError"),
     cancelled("None", "TransactionConflict", "ValidationError"),
-    cancelled("ItemCollectionSizeLimitExceeded"),
     cancelled("SomethingNew"),
     cancelled("None"),
     refusal("TransactionCanceledException"),
     refusal("ValidationException"),
     refusal("SerializationException"),
     boto.ParamValidationError(report="x"),
+]
+TOO_LARGE = [
+    cancelled("ItemCollectionSizeLimitExceeded"),
+    refusal("ItemCollectionSizeLimitExceededException"),
+    refusal("ItemCollectionSizeLimitExceededException", resent=1),
+    refusal("ValidationException", message="Item size has exceeded the maximum allowed size"),
+    refusal("ValidationException", message="Transaction size limit exceeded"),
+    refusal("TransactionCanceledException", reasons=[{"Code": "None"}, ITEM_TOO_LARGE]),
 ]
 
 
@@ -154,6 +167,18 @@ async def test_what_cannot_have_happened_is_unavailable_and_explained(failure: E
 @pytest.mark.parametrize("failure", BUGS, ids=name)
 async def test_what_was_not_understood_is_a_fault_of_the_code(failure: Exception) -> None:
     assert type(await outcome(failure)) is UnexpectedAnswerError
+
+
+@pytest.mark.parametrize("failure", TOO_LARGE, ids=name)
+async def test_what_is_too_large_is_refused_as_such(failure: Exception) -> None:
+    assert type(await outcome(failure)) is WritesTooLargeError
+
+
+@pytest.mark.parametrize("failure", [*BUGS, *TOO_LARGE], ids=name)
+async def test_what_was_rejected_has_certainly_not_happened(failure: Exception) -> None:
+    error = await outcome(failure)
+    assert isinstance(error, RequestRejectedError)
+    assert not isinstance(error, CommitStateUnknownError)
 
 
 async def test_a_failed_condition_is_a_refusal_by_position() -> None:

@@ -18,6 +18,7 @@ from modelkeep.domain.errors import (
     IssuerUnavailableError,
     MalformedError,
     MalformedPathError,
+    MetadataTooLargeError,
     NewerFormatError,
     NoTrustRuleError,
     OutcomeUnknownError,
@@ -61,7 +62,13 @@ _AUTHENTICATION_ERRORS: Final[tuple[type[RegistryError], ...]] = (
     IssuerUnavailableError,
 )
 BODY_ERRORS: Final = (RequestTimeoutError, RequestTooLargeError)
-WRITE_ERRORS: Final = (IdempotencyKeyReusedError, ContentionError, NewerFormatError, OutcomeUnknownError)
+WRITE_ERRORS: Final = (
+    MetadataTooLargeError,
+    IdempotencyKeyReusedError,
+    ContentionError,
+    NewerFormatError,
+    OutcomeUnknownError,
+)
 
 _TITLES: Final[Mapping[int, str]] = {
     413: "Content Too Large",

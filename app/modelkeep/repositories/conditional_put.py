@@ -6,6 +6,7 @@ from uuid import uuid4
 
 from modelkeep.domain.errors import OutcomeUnknownError, UnavailableError
 from modelkeep.kit.backoff import full_jitter
+from modelkeep.repositories.writes import too_large
 from modelkeep.storage.table import (
     CommitStateUnknownError,
     Condition,
@@ -15,6 +16,7 @@ from modelkeep.storage.table import (
     Table,
     TableUnavailableError,
     TransactionConflictError,
+    WritesTooLargeError,
 )
 
 ATTEMPTS: Final = 6
@@ -27,14 +29,16 @@ async def put_idempotently(table: Table, item: Item, condition: Condition, *, wh
 
     After a lost reply the same request is sent again, and takes effect once; an equal item that is found in its place
     is taken for this one. Raises `UnavailableError` if certainly nothing was written, else `OutcomeUnknownError`, which
-    names `what`.
+    names `what`; `MetadataTooLargeError`.
     """
-    request_token, unknown = str(uuid4()), False
+    writes, request_token, unknown = [Put(item, condition)], str(uuid4()), False
     for attempt in range(ATTEMPTS):
         try:
-            await table.transact([Put(item, condition)], request_token=request_token)
+            await table.transact(writes, request_token=request_token)
         except ConditionFailedError as failure:
             return failure.items[0] == item
+        except WritesTooLargeError:
+            raise too_large(writes) from None
         except (TransactionConflictError, CommitStateUnknownError, TableUnavailableError) as error:
             unknown = unknown or isinstance(error, CommitStateUnknownError)
             if isinstance(error, TableUnavailableError) and not unknown:

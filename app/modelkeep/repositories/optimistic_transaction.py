@@ -34,15 +34,18 @@ from modelkeep.repositories.writes import (
     IdempotencyRecord,
     change_writes,
     find_idempotency_record,
+    too_large,
     unchanged_writes,
 )
 from modelkeep.storage.table import (
     CommitStateUnknownError,
     ConditionFailedError,
+    RequestRejectedError,
     Table,
     TableUnavailableError,
     TransactionConflictError,
     Write,
+    WritesTooLargeError,
 )
 
 _log = structlog.get_logger("modelkeep.ledger")
@@ -206,6 +209,12 @@ class OptimisticTransaction(Generic[T]):
         except TransactionConflictError:
             self._in_flight = sent_before
             await self._pause()
+        except WritesTooLargeError:
+            self._in_flight = False
+            raise too_large(attempt.writes) from None
+        except RequestRejectedError:
+            self._in_flight = False
+            raise
         except TableUnavailableError:
             self._in_flight = sent_before
             if not sent_before:

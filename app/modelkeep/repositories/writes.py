@@ -14,6 +14,8 @@ from modelkeep.repositories.items import event_to_item, head_to_item, subject_ke
 from modelkeep.repositories.keys import head_key, idempotency_key, to_text
 from modelkeep.storage.attributes import item_size
 from modelkeep.storage.table import (
+    MAX_ITEM_BYTES,
+    MAX_TRANSACTION_BYTES,
     PARTITION,
     SORT,
     TTL,
@@ -31,6 +33,7 @@ from modelkeep.storage.table import (
 )
 
 MAX_ITEM_SIZE: Final = 350 * 1024
+ITEM_BYTES: Final = "bytes of artifact list, metrics, tags and texts"
 COMPLETION_RESERVE: Final = 64
 """Bytes that are added to each artifact of an upload when it is completed: the store's version id."""
 
@@ -68,6 +71,14 @@ async def find_idempotency_record(table: Table, key: IdempotencyKey, now: dateti
     return IdempotencyRecord(item["request_hash"], None if version is None else int(version))
 
 
+def too_large(writes: Sequence[Write]) -> MetadataTooLargeError:
+    """The error for writes that the table rejected for their size: of all together, or else of the largest item."""
+    sizes = [item_size(write.item) for write in writes if isinstance(write, Put)]
+    if sum(sizes) > MAX_TRANSACTION_BYTES:
+        return MetadataTooLargeError("bytes in one transaction", size=sum(sizes), limit=MAX_TRANSACTION_BYTES)
+    return MetadataTooLargeError(ITEM_BYTES, size=max(sizes, default=0), limit=MAX_ITEM_BYTES)
+
+
 def _generation_unchanged(head: Head | None) -> Condition:
     return Equals({"generation": head.generation}) if head else Absent()
 
@@ -84,10 +95,13 @@ def _write(move: ItemChange) -> Write:
 
 
 def _within_size_limit(item: Item, reserve: int = 0) -> Item:
-    """The item itself. Raises `MetadataTooLargeError`. Only what a caller adds is checked, not what merely moves."""
+    """The item itself. Raises `MetadataTooLargeError`.
+
+    Only what a caller adds is checked here: what merely moves may be as large as the table takes.
+    """
     size = item_size(item) + reserve
     if size > MAX_ITEM_SIZE:
-        raise MetadataTooLargeError("bytes of artifact list, metrics, tags and texts", size=size, limit=MAX_ITEM_SIZE)
+        raise MetadataTooLargeError(ITEM_BYTES, size=size, limit=MAX_ITEM_SIZE)
     return item
 
 

@@ -6,7 +6,6 @@ from modelkeep.domain.access.actions import Action
 from modelkeep.domain.errors import (
     AliasNotFoundError,
     AliasReservedError,
-    MetadataTooLargeError,
     ModelNotFoundError,
     VersionNotFoundError,
 )
@@ -25,7 +24,6 @@ router = APIRouter(prefix="/v1/models", tags=["aliases"])
         ModelNotFoundError,
         VersionNotFoundError,
         AliasReservedError,
-        MetadataTooLargeError,
         *BODY_ERRORS,
         *WRITE_ERRORS,
     ),

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from modelkeep.domain.access.actions import Action
-from modelkeep.domain.errors import InvalidCursorError, MetadataTooLargeError, ModelNotEmptyError, ModelNotFoundError
+from modelkeep.domain.errors import InvalidCursorError, ModelNotEmptyError, ModelNotFoundError
 from modelkeep.http.dependencies import Caller, Cursor, Limit, Model, Models, ReadCaller
 from modelkeep.http.openapi import requires
 from modelkeep.http.problems import BODY_ERRORS, WRITE_ERRORS, error_responses
@@ -44,7 +44,7 @@ async def get_model(model: Model, caller: ReadCaller, models: Models) -> ModelRe
 @router.patch(
     "/{model}",
     response_description="The model, changed.",
-    responses=error_responses(ModelNotFoundError, MetadataTooLargeError, *BODY_ERRORS, *WRITE_ERRORS),
+    responses=error_responses(ModelNotFoundError, *BODY_ERRORS, *WRITE_ERRORS),
     openapi_extra=requires(Action.MODEL_WRITE),
 )
 async def edit_model(model: Model, body: EditModel, caller: Caller, models: Models) -> ModelResponse:

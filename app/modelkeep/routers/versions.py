@@ -8,7 +8,6 @@ from modelkeep.domain.access.actions import Action
 from modelkeep.domain.errors import (
     ContentionError,
     InvalidCursorError,
-    MetadataTooLargeError,
     ModelBeingDeletedError,
     ModelNotFoundError,
     VersionInUseError,
@@ -60,9 +59,7 @@ async def get_version(
 @router.patch(
     "/{model}/versions/{version}",
     response_description="The version, changed.",
-    responses=error_responses(
-        ModelNotFoundError, VersionNotFoundError, MetadataTooLargeError, *BODY_ERRORS, *WRITE_ERRORS
-    ),
+    responses=error_responses(ModelNotFoundError, VersionNotFoundError, *BODY_ERRORS, *WRITE_ERRORS),
     openapi_extra=requires(Action.VERSION_EDIT),
 )
 async def edit_version(

@@ -162,6 +162,17 @@ class CommitStateUnknownError(TableError):
     """
 
 
+class RequestRejectedError(TableError):
+    """The table rejected a request as invalid: a bug of the caller. Of its writes none was applied, nor will be.
+
+    That holds for a resend too: a table that had applied the writes would know their request token.
+    """
+
+
+class WritesTooLargeError(RequestRejectedError, ValueError):
+    """An item, or the transaction, has more bytes than a table takes; nothing was written."""
+
+
 class TableUnavailableError(UnavailableError, TableError):
     """The table cannot be used, and nothing was written. The message says what an operator should do."""
 
@@ -211,7 +222,8 @@ class Table(Protocol):
 
         Idempotent for ten minutes: every resend of the same writes has the same `request_token`, and they take effect
         once; other writes under it raise `ValueError`. Raises `ConditionFailedError`, `TransactionConflictError`,
-        `CommitStateUnknownError` or `TableUnavailableError`.
+        `CommitStateUnknownError` or `TableUnavailableError`; `WritesTooLargeError`, and `RequestRejectedError` for what
+        the table does not accept otherwise.
         """
         ...
 
@@ -223,7 +235,10 @@ def check_keys(keys: Sequence[ItemKey]) -> None:
 
 
 def check_writes(writes: Sequence[Write]) -> None:
-    """Raises `ValueError`, a bug of the caller, for a transaction that DynamoDB would not accept."""
+    """Raises `ValueError`, a bug of the caller, for a transaction that DynamoDB would not accept.
+
+    That is `WritesTooLargeError` for items that are too large, which may have come from other programs.
+    """
     if not 1 <= len(writes) <= MAX_WRITES:
         raise ValueError(f"a transaction has 1 to {MAX_WRITES} writes, not {len(writes)}")
     if len({write.key for write in writes}) != len(writes):
@@ -234,9 +249,9 @@ def check_writes(writes: Sequence[Write]) -> None:
 def _check_items(items: Sequence[Item]) -> None:
     sizes = [item_size(item) for item in items]
     if max(sizes, default=0) > MAX_ITEM_BYTES:
-        raise ValueError(f"an item has at most {MAX_ITEM_BYTES} bytes, not {max(sizes)}")
+        raise WritesTooLargeError(f"an item has at most {MAX_ITEM_BYTES} bytes, not {max(sizes)}")
     if sum(sizes) > MAX_TRANSACTION_BYTES:
-        raise ValueError(f"a transaction has at most {MAX_TRANSACTION_BYTES} bytes, not {sum(sizes)}")
+        raise WritesTooLargeError(f"a transaction has at most {MAX_TRANSACTION_BYTES} bytes, not {sum(sizes)}")
     for item in items:
         for name in (PARTITION, STAGE_INDEX.sort, CATALOG_INDEX.partition):
             if name in item and not (isinstance(item[name], str) and item[name]):

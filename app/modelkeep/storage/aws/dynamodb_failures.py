@@ -6,6 +6,7 @@ if the SDK had sent the request before: the earlier copy may have taken effect, 
 Source of the error codes: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -17,8 +18,10 @@ from modelkeep.storage.table import (
     CommitStateUnknownError,
     ConditionFailedError,
     Item,
+    RequestRejectedError,
     TableUnavailableError,
     TransactionConflictError,
+    WritesTooLargeError,
 )
 
 _CONDITION_MET: Final = "None"
@@ -26,10 +29,13 @@ _CONDITION_FAILED: Final = "ConditionalCheckFailed"
 _CONFLICT_CODES: Final = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
 _CONFLICT_ERRORS: Final = THROTTLED | {"ReplicatedWriteConflictException", "TransactionConflictException"}
 _PROGRAMMING_ERRORS: Final = frozenset({"ValidationException", "SerializationException", "UnknownOperationException"})
+_SIZE_ERRORS: Final = frozenset({"ItemCollectionSizeLimitExceededException"})
 _REQUEST_TIMEOUT: Final = 408
+_TOO_LARGE: Final = re.compile(r"ItemCollectionSizeLimit|\bsize\b.*\b(exceed|limit)", re.IGNORECASE | re.DOTALL)
+"""Codes and sentences of validation errors that are about sizes."""
 
 
-class UnexpectedAnswerError(RuntimeError):
+class UnexpectedAnswerError(RequestRejectedError):
     """DynamoDB rejected a request as invalid: a bug of this code, not of the caller or the table."""
 
 
@@ -69,8 +75,8 @@ def _client_error(error: ClientError, resource: Resource) -> Exception:
         return _cancellation(error, resource)
     if code == "IdempotentParameterMismatchException":
         return ValueError("the request token was sent before with other writes")
-    if _is_bug(error):
-        return UnexpectedAnswerError(f"DynamoDB rejected a transaction as invalid: {error}")
+    if _is_bug(error) or code in _SIZE_ERRORS:
+        return _rejection(f"DynamoDB rejected a transaction as invalid: {error}", code, str(error))
     if _may_have_taken_effect(error):
         return CommitStateUnknownError(explain(error, resource))
     return (
@@ -95,10 +101,16 @@ def _cancellation(error: ClientError, resource: Resource) -> Exception:
             [reason.get("Code") == _CONDITION_FAILED for reason in reasons], [_item(reason) for reason in reasons]
         )
     if not codes or codes - _CONFLICT_CODES:
-        return UnexpectedAnswerError(f"a transaction was cancelled for {sorted(codes)}: {error}")
+        messages = [str(reason.get("Message", "")) for reason in reasons]
+        return _rejection(f"a transaction was cancelled for {sorted(codes)}: {error}", *codes, *messages)
     if was_resent(error):
         return CommitStateUnknownError(f"an earlier copy of the transaction may still be in progress in {resource}")
     return TransactionConflictError(f"the transaction conflicted with other requests to {resource}")
+
+
+def _rejection(sentence: str, *causes: str) -> RequestRejectedError:
+    is_size = any(_TOO_LARGE.search(cause) for cause in causes)
+    return WritesTooLargeError(sentence) if is_size else UnexpectedAnswerError(sentence)
 
 
 def _item(reason: Mapping[str, Any]) -> Item | None:

@@ -1,0 +1,111 @@
+"""What a table rejects before it does anything is told as such: never as something that may have happened."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+import pytest
+
+from modelkeep.domain.errors import MetadataTooLargeError
+from modelkeep.repositories.keys import access_key, head_key, version_key
+from modelkeep.repositories.trust import TrustDocuments
+from modelkeep.storage.attributes import item_size
+from modelkeep.storage.aws import dynamodb
+from modelkeep.storage.aws.dynamodb import DynamoDbTable
+from modelkeep.storage.local.files import FileStore
+from modelkeep.storage.table import (
+    MAX_ITEM_BYTES,
+    Absent,
+    CommitStateUnknownError,
+    Put,
+    RequestRejectedError,
+    Table,
+    Write,
+    WritesTooLargeError,
+)
+from tests.support.builders import NOW
+from tests.support.faults.storage import FaultyTable
+from tests.support.migrations import everything
+from tests.support.registries import Registry, caller
+
+MODEL: Final = "fraud-detector"
+
+
+class Rejecting(FaultyTable):
+    """Fails transactions, one after the other, before they reach the table."""
+
+    def __init__(self, table: Table, *failures: Exception) -> None:
+        super().__init__(table)
+        self._failures = list(failures)
+
+    async def transact(self, writes: Sequence[Write], *, request_token: str) -> None:
+        if self._failures:
+            raise self._failures.pop(0)
+        await super().transact(writes, request_token=request_token)
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> FileStore:
+    return await FileStore.open(tmp_path / "data", public_url="http://registry")
+
+
+def recipe(number: int, size: int) -> dict[str, Any]:
+    """A version of the public recipe of so many bytes."""
+    item = {
+        "model_name": MODEL,
+        "version": number,
+        "stage": "staging",
+        "s3_path": f"s3://bucket/models/{MODEL}/v{number}/model.pt",
+        "metrics": {},
+        "created_at": "2025-06-01T10:15:30.000000Z",
+        "framework": "pytorch",
+        "description": "",
+    }
+    return {**item, "description": "x" * (size - item_size(item))}
+
+
+@pytest.mark.parametrize("first", [[], [CommitStateUnknownError("lost")]], ids=["at once", "when it is sent again"])
+async def test_a_rejected_write_is_no_unknown_outcome(table: Table, store: FileStore, first: list[Exception]) -> None:
+    await Registry(table, store).register(MODEL)
+    before = await everything(table)
+    for failure in (RequestRejectedError("no such attribute"), WritesTooLargeError("too large")):
+        registry = Registry(Rejecting(table, *first, failure), store)
+        expected = MetadataTooLargeError if isinstance(failure, WritesTooLargeError) else RequestRejectedError
+        with pytest.raises(expected):
+            await registry.promote(MODEL, 1)
+    assert await everything(table) == before
+
+
+CHANGES: Final[dict[str, Callable[[Registry], Awaitable[object]]]] = {
+    "promote": lambda registry: registry.promote(MODEL, 1),
+    "delete": lambda registry: registry.services.versions.delete(MODEL, 1, caller()),
+    "delete the model": lambda registry: registry.services.models.delete(MODEL, caller()),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_an_adopted_item_that_would_not_fit_is_refused(table: Table, store: FileStore, change: str) -> None:
+    await table.transact([Put(recipe(1, MAX_ITEM_BYTES - 60), Absent())], request_token=str(uuid4()))
+    registry = Registry(table, store)
+    assert (await registry.services.models.get(MODEL, caller())).latest_version == 1
+    before = await everything(table)
+    assert before.keys() >= {head_key(MODEL), version_key(MODEL, 1)}
+    with pytest.raises(MetadataTooLargeError) as caught:
+        await CHANGES[change](registry)
+    assert caught.value.size > caught.value.limit == MAX_ITEM_BYTES
+    assert await everything(table) == before
+
+
+async def test_an_item_of_no_model_that_does_not_fit_is_refused(table: Table) -> None:
+    with pytest.raises(MetadataTooLargeError):
+        await TrustDocuments(table).replace("x" * MAX_ITEM_BYTES, revision=0, now=NOW)
+    assert await table.get(access_key()) is None
+
+
+async def test_the_engine_itself_refuses_a_size_as_a_size(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    if isinstance(table, DynamoDbTable):
+        monkeypatch.setattr(dynamodb, "check_writes", lambda _: None)
+    with pytest.raises(WritesTooLargeError):
+        await table.transact([Put(recipe(1, MAX_ITEM_BYTES + 5_000), Absent())], request_token=str(uuid4()))
+    assert await table.get(version_key(MODEL, 1)) is None
