@@ -255,7 +255,7 @@ async def test_what_a_newer_release_wrote_in_a_grant_is_no_grant_of_this_one(tab
     await rewrite(table, marked(await table.get(token_key(shown.id))))
     kept = await Tokens(table).find(shown.id)
     assert kept
-    assert [grant.actions for grant in kept.grants] == [Grant(rule="", words=("reader",), models=("*",)).actions]
+    assert [grant.actions for grant in kept.grants] == [Grant(rule="", entries=("reader",), models=("*",)).actions]
 
 
 async def test_trust_rules_keep_it(table: Table) -> None:

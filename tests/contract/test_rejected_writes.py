@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from modelkeep.domain.errors import MetadataTooLargeError
+from modelkeep.domain.errors import MetadataTooLargeError, OutcomeUnknownError
 from modelkeep.repositories.keys import access_key, head_key, version_key
 from modelkeep.repositories.trust import TrustDocuments
 from modelkeep.storage.attributes import item_size
@@ -48,6 +48,17 @@ class Rejecting(FaultyTable):
 @pytest.fixture
 async def store(tmp_path: Path) -> FileStore:
     return await FileStore.open(tmp_path / "data", public_url="http://registry")
+
+
+async def test_the_service_is_told_that_a_rejected_write_did_not_happen(table: Table, store: FileStore) -> None:
+    await Registry(table, store).register(MODEL)
+    registry = Registry(Rejecting(table, RequestRejectedError("no such attribute")), store)
+    raised: Exception | None = None
+    try:
+        await registry.promote(MODEL, 1)
+    except (RequestRejectedError, OutcomeUnknownError) as error:
+        raised = error
+    assert isinstance(raised, RequestRejectedError)
 
 
 def recipe(number: int, size: int) -> dict[str, Any]:

@@ -28,6 +28,8 @@ UPLOADS: Final = "tests/api/test_uploads.py"
 STAGES: Final = "tests/api/test_stages.py"
 DOWNLOADS: Final = "tests/api/test_downloads.py"
 LOGGING: Final = "tests/api/test_logging.py"
+NEWER: Final = "tests/contract/test_newer_releases.py"
+REJECTED: Final = "tests/contract/test_rejected_writes.py"
 DENY: Final = "tests/api/test_default_deny.py"
 
 NOTICED_BY: Final[Mapping[str, Sequence[str]]] = {
@@ -36,6 +38,9 @@ NOTICED_BY: Final[Mapping[str, Sequence[str]]] = {
     "lost_reply_not_looked_for": [
         f"{LEDGER}::TestABadNetwork::test_a_lost_message_is_found_out[local-None-Fault.REPLY_LOST]",
     ],
+    "unknown_dropped": [f"{NEWER}::test_a_change_keeps_what_a_newer_release_wrote[local-promote]"],
+    "newer_format_written": [f"{NEWER}::test_a_model_in_a_newer_format_is_not_written[local-promote]"],
+    "rejected_as_unknown": [f"{REJECTED}::test_the_service_is_told_that_a_rejected_write_did_not_happen[local]"],
     "version_that_expires": [f"{ITEMS}::test_nothing_but_an_outcome_ever_expires"],
     "blind_rollback": [f"{STAGES}::test_a_rollback_needs_a_key_or_a_precondition[local]"],
     "complete_unseen": [f"{UPLOADS}::test_an_incomplete_upload_is_refused_with_the_list_of_what_is_missing[local]"],

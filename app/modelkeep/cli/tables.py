@@ -90,7 +90,7 @@ def events(found: Sequence["EventResponse"]) -> RenderableType:
     return _table(
         generation=[str(event.generation) for event in found],
         when=[_when(event.at) for event in found],
-        event=[event.type.removeprefix("version_").replace("_", " ") for event in found],
+        event=[_text(event.type.removeprefix("version_").replace("_", " ")) for event in found],
         version=[_version(event.version) for event in found],
         change=[_text(_change(event)) for event in found],
         by=[_text(event.actor) for event in found],
