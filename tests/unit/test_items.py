@@ -277,6 +277,13 @@ def test_nothing_but_an_outcome_ever_expires() -> None:
     assert all("ttl" not in item for item in kept)
 
 
+def test_an_expiry_is_not_put_back_into_what_must_last() -> None:
+    written = items.head_to_item(head(), "operation") | {"ttl": Decimal(1)}
+    assert "ttl" not in items.head_to_item(items.head_from_item(written), "operation")
+    begun = items.upload_to_item(upload()) | {"ttl": Decimal(1)}
+    assert "ttl" not in items.upload_to_item(items.upload_from_item(begun))
+
+
 RECIPE = {
     "model_name": MODEL,
     "version": Decimal(3),

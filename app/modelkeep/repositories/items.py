@@ -27,12 +27,13 @@ from modelkeep.repositories.keys import (
     version_key,
 )
 from modelkeep.repositories.version_items import trash_to_item, version_to_item
-from modelkeep.storage.table import PARTITION, SORT, Item, ItemKey
+from modelkeep.storage.table import PARTITION, SORT, TTL, Item, ItemKey
 
 _HEAD: Final = frozenset(
     {
         PARTITION,
         SORT,
+        TTL,
         "generation",
         "next_version",
         "latest_version",
@@ -54,6 +55,7 @@ _UPLOAD: Final = frozenset(
     {
         PARTITION,
         SORT,
+        TTL,
         "artifacts",
         "framework",
         "metrics",
@@ -70,6 +72,7 @@ _EVENT: Final = frozenset(
     {
         PARTITION,
         SORT,
+        TTL,
         "type",
         "operation_id",
         "actor",
@@ -84,6 +87,7 @@ _EVENT: Final = frozenset(
         "comment",
     }
 )
+"""An expiry counts as known, so that no write puts it back: none of these items may expire, whoever wrote it there."""
 
 
 def subject_key(subject: Version | Upload | TrashedVersion) -> ItemKey:
