@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Final
 
 import pytest
+from hypothesis import settings
 
 BACKENDS: Final = frozenset({"settings", "variables", "destination", "service", "store", "table", "url", "walked"})
 """Fixtures whose parameter names a backend."""
@@ -19,6 +20,12 @@ LOCAL: Final = frozenset({"local", "dev"})
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--thorough", action="store_true", help="the long versions too: hours instead of minutes")
+
+
+def pytest_configure() -> None:
+    """Give property tests no deadline: how long an example takes says more of the machine than of the code."""
+    settings.register_profile("without deadline", deadline=None)
+    settings.load_profile("without deadline")
 
 
 @pytest.fixture(scope="session")
