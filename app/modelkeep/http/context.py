@@ -81,24 +81,23 @@ class RequestContext:
 
 def context_of(scope: Scope) -> RequestContext:
     """The context of a request; created by the first call, which the connection or the outermost layer makes."""
-    try:
-        return cast("RequestContext", scope["state"][_CONTEXT])
-    except KeyError:
-        state = scope.get("state", {})
-        context = RequestContext(services=state.get("services"))
+    state = scope.get("state") or {}
+    context: RequestContext | None = state.get(_CONTEXT)
+    if context is None:
+        context = RequestContext(services=cast("Services", state.get("services")))
         scope["state"] = {**state, _CONTEXT: context}
-        return context
+    return context
 
 
-def authorization_fields(scope: Scope) -> dict[str, Any]:
+def authorization_fields(context: RequestContext, scope: Scope) -> dict[str, Any]:
     """The principal of a request and the last authorization decision on it, for its log line and its span.
 
     Keys: `principal`, `rule`, `action`, `model`, `version`, `decision` ("allowed" or "denied"); each `None` if unknown.
     """
-    context, parameters = context_of(scope), scope.get("path_params", {})
-    decision = context.caller.decisions[-1] if context.caller and context.caller.decisions else None
+    principal, caller, parameters = context.principal, context.caller, scope.get("path_params", {})
+    decision = caller.decisions[-1] if caller and caller.decisions else None
     return {
-        "principal": context.principal.name if context.principal else None,
+        "principal": principal.name if principal else None,
         "rule": decision.rule if decision else None,
         "action": decision.action if decision else None,
         "model": decision.model if decision else None,

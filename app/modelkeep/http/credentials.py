@@ -8,7 +8,7 @@ from starlette.types import Scope
 
 from modelkeep.domain.errors import CredentialsRequiredError, UnauthenticatedError
 
-_SCHEME: Final = "bearer "
+_SCHEME: Final = b"bearer "
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +44,14 @@ def _read_bearer(scope: Scope) -> str | None:
 
     If it is sent twice, the token matches none: a proxy before us may have believed the other one.
     """
-    found = [value for name, value in scope["headers"] if name == b"authorization"]
-    if not found:
+    header: bytes | None = None
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            header = value if header is None else header + b", " + value
+    if header is None:
         return None
-    header = b", ".join(found).decode("latin-1")
-    scheme, token = header[: len(_SCHEME)], header[len(_SCHEME) :]
-    return token.strip() if scheme.lower() == _SCHEME else ""
+    is_bearer = header[: len(_SCHEME)].lower() == _SCHEME
+    return header[len(_SCHEME) :].decode("latin-1").strip() if is_bearer else ""
 
 
 def _challenge_bearer(error: UnauthenticatedError) -> str:

@@ -7,7 +7,7 @@ well-formed names, bypasses them and calls the same handler. Anything else is le
 
 import re
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
@@ -45,10 +45,10 @@ class DownloadFastPath(BaseRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer by the handler of the ordinary route."""
-        context, parameters = context_of(scope), scope["path_params"]
+        context, parsed = context_of(scope), cast("ParsedDownload", _parse(scope["path"]))
         response = await get_download(
-            parameters["model"],
-            parse_ref(parameters["ref"]),
+            parsed.model,
+            parsed.ref,
             known_commits(first_header(scope, b"if-none-match")),
             context.bind_caller(),
             context.services.downloads,

@@ -49,7 +49,7 @@ class AccessLogMiddleware:
         async def send_completed(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
-                require_authorization_decision(scope, message["status"])
+                require_authorization_decision(context, scope, message["status"])
                 status = message["status"]
                 message["headers"] = self._complete(message["headers"], context)
             await send(message)
@@ -81,7 +81,7 @@ class AccessLogMiddleware:
                 "request_id": context.request_id,
                 "method": scope["method"],
                 "path": scope["path"],
-                **authorization_fields(scope),
+                **authorization_fields(context, scope),
                 "status": status,
                 "code": code,
                 "duration_ms": round(seconds * 1000, 3),

@@ -57,7 +57,8 @@ def _describe(span: Span, scope: Scope, status: int, *, failed: bool) -> None:
         span.set_attribute("http.route", route)
     span.set_attribute("http.request.method", scope["method"])
     span.set_attribute("http.response.status_code", status)
-    found: dict[str, Any] = {"request_id": context_of(scope).request_id, **authorization_fields(scope)}
+    context = context_of(scope)
+    found: dict[str, Any] = {"request_id": context.request_id, **authorization_fields(context, scope)}
     span.set_attributes(
         {f"registry.{name}": redacted(str(value)) for name, value in found.items() if value is not None}
     )
