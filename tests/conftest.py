@@ -1,4 +1,4 @@
-"""Servers that stand in for AWS, one of each for the whole session; and AWS itself, where the environment names it."""
+"""What every suite has: plugins, the options of a run, and a collector of traces."""
 
 import os
 import sys
@@ -9,7 +9,6 @@ import pytest
 from modelkeep.telemetry.tracing import ENDPOINT
 from tests.support import servers
 from tests.support.collectors import Collector, collecting
-from tests.support.servers import AwsServer
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -34,7 +33,7 @@ def pytest_xdist_auto_num_workers() -> int:
     return 2 * (os.cpu_count() or 1)
 
 
-pytest_plugins = ["tests.support.caches", "tests.support.selection"]
+pytest_plugins = ["tests.support.caches", "tests.support.selection", "tests.support.server_pool"]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -42,25 +41,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for report in terminalreporter.getreports("passed"):
         for name, figure in report.user_properties:
             terminalreporter.write_line(f"{report.nodeid}: {name}: {figure}")
-
-
-@pytest.fixture(scope="session")
-def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsServer]:
-    """S3 and DynamoDB: a ministack of this session, or what AWS_ENDPOINT_URL and its like point at."""
-    if (given := servers.from_environment()) is not None:
-        yield given
-        return
-    with servers.ministack(tmp_path_factory.mktemp("ministack")) as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def dynamodb_local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsServer]:
-    """DynamoDB by Amazon's own engine; skipped where Java or npm is missing."""
-    if missing := servers.why_no_dynamodb_local():
-        pytest.skip(missing)
-    with servers.dynamodb_local(tmp_path_factory.mktemp("dynamodb-local")) as server:
-        yield server
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ from modelkeep.storage.table import Table, Write
 from tests.support.faults.storage import FaultyTable
 from tests.support.registries import Registry, caller
 
+pytestmark = pytest.mark.one_backend
+
 MODEL = "fraud-detector"
 MANY = MAX_SUBJECTS + 5
 
@@ -53,6 +55,7 @@ async def delete_with(table: Table, store: FileStore, meanwhile: Callable[[], Aw
     await registry.services.models.delete(MODEL, caller())
 
 
+@pytest.mark.every_backend
 async def test_it_takes_all_in_several_steps(table: Table, store: FileStore, other: Registry) -> None:
     await other.services.models.delete(MODEL, caller())
     assert [event.generation for event in await other.history(MODEL)] == list(range(1, 2 * MANY + 2))

@@ -32,10 +32,12 @@ from tests.support.builders import operation
 from tests.support.faults.storage import Fault, FaultyTable
 from tests.support.registries import Registry, caller
 
+pytestmark = pytest.mark.one_backend
+
 MODEL = "fraud-detector"
 PROMOTERS = 16
-ROUNDS, QUICK_ROUNDS = 20, 5
-REGISTRATIONS = 64
+ROUNDS, QUICK_ROUNDS = 20, 3
+REGISTRATIONS, QUICK_REGISTRATIONS = 64, 16
 
 
 @pytest.fixture
@@ -97,6 +99,7 @@ async def production_of(registry: Registry) -> list[int]:
     return [number for number, stage in (await registry.stages(MODEL)).items() if stage is Stage.PRODUCTION]
 
 
+@pytest.mark.every_backend
 async def test_there_is_one_production_version_whoever_promotes(registries: list[Registry], *, thorough: bool) -> None:
     rounds = ROUNDS if thorough else QUICK_ROUNDS
     registry = registries[0]
@@ -114,19 +117,22 @@ async def test_there_is_one_production_version_whoever_promotes(registries: list
     assert contended <= ROUNDS * PROMOTERS // 100
 
 
-async def test_promoters_of_one_process_never_hear_of_contention(registry: Registry) -> None:
+@pytest.mark.every_backend
+async def test_promoters_of_one_process_never_hear_of_contention(registry: Registry, *, thorough: bool) -> None:
+    promoters = 40 if thorough else PROMOTERS
     numbers = [await registry.register(MODEL) for _ in range(4)]
-    answers = await outcomes([registry.promote(MODEL, numbers[n % 4]) for n in range(40)])
-    assert len(answers) == 40
+    answers = await outcomes([registry.promote(MODEL, numbers[n % 4]) for n in range(promoters)])
+    assert len(answers) == promoters
     assert await registry.faults() == []
 
 
-async def test_of_many_promoters_behind_one_fence_one_passes(registries: list[Registry]) -> None:
+@pytest.mark.every_backend
+async def test_of_many_promoters_behind_one_fence_one_passes(registries: list[Registry], *, thorough: bool) -> None:
     registry = registries[0]
     numbers = [await registry.register(MODEL) for _ in range(6)]
     await registry.promote(MODEL, 6)
     holder = 6
-    for _ in range(5):
+    for _ in range(5 if thorough else 3):
         rivals = [number for number in numbers if number != holder]
         calls = [registries[n % 2].promote(MODEL, n, expected=holder) for n in rivals]
         answers = await outcomes(calls, ProductionChangedError)
@@ -136,16 +142,19 @@ async def test_of_many_promoters_behind_one_fence_one_passes(registries: list[Re
     assert await registry.faults() == []
 
 
-async def test_every_registration_gets_a_number_of_its_own(registries: list[Registry]) -> None:
-    calls = [until_not_contended(registries[n % 2]) for n in range(REGISTRATIONS)]
+@pytest.mark.every_backend
+async def test_every_registration_gets_a_number_of_its_own(registries: list[Registry], *, thorough: bool) -> None:
+    registrations = REGISTRATIONS if thorough else QUICK_REGISTRATIONS
+    calls = [until_not_contended(registries[n % 2]) for n in range(registrations)]
     numbers = [number for number in await outcomes(calls) if isinstance(number, int)]
-    assert len(numbers) == len(set(numbers)) == REGISTRATIONS
+    assert len(numbers) == len(set(numbers)) == registrations
     assert sorted(await registries[0].stages(MODEL)) == sorted(numbers)
     assert await registries[0].faults() == []
     begun = [event.version for event in await registries[0].history(MODEL) if event.type == "upload_begun"]
     assert begun == list(range(1, len(begun) + 1))
 
 
+@pytest.mark.every_backend
 async def test_a_registration_that_is_decided_again_spends_one_number(table: Table, store: FileStore) -> None:
     faulty = FaultyTable(table, writes=[Fault.NONE, Fault.CONTENDED])
     registry = Registry(faulty, store)
@@ -153,11 +162,12 @@ async def test_a_registration_that_is_decided_again_spends_one_number(table: Tab
     assert len(faulty.sent) == 5
 
 
-async def test_whatever_races_leaves_no_pointer_to_nothing(registries: list[Registry]) -> None:
+@pytest.mark.every_backend
+async def test_whatever_races_leaves_no_pointer_to_nothing(registries: list[Registry], *, thorough: bool) -> None:
     registry = registries[0]
     dice = random.Random(7)
     numbers = [await registry.register(MODEL) for _ in range(5)]
-    for _ in range(12):
+    for _ in range(12 if thorough else 6):
         calls = [one_of(registries[n % 2], dice.choice(numbers), dice.randrange(7)) for n in range(12)]
         await asyncio.gather(*calls)
         assert await registry.faults() == []

@@ -610,7 +610,7 @@ def _run(service: Service, *, examples: int, steps: int, repeatable: bool) -> No
 
 @pytest.mark.timeout(600)
 def test_every_answer_is_that_of_the_reference(service: Service, request: pytest.FixtureRequest) -> None:
-    examples = 30 if request.node.callspec.params["service"] == "local" else 4
+    examples = 20 if request.node.callspec.params["service"] == "local" else 3
     _run(service, examples=examples, steps=30, repeatable=True)
 
 

@@ -4,7 +4,7 @@ A guard stands before DynamoDB and S3 and decides on every request by the policy
 """
 
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +18,6 @@ import pytest
 from modelkeep.admin.iam_policies import Role
 from modelkeep.domain.errors import UnavailableError
 from modelkeep.main import create_app
-from tests.support import servers
 from tests.support.api import operations_of
 from tests.support.faults.proxy import Proxy
 from tests.support.iam_operations import JOURNEYS, PARTS_STAY, Site, open_site, policy_of
@@ -47,21 +46,17 @@ LACKING: Final = [
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsServer]:
-    """A server of its own: a guard can stand only before what runs on this machine."""
-    with servers.ministack(tmp_path_factory.mktemp("ministack")) as server:
-        yield server
+async def sites(ministack_here: AwsServer) -> AsyncIterator[dict[Role, Site]]:
+    """A registry for each role, so that what one leaves behind does not slow another down.
 
-
-@pytest.fixture(scope="module")
-async def sites(server: AwsServer) -> AsyncIterator[dict[Role, Site]]:
-    """A registry for each role, so that what one leaves behind does not slow another down."""
+    A guard can stand only before what runs on this machine.
+    """
     async with AsyncExitStack() as stack:
         guard, proxy = Guard(), stack.enter_context(Proxy().running())
-        proxy.behind = int(server.endpoint.rpartition(":")[2])
+        proxy.behind = int(ministack_here.endpoint.rpartition(":")[2])
         proxy.when(".*", "", guard)
-        guarded = replace(server, endpoint=proxy.url)
-        yield {role: await stack.enter_async_context(open_site(server, guarded, guard, role)) for role in Role}
+        guarded = replace(ministack_here, endpoint=proxy.url)
+        yield {role: await stack.enter_async_context(open_site(ministack_here, guarded, guard, role)) for role in Role}
 
 
 def at(sites: dict[Role, Site], role: Role, folder: Path, lacking: str = "") -> Site:
