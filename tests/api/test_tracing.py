@@ -43,16 +43,16 @@ async def test_a_request_is_a_span_of_its_route_and_what_was_decided(
         await promoter.request("GET", f"/models/{model}?x=canary-query", headers={"x-request-id": "one"})
     (span,) = [span for span in collector.spans() if span.name == GET_MODEL]
     found = attributes(span)
-    assert found.pop("registry.rule").startswith("token:")
+    assert found.pop("modelkeep.rule").startswith("token:")
     assert found == {
         "http.route": "/v1/models/{model}",
         "http.request.method": "GET",
         "http.response.status_code": 200,
-        "registry.request_id": "one",
-        "registry.principal": "release",
-        "registry.action": "model.read",
-        "registry.model": model,
-        "registry.decision": "allowed",
+        "modelkeep.request_id": "one",
+        "modelkeep.principal": "release",
+        "modelkeep.action": "model.read",
+        "modelkeep.model": model,
+        "modelkeep.decision": "allowed",
     }
     assert span.kind == SERVER
     assert span.status.code == 0
@@ -74,7 +74,7 @@ async def test_storage_operations_are_children_of_their_request(
     for span in below:
         assert span.kind == CLIENT
         assert span.trace_id == completed.trace_id
-        assert attributes(span) == {"registry.result": "ok"}
+        assert attributes(span) == {"modelkeep.result": "ok"}
         assert completed.start_time_unix_nano <= span.start_time_unix_nano
         assert span.start_time_unix_nano <= span.end_time_unix_nano <= completed.end_time_unix_nano
     assert not [span for span in spans if not span.parent_span_id and span.kind != SERVER]
@@ -118,7 +118,7 @@ async def test_a_failure_is_marked_and_says_nothing_of_itself(
     spans = {span.name: span for span in collector.spans()}
     request, call = spans[GET_MODEL], spans["table.get"]
     assert (request.status.code, call.status.code) == (2, 2)
-    assert attributes(call) == {"registry.result": "unavailable"}
+    assert attributes(call) == {"modelkeep.result": "unavailable"}
     assert attributes(request)["http.response.status_code"] == 503
     assert not request.events
     assert not call.events

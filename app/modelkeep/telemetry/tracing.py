@@ -62,7 +62,7 @@ class Tracing:
         span = self.tracer.start_span(
             f"{operation.backend}.{operation.operation}",
             kind=SpanKind.CLIENT,
-            attributes={"registry.result": operation.result},
+            attributes={"modelkeep.result": operation.result},
             start_time=ended - int(operation.seconds * 1e9),
         )
         if operation.result not in _SUCCESSFUL_RESULTS:

@@ -60,7 +60,7 @@ def _describe(span: Span, scope: Scope, status: int, *, failed: bool) -> None:
     context = context_of(scope)
     found: dict[str, Any] = {"request_id": context.request_id, **authorization_fields(context, scope)}
     span.set_attributes(
-        {f"registry.{name}": redacted(str(value)) for name, value in found.items() if value is not None}
+        {f"modelkeep.{name}": redacted(str(value)) for name, value in found.items() if value is not None}
     )
     if failed:
         span.set_status(StatusCode.ERROR)
