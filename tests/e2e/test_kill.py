@@ -22,7 +22,8 @@ from tests.support.api import Api
 from tests.support.backends import aws_environment, environment, local_environment, prepare
 from tests.support.journeys.acknowledged import check, effects_of, replayed
 from tests.support.journeys.callers import Caller, Shelf
-from tests.support.processes.forks import Forked, Forks, forking
+from tests.support.processes.forks import Forked, Forks
+from tests.support.programs import EXECUTABLE
 from tests.support.reference_registry import ARCHIVED, PRODUCTION, STAGING
 from tests.support.servers import free_port
 from tests.support.upkeep import Storage, looking_into
@@ -40,12 +41,6 @@ LATER = timedelta(hours=2, minutes=30)
 LIVES = {"MODELKEEP_UPLOAD_TTL_SECONDS": "60", "MODELKEEP_TRASH_TTL_SECONDS": "3600"}
 
 
-@pytest.fixture(scope="module")
-def forks() -> Iterator[Forks]:
-    with forking() as forks:
-        yield forks
-
-
 @dataclass
 class Registry:
     """A service of the program's own that is started and killed again and again, and the commands beside it."""
@@ -59,8 +54,8 @@ class Registry:
     phases: Iterator[str] = field(default_factory=lambda: cycle(PHASES))
 
     def start(self) -> Forked:
-        arguments = ["serve", "--host", "127.0.0.1", "--port", str(self.port)]
-        return self.forks.start(self.variables, *arguments, log=self.folder / "service.log")
+        command = [EXECUTABLE, "serve", "--host", "127.0.0.1", "--port", str(self.port)]
+        return self.forks.start(command, self.variables, log=self.folder / "service.log")
 
     async def live_and_die(self, http: httpx.AsyncClient) -> None:
         """Start, and be killed: while starting, at work, or while stopping."""
@@ -72,19 +67,19 @@ class Registry:
             await ready(http)
             await asyncio.sleep(self.dice.uniform(0.02, 0.6))
         if phase == "stopping":
-            service.send(signal.SIGTERM)
+            service.send_signal(signal.SIGTERM)
             await asyncio.sleep(self.dice.uniform(0, 0.1))
         service.kill()
+        service.wait()
         self.counted[phase] += 1
 
     async def sweep(self, *, kills: int) -> None:
         """Sweep as if some hours had passed, kill that so many times, and then let it come to its end."""
         for _ in range(kills):
-            sweep = self.forks.start(
-                self.variables, "sweep", log=self.folder / "sweep.log", later=LATER.total_seconds()
-            )
+            sweep = self.begin("sweep", later=LATER)
             await asyncio.sleep(self.dice.uniform(0, 0.3))
             sweep.kill()
+            sweep.wait()
             self.counted["sweeping"] += 1
         await self.run("sweep", later=LATER)
 
@@ -92,9 +87,15 @@ class Registry:
         assert await self.run("check") == ["clean"]
         self.counted["checks"] += 1
 
-    async def run(self, command: str, *, later: timedelta = timedelta()) -> list[str]:
-        log, seconds = self.folder / f"{command}.log", later.total_seconds()
-        return await asyncio.to_thread(self.forks.run, self.variables, command, log=log, later=seconds)
+    async def run(self, name: str, *, later: timedelta = timedelta()) -> list[str]:
+        """Let a command come to its end, which is a good one; what it said."""
+        command = self.begin(name, later=later)
+        assert await asyncio.to_thread(command.wait) == 0, command.said()
+        return command.said()
+
+    def begin(self, name: str, *, later: timedelta) -> Forked:
+        log = self.folder / f"{name}.log"
+        return self.forks.start([EXECUTABLE, name], self.variables, log=log, later=later.total_seconds())
 
 
 async def ready(http: httpx.AsyncClient) -> None:
@@ -182,6 +183,7 @@ async def be_killed(registry: Registry, kills: int, *, sweep_after: int, check_a
                 assert await storage.keys() == set().union(*kept)
                 assert await storage.open_multiparts() == set()
         service.kill()
+        service.wait()
     await registry.check()
     assert await registry.run("sweep", later=LATER) == ["0 thing(s) swept"]
     return callers

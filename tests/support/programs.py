@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import httpx
 from typer.testing import CliRunner
@@ -18,6 +19,9 @@ from modelkeep.__main__ import program
 
 REPOSITORY = Path(__file__).parents[2]
 EXECUTABLE = str(Path(sys.executable).with_name("modelkeep"))
+
+ADDRESS = "TESTS_SERVER_POOL"
+"""The variable that says where the servers of a run are to be had; see `server_pool`."""
 
 NOTHING_CONFIGURED = {
     "AWS_CONFIG_FILE": "/nowhere",
@@ -61,10 +65,22 @@ async def operating(variables: Mapping[str, str], *arguments: str) -> Said:
     return await asyncio.to_thread(operate, variables, *arguments)
 
 
+class Process(Protocol):
+    """A program that runs; as much of `subprocess.Popen` as tests use."""
+
+    pid: int
+
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float, /) -> int: ...
+    def send_signal(self, number: int, /) -> None: ...
+    def terminate(self) -> None: ...
+    def kill(self) -> None: ...
+
+
 class Server:
     """A server of the program, in a process of its own."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
+    def __init__(self, process: Process, url: str, log: Path) -> None:
         self.url = url
         self.process = process
         self._log = log
@@ -95,9 +111,12 @@ class Server:
 def serving(
     command: Sequence[str | Path], variables: Mapping[str, str], *, port: int, log: Path, folder: Path = REPOSITORY
 ) -> Iterator[Server]:
-    """Run a server until the block ends; whoever enters waits for it."""
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, env=clean_environment(variables), stdout=output, stderr=output, cwd=folder)
+    """Run a server until the block ends; whoever enters waits for it.
+
+    Inside a run of tests, a single process is forked from one that has imported the program; it is the same but for its
+    start. Several workers are started by the program itself, in the usual way.
+    """
+    process = _start(list(map(str, command)), variables, log, folder)
     try:
         yield Server(process, f"http://127.0.0.1:{port}", log)
     finally:
@@ -107,4 +126,15 @@ def serving(
                 process.wait(10)
             except subprocess.TimeoutExpired:
                 process.kill()
-                process.wait()
+                process.wait(10)
+
+
+def _start(command: list[str], variables: Mapping[str, str], log: Path, folder: Path) -> Process:
+    workers = command[command.index("--workers") + 1] if "--workers" in command else "1"
+    if ADDRESS in os.environ and workers == "1" and command[0] in {EXECUTABLE, sys.executable}:
+        from tests.support.server_pool import ask
+
+        forked: Process = ask("forks").start(command, variables, log=log, folder=folder)
+        return forked
+    with log.open("wb") as output:
+        return subprocess.Popen(command, env=clean_environment(variables), stdout=output, stderr=output, cwd=folder)

@@ -3,61 +3,72 @@
 With xdist, the controller starts them for all its workers: they ask over a socket, and it answers when the server does.
 """
 
+import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from multiprocessing.connection import Client, Listener
 from pathlib import Path
 from threading import Thread
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
 from tests.support import servers
+from tests.support.processes.forks import Forks, forking
+from tests.support.programs import ADDRESS
 from tests.support.servers import AwsServer
 
-Start = Callable[[Path], AbstractContextManager[AwsServer]]
-
-KINDS: Final[dict[str, Start]] = {"ministack": servers.ministack, "dynamodb_local": servers.dynamodb_local}
+KINDS: Final[Mapping[str, Callable[[Path], AbstractContextManager[object]]]] = {
+    "ministack": servers.ministack,
+    "dynamodb_local": servers.dynamodb_local,
+    "forks": forking,
+}
 
 
 class Pool:
-    """The servers of this process, and of all that ask at its address."""
+    """The servers of this process, for all that ask at the address in the environment."""
 
     def __init__(self) -> None:
         self._stack = ExitStack()
         self._folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
-        self._servers: dict[str, AwsServer] = {}
+        self._servers: dict[str, object] = {}
         self._listener = self._stack.enter_context(Listener(backlog=32))
         self._thread = Thread(target=self._answer)
         self._thread.start()
-
-    @property
-    def address(self) -> str:
-        return str(self._listener.address)
+        os.environ[ADDRESS] = str(self._listener.address)
 
     def close(self) -> None:
         """Stop all servers."""
-        with Client(self.address) as caller:
-            caller.send(None)
+        ask(None)
         self._thread.join()
         self._stack.close()
+        del os.environ[ADDRESS]
 
     def _answer(self) -> None:
-        while True:
+        kind = ""
+        while kind is not None:
             with self._listener.accept() as caller:
                 kind = caller.recv()
-                if kind is None:
-                    return
                 try:
-                    caller.send(self._started(kind))
+                    caller.send(kind and self._started(kind))
                 except Exception as error:  # noqa: BLE001 -- it is for the caller to raise
                     caller.send(error)
 
-    def _started(self, kind: str) -> AwsServer:
+    def _started(self, kind: str) -> object:
         if kind not in self._servers:
             self._servers[kind] = self._stack.enter_context(KINDS[kind](self._folder))
         return self._servers[kind]
+
+
+def ask(kind: str | None) -> Any:
+    """A server of the pool; `None` ends it."""
+    with Client(os.environ[ADDRESS]) as pool:
+        pool.send(kind)
+        answer = pool.recv()
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
 
 
 POOL: Final = pytest.StashKey[Pool]()
@@ -68,32 +79,16 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[POOL] = Pool()
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_configure_node(node: object) -> None:
-    config: pytest.Config = node.config  # type: ignore[attr-defined]
-    node.workerinput["servers"] = config.stash[POOL].address  # type: ignore[attr-defined]
-
-
 def pytest_unconfigure(config: pytest.Config) -> None:
     if POOL in config.stash:
         config.stash[POOL].close()
 
 
-def _server(config: pytest.Config, kind: str) -> AwsServer:
-    given: dict[str, str] | None = getattr(config, "workerinput", None)
-    with Client(given["servers"] if given else config.stash[POOL].address) as pool:
-        pool.send(kind)
-        answer = pool.recv()
-    if isinstance(answer, Exception):
-        raise answer
-    assert isinstance(answer, AwsServer)
-    return answer
-
-
 @pytest.fixture(scope="session")
-def ministack_here(request: pytest.FixtureRequest) -> AwsServer:
+def ministack_here() -> AwsServer:
     """S3 and DynamoDB in one process of this machine."""
-    return _server(request.config, "ministack")
+    server: AwsServer = ask("ministack")
+    return server
 
 
 @pytest.fixture(scope="session")
@@ -104,8 +99,16 @@ def ministack(request: pytest.FixtureRequest) -> AwsServer:
 
 
 @pytest.fixture(scope="session")
-def dynamodb_local(request: pytest.FixtureRequest) -> AwsServer:
+def dynamodb_local() -> AwsServer:
     """DynamoDB by Amazon's own engine; skipped where Java or npm is missing."""
     if missing := servers.why_no_dynamodb_local():
         pytest.skip(missing)
-    return _server(request.config, "dynamodb_local")
+    server: AwsServer = ask("dynamodb_local")
+    return server
+
+
+@pytest.fixture(scope="session")
+def forks() -> Forks:
+    """Starts programs of `modelkeep` without importing it anew."""
+    forks: Forks = ask("forks")
+    return forks

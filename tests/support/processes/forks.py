@@ -1,109 +1,136 @@
-"""The program `modelkeep`, forked from a process that has imported it: there in a moment instead of a second.
+"""Programs that are forked from a process that has imported `modelkeep`: there in a moment instead of a second.
 
-python -m tests.support.processes.forks: read one order a line, and answer each in a line.
+python -m tests.support.processes.forks ADDRESS: take orders at a socket until told to end.
 """
 
-import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
+from multiprocessing.connection import Client, Listener
 from pathlib import Path
 from typing import Any, Self
 from unittest import mock
 
 from modelkeep.admin import maintenance
-from tests.support.programs import REPOSITORY, clean_environment
+from tests.support.programs import EXECUTABLE, REPOSITORY, clean_environment
+
+POLL_SECONDS = 0.01
 
 
 @dataclass(frozen=True)
 class Forked:
-    """One run of the program."""
+    """One run of a program: as much of `subprocess.Popen` as tests use."""
 
     pid: int
     log: Path
     _forks: "Forks"
 
-    def kill(self) -> None:
-        """End it at once, and return when it is gone."""
-        self.send(signal.SIGKILL)
-        self.wait()
+    def poll(self) -> int | None:
+        """The exit status, as `subprocess` has it; `None` while it runs."""
+        status: int | None = self._forks.order(status=self.pid)
+        return status
 
-    def send(self, number: signal.Signals) -> None:
+    def wait(self, timeout: float = 60) -> int:
+        """The exit status. Raises `subprocess.TimeoutExpired`."""
+        deadline = time.monotonic() + timeout
+        while (status := self.poll()) is None:
+            if time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired("a forked program", timeout)
+            time.sleep(POLL_SECONDS)
+        return status
+
+    def send_signal(self, number: int) -> None:
         """Send a signal; none, if it has ended."""
         self._forks.order(signal=self.pid, number=int(number))
 
-    def wait(self, seconds: float = 60) -> int | None:
-        """The exit status, as `subprocess` has it; `None` if it has not ended in time."""
-        status: int | None = self._forks.order(wait=self.pid, seconds=seconds)
-        return status
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
 
     def said(self) -> list[str]:
         """What it printed."""
         return self.log.read_text().splitlines()
 
 
+@dataclass(frozen=True)
 class Forks:
-    """Starts the program, with `later` seconds added to the time that its upkeep sees."""
+    """Starts programs, with `later` seconds added to the time that the operator's upkeep sees."""
 
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
-        self._process = process
+    address: str
 
-    def start(self, variables: Mapping[str, str], *arguments: str, log: Path, later: float = 0) -> Forked:
-        environment = clean_environment(variables)
-        pid = self.order(start=arguments, environment=environment, log=str(log), later=later)
-        return Forked(pid, log, self)
-
-    def run(self, variables: Mapping[str, str], *arguments: str, log: Path, later: float = 0) -> list[str]:
-        """Start the program, and return what it said when it has come to its end, which is a good one."""
-        forked = self.start(variables, *arguments, log=log, later=later)
-        assert forked.wait() == 0, forked.said()
-        return forked.said()
+    def start(
+        self,
+        command: Sequence[str | Path],
+        variables: Mapping[str, str],
+        *,
+        log: Path,
+        folder: Path = REPOSITORY,
+        later: float = 0,
+    ) -> Forked:
+        """A command is the program's, or Python's with -m or -c."""
+        words = list(map(str, command))
+        order = {"environment": clean_environment(variables), "log": str(log), "folder": str(folder), "later": later}
+        return Forked(self.order(start=words, **order), log, self)
 
     def order(self, **order: Any) -> Any:
-        assert self._process.stdin
-        assert self._process.stdout
-        self._process.stdin.write(f"{json.dumps(order)}\n")
-        self._process.stdin.flush()
-        return json.loads(self._process.stdout.readline())
+        with Client(self.address) as server:
+            server.send(order)
+            return server.recv()
 
 
 @contextmanager
-def forking() -> Iterator[Forks]:
+def forking(folder: Path) -> Iterator[Forks]:
     """A process that forks until the block ends; whatever it started and still runs is killed then."""
-    command = [sys.executable, "-m", __name__]
-    with subprocess.Popen(
-        command, env=clean_environment({}), cwd=REPOSITORY, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
-        yield Forks(process)
+    address = str(folder / "forks")
+    command = [sys.executable, "-m", __name__, address]
+    with subprocess.Popen(command, env=clean_environment({}), cwd=REPOSITORY) as process:
+        while not Path(address).exists():
+            assert process.poll() is None
+            time.sleep(POLL_SECONDS)
+        forks = Forks(address)
+        try:
+            yield forks
+        finally:
+            forks.order(end=True)
 
 
-def _serve() -> None:
+def _serve(address: str) -> None:
     _import_all()
     children: dict[int, int | None] = {}
-    for line in sys.stdin:
-        match json.loads(line):
-            case {"start": arguments, "environment": environment, "log": log, "later": later}:
-                answer: int | None = (pid := _fork(arguments, environment, log, timedelta(seconds=later)))
-                children[pid] = None
-            case {"signal": pid, "number": number}:
-                answer = None
-                if _status(children, pid, 0) is None:
-                    os.kill(pid, number)
-            case {"wait": pid, "seconds": seconds}:
-                answer = _status(children, pid, seconds)
-            case order:
-                raise ValueError(order)
-        print(json.dumps(answer), flush=True)  # noqa: T201 -- the answer
+    with Listener(address, backlog=32) as listener:
+        is_over = False
+        while not is_over:
+            with listener.accept() as caller:
+                order = caller.recv()
+                is_over = "end" in order
+                caller.send(_obey(order, children))
     for pid in children:
-        if _status(children, pid, 0) is None:
+        if _status(children, pid) is None:
             os.kill(pid, signal.SIGKILL)
+
+
+def _obey(order: Mapping[str, Any], children: dict[int, int | None]) -> int | None:
+    match order:
+        case {"start": command, "environment": environment, "log": log, "folder": folder, "later": later}:
+            pid = _fork(command, environment, log, folder, timedelta(seconds=later))
+            children[pid] = None
+            return pid
+        case {"status": pid}:
+            return _status(children, pid)
+        case {"signal": pid, "number": number}:
+            if _status(children, pid) is None:
+                os.kill(pid, number)
+    return None
 
 
 def _import_all() -> None:
@@ -132,28 +159,25 @@ def _import_all() -> None:
         get_session().create_client(service, region_name="us-east-1")
 
 
-def _fork(arguments: list[str], environment: dict[str, str], log: str, later: timedelta) -> int:
+def _fork(command: list[str], environment: dict[str, str], log: str, folder: str, later: timedelta) -> int:
     if pid := os.fork():
         return pid
     status = 1
     try:
         os.environ.clear()
         os.environ.update(environment)
+        os.chdir(folder)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 1)
         os.dup2(1, 2)
-        status = _run(arguments, later)
+        status = _run(command, later)
         sys.stdout.flush()
         sys.stderr.flush()
     finally:
         os._exit(status)
 
 
-def _run(arguments: list[str], later: timedelta) -> int:
-    import typer.main
-
-    from modelkeep.__main__ import program
-
+def _run(command: list[str], later: timedelta) -> int:
     class Later(datetime):
         @classmethod
         def now(cls, tz: tzinfo | None = None) -> Self:
@@ -161,25 +185,35 @@ def _run(arguments: list[str], later: timedelta) -> int:
 
     with mock.patch.object(maintenance, "datetime", Later):
         try:
-            typer.main.get_command(program).main(arguments, prog_name="modelkeep")
+            _as_main(command)
         except SystemExit as ended:
             return ended.code if isinstance(ended.code, int) else int(bool(ended.code))
     return 0
 
 
-def _status(children: dict[int, int | None], pid: int, seconds: float) -> int | None:
-    deadline = time.monotonic() + seconds
-    while children[pid] is None:
+def _as_main(command: list[str]) -> None:
+    match command:
+        case [program, *arguments] if program == EXECUTABLE:
+            from modelkeep.__main__ import program as run
+
+            sys.argv = [program, *arguments]
+            run()
+        case [_, "-m", module, *arguments]:
+            sys.argv = [module, *arguments]
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+        case [_, "-c", code, *arguments]:
+            sys.argv = ["-c", *arguments]
+            exec(code, {"__name__": "__main__"})
+
+
+def _status(children: dict[int, int | None], pid: int) -> int | None:
+    if children[pid] is None:
         found, status = os.waitpid(pid, os.WNOHANG)
         if found:
             children[pid] = os.waitstatus_to_exitcode(status)
-        elif time.monotonic() > deadline:
-            break
-        else:
-            time.sleep(0.005)
     return children[pid]
 
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    _serve()
+    _serve(sys.argv[1])
