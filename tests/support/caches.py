@@ -1,8 +1,8 @@
 """A plugin: what each test would make anew and always the same is made once for the session.
 
-Service models, their endpoint rules and the list of services of botocore; the certificates that OpenSSL trusts. And
-the garbage collector does not look through them, or through the modules and tests that were imported, again and again:
-that was a fifth of the processor time of tests that open clients.
+Service models, their endpoint rules and the list of services of botocore; the certificates that OpenSSL trusts; the
+command line that typer builds from functions. And the garbage collector does not look through them, or through the
+modules and tests that were imported, again and again: that was a fifth of the time of tests that open clients.
 """
 
 import gc
@@ -17,6 +17,7 @@ import httpx
 import pytest
 from botocore.endpoint_provider import RuleSet
 from botocore.loaders import JSONFileLoader, Loader
+from typer.main import get_command
 
 
 def pytest_collection_finish() -> None:
@@ -63,13 +64,25 @@ def service_models_are_read_once() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def authorities_are_read_once() -> Iterator[None]:
-    """OpenSSL takes 25 ms for the certificates that it trusts, and httpx wants them for each client."""
+    """OpenSSL takes 25 ms or more for the certificates that it trusts, and httpx wants them for each client."""
     make = httpx.create_ssl_context
-    shared = cache(make)
+
+    @cache
+    def shared(_: tuple[str | None, ...], *, trust_env: bool) -> ssl.SSLContext:
+        return make(trust_env=trust_env)
 
     def create(*, verify: ssl.SSLContext | bool, cert: Any, trust_env: bool) -> ssl.SSLContext:
-        is_plain = verify is True and cert is None and not {"SSL_CERT_FILE", "SSL_CERT_DIR"} & os.environ.keys()
-        return shared() if is_plain else make(verify=verify, cert=cert, trust_env=trust_env)
+        if verify is not True or cert is not None:
+            return make(verify=verify, cert=cert, trust_env=trust_env)
+        named = tuple(os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"))
+        return shared(named if trust_env else (), trust_env=trust_env)
 
     with mock.patch("httpx._transports.default.create_ssl_context", create):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def commands_are_built_once() -> Iterator[None]:
+    """typer takes 35 ms for it at each invocation."""
+    with mock.patch("typer.testing._get_command", cache(get_command)):
         yield
