@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import logging
 import os
-import random
 import re
 import shutil
 import subprocess
@@ -187,7 +186,7 @@ def write(tmp_path: Path) -> Callable[..., Path]:
 
 def _file(path: Path, size: int) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(random.Random(f"{path} {uuid4()}").randbytes(size))
+    path.write_bytes(os.urandom(size))
     return path
 
 

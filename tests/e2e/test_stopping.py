@@ -37,7 +37,7 @@ HURRIED = [
 LARGE = bytes(range(256)) * (256 * 1024)
 """64 MiB: more than the sockets between server and client hold."""
 
-WORKERS = pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.thorough), 2])
+WORKERS = pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.thorough)])
 
 
 @contextmanager
@@ -103,7 +103,7 @@ def test_a_kept_alive_connection_ends_with_an_answer(tmp_path: Path) -> None:
         assert kept.sock is None
 
 
-@WORKERS
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.thorough), 2])
 def test_no_busy_connection_is_closed_while_the_process_drains(tmp_path: Path, workers: int) -> None:
     with service(tmp_path, workers=workers) as server, ThreadPoolExecutor() as pool:
         askers = [pool.submit(ask_until_cut_off, server) for _ in range(4)]
