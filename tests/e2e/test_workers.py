@@ -19,28 +19,24 @@ def ask(connection: HTTPConnection) -> None:
     assert connection.getresponse().read()
 
 
-def median_seconds(call: Callable[[], object], times: int) -> float:
-    spent = []
-    for _ in range(times):
-        began = time.perf_counter()
-        call()
-        spent.append(time.perf_counter() - began)
-    return statistics.median(spent)
+def seconds_of(call: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
 
 
-def test_a_kept_connection_is_not_slower_than_fresh_ones_with_two_workers(tmp_path: Path) -> None:
-    """Workers on plain asyncio would lose TCP_NODELAY, and each request on a kept connection would take 44 ms."""
+def test_no_request_of_a_kept_connection_waits_for_an_acknowledgement_with_two_workers(tmp_path: Path) -> None:
+    """Without TCP_NODELAY, which workers on plain asyncio lose, all but the first would take 40 ms: Linux delays them.
+
+    So a quarter of them is quicker on any machine, however busy, unless all are late.
+    """
     port = free_port()
     command: list[str | Path] = [EXECUTABLE, "serve", "--host", "127.0.0.1", "--port", str(port), "--workers", "2"]
-
-    def fresh() -> None:
-        with closing(HTTPConnection("127.0.0.1", port)) as connection:
-            ask(connection)
-
     with serving(command, local_environment(tmp_path), port=port, log=tmp_path / "log") as server:
         server.wait("/readyz")
         with closing(HTTPConnection("127.0.0.1", port)) as kept:
-            assert median_seconds(lambda: ask(kept), 60) < 2 * median_seconds(fresh, 60)
+            quarter, _, _ = statistics.quantiles(seconds_of(lambda: ask(kept)) for _ in range(60))
+            assert quarter < 0.04
 
 
 def workers_of(pid: int) -> set[int]:
