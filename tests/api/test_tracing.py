@@ -194,7 +194,7 @@ async def test_a_collector_that_is_away_costs_no_request_and_a_moment_at_the_end
         for _ in range(20):
             assert (await api.http.get("/healthz")).status_code == 200
         began = time.monotonic()
-    assert time.monotonic() - began < FLUSH_SECONDS + 3
+    assert time.monotonic() - began < FLUSH_SECONDS + 10
 
 
 def test_a_missing_extra_is_reported_in_a_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -163,7 +163,7 @@ async def test_waiting_for_a_header_section_times_out(server: Server, connect: C
         speaking.say(GET[:20]), kept.say(GET[:1]), trickling.say(*[b"GET /"], *[b"a"] * 36, pause=pause)
     )
     for each in (silent, speaking, trickling, kept):
-        assert short_timeouts.HEAD_SECONDS <= await each.ends() < short_timeouts.HEAD_SECONDS + 5
+        assert short_timeouts.HEAD_SECONDS <= await each.ends() < short_timeouts.HEAD_SECONDS + 10
 
 
 async def test_an_idle_connection_is_kept_and_each_header_section_has_its_own_timeout(client: Client) -> None:
@@ -175,14 +175,14 @@ async def test_an_idle_connection_is_kept_and_each_header_section_has_its_own_ti
     began = time.monotonic()
     await client.say(GET[:5])
     await client.ends()
-    assert short_timeouts.HEAD_SECONDS <= time.monotonic() - began < short_timeouts.HEAD_SECONDS + 2
+    assert short_timeouts.HEAD_SECONDS <= time.monotonic() - began < short_timeouts.HEAD_SECONDS + 10
 
 
 async def test_empty_lines_do_not_keep_a_connection(client: Client) -> None:
     await client.say(GET)
     await client.answer()
-    await client.say(*[b"\r\n"] * 12, pause=short_timeouts.HEAD_SECONDS / 4)
-    assert await client.ends() < 4 * short_timeouts.HEAD_SECONDS
+    await client.say(*[b"\r\n"] * 24, pause=short_timeouts.HEAD_SECONDS / 4)
+    assert await client.ends() < 6 * short_timeouts.HEAD_SECONDS
 
 
 LONG = b"a" * 33 * KIB
@@ -325,7 +325,7 @@ async def test_half_open_connections_do_not_hold_up_a_stop_and_a_request_under_w
         assert server.process.poll() is None
         await under_way.say(b"}")
         assert (await under_way.last_answer()).code == "model_not_found"
-        assert await asyncio.to_thread(server.process.wait, 5) == 0
+        assert await asyncio.to_thread(server.process.wait, 20) == 0
 
 
 async def test_each_of_several_workers_hardens_its_connections(tmp_path: Path, connect: Connect) -> None:

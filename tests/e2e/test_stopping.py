@@ -24,7 +24,7 @@ from tests.support.programs import EXECUTABLE, Server, serving
 from tests.support.servers import free_port
 
 DELAY = 2.0
-GRACE = 5
+GRACE = 3
 HURRIED = [
     sys.executable,
     "-c",
@@ -85,8 +85,8 @@ def test_a_draining_service_is_not_ready_and_still_serves(tmp_path: Path, worker
         assert (said.status_code, said.json()["code"]) == (503, "unavailable")
         assert "stopped" in said.json()["detail"]
         assert (status_of(server, "/healthz"), status_of(server, "/v1/models")) == (200, 200)
-        assert server.process.wait(10) == 0
-        assert DELAY <= time.monotonic() - asked < DELAY + 5
+        assert server.process.wait(20) == 0
+        assert DELAY <= time.monotonic() - asked < DELAY + 15
     assert "Traceback" not in server.said()
 
 
@@ -108,7 +108,7 @@ def test_no_busy_connection_is_closed_while_the_process_drains(tmp_path: Path, w
     with service(tmp_path, workers=workers) as server, ThreadPoolExecutor() as pool:
         askers = [pool.submit(ask_until_cut_off, server) for _ in range(4)]
         asked = ask_to_stop(server)
-        assert server.process.wait(15) == 0
+        assert server.process.wait(20) == 0
         for asker in askers:
             assert asker.result(10) - asked >= DELAY
 
@@ -134,7 +134,7 @@ def test_a_slow_download_is_not_cut(tmp_path: Path, workers: int) -> None:
         while block := client.recv(1 << 20):
             received += block
         assert received.partition(b"\r\n\r\n")[2] == LARGE
-        assert server.process.wait(10) == 0
+        assert server.process.wait(20) == 0
 
 
 @WORKERS
@@ -149,7 +149,7 @@ def test_a_slow_upload_is_not_cut(tmp_path: Path, workers: int) -> None:
         time.sleep(1)
         assert not upload.done()
         assert upload.result(20) == 200
-        assert server.process.wait(10) == 0
+        assert server.process.wait(20) == 0
     with service(tmp_path) as server, Walk(server.url) as walk:
         assert walk.ask("POST", "/fraud-detector/versions/1/complete")["version"] == 1
 
@@ -177,10 +177,10 @@ def test_what_never_ends_is_cut_when_its_time_is_over(tmp_path: Path) -> None:
         assert client.recv(100)
         asked = ask_to_stop(server)
         server.process.wait(40)
-        assert GRACE < time.monotonic() - asked < GRACE + DELAY + 5
+        assert GRACE < time.monotonic() - asked < GRACE + DELAY + 15
 
 
 def test_sigint_stops_at_once(tmp_path: Path) -> None:
-    with service(tmp_path, delay=20) as server:
+    with service(tmp_path, delay=30) as server:
         server.process.send_signal(signal.SIGINT)
-        server.process.wait(5)
+        server.process.wait(20)

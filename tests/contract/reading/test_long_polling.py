@@ -44,7 +44,7 @@ async def test_waiting_ends_in_time_though_the_table_goes_away_as_the_model_move
     process.table.reads()
     process.poller._subscriptions[MODEL].publish(known.generation + 1)
     number, seconds = await behind
-    assert (number, 0.9 < seconds < 2.5) == (1, True)
+    assert (number, 0.9 < seconds < 20) == (1, True)
     assert process.table.reads()["all"] < 40
     process.table.meet()
     await other.promote(MODEL, 2)
