@@ -29,7 +29,7 @@ from modelkeep.identity import discovery
 from modelkeep.identity.jwks import MAX_KEYS, read_keys
 from modelkeep.identity.verifier import Verifier
 from tests.support.faults.network import answers, drops, never_ends, rewrites, sleeps, trickles
-from tests.support.faults.proxy import Fault, Forward, Reply, Request
+from tests.support.faults.proxy import Fault, Forward, Proxy, Reply, Request
 from tests.support.issuers import DISCOVERY, JWKS, IssuerServer, issuer_server, signing_key
 
 MINUTE = 60
@@ -550,3 +550,21 @@ async def test_a_ca_file_adds_to_the_authorities_that_are_known_anyway(authority
     assert known
     assert known < together
     assert len(together - known) == 1
+
+
+async def test_keys_are_fetched_through_the_proxy_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch, verifier: Verifier, server: IssuerServer
+) -> None:
+    issuer = replace(server.issuer, url="https://issuer.example", jwks_url="https://issuer.example/keys")
+    with Proxy().running() as proxy:
+        proxy.when("CONNECT", ".*", answers(403))
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        for listed in ("10.0.0.0/8,[::1]", "issuer.example"):
+            monkeypatch.setenv("NO_PROXY", listed)
+            with pytest.raises(httpx.HTTPError):
+                await discovery.fetch_keys(issuer)
+        assert [request.path for request in proxy.seen] == ["issuer.example:443"]
+    monkeypatch.setenv("NO_PROXY", "")
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://proxy.example")
+    with pytest.raises(ValueError, match="HTTPS_PROXY names a proxy of socks5"):
+        await discovery.fetch_keys(issuer)

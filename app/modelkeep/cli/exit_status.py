@@ -13,6 +13,7 @@ import typer
 
 from modelkeep.cli.options import Output
 from modelkeep.domain.errors import IntegrityError, InvalidRequestError, RegistryError
+from modelkeep.kit.proxies import UnusableVariableError
 
 OPERATOR_COMMAND: Final = f"{__name__}.operator_command"
 """The key of a context's `meta` that holds the words of the operator's command that runs, if it is one."""
@@ -90,6 +91,8 @@ def _failure(error: Exception, *, as_json: bool) -> _Failure | None:
         return _Failure(status=_status_of(error), problem=_refusal(error))
     if isinstance(error, OSError) and error.strerror:
         return _Failure(status=Status.REFUSED, problem=_system_error(error))
+    if isinstance(error, UnusableVariableError):
+        return _Failure(status=Status.USAGE, problem={"code": "usage", "detail": str(error)})
     return None
 
 

@@ -13,6 +13,7 @@ import typer
 from modelkeep.cli.exit_status import Status
 from modelkeep.cli.options import options_of
 from modelkeep.cli.output import console, notice
+from modelkeep.kit.proxies import UnusableVariableError
 from modelkeep.kit.text import format_count, format_duration, format_size
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ def _open(context: typer.Context, **options: Any) -> Iterator["RegistryClient"]:
 
     try:
         registry = RegistryClient(options_of(context).url, **options)
+    except UnusableVariableError:
+        raise
     except ValueError as error:
         raise typer.BadParameter(f"{error}.", param_hint="'--url' or MODELKEEP_URL") from None
     with registry:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
+from modelkeep.client.addresses import DEFAULT_URL
 from modelkeep.client.cache import Cache
 from modelkeep.client.errors import UnreachableError
 from modelkeep.client.progress import Progress
@@ -27,7 +28,6 @@ from modelkeep.schemas.versions import EditVersion, VersionPage, VersionResponse
 
 Item = TypeVar("Item")
 
-DEFAULT_URL: Final = "http://127.0.0.1:8000"
 DEFAULT_JOBS: Final = 8
 
 _PAGE_SIZE: Final = 100
@@ -50,7 +50,8 @@ class AsyncRegistryClient:
     with the same Idempotency-Key, so that it takes effect once. A version is given by its number or by any ref, as
     `production` or an alias, unless it is changed: then by its number.
 
-    Raises `ValueError` if `url` is not an HTTP address.
+    Raises `ValueError` if `url` is not the address of a registry, or if a variable of the environment names
+    certificates that are not there or a proxy that cannot be used.
     """
 
     def __init__(

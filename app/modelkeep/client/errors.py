@@ -19,6 +19,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from modelkeep.client.addresses import DEFAULT_URL
 from modelkeep.domain import errors
 from modelkeep.domain.errors import IntegrityError, RegistryError
 
@@ -42,7 +43,10 @@ class UnreachableError(RegistryError):
     reason: str
 
     def __str__(self) -> str:
-        return f"No answer from {self.url}: {self.reason}. Check the address, and that the service runs."
+        advice = "Check the address, and that the service runs."
+        if self.url == DEFAULT_URL:
+            advice = "It is the default: set MODELKEEP_URL to another address, or start `modelkeep dev` here."
+        return f"No answer from {self.url}: {self.reason}. {advice}"
 
 
 @dataclass(eq=False)

@@ -10,6 +10,7 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from modelkeep.client.errors import NoTokenError
+from modelkeep.client.http_transports import BlockingTransport
 from modelkeep.client.retries import MAX_ATTEMPTS, TRANSIENT_STATUSES, reason_of, retry_delay
 
 _TIMEOUT_SECONDS: Final = 10
@@ -43,7 +44,8 @@ def request_token(url: str, bearer: str, audience: str) -> str:
 def _send_request(url: str, bearer: str, audience: str) -> httpx.Response:
     address = httpx.URL(url).copy_merge_params({"audience": audience})
     headers = {"authorization": f"Bearer {bearer}", "accept": "application/json"}
-    return httpx.get(address, headers=headers, timeout=_TIMEOUT_SECONDS, follow_redirects=False)
+    with httpx.Client(transport=BlockingTransport(), timeout=_TIMEOUT_SECONDS, follow_redirects=False) as http:
+        return http.get(address, headers=headers)
 
 
 def _parse(response: httpx.Response) -> str:

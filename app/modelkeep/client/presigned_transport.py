@@ -16,6 +16,7 @@ from typing import Final
 import httpx
 
 from modelkeep.client.errors import LocalFileError, TransferRefusedError
+from modelkeep.client.http_transports import BlockingTransport
 from modelkeep.client.retries import TRANSIENT_STATUSES, reason_of, retry_after
 from modelkeep.schemas.base import PresignedUrlResponse
 
@@ -110,7 +111,8 @@ class PresignedTransport:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=connections)
         timeout = httpx.Timeout(STALL_TIMEOUT_SECONDS, connect=_CONNECT_TIMEOUT_SECONDS, pool=None)
         headers = {"accept-encoding": "identity"}
-        self._http = httpx.Client(headers=headers, timeout=timeout, limits=limits, follow_redirects=False)
+        transport = BlockingTransport(limits=limits)
+        self._http = httpx.Client(headers=headers, timeout=timeout, follow_redirects=False, transport=transport)
         self._cancelled = threading.Event()
         for logger in _URL_LOGGERS:
             logging.getLogger(logger).addFilter(_redact_query)

@@ -11,7 +11,9 @@ import httpx
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
+from modelkeep.client.addresses import require_address
 from modelkeep.client.errors import NotARegistryError, UnreachableError, from_problem
+from modelkeep.client.http_transports import AsyncTransport
 from modelkeep.client.retries import MAX_ATTEMPTS, reason_of, retry_after, retry_delay
 from modelkeep.client.token_sources import TokenSource
 
@@ -30,20 +32,18 @@ RETRYABLE: Final = frozenset({429, 502, 503, 504})
 _MAX_RESPONSE_BYTES: Final = 64 * 1024 * 1024
 """More than a page of a hundred versions with a thousand artifacts each."""
 
-_MAX_PORT: Final = 65535
-
 
 class RegistryTransport:
     """The HTTP API of one registry. Every change has an Idempotency-Key, so it can be repeated after a lost reply."""
 
     def __init__(self, url: str, *, token_source: TokenSource | None = None) -> None:
-        """Raises `ValueError` if `url` is not an address of HTTP."""
-        if not _is_address(url):
-            raise ValueError(f"'{url}' is not an address like http://registry:8000")
-        self.url = url.rstrip("/")
+        """Raises `ValueError` if `url` is not the address of a registry, or the environment names no usable proxy."""
+        self.url = require_address(url)
         self._token_source = token_source
         headers = {"user-agent": USER_AGENT, "accept": "application/json", "accept-encoding": "identity"}
-        self._http = httpx.AsyncClient(headers=headers, timeout=_TIMEOUT, follow_redirects=False)
+        self._http = httpx.AsyncClient(
+            headers=headers, timeout=_TIMEOUT, follow_redirects=False, transport=AsyncTransport()
+        )
 
     async def __aenter__(self) -> Self:
         await self._http.__aenter__()
@@ -159,11 +159,3 @@ class RegistryTransport:
         if len(path) > 1 and getattr(parsed, "model", path[1]) != path[1]:
             raise NotARegistryError(self.url, f"asked about '{path[1]}', it answers about another model")
         return parsed
-
-
-def _is_address(url: str) -> bool:
-    try:
-        parts = httpx.URL(url)
-    except httpx.InvalidURL:
-        return False
-    return parts.scheme in {"http", "https"} and bool(parts.host) and (parts.port or 1) <= _MAX_PORT

@@ -15,6 +15,7 @@ import httpx
 from modelkeep.domain.access.trust import Issuer
 from modelkeep.domain.values import is_loopback
 from modelkeep.identity.jwks import SigningKey, read_keys
+from modelkeep.kit.proxies import ProxySettings, require_certificates
 
 TIMEOUT_SECONDS: Final = 5
 """For everything together: connections, discovery document, keys."""
@@ -32,33 +33,42 @@ async def fetch_keys(issuer: Issuer) -> Mapping[str, SigningKey]:
     """The issuer's keys by id, at least one, from its `jwks_url` or else the `jwks_uri` of its discovery document."""
     async with asyncio.timeout(TIMEOUT_SECONDS):
         context = await asyncio.to_thread(_ssl_context, issuer.ca_file)
-        async with httpx.AsyncClient(
-            verify=context, headers=_HEADERS, timeout=TIMEOUT_SECONDS, follow_redirects=False
-        ) as http:
-            address = issuer.jwks_url or await _discover(http, issuer.url)
-            return read_keys(await _get(http, address))
+        address = issuer.jwks_url or await _discover(context, issuer.url)
+        return read_keys(await _get(context, address))
 
 
 def _ssl_context(ca_file: Path | None) -> ssl.SSLContext:
+    require_certificates()
     context = httpx.create_ssl_context()
     if ca_file is not None:
         context.load_verify_locations(ca_file)
     return context
 
 
-async def _discover(http: httpx.AsyncClient, issuer: str) -> str:
-    match json.loads(await _get(http, issuer.removesuffix("/") + _WELL_KNOWN_PATH)):
+async def _discover(context: ssl.SSLContext, issuer: str) -> str:
+    match json.loads(await _get(context, issuer.removesuffix("/") + _WELL_KNOWN_PATH)):
         case {"issuer": str(named), "jwks_uri": str(address)} if named == issuer:
             return address
         case _:
             raise ValueError("the discovery document names another issuer or no jwks_uri")
 
 
-async def _get(http: httpx.AsyncClient, address: str) -> bytes:
+async def _get(context: ssl.SSLContext, address: str) -> bytes:
     url = httpx.URL(address)
     _require_https(url)
     body = bytearray()
-    async with http.stream("GET", url) as response:
+    proxy = ProxySettings.from_environment().find(address)
+    async with (
+        httpx.AsyncClient(
+            verify=context,
+            headers=_HEADERS,
+            timeout=TIMEOUT_SECONDS,
+            follow_redirects=False,
+            trust_env=False,
+            proxy=proxy.url if proxy else None,
+        ) as http,
+        http.stream("GET", url) as response,
+    ):
         if response.status_code != httpx.codes.OK:
             raise ValueError(f"{address} answers with status {response.status_code}")
         async for block in response.aiter_raw():
