@@ -237,15 +237,15 @@ async def test_rules_that_are_taken_away_by_hand_are_no_longer_in_force(
 async def test_a_broken_document_admits_no_identity_and_affects_no_token(
     services: Services, github: IssuerServer, clock: Clock, text: str, said: CapturingLogger
 ) -> None:
-    await services.set_rules(**trusting(github, rule()))
-    service = await services.serve()
+    """Not even by a rule of the file: what the document denied cannot be known."""
+    await services.set_rules(**trusting(github, rule("frozen", deny=["token.admin"])))
+    service = await services.serve(**trusting(github, rule()))
     job, holder = service.bearer(github.token()), await service.who("reader")
     assert [await status(job), await status(holder)] == [IN, IN]
     await services.put_text(text)
-    clock.now += 30
-    assert [await status(job), await status(holder)] == [(401, "invalid_token"), IN]
-    clock.now += 30
-    assert await status(job) == (401, "invalid_token")
+    for _ in range(2):
+        clock.now += 30
+        assert [await status(job), await status(holder)] == [(503, "unavailable"), IN]
     (call,) = said.calls
     assert (call.method_name, call.args[0]) == ("exception", "trust_rules_unreadable")
     assert call.kwargs["reason"]
@@ -254,22 +254,63 @@ async def test_a_broken_document_admits_no_identity_and_affects_no_token(
     assert await status(job) == IN
 
 
-async def test_the_file_overrides_the_table(
-    services: Services, github: IssuerServer, clock: Clock, said: CapturingLogger
+@pytest.mark.parametrize(
+    ("name", "identifier", "told"),
+    [("github", "shared", "table:shared"), ("hub", "other", "other"), ("hub", "shared", "table:shared")],
+    ids=["same id", "other issuer name", "both"],
+)
+async def test_what_the_table_denies_stays_denied_whatever_the_file_allows(
+    services: Services, github: IssuerServer, name: str, identifier: str, told: str
 ) -> None:
-    await services.set_rules(**trusting(github, rule("shared", allow=["admin"]), rule("own", allow=["event.read"])))
-    service = await services.serve(**trusting(github, rule("shared", allow=["reader"])))
+    """Whoever set it had no such file in the environment, so that nothing was refused."""
+    denial = rule(identifier, issuer=name, allow=["event.read"], deny=["token.admin"])
+    await services.set_rules(**trusting(github, denial, name=name))
+    service = await services.serve(**trusting(github, rule("shared", allow=["admin"])))
     job = service.bearer(github.token())
-    assert await status(job) == IN
+    got = await exchange(job)
+    assert got["principal"] == f"github:{SUBJECT}"
+    for bearer in (job, service.bearer(got["access_token"])):
+        assert await status(bearer) == IN
+        check_problem(await bearer.request("GET", "/tokens"), 403, "action_forbidden")
+    async with open_storage(services.settings) as (table, _):
+        kept = await Tokens(table).find(got["access_token"][3:14])
+    assert kept
+    assert kept.rules == ("shared", told)
+
+
+async def test_a_rule_that_file_and_table_share_is_one_rule(services: Services, github: IssuerServer) -> None:
+    document = trusting(github, rule("shared", allow=["reader"]))
+    await services.set_rules(**document)
+    service = await services.serve(**document)
+    job = service.bearer(github.token())
+    await exchange(job)
     check_problem(await job.request("GET", "/tokens"), 403, "action_forbidden")
-    assert [(call.method_name, *call.args, call.kwargs["rule"]) for call in said.calls] == [
-        ("warning", "trust_rule_shadowed", "shared")
-    ]
+
+
+async def test_an_exchanged_token_has_no_grants_of_another_rule_of_that_id(
+    services: Services, github: IssuerServer, clock: Clock
+) -> None:
+    service = await services.serve(**trusting(github, rule("shared", allow=["reader"])))
+    exchanged = service.bearer((await exchange(service.bearer(github.token())))["access_token"])
+    await services.set_rules(**trusting(github, rule("shared", match={"repository_id": "1"}, allow=["admin"])))
+    clock.now += 30
+    assert await status(exchanged) == IN
+    check_problem(await exchanged.request("GET", "/tokens"), 403, "action_forbidden")
+
+
+async def test_the_file_overrides_an_issuer_of_the_table(
+    services: Services, github: IssuerServer, said: CapturingLogger
+) -> None:
+    """An identity of the other issuer would have the name of one of this; none is accepted, so nothing is denied it."""
     with issuer_server(IssuerKind.GITHUB) as other:
         await services.set_rules(**trusting(other, rule("own")))
-        clock.now += 30
+        service = await services.serve(**trusting(github, rule("shared", allow=["reader"])))
         assert await status(service.bearer(other.token())) == (401, "invalid_token")
+        job = service.bearer(github.token())
+        assert await status(job) == IN
         check_problem(await job.request("GET", "/tokens"), 403, "action_forbidden")
+    assert [(call.method_name, *call.args) for call in said.calls] == [("warning", "trust_rules_clash")]
+    assert "issuer 'github'" in said.calls[0].kwargs["reason"]
 
 
 async def test_rules_are_read_by_one_request_at_a_time_and_no_older_ones_win(

@@ -181,7 +181,7 @@ def test_tokens_are_made_listed_and_revoked(tmp_path: Path) -> None:
         line.removeprefix("uv run modelkeep ").replace("'", "").split()
         for block in ACCESS.blocks("console")
         for line in block.splitlines()
-        if line.startswith("uv run modelkeep token ") and "operator" not in line
+        if line.startswith("uv run modelkeep token ") and " admin " not in line
     ]
     create, listing, revoke = lines
     variables = local_environment(tmp_path)

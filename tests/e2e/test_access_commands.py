@@ -14,10 +14,13 @@ import pytest
 
 from modelkeep.admin import access
 from modelkeep.admin.access import NO_ACCESS_CONFIGURED, OPEN_TO_ALL
+from modelkeep.bootstrap import open_storage
 from modelkeep.domain.access.tokens import parse_secret
 from modelkeep.domain.access.trust import IssuerKind
 from modelkeep.repositories.pages import Page
 from modelkeep.repositories.tokens import Tokens
+from modelkeep.repositories.trust import TrustDocuments
+from modelkeep.services.access import trust
 from modelkeep.settings import Settings
 from tests.support.access import token_for
 from tests.support.backends import local_environment
@@ -140,6 +143,12 @@ def test_a_token_is_not_made_in_the_name_of_an_identity(secure: Variables) -> No
     assert refused(said).startswith("body.principal: a principal is named by 1 to 128 printable characters")
 
 
+@pytest.mark.parametrize("name", ["operator", "Sweep", "anonymous "])
+def test_a_token_is_not_made_in_the_name_of_the_registry_itself(secure: Variables, name: str) -> None:
+    sentence = refused(operate(secure, "token", "create", name, "--days", "1", "--allow", "reader"))
+    assert sentence == f"body.principal: history uses '{name}' for the registry itself; choose another name."
+
+
 def test_an_absent_token_cannot_be_revoked(secure: Variables) -> None:
     assert "absent" in refused(operate(secure, "token", "revoke", "absent"))
 
@@ -201,6 +210,34 @@ def test_rules_are_set_and_shown_and_set_anew(secure: Variables, tmp_path: Path,
     again = written(tmp_path, "\n".join(shown.out))
     assert operate(secure, "access", "set", again) == Said(0, [], [])
     assert operate(secure, "access", "show") == shown
+
+
+@pytest.mark.every_backend
+def test_a_name_that_the_file_uses_for_something_else_is_not_set_and_nothing_starts_with_it(
+    secure: Variables, tmp_path: Path, github: IssuerServer
+) -> None:
+    file = written(tmp_path, rules(github, rule("ci", {"repository_id": 740216803}, "admin")), "file.json")
+    denial = written(tmp_path, rules(github, rule("ci", {"repository_id": 740216803}, deny=["token.admin"])))
+    clash = "rule 'ci' is another one in the file than in the table; rename one of them"
+    sentence = f"MODELKEEP_ACCESS_FILE and the rules of the table clash: {clash}."
+    beside = secure | {"MODELKEEP_ACCESS_FILE": file}
+    assert refused(operate(beside, "access", "set", denial), status=2) == sentence
+    assert operate(secure, "access", "show").out == ["{}"]
+    assert operate(beside, "access", "set", file) == Said(0, [], [])
+    assert serve(beside) == (Said(0, [], []), True)
+    assert operate(secure, "access", "set", denial) == Said(0, [], [])
+    said, started = serve(beside)
+    assert (said.status, said.err[-1], started) == (2, sentence, False)
+
+
+async def test_a_service_does_not_start_while_rules_of_the_table_cannot_be_read(
+    secure: Variables, settings: Settings, tmp_path: Path, github: IssuerServer
+) -> None:
+    file = written(tmp_path, rules(github, rule("ci", {"repository_id": 740216803}, "admin")))
+    async with open_storage(settings) as (table, _):
+        await TrustDocuments(table).replace('{"rules": 7}', revision=0, now=datetime.now(UTC))
+    said = await operating(secure | {"MODELKEEP_ACCESS_FILE": file}, "serve")
+    assert (said.status, said.err[-1]) == (1, trust.UNREADABLE)
 
 
 # access explain

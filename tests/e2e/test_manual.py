@@ -55,7 +55,7 @@ def walked(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Walked]:
         arguments = ["serve", "--host", "127.0.0.1"]
         variables = aws_environment(ministack) | {"MODELKEEP_AUTH": "", "MODELKEEP_LOG_LEVEL": "INFO"}
         assert operate(variables, "init").status == 0
-        (token,) = operate(variables, "token", "create", "operator", "--allow", "admin", "--days", "30").out
+        (token,) = operate(variables, "token", "create", "admin", "--allow", "admin", "--days", "30").out
     command = [EXECUTABLE, *arguments, "--port", str(port)]
     with serving(command, variables, port=port, log=tmp_path / "server.log", folder=tmp_path) as server:
         server.wait("/readyz")

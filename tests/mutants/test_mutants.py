@@ -31,6 +31,7 @@ LOGGING: Final = "tests/api/test_logging.py"
 NEWER: Final = "tests/contract/test_newer_releases.py"
 REJECTED: Final = "tests/contract/test_rejected_writes.py"
 DENY: Final = "tests/api/test_default_deny.py"
+EXCHANGE: Final = "tests/api/test_exchange.py"
 
 NOTICED_BY: Final[Mapping[str, Sequence[str]]] = {
     "counter_by_add": [f"{RACES}::test_a_registration_that_is_decided_again_spends_one_number[local]"],
@@ -55,6 +56,9 @@ NOTICED_BY: Final[Mapping[str, Sequence[str]]] = {
     "logged_signed_url": [f"{LOGGING}::test_no_line_of_a_whole_journey_holds_a_secret[local]"],
     "undecided_route": [f"{DENY}::test_a_route_that_decides_nothing_answers_nothing[forgetful-None]"],
     "open_by_prefix": [f"{DENY}::test_a_route_that_decides_nothing_answers_nothing[forgetful-None]"],
+    "deny_dropped_on_clash": [
+        f"{EXCHANGE}::test_what_the_table_denies_stays_denied_whatever_the_file_allows[local-same id]",
+    ],
     "production_by_index": [f"{RESOLUTION}::test_production_is_what_was_promoted_last_however_the_indexes_lag[local]"],
     "refs_by_an_old_head": [f"{RESOLUTION}::test_what_another_process_acknowledged_is_in_the_next_answer[local]"],
     "joined_under_way": [f"{SINGLE_FLIGHT}::test_a_call_during_a_read_gets_the_next_read"],

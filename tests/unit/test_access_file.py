@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,8 @@ from hypothesis import strategies as st
 
 from modelkeep.domain.access.actions import Action
 from modelkeep.domain.access.grants import decide
-from modelkeep.domain.access.trust import IssuerKind, Trust
+from modelkeep.domain.access.principals import RESERVED
+from modelkeep.domain.access.trust import IssuerKind, Trust, TrustRule
 from modelkeep.schemas import access_file
 
 TOML = """
@@ -303,17 +306,58 @@ def test_what_is_put_into_the_table_is_the_same_trust(tmp_path: Path, text: str)
 
 
 @given(documents(), documents())
-def test_the_file_is_the_stronger_and_both_always_go_together(file: str, table: str) -> None:
+def test_the_issuers_of_the_file_count_and_every_rule_that_can_match(file: str, table: str) -> None:
     own, kept = access_file.parse(file), access_file.parse(table)
-    joined = own.joined(kept)
+    try:
+        joined = own.joined(kept)
+    except ValueError:
+        assert list(own.clashes(kept)), "an issuer is of two kinds, so that a rule would trust everybody"
+        return
     assert joined.issuers[: len(own.issuers)] == own.issuers
     assert joined.rules[: len(own.rules)] == own.rules
     urls = {issuer.name: issuer.url for issuer in joined.issuers}
     meant = {issuer.name: issuer.url for issuer in kept.issuers}
-    for added in joined.rules[len(own.rules) :]:
-        assert added in kept.rules
-        assert urls[added.issuer] == meant[added.issuer]
+    effects = [_effect(rule, urls) for rule in joined.rules]
+    for rule in kept.rules:
+        assert (_effect(rule, meant) in effects) is (meant[rule.issuer] in urls.values())
     assert Trust().joined(kept) == kept
+    assert list(own.clashes(own)) == []
+
+
+def _effect(rule: TrustRule, urls: Mapping[str, str]) -> Any:
+    """Whom a rule gives what, whatever the rule and the issuer are called."""
+    return urls[rule.issuer], rule.match, [replace(grant, rule="") for grant in rule.grants]
+
+
+HUB = {**GITHUB, "url": "https://other.example"}
+
+
+@pytest.mark.parametrize(
+    ("table", "clashes"),
+    [
+        (document(rule()), []),
+        (document(rule(id="other", deny=["*"])), []),
+        (document(rule(deny=["*"])), ["rule 'ci' is another one in the file than in the table; rename one of them"]),
+        (
+            document(rule(match={"repository_id": "2"}), rule(id="other")),
+            ["rule 'ci' is another one in the file than in the table; rename one of them"],
+        ),
+        (document(hub=HUB), ["issuer 'hub' is another one in the file than in the table; rename one of them"]),
+        (document(git=GITHUB), ["issuer 'git' of the table is 'hub' in the file; give it one name"]),
+    ],
+    ids=["same", "added", "denies", "matches", "issuer", "name"],
+)
+def test_a_name_that_is_one_thing_here_and_another_there_is_said(table: dict[str, Any], clashes: list[str]) -> None:
+    file = access_file.parse(json.dumps(document(rule())))
+    assert list(file.clashes(access_file.parse(json.dumps(table)))) == clashes
+
+
+@pytest.mark.parametrize("name", sorted(RESERVED))
+def test_a_name_that_history_uses_for_the_registry_is_free_in_no_file(tmp_path: Path, name: str) -> None:
+    for content in (document(rule(id=name)), document(rule(issuer=name), **{name: GITHUB})):
+        sentence = fault_of(written(tmp_path, content))
+        assert sentence.endswith(f": history uses '{name}' for the registry itself; rename it")
+        assert access_file.parse(json.dumps(content)).rules, "an earlier release took it"
 
 
 def test_a_rule_of_the_table_does_not_speak_of_another_issuer_of_the_file() -> None:

@@ -42,6 +42,8 @@ OPEN_TO_ALL: Final = (
 async def check_access_configured(settings: Settings, host: str) -> None:
     """Raise `ValueError` if no client could authenticate, or every client of a network could do everything.
 
+    Also if file and table mean different things by the same name.
+
     Raises `UnavailableError`.
     """
     if settings.auth == "none" and not settings.insecure and not is_loopback(host):
@@ -49,7 +51,11 @@ async def check_access_configured(settings: Settings, host: str) -> None:
     logging.configure(settings.log_level)
     async with _table(settings) as table:
         trust = trust_of(table, settings)
-        if settings.auth == "none" or (await trust.current()).rules or await _has_live_token(table):
+        if settings.auth == "none":
+            return
+        rules = (await trust.current()).rules
+        _refuse(trust.clashes)
+        if rules or await _has_live_token(table):
             return
     raise ValueError(NO_ACCESS_CONFIGURED)
 
@@ -94,9 +100,12 @@ async def explain(settings: Settings, text: str, action: Action, model: str) -> 
 async def set_rules(settings: Settings, path: Path) -> Sequence[str]:
     """Replace the issuers and rules in the table by those of a file; return warnings about them.
 
-    Raises `ValueError` with every fault of the file; then nothing is written.
+    Raises `ValueError` with every fault of the file, and with every name that means something else in the file that the
+    settings name; then nothing is written.
     """
     document = access_file.load(path)
+    if settings.access_file:
+        _refuse(tuple(access_file.read(settings.access_file).clashes(document.to_trust())))
     async with _table(settings) as table:
         documents = TrustDocuments(table)
         before = await documents.find()
@@ -109,6 +118,11 @@ async def show_rules(settings: Settings) -> TrustDocument | None:
     """The issuers and rules in the table; `None` if none were ever set."""
     async with _table(settings) as table:
         return await TrustDocuments(table).find()
+
+
+def _refuse(clashes: Sequence[str]) -> None:
+    if clashes:
+        raise ValueError(f"MODELKEEP_ACCESS_FILE and the rules of the table clash: {'; '.join(clashes)}.")
 
 
 async def _has_live_token(table: Table) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from modelkeep.domain.access.principals import is_reserved
 from modelkeep.domain.access.trust import Trust
 from modelkeep.schemas.access import AccessDocument, faults
 
@@ -21,15 +22,20 @@ def load(path: Path) -> AccessDocument:
     """The document of a file. Raises `ValueError` with a sentence for each fault."""
     try:
         text = path.read_text(encoding="utf-8")
-        return _document(json.dumps(tomllib.loads(text), default=str) if path.suffix == ".toml" else text)
+        document = _document(json.dumps(tomllib.loads(text), default=str) if path.suffix == ".toml" else text)
+        _check_names(document)
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+    return document
 
 
 def parse(text: str) -> Trust:
-    """The trust of a JSON text. Raises `ValueError` with a sentence for each fault."""
+    """The trust of a JSON text, in which an earlier release may have written a reserved name.
+
+    Raises `ValueError` with a sentence for each fault.
+    """
     return _document(text).to_trust()
 
 
@@ -40,6 +46,12 @@ def _document(text: str) -> AccessDocument:
         raise ValueError("; ".join(faults(error))) from None
     json.loads(text, object_pairs_hook=_refuse_duplicates)
     return document
+
+
+def _check_names(document: AccessDocument) -> None:
+    taken = [name for name in (*document.issuers, *(rule.id for rule in document.rules)) if is_reserved(name)]
+    if taken:
+        raise ValueError("; ".join(f"history uses '{name}' for the registry itself; rename it" for name in taken))
 
 
 def _refuse_duplicates(members: Sequence[tuple[str, Any]]) -> None:

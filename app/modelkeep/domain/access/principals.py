@@ -1,9 +1,10 @@
 """Principals: the authenticated authors of requests."""
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal, get_args
 
 from modelkeep.domain.access.actions import EVERYTHING, Action
 from modelkeep.domain.access.grants import ALL_MODELS, Grant, Verdict, decide
@@ -32,5 +33,17 @@ def unrestricted(name: str, *, rule: str) -> Principal:
     return Principal(name=name, grants=(Grant(rule=rule, entries=(EVERYTHING,), models=(ALL_MODELS,)),))
 
 
-ANONYMOUS: Final = unrestricted("anonymous", rule="open")
+OPEN_RULE: Final = "open"
+ANONYMOUS: Final = unrestricted("anonymous", rule=OPEN_RULE)
 """The author of requests without a registry token where `MODELKEEP_AUTH=none`."""
+
+OPERATOR_RULE: Final = "operator"
+OperatorName = Literal["init", "operator", "sweep"]
+"""The registry's own commands as authors; `OPERATOR_RULE` is what allows them everything."""
+
+RESERVED: Final = frozenset({ANONYMOUS.name, OPEN_RULE, OPERATOR_RULE, *get_args(OperatorName)})
+
+
+def is_reserved(name: str) -> bool:
+    """Whether history uses the name for the registry itself, or a reader could take it for one that it uses."""
+    return unicodedata.normalize("NFKC", name).strip().casefold() in RESERVED

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from modelkeep.domain.access.grants import Grant
+from modelkeep.domain.access.principals import is_reserved
 
 PREFIX: Final = "mr_"
 ID_BYTES: Final = 8
@@ -78,10 +79,13 @@ class Token:
 def check_principal(name: str) -> None:
     """Raise `ValueError` if no token that is made by hand may act under this name.
 
-    A name with a colon belongs to an identity of an issuer; no token may take it, in history or anywhere else.
+    A name with a colon belongs to an identity of an issuer, and some to the registry itself; no token may take those,
+    in history or anywhere else.
     """
     if not 0 < len(name) <= MAX_PRINCIPAL or not name.isprintable() or ":" in name:
         raise ValueError(f"a principal is named by 1 to {MAX_PRINCIPAL} printable characters, none of them a colon")
+    if is_reserved(name):
+        raise ValueError(f"history uses '{name}' for the registry itself; choose another name")
 
 
 def new_secret(randomness: bytes) -> ApiTokenSecret:

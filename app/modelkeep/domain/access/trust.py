@@ -1,7 +1,7 @@
 """Trust: which issuers of identities are accepted, and what their identities may do."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
@@ -82,6 +82,10 @@ class TrustRule:
         """The first claim that does not match; `None` if all do."""
         return next((name for name, values in self.match.items() if _text(claims.get(name)) not in values), None)
 
+    def named(self, name: str) -> "TrustRule":
+        """The same rule under another id, by which history names it."""
+        return replace(self, id=name, grants=tuple(replace(grant, rule=name) for grant in self.grants))
+
 
 @dataclass(frozen=True, slots=True)
 class Trust:
@@ -103,16 +107,34 @@ class Trust:
         object.__setattr__(self, "warnings", tuple(warning for warning in warnings if warning))
 
     def joined(self, other: "Trust") -> "Trust":
-        """Both together; where names, URLs or rule ids collide, this one's entries are kept.
+        """Both together, and every rule of either that can match: none that denies is ever dropped.
 
-        A rule of `other` is also left out if its issuer is not the issuer of that name here.
+        An issuer is its URL: where both declare one, this entry counts. One of `other` that has the name of another
+        issuer here is left out with its rules, which can match nothing, since its identities are not accepted. A rule
+        of `other` whose id is that of a different rule here becomes `table:<id>`. Raises `ValueError` as `Trust` does.
         """
-        names, urls = {issuer.name for issuer in self.issuers}, {issuer.url for issuer in self.issuers}
-        ids, shared = {rule.id for rule in self.rules}, {issuer.identity for issuer in self.issuers}
-        new = [issuer for issuer in other.issuers if issuer.name not in names and issuer.url not in urls]
-        joined = {issuer.name for issuer in other.issuers if issuer in new or issuer.identity in shared}
-        rules = [rule for rule in other.rules if rule.id not in ids and rule.issuer in joined]
-        return Trust(self.issuers + tuple(new), self.rules + tuple(rules))
+        names = {issuer.url: issuer.name for issuer in self.issuers}
+        new = [each for each in other.issuers if each.url not in names and each.name not in names.values()]
+        names |= {issuer.url: issuer.name for issuer in new}
+        issuers = {issuer.name: names[issuer.url] for issuer in other.issuers if issuer.url in names}
+        rules = [replace(rule, issuer=issuers[rule.issuer]) for rule in other.rules if rule.issuer in issuers]
+        ids = {rule.id for rule in self.rules}
+        added = [rule.named(f"table:{rule.id}") if rule.id in ids else rule for rule in rules if rule not in self.rules]
+        return Trust(self.issuers + tuple(new), self.rules + tuple(added))
+
+    def clashes(self, other: "Trust") -> Iterator[str]:
+        """A sentence for each name that stands for one thing in this trust, the file's, and another in the table's."""
+        by_name = {issuer.name: issuer for issuer in self.issuers}
+        by_url = {issuer.url: issuer for issuer in self.issuers}
+        rules = {rule.id: rule for rule in self.rules}
+        for issuer in other.issuers:
+            if issuer.identity != by_name.get(issuer.name, issuer).identity:
+                yield f"issuer '{issuer.name}' is another one in the file than in the table; rename one of them"
+            elif issuer.identity != (same := by_url.get(issuer.url, issuer)).identity:
+                yield f"issuer '{issuer.name}' of the table is '{same.name}' in the file; give it one name"
+        for rule in other.rules:
+            if rule != rules.get(rule.id, rule):
+                yield f"rule '{rule.id}' is another one in the file than in the table; rename one of them"
 
     def issuer(self, url: str) -> Issuer | None:
         """The issuer with exactly this `iss`."""

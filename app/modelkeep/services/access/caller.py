@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from modelkeep.domain.access.actions import Action
 from modelkeep.domain.access.grants import ALL_MODELS
-from modelkeep.domain.access.principals import Principal, unrestricted
+from modelkeep.domain.access.principals import OPERATOR_RULE, OperatorName, Principal, unrestricted
 from modelkeep.domain.errors import ActionForbiddenError, ModelNotFoundError
 from modelkeep.domain.events import IdempotencyKey, Operation
 
@@ -80,6 +80,6 @@ class Caller:
         )
 
 
-def operator_caller(name: str, *, request_id: str) -> Caller:
+def operator_caller(name: OperatorName, *, request_id: str) -> Caller:
     """A caller for one run of an operator's command; access to the table itself is what restricts it."""
-    return Caller(principal=unrestricted(name, rule="operator"), request_id=request_id)
+    return Caller(principal=unrestricted(name, rule=OPERATOR_RULE), request_id=request_id)
