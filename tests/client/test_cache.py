@@ -1,6 +1,8 @@
 """A cache that several processes share: each file is fetched once, and never trusted unread."""
 
+import os
 import shutil
+import stat
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -10,8 +12,7 @@ from uuid import uuid4
 import pytest
 
 from modelkeep.client import RegistryClient
-from modelkeep.client import cache as cache_module
-from modelkeep.client.errors import LocalFileError
+from modelkeep.client.cache import Cache
 from tests.client.conftest import digest
 from tests.support.observed import Observed
 from tests.support.processes.children import Call
@@ -98,8 +99,8 @@ def test_a_file_that_came_while_its_absence_was_noticed_is_not_fetched_again(
     cached.download(model, 1, dest=tmp_path / "one")
     mark = observed.mark()
     answers = iter([False])
-    real = cache_module._is_intact
-    monkeypatch.setattr(cache_module, "_is_intact", lambda kept: next(answers, True) and real(kept))
+    real = Cache._take
+    monkeypatch.setattr(Cache, "_take", lambda *given: next(answers, True) and real(*given))
     cached.download(model, 1, dest=tmp_path / "two")
     assert observed.since(mark, "GET") == []
 
@@ -146,8 +147,10 @@ def test_a_damaged_file_is_fetched_again(
     [
         "modelkeep.client.partial_file.PartialFile.write",
         "modelkeep.client.partial_file.PartialFile.finish",
-        "modelkeep.client.cache._copy_out",
-        "modelkeep.client.cache.os.unlink",
+        "modelkeep.client.cache.Cache._keep",
+        "modelkeep.client.cache_folder.os.rename",
+        "modelkeep.client.cache_folder._copy",
+        "modelkeep.kit.file_locks._remove",
     ],
 )
 def test_a_process_that_dies_over_the_cache_does_no_harm(
@@ -159,37 +162,47 @@ def test_a_process_that_dies_over_the_cache_does_no_harm(
     for dest in ("two", "one"):
         assert contents(cached.download(model, 1, dest=tmp_path / dest).path) == contents(source)
         assert names(tmp_path / dest) == [model]
-    assert {entry.stat().st_size for entry in cache.iterdir() if entry.name not in digests} <= {0, 257}
+    assert {entry.suffix for entry in cache.iterdir() if entry.name not in digests} <= {".lock"}
 
 
 def test_a_cache_on_another_file_system_is_copied_from(
     observed: Observed, model: str, source: Path, tmp_path: Path, elsewhere: Path
 ) -> None:
-    with RegistryClient(observed.url, cache_dir=elsewhere) as registry:
-        for number in range(2):
-            path = registry.download(model, 1, dest=tmp_path / f"{number}").path
-            assert contents(path) == contents(source)
-            assert {file.stat().st_nlink for file in path.glob("*.bin")} == {1}
+    for links in (False, True):
+        with RegistryClient(observed.url, cache_dir=elsewhere, cache_hard_links=links) as registry:
+            for number in range(2):
+                path = registry.download(model, 1, dest=tmp_path / f"{links}-{number}").path
+                assert contents(path) == contents(source)
+                assert {file.stat().st_nlink for file in path.glob("*.bin")} == {1}
 
 
-def test_a_copy_that_was_cut_short_is_no_file_of_the_version(
-    observed: Observed,
-    client: RegistryClient,
-    model: str,
-    file: Path,
-    tmp_path: Path,
-    elsewhere: Path,
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
+def test_a_download_is_a_file_of_its_own_with_the_mode_that_it_has_without_a_cache(
+    client: RegistryClient, cached: RegistryClient, model: str, source: Path, tmp_path: Path, umask: int
 ) -> None:
-    def cut_short(source: Path, target: Path) -> None:
-        target.write_bytes(source.read_bytes()[:1000])
-        raise OSError(5, "Input/output error")
+    before = os.umask(umask)
+    try:
+        paths = [
+            registry.download(model, 1, dest=tmp_path / f"{number}").path
+            for number, registry in enumerate([client, cached, cached])
+        ]
+    finally:
+        os.umask(before)
+    for path in paths:
+        assert {(file.stat().st_nlink, stat.S_IMODE(file.stat().st_mode)) for file in path.glob("*.bin")} == {
+            (1, 0o666 & ~umask)
+        }
 
-    with monkeypatch.context() as patched, RegistryClient(observed.url, cache_dir=elsewhere) as registry:
-        patched.setattr("modelkeep.client.cache.shutil.copyfile", cut_short)
-        with pytest.raises(LocalFileError, match="Input/output error"):
-            registry.download(model, 1, dest=tmp_path / "serving")
-    assert client.download(model, 1, dest=tmp_path / "serving").path.read_bytes() == file.read_bytes()
+
+def test_hard_links_are_made_by_request_alone_and_are_read_only(
+    observed: Observed, model: str, file: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODELKEEP_CACHE_HARD_LINKS", "true")
+    with RegistryClient(observed.url, cache_dir=cache) as registry:
+        paths = [registry.download(model, 1, dest=tmp_path / f"{number}").path for number in range(2)]
+    kept = (cache / digest(file)).stat()
+    assert (kept.st_nlink, stat.S_IMODE(kept.st_mode)) == (3, 0o444)
+    assert all(path.samefile(cache / digest(file)) for path in paths)
 
 
 def test_files_that_may_only_be_read_are_replaced_by_later_downloads(
@@ -213,27 +226,5 @@ def test_a_download_may_be_changed_without_hurting_later_ones(
     cached: RegistryClient, model: str, file: Path, tmp_path: Path
 ) -> None:
     path = cached.download(model, 1, dest=tmp_path / "one").path
-    path.chmod(0o644)
     path.write_bytes(b"changed")
     assert cached.download(model, 1, dest=tmp_path / "two").path.read_bytes() == file.read_bytes()
-
-
-def test_a_cache_that_is_full_is_named_and_left_as_it_was(
-    observed: Observed, client: RegistryClient, model: str, write: Write, tmp_path: Path, small_disk: Path
-) -> None:
-    client.register(model, write(9 * MIB))
-    with RegistryClient(observed.url, cache_dir=small_disk) as registry, pytest.raises(LocalFileError) as full:
-        registry.download(model, 1, dest=tmp_path / "serving")
-    assert str(full.value) == f"'{small_disk}' cannot be used as a cache: No space left on device."
-    assert names(small_disk) == []
-
-
-def test_what_cannot_be_a_cache_is_told_in_a_sentence(
-    observed: Observed, client: RegistryClient, model: str, file: Path, tmp_path: Path
-) -> None:
-    with (
-        RegistryClient(observed.url, cache_dir=file) as registry,
-        pytest.raises(LocalFileError, match=f"'{file}' cannot be"),
-    ):
-        registry.download(model, 1, dest=tmp_path / "serving")
-    assert file.is_file()

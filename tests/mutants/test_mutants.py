@@ -32,6 +32,7 @@ NEWER: Final = "tests/contract/test_newer_releases.py"
 REJECTED: Final = "tests/contract/test_rejected_writes.py"
 DENY: Final = "tests/api/test_default_deny.py"
 EXCHANGE: Final = "tests/api/test_exchange.py"
+CACHE: Final = "tests/client/test_distrusted_cache.py"
 
 NOTICED_BY: Final[Mapping[str, Sequence[str]]] = {
     "counter_by_add": [f"{RACES}::test_a_registration_that_is_decided_again_spends_one_number[local]"],
@@ -65,6 +66,9 @@ NOTICED_BY: Final[Mapping[str, Sequence[str]]] = {
     "urls_shared_to_the_end": [f"{PRESIGNED_URLS}::test_a_url_has_at_least_half_its_life_left"],
     "stale_without_saying_so": [f"{STALE_ANSWERS}::test_every_format_and_redirect_is_served_stale[local]"],
     "stale_for_ever": [f"{STALE_IF_ERROR}::test_an_answer_is_served_until_it_is_too_old_and_has_its_age[local]"],
+    "cache_link_followed": [f"{CACHE}::test_a_link_is_not_read_although_it_leads_to_the_right_bytes"],
+    "cache_verified_before_it_is_in_place": [f"{CACHE}::test_a_file_that_changes_between_check_and_copy_is_not_taken"],
+    "cache_writable_by_others": [f"{CACHE}::test_a_folder_that_others_may_write_to_is_passed_by[511]"],
     "not_modified_for_another": [f"{DOWNLOADS}::test_a_version_that_is_known_already_is_not_sent_again[local]"],
 }
 

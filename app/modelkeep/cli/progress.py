@@ -47,6 +47,9 @@ class Display(Progress):
     def close(self) -> None:
         """Remove it from the terminal, before other output."""
 
+    def remark(self, sentence: str) -> None:
+        """Print nothing."""
+
 
 def display(options: Options) -> Display:
     """The display that suits the options and standard error."""
@@ -84,6 +87,10 @@ class Lines(Display):
             self._printed_at = now
             line = self._line(now - self._started_at)
         self._console.print(line)
+
+    def remark(self, sentence: str) -> None:
+        """Print the sentence."""
+        self._console.print(sentence)
 
     def _line(self, seconds: float) -> str:
         rate = max(self._done, 1) / seconds
@@ -128,6 +135,10 @@ class Bars(Display):
         """Remove the bars."""
         if self._bars.live.is_started:
             self._bars.stop()
+
+    def remark(self, sentence: str) -> None:
+        """Print the sentence above the bars."""
+        self._bars.console.print(sentence)
 
     def begin(self, step: Step, sizes: Mapping[str, int]) -> None:
         """Replace the bars by those of this step."""

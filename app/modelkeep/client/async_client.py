@@ -31,6 +31,7 @@ Item = TypeVar("Item")
 DEFAULT_JOBS: Final = 8
 
 _PAGE_SIZE: Final = 100
+_YES: Final = frozenset({"1", "true", "yes", "on"})
 _POLL_SECONDS: Final = 2.0
 
 
@@ -42,8 +43,10 @@ class AsyncRegistryClient:
       `MODELKEEP_TOKEN`, the file `MODELKEEP_TOKEN_FILE` or, in a job of GitHub Actions, the token that GitHub issues
       for the audience `MODELKEEP_AUDIENCE` (by default the registry's address).
     - `cache_dir`: a folder of downloaded files that processes share, by default `MODELKEEP_CACHE_DIR`, else none.
+    - `cache_hard_links`: downloads are hard links into the cache, read-only, instead of files of their own; by default
+      `MODELKEEP_CACHE_HARD_LINKS`, else `False`.
     - `jobs`: how many files, parts and ranges are transferred at a time.
-    - `progress`: receives the progress of transfers.
+    - `progress`: receives the progress of transfers, and remarks.
 
     Every method raises the registry's errors, one class for each problem code with the problem's fields, and
     `NoTokenError` and `UnreachableError`; all of them are `RegistryError`. A change whose reply was lost is repeated
@@ -60,19 +63,21 @@ class AsyncRegistryClient:
         *,
         token: str | TokenProvider | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
+        cache_hard_links: bool | None = None,
         jobs: int = DEFAULT_JOBS,
         progress: Progress | None = None,
     ) -> None:
         environment = os.environ
         url = url or environment.get("MODELKEEP_URL") or DEFAULT_URL
         audience = environment.get("MODELKEEP_AUDIENCE") or url.rstrip("/")
-        cache = cache_dir or environment.get("MODELKEEP_CACHE_DIR")
         progress = progress or Progress()
+        folder = cache_dir or environment.get("MODELKEEP_CACHE_DIR")
+        if cache_hard_links is None:
+            cache_hard_links = environment.get("MODELKEEP_CACHE_HARD_LINKS", "").lower() in _YES
+        cache = Cache(Path(folder), hard_links=cache_hard_links, remark=progress.remark) if folder else None
         self._transport = RegistryTransport(url, token_source=find_token_source(token, environment, audience=audience))
         self._registrar = Registrar(self._transport, jobs=jobs, progress=progress)
-        self._downloader = VersionDownloader(
-            self._transport, jobs=jobs, progress=progress, cache=Cache(Path(cache)) if cache else None
-        )
+        self._downloader = VersionDownloader(self._transport, jobs=jobs, progress=progress, cache=cache)
 
     async def __aenter__(self) -> Self:
         await self._transport.__aenter__()

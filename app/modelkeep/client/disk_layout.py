@@ -14,13 +14,15 @@ DEST/.MODEL.partial/                what has arrived; removed when the download 
     <key>.partial                   a file on its way, with holes where nothing has arrived
     <key>.partial.blocks            journal of that file: the object's ETag, padded to 256 bytes, then one byte for each
                                     MiB, which is 1 once its bytes are in the file
-    <key>.shared                    a file on its way out of the cache
+    <key>.cached                    a file that came out of the cache and is not verified yet
     tree/ and replaced/             the folder that is about to appear, and the one that it replaces
 
 The cache, which all processes of a machine may share:
 
-CACHE_DIR/<sha256>                  a whole, verified file; read-only, because downloads may be links to it
-CACHE_DIR/<sha256>.partial(.blocks) a file on its way, as above
+CACHE_DIR/                          made with mode 0755. Passed by unless it belongs to the user or to root, and nobody
+                                    else may write to it; so is each file
+CACHE_DIR/<sha256>                  a whole file, read-only, verified each time that it is used
+CACHE_DIR/<sha256>.partial          a copy on its way in
 CACHE_DIR/<sha256>.lock             locked while one process fetches the file, then removed
 
 State that outlives a process, below $XDG_STATE_HOME/modelkeep or ~/.local/state/modelkeep:

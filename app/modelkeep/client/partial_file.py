@@ -15,6 +15,7 @@ from modelkeep.client.disk_layout import journal_path
 from modelkeep.client.presigned_transport import BLOCK
 
 _ETAG_BYTES: Final = 256
+_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _MAX_BLOCKS_HASHED_AT_ONCE: Final = 8
 """Limit for a thread that has just written a block: a backlog of hashing must not stall its connection."""
@@ -28,8 +29,8 @@ class PartialFile:
         self.size = size
         self._block_count = -(-size // BLOCK)
         self._journal_path = journal_path(path)
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        self._journal = os.open(self._journal_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        self._file = os.open(path, _FLAGS, 0o666)
+        self._journal = os.open(self._journal_path, _FLAGS, 0o666)
         self._descriptors: tuple[int, ...] = (self._file, self._journal)
         self._lock = threading.Lock()
         self._etag = ""

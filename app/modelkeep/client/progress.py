@@ -1,7 +1,11 @@
 """Progress of a transfer, reported while it runs."""
 
+import logging
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Final
+
+_LOGGER: Final = logging.getLogger("modelkeep.client")
 
 
 class Step(StrEnum):
@@ -13,9 +17,9 @@ class Step(StrEnum):
 
 
 class Progress:
-    """Receives progress and ignores it: override what you need.
+    """Receives progress and ignores it, and logs remarks: override what you need.
 
-    `advance` is called from several threads, about once per MiB.
+    `advance` is called from several threads, about once per MiB; `remark` from any.
     """
 
     def begin(self, step: Step, sizes: Mapping[str, int]) -> None:
@@ -23,3 +27,7 @@ class Progress:
 
     def advance(self, path: str, size: int) -> None:
         """`size` more bytes of a file are done; a negative number must be done again."""
+
+    def remark(self, sentence: str) -> None:
+        """Something that only makes the transfer faster cannot be used. By default a warning of `modelkeep.client`."""
+        _LOGGER.warning(sentence)

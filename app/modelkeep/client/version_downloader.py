@@ -21,7 +21,7 @@ from modelkeep.client.transfer_pool import TransferPool
 from modelkeep.domain.errors import ArtifactNotFoundError, InvalidRequestError
 from modelkeep.domain.values import Digest, check_artifact_path, check_distinct_paths
 from modelkeep.kit.concurrency import gather_limited
-from modelkeep.kit.file_locks import async_locked
+from modelkeep.kit.file_locks import async_locked_if_possible
 from modelkeep.schemas.downloads import DownloadArtifactResponse, DownloadResponse
 
 _STAT_BLOCK: Final = 512
@@ -89,7 +89,7 @@ class VersionDownloader:
                 if if_changed and not was_begun and await transfers.in_thread(destination.is_up_to_date):
                     return done(changed=False)
                 await transfers.in_thread(dest.mkdir, parents=True, exist_ok=True)
-                async with async_locked(destination.lock) as waited:
+                async with async_locked_if_possible(destination.lock, self._say_unlocked) as waited:
                     if (if_changed or waited or was_begun) and await transfers.in_thread(destination.is_up_to_date):
                         destination.clear()
                         return done(changed=waited)
@@ -98,6 +98,11 @@ class VersionDownloader:
                 return done(changed=True)
             except OSError as error:
                 raise LocalFileError(dest, f"cannot be written to: {error.strerror}.") from error
+
+    def _say_unlocked(self, error: OSError) -> None:
+        self._progress.remark(
+            f"The destination cannot be locked: {error.strerror}. Let no other download into it run at the same time."
+        )
 
     async def _download_files(
         self,

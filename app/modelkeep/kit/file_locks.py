@@ -3,12 +3,13 @@
 import asyncio
 import fcntl
 import os
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 _POLL_SECONDS: Final = 0.1
+_FLAGS: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @contextmanager
@@ -23,20 +24,22 @@ def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def async_locked(path: Path) -> AsyncIterator[bool]:
+async def async_locked(path: Path, *, dir_fd: int | None = None) -> AsyncIterator[bool]:
     """Exclude every other holder of the lock file, polling without blocking; the file is removed afterwards.
 
-    Yields whether it had to wait. Raises `OSError`.
+    `path` is relative to the folder that `dir_fd` is open at, if it is given; a link there is not followed. A lock file
+    of another user is locked too, if it may be read. Yields whether it had to wait. Raises `OSError`, and leaves no
+    file then.
     """
     waited = False
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        descriptor = _open(path, dir_fd)
         try:
-            if _is_acquired(descriptor, path):
+            if _is_acquired(descriptor, path, dir_fd):
                 try:
                     yield waited
                 finally:
-                    os.unlink(path)  # noqa: PTH108 -- one system call, no waiting
+                    _remove(path, dir_fd)
                 return
         finally:
             os.close(descriptor)
@@ -44,10 +47,43 @@ async def async_locked(path: Path) -> AsyncIterator[bool]:
         await asyncio.sleep(_POLL_SECONDS)
 
 
-def _is_acquired(descriptor: int, path: Path) -> bool:
+@asynccontextmanager
+async def async_locked_if_possible(
+    path: Path, on_failure: Callable[[OSError], None], *, dir_fd: int | None = None
+) -> AsyncIterator[bool]:
+    """As `async_locked`; where no lock can be had, `on_failure` is called, and the block runs without one."""
+    async with AsyncExitStack() as stack:
+        waited = False
+        try:
+            waited = await stack.enter_async_context(async_locked(path, dir_fd=dir_fd))
+        except OSError as error:
+            on_failure(error)
+        yield waited
+
+
+def _open(path: Path, dir_fd: int | None) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | _FLAGS, 0o666, dir_fd=dir_fd)
+    except PermissionError as error:
+        try:
+            return os.open(path, os.O_RDONLY | _FLAGS, dir_fd=dir_fd)
+        except FileNotFoundError:
+            raise error from None
+
+
+def _is_acquired(descriptor: int, path: Path, dir_fd: int | None) -> bool:
     """Whether the lock is ours, and of the file that is at `path` now: the last holder has unlinked its own."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return os.path.samestat(os.fstat(descriptor), path.stat())
+        return os.path.samestat(os.fstat(descriptor), os.stat(path, dir_fd=dir_fd, follow_symlinks=False))
     except (BlockingIOError, FileNotFoundError):
         return False
+    except OSError:
+        _remove(path, dir_fd)
+        raise
+
+
+def _remove(path: Path, dir_fd: int | None) -> None:
+    """Remove a lock file, unless only its owner may."""
+    with suppress(FileNotFoundError, PermissionError):
+        os.unlink(path, dir_fd=dir_fd)
