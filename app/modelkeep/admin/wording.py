@@ -93,6 +93,8 @@ _SENTENCES: Final[Mapping[type[Finding], str | Callable[[Any], str]]] = {
     findings.UnissuedNumber: "{model}: number {version} was never given out: the next one is {next_version}",
     findings.MissingEvent: "{model}: event {generation} is missing",
     findings.GenerationMismatch: "{model}: the history ends at {history}, the head is at {head}",
+    findings.CommitMismatch: "{model}: version {version} has commit {recorded}, its completion has {completed}",
+    findings.ManifestMismatch: "{model}: version {version} names other files than its commit {commit}",
     findings.ForeignObject: "{model}: version {version} '{path}' is at {s3_path}, which is not in this store",
     findings.MissingObject: "{model}: version {version} '{path}' has no object at {key}",
     findings.SizeMismatch: (

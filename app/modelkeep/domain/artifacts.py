@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from modelkeep.domain.values import Digest
@@ -65,6 +65,12 @@ def commit_of(model: str, number: int, manifest: Sequence[Artifact]) -> str:
     lines = [model, str(number), *(f"{item.path} {_known(item.size)} {_known(item.sha256)}" for item in manifest)]
     digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
     return f"{digest[:_DIGEST_DIGITS]}{number:08x}"
+
+
+def is_named_by(commit: str, model: str, number: int, manifest: Sequence[Artifact]) -> bool:
+    """Whether the commit is that of this manifest: as it is, or as it was before an adopted version was verified."""
+    unverified = [replace(item, size=None, sha256=None) for item in manifest]
+    return commit in {commit_of(model, number, manifest), commit_of(model, number, unverified)}
 
 
 def _known(value: object) -> str:

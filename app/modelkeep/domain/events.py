@@ -57,8 +57,9 @@ class Event:
 
     `actor` is the principal that made the change, and `rule` the rule that allowed it. `origin` and `target` (`from`
     and `to` on the wire) are stages for a change of stage, version numbers for an alias. `replaced` is the version that
-    was production before. A newer release may have written a `type` that is no `EventType`, and attributes that are not
-    known here, which are in `extra`.
+    was production before; `commit` is that of a completed version, unless an older release completed it. A newer
+    release may have written a `type` that is no `EventType`, and attributes that are not known here, which are in
+    `extra`.
     """
 
     model: str
@@ -75,6 +76,7 @@ class Event:
     alias: str | None = None
     replaced: int | None = None
     comment: str | None = None
+    commit: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 

@@ -85,6 +85,7 @@ _EVENT: Final = frozenset(
         "alias",
         "replaced",
         "comment",
+        "commit",
     }
 )
 """An expiry counts as known, so that no write puts it back: none of these items may expire, whoever wrote it there."""
@@ -201,6 +202,7 @@ def event_to_item(event: Event) -> dict[str, Any]:
         "alias": event.alias,
         "replaced": event.replaced,
         "comment": event.comment,
+        "commit": event.commit,
     }
     present = {name: value for name, value in fields.items() if value is not None}
     return {**event.extra, **keyed(event_key(event.model, event.generation)), **present}
@@ -223,6 +225,7 @@ def event_from_item(item: Item) -> Event:
         alias=item.get("alias"),
         replaced=optional_int(item.get("replaced")),
         comment=item.get("comment"),
+        commit=item.get("commit"),
         extra=unknown(item, _EVENT),
     )
 

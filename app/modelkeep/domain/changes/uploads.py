@@ -27,7 +27,14 @@ def complete(head: Head, upload: Upload, version: Version, operation: Operation)
     """Replace an upload by its version."""
     latest = max(head.latest_version or 0, version.number)
     after = advance(replace(head, latest_version=latest), operation)
-    event = event_of(after, operation, EventType.VERSION_COMPLETED, version=version.number, target=version.stage)
+    event = event_of(
+        after,
+        operation,
+        EventType.VERSION_COMPLETED,
+        version=version.number,
+        target=version.stage,
+        commit=version.commit,
+    )
     item_changes = (DeleteItem(upload), CreateItem(version))
     return Change(
         head=after, events=(event,), item_changes=item_changes, result=version.with_head(after), version=version.number

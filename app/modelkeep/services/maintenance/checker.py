@@ -1,11 +1,12 @@
 """Compares a table and a store with what must always be true, and names each difference."""
 
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from typing import Final
 
-from modelkeep.domain.artifacts import Artifact
+from modelkeep.domain.artifacts import Artifact, is_named_by
 from modelkeep.domain.changes import conflicting_production_of
+from modelkeep.domain.events import EventType
 from modelkeep.domain.models import FORMAT, Head, TrashedVersion, Version
 from modelkeep.domain.uploads import Upload
 from modelkeep.domain.values import is_model_name
@@ -66,17 +67,22 @@ class ConsistencyChecker:
         uploads = [upload async for upload in self._versions.walk_uploads(head.model)]
         trash = [trashed async for trashed in self._versions.walk_trash(head.model)]
         faults = [*_head_faults(head, live), *_number_faults(head, live, uploads, trash)]
-        faults += [fault async for fault in self._history_faults(head)]
+        completed: dict[int, str] = {}
+        faults += [fault async for fault in self._history_faults(head, completed)]
         versions = [*live, *(trashed.version for trashed in trash)]
+        faults += _commit_faults(versions, completed)
         stored = [(version, artifact) for version in versions for artifact in version.artifacts]
         return faults + [fault for fault in await gather_limited(self._object_fault, stored) if fault]
 
-    async def _history_faults(self, head: Head) -> AsyncGenerator[Finding, None]:
+    async def _history_faults(self, head: Head, completed: dict[int, str]) -> AsyncGenerator[Finding, None]:
+        """Where the history has gaps; the commits that it names are added to `completed`, by version."""
         expected = 1
         async for event in self._events.walk(head.model):
             if event.generation != expected:
                 yield findings.MissingEvent(head.model, expected)
             expected = event.generation + 1
+            if event.type is EventType.VERSION_COMPLETED and event.version and event.commit:
+                completed[event.version] = event.commit
         if expected != head.generation + 1:
             yield findings.GenerationMismatch(head.model, history=expected - 1, head=head.generation)
 
@@ -114,6 +120,16 @@ def _head_faults(head: Head, live: list[Version]) -> Iterator[Finding]:
     for number in head.production_history:
         if number not in versions:
             yield findings.DanglingProductionHistory(model, number)
+
+
+def _commit_faults(versions: list[Version], completed: Mapping[int, str]) -> Iterator[Finding]:
+    """Versions that are not what was completed under their numbers. Older releases wrote no commit into history."""
+    for version in versions:
+        model, number, commit = version.model, version.number, version.commit
+        if completed.get(number, commit) != commit:
+            yield findings.CommitMismatch(model, number, recorded=commit, completed=completed[number])
+        if not is_named_by(commit, model, number, version.artifacts):
+            yield findings.ManifestMismatch(model, number, commit)
 
 
 def _number_faults(

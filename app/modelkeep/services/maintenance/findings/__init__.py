@@ -12,6 +12,7 @@ from modelkeep.services.maintenance.findings.base import (
 )
 from modelkeep.services.maintenance.findings.consistency import (
     ChecksumMismatch,
+    CommitMismatch,
     DanglingAlias,
     DanglingProductionHistory,
     DeletedModelWithVersions,
@@ -21,6 +22,7 @@ from modelkeep.services.maintenance.findings.consistency import (
     GenerationMismatch,
     InvalidModelName,
     LatestVersionMismatch,
+    ManifestMismatch,
     MissingEvent,
     MissingHead,
     MissingObject,
@@ -61,6 +63,7 @@ from modelkeep.services.maintenance.findings.sweeping import (
 __all__ = [
     "ArtifactFinding",
     "ChecksumMismatch",
+    "CommitMismatch",
     "CopyProblem",
     "DanglingAlias",
     "DanglingProductionHistory",
@@ -78,6 +81,7 @@ __all__ = [
     "InterruptedFiles",
     "InvalidModelName",
     "LatestVersionMismatch",
+    "ManifestMismatch",
     "MigrationEnded",
     "MigrationProblem",
     "MissingEvent",

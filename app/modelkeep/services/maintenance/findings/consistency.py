@@ -90,6 +90,21 @@ class GenerationMismatch(ModelFinding):
 
 
 @dataclass(frozen=True)
+class CommitMismatch(VersionFinding):
+    """The version has another commit than its completion has in the history."""
+
+    recorded: str
+    completed: str
+
+
+@dataclass(frozen=True)
+class ManifestMismatch(VersionFinding):
+    """The files that the version names are not those of its commit."""
+
+    commit: str
+
+
+@dataclass(frozen=True)
 class ForeignObject(ArtifactFinding):
     """An adopted version's object is in another store."""
 
