@@ -18,7 +18,7 @@ from modelkeep.storage.aws.s3 import S3Store
 from modelkeep.storage.aws.s3_answers import read_checksum
 from modelkeep.storage.aws.s3_clients import addressing_style
 from modelkeep.storage.aws.s3_probe import probe_bucket
-from modelkeep.storage.aws.s3_setup import _RULES, set_up_bucket
+from modelkeep.storage.aws.s3_setup import set_up_bucket
 from modelkeep.storage.objects import StoreUnavailableError
 from tests.support.servers import AwsServer
 from tests.support.stores import MINUTE, digest_of, presign, presign_part, send, store_bytes
@@ -305,16 +305,54 @@ async def test_setting_a_bucket_up_can_be_repeated(client: "S3Client") -> None:
     assert len(first) == len(second) == 4
 
 
-async def test_foreign_lifecycle_rules_stay(client: "S3Client") -> None:
+def lifecycle_rule(name: str, **action: Any) -> Any:
+    return {"ID": name, "Status": "Enabled", "Filter": {"Prefix": "models/"}, **action}
+
+
+ENDS_UPLOADS = lifecycle_rule(
+    "modelkeep-abort-unfinished-uploads", AbortIncompleteMultipartUpload={"DaysAfterInitiation": 7}
+)
+DROPS_VERSIONS = {"NoncurrentVersionExpiration": {"NoncurrentDays": 30}}
+
+
+async def rules_of(client: "S3Client", bucket: str) -> dict[str, Any]:
+    answer = await client.get_bucket_lifecycle_configuration(Bucket=bucket)
+    return {rule.get("ID", ""): rule for rule in answer["Rules"]}
+
+
+async def test_no_lifecycle_rule_drops_what_a_version_may_pin(client: "S3Client") -> None:
+    await steps(client, bucket := f"setup-{uuid4().hex}")
+    assert await rules_of(client, bucket) == {ENDS_UPLOADS["ID"]: ENDS_UPLOADS}
+
+
+@pytest.mark.parametrize("ours", ["modelkeep", "model-registry"])
+async def test_the_rule_of_earlier_releases_goes_and_those_of_others_stay(client: "S3Client", ours: str) -> None:
     bucket = f"setup-{uuid4().hex}"
     await client.create_bucket(Bucket=bucket)
-    foreign: Any = {"ID": "theirs", "Status": "Enabled", "Filter": {"Prefix": "logs/"}, "Expiration": {"Days": 1}}
-    await client.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": [foreign]})
-    await steps(client, bucket)
-    answer = await client.get_bucket_lifecycle_configuration(Bucket=bucket)
-    assert {rule.get("ID") for rule in answer["Rules"]} == {"theirs", *(rule["ID"] for rule in _RULES)}
-    [kept] = [rule for rule in answer["Rules"] if rule.get("ID") == "theirs"]
-    assert kept.get("Expiration") == {"Days": 1}
+    theirs = lifecycle_rule("theirs", **DROPS_VERSIONS)
+    before: Any = [theirs, lifecycle_rule(f"{ours}-expire-deleted-bytes", **DROPS_VERSIONS), ENDS_UPLOADS]
+    await client.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": before})
+    said = await steps(client, bucket)
+    assert said[-1] == f"Lifecycle rules were removed: {ours}-expire-deleted-bytes."
+    assert await rules_of(client, bucket) == {"theirs": theirs, ENDS_UPLOADS["ID"]: ENDS_UPLOADS}
+    assert (await steps(client, bucket))[-1] == "Lifecycle rules are as they should be already."
+
+
+async def test_what_is_deleted_leaves_no_bytes_and_no_marker(s3: S3Store, http: httpx.AsyncClient, key: str) -> None:
+    await store_bytes(http, s3, key, CONTENT)
+    await s3.delete(key)
+    await s3.delete(key)
+    assert [version async for version in s3.list_versions(key)] == []
+
+
+async def test_every_version_and_marker_is_listed(s3: S3Store, http: httpx.AsyncClient, key: str) -> None:
+    first = (await s3._client.put_object(Bucket=s3._bucket, Key=key, Body=b"1")).get("VersionId")
+    marker = (await s3._client.delete_object(Bucket=s3._bucket, Key=key)).get("VersionId")
+    await store_bytes(http, s3, key, CONTENT)
+    found = {each.version_id: (each.is_current, each.is_marker) async for each in s3.list_versions(key)}
+    current = await s3.stat(key)
+    assert current
+    assert found == {first: (False, False), marker: (False, True), current.version_id: (True, False)}
 
 
 def refusing(code: str, status: int) -> Callable[..., Any]:

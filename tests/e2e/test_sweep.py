@@ -20,7 +20,9 @@ from modelkeep.services.access.caller import operator_caller
 from modelkeep.services.access.tokens import TokenService
 from modelkeep.services.maintenance.sweeper import new_caller
 from modelkeep.services.models import ModelService
+from modelkeep.settings import Settings
 from tests.support.api import Api
+from tests.support.buckets import bucket_of
 from tests.support.programs import Said, operating
 from tests.support.stores import store_bytes
 from tests.support.upkeep import Storage
@@ -85,6 +87,36 @@ async def test_orphaned_bytes_go_when_no_upload_can_still_want_them(api: Api, st
     assert await storage.sweep(after=26 * HOUR) == said
     assert await storage.keys() | await storage.open_multiparts() == set()
     assert await storage.sweep(after=26 * HOUR) == []
+
+
+@pytest.mark.parametrize("variables", ["ministack"], indirect=True)
+async def test_orphans_go_with_every_version_and_marker_and_what_is_referred_to_keeps_its_own(
+    api: Api, storage: Storage, settings: Settings
+) -> None:
+    await api.register("m")
+    files = {"model.pt": b"left behind"}
+    await api.upload(await api.begin("m", files), files)
+    await api.ask("DELETE", "/m/versions/2/upload", status=204)
+    async with bucket_of(settings) as bucket:
+        for number in (1, 2):
+            await bucket.hide(object_key("m", number, "model.pt"))
+        await bucket.overwrite(object_key("m", 2, "model.pt"), b"again")
+
+        orphan = object_key("m", 2, "model.pt")
+        assert await storage.sweep(after=26 * HOUR) == [f"{orphan}: orphaned object"]
+        assert [each async for each in storage.store.list_versions(orphan)] == []
+        kept = [each async for each in storage.store.list_versions(object_key("m", 1, ""))]
+        assert {each.is_marker for each in kept} == {True, False}
+    assert await api.fetch("m", "1") == {"model.pt": b"m"}
+
+
+@pytest.mark.parametrize("variables", ["ministack"], indirect=True)
+async def test_what_is_swept_leaves_no_bytes_behind(api: Api, storage: Storage) -> None:
+    """Nothing else would remove older versions and delete markers."""
+    files = {"model.pt": b"never completed"}
+    await api.upload(await api.begin("m", files), files)
+    assert await storage.sweep(after=25 * HOUR) == ["m 1: expired upload"]
+    assert [each async for each in storage.store.list_versions("")] == []
 
 
 async def test_bytes_that_the_registry_never_placed_are_left_alone(api: Api, storage: Storage) -> None:

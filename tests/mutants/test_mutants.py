@@ -59,6 +59,8 @@ NOTICED_BY: Final[Mapping[str, Sequence[str]]] = {
     "logged_signed_url": [f"{LOGGING}::test_no_line_of_a_whole_journey_holds_a_secret[local]"],
     "undecided_route": [f"{DENY}::test_a_route_that_decides_nothing_answers_nothing[forgetful-None]"],
     "open_by_prefix": [f"{DENY}::test_a_route_that_decides_nothing_answers_nothing[forgetful-None]"],
+    "deleted_by_key": [f"{S3}::test_what_is_deleted_leaves_no_bytes_and_no_marker"],
+    "pinned_versions_expire": [f"{S3}::test_no_lifecycle_rule_drops_what_a_version_may_pin"],
     "deny_dropped_on_clash": [
         f"{EXCHANGE}::test_what_the_table_denies_stays_denied_whatever_the_file_allows[local-same id]",
     ],

@@ -99,11 +99,9 @@ _SWEEP: Final = (
     _write("PutItem", "DeleteItem"),
     _READ_ARTIFACTS,
     _TELL_MISSING,
-    _Permission(purpose="FindParts", actions=["ListBucketMultipartUploads"], resource=_BUCKET),
+    _Permission(purpose="FindOrphans", actions=["ListBucketVersions", "ListBucketMultipartUploads"], resource=_BUCKET),
     _Permission(
-        purpose="RemoveArtifacts",
-        actions=["DeleteObject", "DeleteObjectVersion", "AbortMultipartUpload"],
-        resource=_ARTIFACTS,
+        purpose="RemoveArtifacts", actions=["DeleteObjectVersion", "AbortMultipartUpload"], resource=_ARTIFACTS
     ),
 )
 

@@ -41,6 +41,21 @@ class StoredObject:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectVersion:
+    """One of what a key has in a versioned bucket: a version of its object, or a delete marker.
+
+    Who names no version reads the current one, and finds nothing if that is a marker. Where the store has no versions,
+    `version_id` is `None`.
+    """
+
+    key: str
+    version_id: str | None
+    is_current: bool
+    is_marker: bool
+    modified_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoredPart:
     """A part as the store describes it. `etag` is opaque."""
 
@@ -133,7 +148,10 @@ class ObjectStore(Protocol):
         ...
 
     async def delete(self, key: str, *, version_id: str | None = None) -> None:
-        """Remove an object. Does nothing if there is none."""
+        """Remove one version of an object for good, or a marker: the current version, unless one is named.
+
+        Does nothing if there is none. It leaves no delete marker.
+        """
         ...
 
     async def put(self, key: str, blocks: AsyncIterable[bytes], *, size: int, sha256: Digest) -> None:
@@ -153,6 +171,10 @@ class ObjectStore(Protocol):
 
     def list_objects(self, prefix: str) -> AsyncIterator[StoredObject]:
         """Every object whose key starts with `prefix`, in no promised order; `sha256` and `parts` may be `None`."""
+        ...
+
+    def list_versions(self, prefix: str) -> AsyncIterator[ObjectVersion]:
+        """Every version of every object whose key starts with `prefix`, and every delete marker."""
         ...
 
     def list_multiparts(self, prefix: str) -> AsyncIterator[OpenMultipart]:

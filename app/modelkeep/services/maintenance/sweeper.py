@@ -1,7 +1,8 @@
 """Removes what nothing needs: expired uploads, due trash, orphaned objects; and finishes interrupted deletions."""
 
 import re
-from collections.abc import AsyncGenerator, Sequence
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -136,19 +137,27 @@ class Sweeper:
 
     async def _sweep_orphans(self, names: list[str], now: datetime, *, dry_run: bool) -> AsyncGenerator[Finding, None]:
         before = now - self._limits.upload_ttl - ORPHAN_GRACE
-        objects = [o.key async for o in self._store.list_objects(KEY_PREFIX) if o.modified_at < before]
+        objects = await self._versions_by_key(before)
         multiparts = [m async for m in self._store.list_multiparts(KEY_PREFIX) if m.begun_at < before]
         referenced = await self._referenced(names)
-        for key in objects:
+        for key, version_ids in objects.items():
             if key not in referenced.keys and await self._is_unreferenced(key):
                 yield findings.OrphanedObject(key)
-                if not dry_run:
-                    await self._store.delete(key)
+                for version_id in () if dry_run else version_ids:
+                    await self._store.delete(key, version_id=version_id)
         for multipart in multiparts:
             if multipart.multipart_id not in referenced.multiparts:
                 yield findings.OrphanedParts(multipart.key)
                 if not dry_run:
                     await self._store.abort(multipart.key, multipart.multipart_id)
+
+    async def _versions_by_key(self, before: datetime) -> Mapping[str, Sequence[str | None]]:
+        """The ids of all versions and markers from before a moment, by key."""
+        found: defaultdict[str, list[str | None]] = defaultdict(list)
+        async for version in self._store.list_versions(KEY_PREFIX):
+            if version.modified_at < before:
+                found[version.key].append(version.version_id)
+        return found
 
     async def _referenced(self, names: list[str]) -> ReferencedObjects:
         keys: set[str] = set()

@@ -28,6 +28,7 @@ from modelkeep.storage.objects import (
     MultipartGoneError,
     MultipartRefusedError,
     ObjectGoneError,
+    ObjectVersion,
     OpenMultipart,
     StoredObject,
     StoredPart,
@@ -191,7 +192,14 @@ class S3Store:
             await self._client.abort_multipart_upload(Bucket=self._bucket, Key=key, UploadId=multipart_id)
 
     async def delete(self, key: str, *, version_id: str | None = None) -> None:
-        """Remove an object, or one version of it for good. Does nothing if there is none."""
+        """Remove one version of an object for good, or a marker: the current version, unless one is named.
+
+        Without an id, S3 would only put a delete marker above the bytes.
+        """
+        if version_id is None:
+            if (current := await self.stat(key)) is None:
+                return
+            version_id = current.version_id
         with suppress(ObjectGoneError), self._not_found():
             await self._client.delete_object(Bucket=self._bucket, Key=key, **_version(version_id))
 
@@ -227,6 +235,14 @@ class S3Store:
             async for page in pages:
                 for entry in page.get("Contents", []):
                     yield s3_answers.listed(entry)
+
+    async def list_versions(self, prefix: str) -> AsyncIterator[ObjectVersion]:
+        """Every version of every object whose key starts with `prefix`, and every delete marker."""
+        pages = self._client.get_paginator("list_object_versions").paginate(Bucket=self._bucket, Prefix=prefix)
+        with translate_errors(self._resource):
+            async for page in pages:
+                for version in s3_answers.versions(page):
+                    yield version
 
     async def list_multiparts(self, prefix: str) -> AsyncIterator[OpenMultipart]:
         """Every open multipart object whose key starts with `prefix`."""

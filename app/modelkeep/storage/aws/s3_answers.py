@@ -1,16 +1,20 @@
 """Converts S3's responses to the types of the `ObjectStore`."""
 
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from modelkeep.domain.values import Digest
-from modelkeep.storage.objects import OpenMultipart, StoredObject, StoredPart
+from modelkeep.storage.objects import ObjectVersion, OpenMultipart, StoredObject, StoredPart
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3.type_defs import (
+        DeleteMarkerEntryTypeDef,
         HeadObjectOutputTypeDef,
+        ListObjectVersionsOutputTypeDef,
         MultipartUploadTypeDef,
         ObjectTypeDef,
+        ObjectVersionTypeDef,
         PartTypeDef,
     )
 
@@ -53,6 +57,24 @@ def listed(entry: "ObjectTypeDef") -> StoredObject:
         sha256=None,
         parts=None,
         version_id=None,
+        modified_at=entry["LastModified"],
+    )
+
+
+def versions(page: "ListObjectVersionsOutputTypeDef") -> Iterator[ObjectVersion]:
+    """The versions and markers of a page of ListObjectVersions."""
+    for entry in page.get("Versions", []):
+        yield _version(entry, is_marker=False)
+    for marker in page.get("DeleteMarkers", []):
+        yield _version(marker, is_marker=True)
+
+
+def _version(entry: "ObjectVersionTypeDef | DeleteMarkerEntryTypeDef", *, is_marker: bool) -> ObjectVersion:
+    return ObjectVersion(
+        key=entry["Key"],
+        version_id=entry["VersionId"],
+        is_current=entry["IsLatest"],
+        is_marker=is_marker,
         modified_at=entry["LastModified"],
     )
 

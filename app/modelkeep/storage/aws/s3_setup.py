@@ -13,7 +13,6 @@ from modelkeep.storage.objects import StoreUnavailableError
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
-    from types_aiobotocore_s3.type_defs import LifecycleRuleUnionTypeDef
 
 _ABSENT: Final = frozenset({"404", "NoSuchBucket"})
 _UNSUPPORTED: Final = frozenset({"NotImplemented", "MethodNotAllowed", "XNotImplemented"})
@@ -34,13 +33,10 @@ _RULES: Final[Sequence[Mapping[str, Any]]] = (
         "Filter": {"Prefix": KEY_PREFIX},
         "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7},
     },
-    {
-        "ID": "modelkeep-expire-deleted-bytes",
-        "Status": "Enabled",
-        "Filter": {"Prefix": KEY_PREFIX},
-        "NoncurrentVersionExpiration": {"NoncurrentDays": 30},
-    },
 )
+
+_RETIRED: Final = frozenset({"modelkeep-expire-deleted-bytes", "model-registry-expire-deleted-bytes"})
+"""Rules of earlier releases that dropped object versions which were not the latest: a version may pin one of those."""
 
 
 async def set_up_bucket(client: "S3Client", bucket: str, region: str) -> AsyncIterator[str]:
@@ -115,16 +111,18 @@ async def _public_access_block(client: "S3Client", bucket: str) -> Mapping[str, 
     return {}
 
 
-async def _add_lifecycle_rules(client: "S3Client", bucket: str) -> str:
+async def _set_lifecycle_rules(client: "S3Client", bucket: str) -> str:
     present = await _lifecycle(client, bucket)
-    rules: list[LifecycleRuleUnionTypeDef] = list(present.get("Rules", []))
-    missing = [rule for rule in _RULES if rule["ID"] not in {each.get("ID") for each in rules}]
-    if not missing:
-        return "Lifecycle rules are there already."
-    rules += cast("Any", missing)
+    names = [rule.get("ID") for rule in present.get("Rules", [])]
+    added = [rule for rule in _RULES if rule["ID"] not in names]
+    removed = sorted(_RETIRED.intersection(names))
+    if not added and not removed:
+        return "Lifecycle rules are as they should be already."
+    rules: Any = [*(rule for rule in present.get("Rules", []) if rule.get("ID") not in _RETIRED), *added]
     unchanged: Any = {key: present[key] for key in ("TransitionDefaultMinimumObjectSize",) if key in present}
     await client.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": rules}, **unchanged)
-    return f"Lifecycle rules were added: {', '.join(rule['ID'] for rule in missing)}."
+    changes = {"added": [rule["ID"] for rule in added], "removed": removed}
+    return "; ".join(f"Lifecycle rules were {did}: {', '.join(rules)}" for did, rules in changes.items() if rules) + "."
 
 
 async def _lifecycle(client: "S3Client", bucket: str) -> Mapping[str, Any]:
@@ -145,5 +143,5 @@ def _suppressed(code: str) -> Iterator[None]:
 _STEPS: Final[Mapping[str, Callable[["S3Client", str], Awaitable[str]]]] = {
     "Versioning": _keep_versions,
     "Blocking public access": _block_public_access,
-    "Lifecycle rules": _add_lifecycle_rules,
+    "Lifecycle rules": _set_lifecycle_rules,
 }

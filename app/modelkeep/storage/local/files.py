@@ -14,7 +14,7 @@ from modelkeep.storage.local.folder import Folder, check_key
 from modelkeep.storage.local.folder_multiparts import Multiparts
 from modelkeep.storage.local.signing import Signer, load_secret
 from modelkeep.storage.local.threads import in_batches, in_thread
-from modelkeep.storage.objects import OpenMultipart, StoredObject, StoredPart
+from modelkeep.storage.objects import ObjectVersion, OpenMultipart, StoredObject, StoredPart
 
 ROUTE: Final = "/local-store/"
 """The prefix of the path of every URL of this store."""
@@ -154,6 +154,13 @@ class FileStore:
                 _close(opening)
             else:
                 opening.add_done_callback(_close)
+
+    async def list_versions(self, prefix: str) -> AsyncIterator[ObjectVersion]:
+        """Every object whose key starts with `prefix`, each in its one version."""
+        async for found in self.list_objects(prefix):
+            yield ObjectVersion(
+                key=found.key, version_id=None, is_current=True, is_marker=False, modified_at=found.modified_at
+            )
 
     def list_objects(self, prefix: str) -> AsyncIterator[StoredObject]:
         """Every object whose key starts with `prefix`."""
