@@ -12,9 +12,11 @@ from modelkeep.admin.wording import sentence
 from modelkeep.domain.artifacts import Artifact, commit_of, object_key
 from modelkeep.domain.values import Digest
 from modelkeep.repositories.keys import event_key, head_key, trash_key, upload_key, version_key
+from modelkeep.services.maintenance import findings
 from modelkeep.settings import Settings
 from tests.support.api import Api, serving
 from tests.support.backends import aws_environment, environment, local_environment, prepare_now
+from tests.support.buckets import bucket_of
 from tests.support.programs import operating
 from tests.support.upkeep import Storage, looking_into
 
@@ -181,6 +183,33 @@ async def test_missing_bytes_are_found(model: str, storage: Storage, number: int
     (artifact,) = (await storage.item(here))["registry"]["artifacts"]
     await storage.store.delete(key, version_id=artifact.get("version_id"))
     assert await faults(storage, model) == [f"version {number} 'model.pt' has no object at {key}"]
+
+
+@pytest.mark.parametrize("variables", ["ministack"], indirect=True)
+@pytest.mark.parametrize("number", [1, 4], ids=["live", "trash"])
+async def test_bytes_that_only_who_names_their_version_finds_are_found(
+    model: str, api: Api, storage: Storage, settings: Settings, number: int
+) -> None:
+    key = object_key(model, number, "model.pt")
+    async with bucket_of(settings) as bucket:
+        marker = await bucket.hide(key)
+        found = await storage.checker().check_model(model)
+        assert len(found) == 1
+        (fault,) = found
+        assert fault == findings.HiddenObject(model, number, "model.pt", key, marker)
+        assert sentence(fault).endswith(f"`aws s3api delete-object` with that key and `--version-id {marker}`")
+        await bucket.remove(key, marker)
+        assert await faults(storage, model) == [], "which repairs it"
+
+        other = await bucket.overwrite(key, b"others")
+        found = await storage.checker().check_model(model)
+        assert len(found) == 1
+        (fault,) = found
+        assert fault == findings.OverwrittenObject(model, number, "model.pt", key, other)
+        assert sentence(fault).endswith(f"`aws s3api delete-object` with that key and `--version-id {other}`")
+        assert (await api.fetch(model, "3"))["model.pt"] == f"{model} 3".encode()
+        await bucket.remove(key, other)
+        assert await faults(storage, model) == []
 
 
 @pytest.mark.every_backend

@@ -32,6 +32,7 @@ NEWER: Final = "tests/contract/test_newer_releases.py"
 REJECTED: Final = "tests/contract/test_rejected_writes.py"
 CHECK: Final = "tests/e2e/test_check.py"
 DENY: Final = "tests/api/test_default_deny.py"
+CHECK: Final = "tests/e2e/test_check.py"
 EXCHANGE: Final = "tests/api/test_exchange.py"
 CACHE: Final = "tests/client/test_distrusted_cache.py"
 
@@ -59,6 +60,9 @@ NOTICED_BY: Final[Mapping[str, Sequence[str]]] = {
     "logged_signed_url": [f"{LOGGING}::test_no_line_of_a_whole_journey_holds_a_secret[local]"],
     "undecided_route": [f"{DENY}::test_a_route_that_decides_nothing_answers_nothing[forgetful-None]"],
     "open_by_prefix": [f"{DENY}::test_a_route_that_decides_nothing_answers_nothing[forgetful-None]"],
+    "marker_not_seen": [
+        f"{CHECK}::test_bytes_that_only_who_names_their_version_finds_are_found[live-ministack]",
+    ],
     "deleted_by_key": [f"{S3}::test_what_is_deleted_leaves_no_bytes_and_no_marker"],
     "pinned_versions_expire": [f"{S3}::test_no_lifecycle_rule_drops_what_a_version_may_pin"],
     "deny_dropped_on_clash": [

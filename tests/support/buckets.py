@@ -25,8 +25,13 @@ class Bucket:
         """Delete without naming a version: a delete marker becomes the current version. Returns its id."""
         return (await self.client.delete_object(Bucket=self.name, Key=key))["VersionId"]
 
-    async def overwrite(self, key: str, content: bytes) -> None:
-        await self.client.put_object(Bucket=self.name, Key=key, Body=content)
+    async def overwrite(self, key: str, content: bytes) -> str:
+        """Put other bytes above what is there. Returns the id of their version."""
+        return (await self.client.put_object(Bucket=self.name, Key=key, Body=content))["VersionId"]
+
+    async def remove(self, key: str, version_id: str) -> None:
+        """Delete one version or marker for good."""
+        await self.client.delete_object(Bucket=self.name, Key=key, VersionId=version_id)
 
 
 @asynccontextmanager

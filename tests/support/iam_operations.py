@@ -198,7 +198,7 @@ async def migrate(site: Site) -> None:
 
 
 async def sweep(site: Site) -> None:
-    """Expire uploads, purge the trash, and check versions, one of which was adopted: its object has no version."""
+    """Expire uploads, purge the trash, and check versions, one of which was adopted, and another is hidden."""
     with site.recipe() as recipe:
         recipe.register(site.model, b"weights", {})
     with site.under(Role.SERVE):
@@ -207,8 +207,11 @@ async def sweep(site: Site) -> None:
         await site.ask("DELETE", "/versions/2", status=204)
         await site.api.upload(await site.api.begin(site.model, FILES), FILES)
         await site.api.begin(site.model, FILES, multipart=True)
+    with site.recipe() as recipe:
+        recipe.s3.delete_object(Bucket=recipe.bucket, Key=object_key(site.model, 3, "model.pt"))
     with site.tested():
-        await site.run("check")
+        checked = await site.run("check", status=1)
+        assert f"{site.model}: version 3 'model.pt' is hidden" in "\n".join(checked.out), checked
         await site.run("sweep")
         said = await site.storage.sweep(after=LONG_AFTER)
         assert await site.storage.open_multiparts() == set()

@@ -97,6 +97,14 @@ _SENTENCES: Final[Mapping[type[Finding], str | Callable[[Any], str]]] = {
     findings.ManifestMismatch: "{model}: version {version} names other files than its commit {commit}",
     findings.ForeignObject: "{model}: version {version} '{path}' is at {s3_path}, which is not in this store",
     findings.MissingObject: "{model}: version {version} '{path}' has no object at {key}",
+    findings.HiddenObject: (
+        "{model}: version {version} '{path}' is hidden by a delete marker: readers of the public recipe find nothing at"
+        " {key}. Delete the marker: `aws s3api delete-object` with that key and `--version-id {marker}`"
+    ),
+    findings.OverwrittenObject: (
+        "{model}: version {version} '{path}' lies below other bytes, which readers of the public recipe get at {key}."
+        " Delete these: `aws s3api delete-object` with that key and `--version-id {current}`"
+    ),
     findings.SizeMismatch: (
         "{model}: version {version} '{path}' has {stored} bytes in the store, {recorded} in the table"
     ),

@@ -18,7 +18,7 @@ from modelkeep.repositories.versions import Versions
 from modelkeep.services.maintenance import findings
 from modelkeep.services.maintenance.adopter import is_foreign
 from modelkeep.services.maintenance.findings import Finding
-from modelkeep.storage.objects import ObjectStore
+from modelkeep.storage.objects import ObjectStore, StoredObject
 
 MAX_ATTEMPTS: Final = 5
 
@@ -91,14 +91,28 @@ class ConsistencyChecker:
         where = (version.model, version.number, artifact.path, artifact.key)
         if is_foreign(self._store, version, artifact):
             return findings.ForeignObject(*where, version.s3_path)
-        found = await self._store.stat(artifact.key, version_id=artifact.version_id)
+        current = await self._store.stat(artifact.key)
+        found = current
+        if artifact.version_id and (current is None or current.version_id != artifact.version_id):
+            found = await self._store.stat(artifact.key, version_id=artifact.version_id)
         if found is None:
             return findings.MissingObject(*where)
         if artifact.size is not None and found.size != artifact.size:
             return findings.SizeMismatch(*where, stored=found.size, recorded=artifact.size)
         if artifact.sha256 and found.sha256 and found.sha256 != artifact.sha256:
             return findings.ChecksumMismatch(*where, stored=found.sha256.hex, recorded=artifact.sha256.hex)
-        return None
+        return None if found is current else await self._covered(where, current)
+
+    async def _covered(self, where: tuple[str, int, str, str], current: StoredObject | None) -> Finding:
+        """The fault of an object that is found under its version id alone."""
+        if current is None:
+            return findings.HiddenObject(*where, marker=await self._marker(where[-1]))
+        return findings.OverwrittenObject(*where, current=current.version_id)
+
+    async def _marker(self, key: str) -> str | None:
+        """The id of the delete marker that is current under the key."""
+        markers = [v async for v in self._store.list_versions(key) if v.key == key and v.is_marker and v.is_current]
+        return markers[0].version_id if markers else None
 
 
 def _head_faults(head: Head, live: list[Version]) -> Iterator[Finding]:

@@ -116,6 +116,20 @@ class MissingObject(ArtifactFinding):
 
 
 @dataclass(frozen=True)
+class HiddenObject(ArtifactFinding):
+    """A delete marker hides the object from who names no version, such as readers of the public recipe."""
+
+    marker: str | None
+
+
+@dataclass(frozen=True)
+class OverwrittenObject(ArtifactFinding):
+    """Who names no version, such as readers of the public recipe, gets other bytes than the version's."""
+
+    current: str | None
+
+
+@dataclass(frozen=True)
 class SizeMismatch(ArtifactFinding):
     """The object has another size than the artifact."""
 
