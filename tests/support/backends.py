@@ -9,6 +9,7 @@ from unittest import mock
 from uuid import uuid4
 
 from modelkeep.admin.installation import install
+from modelkeep.admin.wording import sentence
 from modelkeep.settings import Settings
 from tests.support.api import BASE
 from tests.support.servers import AwsServer
@@ -39,7 +40,7 @@ def environment(variables: Mapping[str, str]) -> Iterator[Settings]:
 
 async def prepare(settings: Settings) -> list[str]:
     """What `modelkeep init` does."""
-    return [step.detail async for step in install(settings)]
+    return [sentence(finding) async for finding in install(settings)]
 
 
 def prepare_now(settings: Settings) -> list[str]:

@@ -80,6 +80,11 @@ class Site:
         assert said.status == status, said
         return said
 
+    async def check(self) -> None:
+        """Find no fault, and nothing that could not be checked."""
+        said = await self.run("check")
+        assert said.out == ["clean"], said
+
     async def move(self, *, status: int = 0) -> Said:
         """Move what is in the folder here."""
         return await self.run("migrate", "--from", f"local:{self.folder}", "--to", "aws", status=status)
@@ -212,6 +217,7 @@ async def sweep(site: Site) -> None:
     with site.tested():
         checked = await site.run("check", status=1)
         assert f"{site.model}: version 3 'model.pt' is hidden" in "\n".join(checked.out), checked
+        assert "could not be checked" not in "\n".join(checked.out), checked
         await site.run("sweep")
         said = await site.storage.sweep(after=LONG_AFTER)
         assert await site.storage.open_multiparts() == set()
@@ -231,7 +237,7 @@ async def init(site: Site) -> None:
         said = await old.run("init", "--adopt", "--verify")
         assert "Public access was blocked." in said.out
         assert said.out[-1].startswith("fraud 1: verified")
-        assert (await old.run("check")).out == ["clean"]
+        await old.check()
 
 
 JOURNEYS: Final[Mapping[Role, Callable[[Site], Awaitable[None]]]] = {

@@ -80,6 +80,7 @@ _BUCKET: Final = {
     "GET uploads": "ListBucketMultipartUploads",
     "GET versioning": "GetBucketVersioning", "PUT versioning": "PutBucketVersioning",
     "GET publicAccessBlock": "GetBucketPublicAccessBlock", "PUT publicAccessBlock": "PutBucketPublicAccessBlock",
+    "GET policyStatus": "GetBucketPolicyStatus",
     "GET lifecycle": "GetLifecycleConfiguration", "PUT lifecycle": "PutLifecycleConfiguration",
 }  # fmt: skip
 _OBJECT: Final = {

@@ -30,6 +30,7 @@ def example(found: Field[Any], position: int) -> Any:
         int: 701 + position,
         bool: True,
         tuple[int, ...]: (801 + position, 901 + position),
+        tuple[str, ...]: (f"<first {position}>", f"<second {position}>"),
         CopyProblem: CopyProblem.DAMAGED_AT_SOURCE,
         MigrationProblem: MigrationProblem.VERSIONS_NEEDED,
     }

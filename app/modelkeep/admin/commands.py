@@ -69,18 +69,17 @@ def sweep(
 
     swept = maintenance.sweep(read_settings(), dry_run=dry_run, metrics=metrics)
     report.print_findings(
-        context, swept, summary=lambda count: f"{count} thing(s) {'would be ' if dry_run else ''}swept"
+        context, swept, summary=lambda found: f"{len(found)} thing(s) {'would be ' if dry_run else ''}swept"
     )
 
 
 @commands.command(cls=OperatorCommand)
 def check(context: typer.Context) -> None:
     """Check table and bucket for what must always be true. Exit status 1 if something is not."""
-    from modelkeep.admin import maintenance, report  # noqa: PLC0415 -- see serve
+    from modelkeep.admin import maintenance, report, wording  # noqa: PLC0415 -- see serve
 
-    faults = maintenance.check(read_settings())
-    count = report.print_findings(context, faults, summary=lambda count: f"{count} fault(s)" if count else "clean")
-    raise typer.Exit(1 if count else 0)
+    found = report.print_findings(context, maintenance.check(read_settings()), summary=wording.check_summary)
+    raise typer.Exit(1 if wording.faults_among(found) else 0)
 
 
 @commands.command(cls=OperatorCommand)

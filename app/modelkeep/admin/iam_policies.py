@@ -66,6 +66,22 @@ _TELL_MISSING: Final = _Permission(purpose="TellMissingFromForbidden", actions=[
 _FIND_MODELS: Final = _Permission(purpose="FindModels", actions=["Query"], resource=_CATALOG)
 _READ_MODELS: Final = _Permission(purpose="ReadModels", actions=["BatchGetItem"], resource=_TABLE)
 
+_SEE_TABLE: Final = _Permission(
+    purpose="SeeTableSettings",
+    actions=["DescribeTable", "DescribeTimeToLive", "DescribeContinuousBackups"],
+    resource=_TABLE,
+)
+_SEE_BUCKET: Final = _Permission(
+    purpose="SeeBucketSettings",
+    actions=[
+        "GetBucketVersioning",
+        "GetLifecycleConfiguration",
+        "GetBucketPublicAccessBlock",
+        "GetBucketPolicyStatus",
+    ],
+    resource=_BUCKET,
+)
+
 _SERVE: Final = (
     _READ,
     _FIND_MODELS,
@@ -99,6 +115,8 @@ _SWEEP: Final = (
     _write("PutItem", "DeleteItem"),
     _READ_ARTIFACTS,
     _TELL_MISSING,
+    _SEE_TABLE,
+    _SEE_BUCKET,
     _Permission(purpose="FindOrphans", actions=["ListBucketVersions", "ListBucketMultipartUploads"], resource=_BUCKET),
     _Permission(
         purpose="RemoveArtifacts", actions=["DeleteObjectVersion", "AbortMultipartUpload"], resource=_ARTIFACTS
@@ -111,28 +129,19 @@ _INIT: Final = (
     _write("PutItem"),
     _READ_ARTIFACTS,
     _TELL_MISSING,
+    _SEE_TABLE,
     _Permission(
         purpose="MakeTable",
-        actions=[
-            "CreateTable",
-            "DescribeTable",
-            "UpdateTable",
-            "DescribeTimeToLive",
-            "UpdateTimeToLive",
-            "DescribeContinuousBackups",
-            "UpdateContinuousBackups",
-        ],
+        actions=["CreateTable", "UpdateTable", "UpdateTimeToLive", "UpdateContinuousBackups"],
         resource=_TABLE,
     ),
+    _SEE_BUCKET,
     _Permission(
         purpose="MakeBucket",
         actions=[
             "CreateBucket",
-            "GetBucketVersioning",
             "PutBucketVersioning",
-            "GetBucketPublicAccessBlock",
             "PutBucketPublicAccessBlock",
-            "GetLifecycleConfiguration",
             "PutLifecycleConfiguration",
         ],
         resource=_BUCKET,

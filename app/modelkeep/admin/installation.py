@@ -2,33 +2,44 @@
 
 from collections.abc import AsyncGenerator
 
+from modelkeep.admin.storage_check import find_replicas
 from modelkeep.bootstrap import open_storage
-from modelkeep.services.maintenance.findings import SetupStep
+from modelkeep.domain.errors import UnavailableError
+from modelkeep.services.maintenance.findings import Finding, SetupStep, StronglyConsistentReplicas
 from modelkeep.settings import Settings
 
 
-async def install(settings: Settings) -> AsyncGenerator[SetupStep, None]:
-    """Make what is missing and yield each step; safe to repeat. Raises `UnavailableError`."""
+async def install(settings: Settings) -> AsyncGenerator[Finding, None]:
+    """Make what is missing and yield each step, and what a global table breaks; safe to repeat.
+
+    Raises `UnavailableError`.
+    """
     if settings.backend == "local":
         async with open_storage(settings):
             yield SetupStep(f"Folder '{settings.data_dir}' is ready.")
         return
-    async for sentence in _install_aws(settings):
-        yield SetupStep(sentence)
+    async for finding in _install_aws(settings):
+        yield finding
 
 
-async def _install_aws(settings: Settings) -> AsyncGenerator[str, None]:
+async def _install_aws(settings: Settings) -> AsyncGenerator[Finding, None]:
     # What `local` never needs costs a second to import.
     from modelkeep.storage.aws import dynamodb, dynamodb_setup, s3_clients, s3_probe, s3_setup  # noqa: PLC0415
+    from modelkeep.storage.aws.dynamodb_inspection import TableInspection  # noqa: PLC0415
     from modelkeep.storage.aws.errors import Resource  # noqa: PLC0415
     from modelkeep.storage.aws.session import new_session  # noqa: PLC0415
 
     session, bucket = new_session(), settings.bucket or ""
     async with dynamodb.open_client(session, settings.table) as client:
+        replicas = await find_replicas(TableInspection(client, settings.table), settings.table)
+        if replicas:
+            yield replicas
+        if isinstance(replicas, StronglyConsistentReplicas):
+            raise UnavailableError(f"Table '{settings.table}' cannot be used. Set MODELKEEP_TABLE to another name.")
         async for sentence in dynamodb_setup.set_up_table(client, settings.table):
-            yield sentence
+            yield SetupStep(sentence)
     resource = Resource("bucket", bucket, session.region_name)
     async with s3_clients.open_client(session, resource) as (talking, _):
         async for sentence in s3_setup.set_up_bucket(talking, bucket, talking.meta.region_name):
-            yield sentence
-        yield await s3_probe.probe_bucket(talking, bucket)
+            yield SetupStep(sentence)
+        yield SetupStep(await s3_probe.probe_bucket(talking, bucket))

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from modelkeep.admin.storage_check import check_storage
 from modelkeep.bootstrap import limits_of, open_storage
 from modelkeep.domain.errors import UnavailableError
 from modelkeep.repositories.events import Events
@@ -60,8 +61,11 @@ async def sweep(settings: Settings, *, dry_run: bool, metrics: Path | None = Non
 
 
 async def check(settings: Settings) -> AsyncGenerator[Finding, None]:
-    """Every fault of the table and the store. Raises `UnavailableError`."""
+    """Every fault of the table and the store, and what could not be checked. Raises `UnavailableError`."""
     async with _opened(settings) as (table, store):
+        if settings.backend == "aws":
+            async for fault in check_storage(settings):
+                yield fault
         checker = ConsistencyChecker(Heads(table), Versions(table), Events(table), TableScan(table), store)
         async for fault in checker.check():
             yield fault

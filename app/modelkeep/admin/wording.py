@@ -1,6 +1,6 @@
 """What a person reads of a finding: one sentence for each class."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Final
 
@@ -45,6 +45,18 @@ def sentence(finding: Finding) -> str:
     words = _SENTENCES[type(finding)]
     template = words if isinstance(words, str) else words(finding)
     return template.format(**{field.name: _text(getattr(finding, field.name)) for field in fields(finding)})
+
+
+def faults_among(found: Sequence[Finding]) -> int:
+    """How many findings of a check are faults: what could not be checked may be as it must be."""
+    return sum(not isinstance(finding, findings.NotChecked) for finding in found)
+
+
+def check_summary(found: Sequence[Finding]) -> str:
+    """The result of a check in a few words."""
+    faults = faults_among(found)
+    unchecked = f", {len(found) - faults} setting(s) not checked" if faults < len(found) else ""
+    return (f"{faults} fault(s)" if faults else "no fault" if unchecked else "clean") + unchecked
 
 
 def _text(value: Any) -> str:
@@ -111,6 +123,33 @@ _SENTENCES: Final[Mapping[type[Finding], str | Callable[[Any], str]]] = {
     findings.ChecksumMismatch: (
         "{model}: version {version} '{path}' has other bytes in the store than the table records"
     ),
+    findings.NotChecked: "{setting} could not be checked: {reason}",
+    findings.ExpiryMismatch: (
+        "table '{table}': items expire by attribute {attribute}, not by 'ttl', so idempotency keys and tokens stay;"
+        " switch any other expiry off, and run `modelkeep init`"
+    ),
+    findings.BackupsOff: "table '{table}': point-in-time recovery is off; run `modelkeep init`",
+    findings.EventuallyConsistentReplicas: (
+        "table '{table}': is replicated to {regions} with eventual consistency (MREC): the last writer of an item wins,"
+        " and transactions are not atomic across regions. If two regions write, two versions may be in production and"
+        " acknowledged changes are lost: let one region write and serve, or remove the replicas"
+    ),
+    findings.StronglyConsistentReplicas: (
+        "table '{table}': is replicated to {regions} with strong consistency (MRSC), which has neither transactions nor"
+        " expiry: no change can be written; set MODELKEEP_TABLE to a table of one region"
+    ),
+    findings.VersioningOff: (
+        "bucket '{bucket}': versioning is {versioning}, so that a deleted object is lost at once, and no URL names the"
+        " bytes that were verified; run `modelkeep init`"
+    ),
+    findings.UnfinishedUploadsKept: (
+        "bucket '{bucket}': no lifecycle rule ends unfinished uploads below models/, which cost as much as objects; run"
+        " `modelkeep init`, or enable its rule"
+    ),
+    findings.PublicAccessAllowed: (
+        "bucket '{bucket}': public access is not blocked ({settings} off); run `modelkeep init`"
+    ),
+    findings.PublicPolicy: "bucket '{bucket}': its policy is public; take out what names everybody",
     findings.SetupStep: "{detail}",
     findings.DeletedModelSkipped: "{model}: was deleted here; {versions} version(s) written since are not served",
     findings.ProductionConflictResolved: (

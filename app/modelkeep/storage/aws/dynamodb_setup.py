@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
-from modelkeep.storage.aws.errors import FAILURES, Resource, code_of, explain
+from modelkeep.storage.aws.errors import FAILURES, Resource, explain
+from modelkeep.storage.aws.inspection import is_unsupported
 from modelkeep.storage.table import CATALOG_INDEX, PARTITION, SORT, STAGE_INDEX, TTL, Index, TableUnavailableError
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 _INDEXES: Final = (STAGE_INDEX, CATALOG_INDEX)
 _KEYS: Final = [{"AttributeName": PARTITION, "KeyType": "HASH"}, {"AttributeName": SORT, "KeyType": "RANGE"}]
-_UNSUPPORTED: Final = frozenset({"NotImplemented", "UnknownOperation", "UnknownOperationException"})
 _TIMEOUT_SECONDS: Final = 900
 _BACKUP_TIMEOUT_SECONDS: Final = 30
 
@@ -125,7 +125,7 @@ async def _if_supported(what: str, step: Awaitable[str]) -> str:
     try:
         return await step
     except ClientError as error:
-        if code_of(error) not in _UNSUPPORTED:
+        if not is_unsupported(error):
             raise
         return f"{what} is not known to this server."
 

@@ -125,6 +125,11 @@ def status_of(error: boto.ClientError) -> int:
     return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
 
 
+def is_denied(error: boto.ClientError) -> bool:
+    """Whether the role lacks a right."""
+    return code_of(error) in _DENIED
+
+
 def was_resent(error: boto.ClientError) -> bool:
     """Whether the SDK had sent the request before this response, so that an earlier copy may have taken effect."""
     return error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0) > 0

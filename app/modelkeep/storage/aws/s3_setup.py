@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from botocore.exceptions import ClientError
 
 from modelkeep.domain.artifacts import KEY_PREFIX
-from modelkeep.storage.aws.errors import Resource, code_of, status_of
+from modelkeep.storage.aws.errors import Resource, code_of
+from modelkeep.storage.aws.inspection import is_unsupported
 from modelkeep.storage.aws.s3_clients import translate_errors
 from modelkeep.storage.objects import StoreUnavailableError
 
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
 
 _ABSENT: Final = frozenset({"404", "NoSuchBucket"})
-_UNSUPPORTED: Final = frozenset({"NotImplemented", "MethodNotAllowed", "XNotImplemented"})
-_NOT_IMPLEMENTED: Final = 501
 _DEFAULT_REGION: Final = "us-east-1"
 
 _PUBLIC_ACCESS_BLOCK: Final = {
@@ -52,7 +51,7 @@ async def _if_supported(name: str, step: Awaitable[str]) -> str:
     try:
         return await step
     except ClientError as error:
-        if code_of(error) in _UNSUPPORTED or status_of(error) == _NOT_IMPLEMENTED:
+        if is_unsupported(error):
             return f"{name}: not offered by this server; left out."
         raise
 
@@ -96,7 +95,7 @@ async def _keep_versions(client: "S3Client", bucket: str) -> str:
 
 
 async def _block_public_access(client: "S3Client", bucket: str) -> str:
-    if await _public_access_block(client, bucket) == _PUBLIC_ACCESS_BLOCK:
+    if not await open_access(client, bucket):
         return "Public access is blocked already."
     await client.put_public_access_block(
         Bucket=bucket, PublicAccessBlockConfiguration=cast("Any", _PUBLIC_ACCESS_BLOCK)
@@ -104,15 +103,17 @@ async def _block_public_access(client: "S3Client", bucket: str) -> str:
     return "Public access was blocked."
 
 
-async def _public_access_block(client: "S3Client", bucket: str) -> Mapping[str, Any]:
+async def open_access(client: "S3Client", bucket: str) -> tuple[str, ...]:
+    """The settings of the bucket's public access block that are off. Raises what the client raises."""
+    present: Mapping[str, Any] = {}
     with _suppressed("NoSuchPublicAccessBlockConfiguration"):
         answer = await client.get_public_access_block(Bucket=bucket)
-        return cast("Mapping[str, Any]", answer["PublicAccessBlockConfiguration"])
-    return {}
+        present = cast("Mapping[str, Any]", answer["PublicAccessBlockConfiguration"])
+    return tuple(name for name in _PUBLIC_ACCESS_BLOCK if present.get(name) is not True)
 
 
 async def _set_lifecycle_rules(client: "S3Client", bucket: str) -> str:
-    present = await _lifecycle(client, bucket)
+    present = await lifecycle(client, bucket)
     names = [rule.get("ID") for rule in present.get("Rules", [])]
     added = [rule for rule in _RULES if rule["ID"] not in names]
     removed = sorted(_RETIRED.intersection(names))
@@ -125,7 +126,8 @@ async def _set_lifecycle_rules(client: "S3Client", bucket: str) -> str:
     return "; ".join(f"Lifecycle rules were {did}: {', '.join(rules)}" for did, rules in changes.items() if rules) + "."
 
 
-async def _lifecycle(client: "S3Client", bucket: str) -> Mapping[str, Any]:
+async def lifecycle(client: "S3Client", bucket: str) -> Mapping[str, Any]:
+    """The bucket's lifecycle configuration; empty if there is none. Raises what the client raises."""
     with _suppressed("NoSuchLifecycleConfiguration"):
         return cast("Mapping[str, Any]", await client.get_bucket_lifecycle_configuration(Bucket=bucket))
     return {}
