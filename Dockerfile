@@ -23,7 +23,7 @@ FROM python:3.11-slim-bookworm
 
 RUN groupadd --gid 10001 registry \
     && useradd --uid 10001 --gid registry --no-create-home --home-dir /data --shell /usr/sbin/nologin registry \
-    && install --directory --owner=registry --group=registry --mode=0750 /data
+    && install --directory --owner=registry --group=registry --mode=0700 /data
 
 COPY --from=build /opt/modelkeep /opt/modelkeep
 

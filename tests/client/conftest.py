@@ -16,7 +16,7 @@ from uuid import uuid4
 import pytest
 
 from modelkeep.client import AsyncRegistryClient, RegistryClient
-from tests.support.backends import aws_environment
+from tests.support.backends import aws_environment, local_environment
 from tests.support.faults.proxy import Proxy
 from tests.support.observed import Observed, observed_service
 from tests.support.programs import EXECUTABLE, Server, operate, serving
@@ -65,9 +65,11 @@ def proxy(dev_behind_proxy: tuple[Proxy, Server]) -> Iterator[Proxy]:
 
 @pytest.fixture
 def token(dev_behind_proxy: tuple[Proxy, Server]) -> str:
-    """The token that the registry behind the proxy has printed."""
-    (printed,) = re.findall(r"export MODELKEEP_TOKEN=(\S+)", dev_behind_proxy[1].said())
-    return str(printed)
+    """An administrator's token for the registry behind the proxy."""
+    (folder,) = re.findall(r"data in (\S+)", dev_behind_proxy[1].said())
+    made = operate(local_environment(Path(folder)), *["token", "create", "dev", "--allow", "admin", "--days", "30"])
+    (token,) = made.out
+    return token
 
 
 @pytest.fixture

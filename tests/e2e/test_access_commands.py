@@ -428,22 +428,31 @@ def test_nobody_is_asked_elsewhere_only_on_demand(secure: Variables, host: str) 
 # dev
 
 
-@pytest.mark.parametrize(("host", "need"), [("127.0.0.1", "may"), ("0.0.0.0", "must")])
-def test_dev_prints_a_token_and_asks_for_it_where_others_reach_it(tmp_path: Path, host: str, need: str) -> None:
-    port = free_port()
-    command = [EXECUTABLE, "dev", "--host", host, "--port", str(port), "--data-dir", str(tmp_path / "data")]
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_dev_makes_no_token_and_asks_for_one_where_others_reach_it(tmp_path: Path, host: str) -> None:
+    port, data = free_port(), tmp_path / "data"
+    assert operate(local_environment(data), "init").status == 0
+    if host == "0.0.0.0":
+        create(local_environment(data))
+    made = operate(local_environment(data), "token", "list").out
+    command = [EXECUTABLE, "dev", "--host", host, "--port", str(port), "--data-dir", str(data)]
     with serving(command, {}, port=port, log=tmp_path / "log") as server:
         server.wait()
-        found = re.search(
-            rf"Clients {need} show a token; this one lasts 30 days:  export MODELKEEP_TOKEN=(mr_\w+)", server.said()
-        )
-        assert found
-        headers = {"authorization": f"Bearer {found[1]}"}
-        models = f"{server.url}/v1/models"
-        assert httpx.get(models, headers=headers, trust_env=False).status_code == 200
-        assert httpx.get(models, trust_env=False).status_code == (200 if need == "may" else 401)
-        assert httpx.get(f"{server.url}/v1/tokens", headers=headers, trust_env=False).status_code == 200
+        status = httpx.get(f"{server.url}/v1/models", trust_env=False).status_code
+        assert status == (200 if host == "127.0.0.1" else 401)
         assert server.stop() == 0
+        assert "mr_" not in server.said()
+    assert operate(local_environment(data), "token", "list").out == made
+
+
+def test_dev_says_how_to_make_the_token_without_which_it_does_not_start_for_others(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    said = operate({}, "dev", "--host", "0.0.0.0", "--data-dir", str(data))
+    assert (said.status, said.err) == (2, [NO_ACCESS_CONFIGURED])
+    assert said.out[-2:] == [
+        f"Clients must show a token: MODELKEEP_BACKEND=local MODELKEEP_DATA_DIR={data} \\",
+        "    modelkeep token create NAME --allow admin --days 30",
+    ]
 
 
 def test_dev_is_not_moved_by_the_settings_of_a_service(tmp_path: Path) -> None:
@@ -453,4 +462,4 @@ def test_dev_is_not_moved_by_the_settings_of_a_service(tmp_path: Path) -> None:
     assert said.status == 0, said
     assert run.called
     assert check.call_args.args[0].auth is None
-    assert "Clients must show a token" in said.out[-1]
+    assert "Clients must show a token" in said.out[-2]

@@ -35,6 +35,7 @@ CHECK_SETTINGS: Final = "tests/e2e/test_check_settings.py"
 DENY: Final = "tests/api/test_default_deny.py"
 CHECK: Final = "tests/e2e/test_check.py"
 EXCHANGE: Final = "tests/api/test_exchange.py"
+AT_REST: Final = "tests/contract/test_data_at_rest.py"
 CACHE: Final = "tests/client/test_distrusted_cache.py"
 
 NOTICED_BY: Final[Mapping[str, Sequence[str]]] = {
@@ -79,6 +80,7 @@ NOTICED_BY: Final[Mapping[str, Sequence[str]]] = {
     "cache_link_followed": [f"{CACHE}::test_a_link_is_not_read_although_it_leads_to_the_right_bytes"],
     "cache_verified_before_it_is_in_place": [f"{CACHE}::test_a_file_that_changes_between_check_and_copy_is_not_taken"],
     "cache_writable_by_others": [f"{CACHE}::test_a_folder_that_others_may_write_to_is_passed_by[511]"],
+    "objects_by_umask": [f"{AT_REST}::test_everything_in_a_data_folder_is_its_owners_alone[0]"],
     "not_modified_for_another": [f"{DOWNLOADS}::test_a_version_that_is_known_already_is_not_sent_again[local]"],
 }
 

@@ -43,7 +43,7 @@ def test_the_service_is_a_user_with_a_fixed_number_who_owns_the_volume() -> None
     assert image()["USER"] == "10001:10001"
     assert "groupadd --gid 10001 registry" in made
     assert "useradd --uid 10001 --gid registry" in made
-    assert "--owner=registry --group=registry --mode=0750 /data" in made
+    assert "--owner=registry --group=registry --mode=0700 /data" in made
     assert image()["VOLUME"] == "/data"
     assert "MODELKEEP_DATA_DIR=/data" in image()["ENV"]
     assert list(image()).index("RUN") < list(image()).index("VOLUME"), "what is done to a volume later is lost"

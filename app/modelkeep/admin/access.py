@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from modelkeep.bootstrap import open_storage, trust_of
-from modelkeep.domain.access.actions import EVERYTHING, Action
-from modelkeep.domain.access.grants import ALL_MODELS, Grant
+from modelkeep.domain.access.actions import Action
+from modelkeep.domain.access.grants import Grant
 from modelkeep.domain.access.tokens import ApiTokenSecret, Token
 from modelkeep.domain.values import is_loopback
 from modelkeep.identity.verifier import Verifier
@@ -23,7 +23,6 @@ from modelkeep.settings import Settings
 from modelkeep.storage.table import Table
 from modelkeep.telemetry import logging
 
-DEV_TOKEN_LIFE: Final = timedelta(days=30)
 LIST_RETRY_DELAYS: Final = (0.0, 0.5, 1.0, 2.0)
 """Seconds before each attempt to find a token in the list, which may lag behind the table."""
 
@@ -69,12 +68,6 @@ async def create_token(
     """
     async with _table(settings) as table:
         return await TokenService(Tokens(table)).create(principal, grants, datetime.now(UTC) + life, operator())
-
-
-async def dev_token(settings: Settings) -> ApiTokenSecret:
-    """Make an administrator's token, and return its secret. Raises `UnavailableError`."""
-    everything = Grant(rule="", entries=(EVERYTHING,), models=(ALL_MODELS,))
-    return (await create_token(settings, "dev", [everything], DEV_TOKEN_LIFE))[1]
 
 
 async def list_tokens(settings: Settings) -> Sequence[Token]:

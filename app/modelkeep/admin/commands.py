@@ -9,6 +9,7 @@ import typer
 from modelkeep.admin.iam_policies import Role, policy
 from modelkeep.admin.operator_command import OperatorCommand
 from modelkeep.admin.settings import read_settings
+from modelkeep.cli.output import notice
 
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")]
@@ -78,7 +79,10 @@ def check(context: typer.Context) -> None:
     """Check table and bucket for what must always be true. Exit status 1 if something is not."""
     from modelkeep.admin import maintenance, report, wording  # noqa: PLC0415 -- see serve
 
-    found = report.print_findings(context, maintenance.check(read_settings()), summary=wording.check_summary)
+    settings = read_settings()
+    found = report.print_findings(context, maintenance.check(settings), summary=wording.check_summary)
+    if exposure := maintenance.exposure_of(settings):
+        notice(context, exposure)
     raise typer.Exit(1 if wording.faults_among(found) else 0)
 
 

@@ -1,5 +1,6 @@
 """Sweep, check and adopt, over the storage that the settings name."""
 
+import stat
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -27,6 +28,17 @@ from modelkeep.telemetry.metrics import SweepMetrics
 def is_missing(settings: Settings) -> bool:
     """Whether no registry has ever been in the folder that the settings name."""
     return settings.backend == "local" and not (settings.data_dir / "registry.db").exists()
+
+
+def exposure_of(settings: Settings) -> str | None:
+    """What to say of the data folder, if its mode lets other users of this machine in. Raises `OSError`."""
+    if settings.backend != "local":
+        return None
+    mode = stat.S_IMODE(settings.data_dir.stat().st_mode)
+    if not mode & (stat.S_IRWXG | stat.S_IRWXO):
+        return None
+    advice = f"Unless that is intended, run `chmod 700 {settings.data_dir}`."
+    return f"Other users of this machine may enter the data folder '{settings.data_dir}' (mode {mode:04o}). {advice}"
 
 
 @asynccontextmanager

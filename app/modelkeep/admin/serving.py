@@ -6,11 +6,13 @@ import signal
 from pathlib import Path
 from typing import Final
 
+import structlog
 import typer
 import uvicorn
 from fastapi import FastAPI
 
-from modelkeep.admin.access import check_access_configured, dev_token
+from modelkeep.admin.access import check_access_configured
+from modelkeep.admin.maintenance import exposure_of
 from modelkeep.admin.settings import read_settings
 from modelkeep.bootstrap import open_storage
 from modelkeep.domain.values import is_loopback
@@ -30,6 +32,8 @@ WORKER_HEALTHCHECK_SECONDS: Final = 60
 
 While it starts it answers none, and on a busy machine that takes long: with a short timeout no worker would ever serve.
 """
+
+_log = structlog.get_logger("modelkeep.serving")
 
 _ANY_ADDRESS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 -- no client can connect to these
 
@@ -71,7 +75,7 @@ def create_ready_app() -> FastAPI:
 
 
 def serve_dev(*, host: str, port: int, workers: int, data_dir: Path) -> None:
-    """Serve the embedded store with docs: on loopback to every client, elsewhere to those with the token printed."""
+    """Serve the embedded store with docs: on loopback to every client, elsewhere to those with a token."""
     own = {
         "MODELKEEP_BACKEND": "local",
         "MODELKEEP_AUTH": "none" if is_loopback(host) else "",
@@ -83,9 +87,9 @@ def serve_dev(*, host: str, port: int, workers: int, data_dir: Path) -> None:
     public_host = "127.0.0.1" if host in _ANY_ADDRESS else f"[{host}]" if ":" in host else host
     os.environ.setdefault("MODELKEEP_PUBLIC_URL", f"http://{public_host}:{port}")
     typer.echo(f"Model registry on http://{host}:{port} (docs at /docs), data in {data_dir.absolute()}")
-    token = asyncio.run(dev_token(read_settings()))
-    need = "may" if is_loopback(host) else "must"
-    typer.echo(f"Clients {need} show a token; this one lasts 30 days:  export MODELKEEP_TOKEN={token.text}")
+    if not is_loopback(host):
+        typer.echo(f"Clients must show a token: MODELKEEP_BACKEND=local MODELKEEP_DATA_DIR={data_dir.absolute()} \\")
+        typer.echo("    modelkeep token create NAME --allow admin --days 30")
     serve(host=host, port=port, workers=workers)
 
 
@@ -95,6 +99,8 @@ async def _preflight(settings: Settings, host: str) -> None:
     async with open_storage(settings):
         pass
     await check_access_configured(settings, host)
+    if exposure := exposure_of(settings):
+        _log.warning("data_folder_exposed", detail=exposure)
 
 
 def _exit_cleanly(*_: object) -> None:

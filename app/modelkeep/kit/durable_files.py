@@ -21,14 +21,26 @@ _AT_FDCWD: Final = -100
 _RENAME_EXCHANGE: Final = 2
 
 
+def open_private(path: str, flags: int) -> int:
+    """An opener for `open`: a file that it creates can be read and written by its owner alone, whatever the umask."""
+    return os.open(path, flags, 0o600)
+
+
+def make_private_folder(folder: Path) -> None:
+    """Create a folder and its missing parents; only their owner may enter them, whatever the umask."""
+    if not folder.is_dir():
+        make_private_folder(folder.parent)
+        folder.mkdir(0o700, exist_ok=True)
+
+
 class StagedFile:
-    """A file being written in `folder`, hashed as it grows, and published by moving it away."""
+    """A private file being written in `folder`, hashed as it grows, and published by moving it away."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / uuid4().hex
         self.size = 0
         self._hash = hashlib.sha256()
-        self._file = self.path.open("xb")
+        self._file = open(self.path, "xb", opener=open_private)  # noqa: SIM115 -- `finish` and `discard` close it
 
     @property
     def sha256(self) -> str:

@@ -8,6 +8,8 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, supp
 from pathlib import Path
 from typing import Final
 
+from modelkeep.kit.durable_files import open_private
+
 _POLL_SECONDS: Final = 0.1
 _FLAGS: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -16,9 +18,10 @@ _FLAGS: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
     """Exclude every other holder of the lock file, in this process and in others; shared holders admit each other.
 
-    Blocks. The file stays, so that many locks can be taken in turn at the price of one. Raises `OSError`.
+    Blocks. The file, its owner's alone, stays, so that many locks can be taken in turn at the price of one. Raises
+    `OSError`.
     """
-    with path.open("ab") as file:
+    with open(path, "ab", opener=open_private) as file:
         fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         yield
 

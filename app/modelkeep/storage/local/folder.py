@@ -9,6 +9,8 @@ multiparts/<id>/<number>-<sha256>       its parts
 locks/<two hex digits>                  held for the last step of a write; many keys share one
 locks/tree                              held to remove empty folders; shared by writers that need a folder
 
+Whatever is created, the folder itself included, is its owner's alone: folders have mode 0700, files 0600.
+
 An object exists if, and only if, there is a file at `objects/<key>`. A process may be killed between any two steps: it
 leaves a whole object, or files that are never read and that `clear` removes.
 """
@@ -54,8 +56,9 @@ class Folder:
         self.multiparts = self.root / "multiparts"
         self._locks = self.root / "locks"
         self._tree = self._locks / "tree"
+        self.root.parent.mkdir(parents=True, exist_ok=True)
         for folder in (self.objects, self.checksums, self.incoming, self.multiparts, self._locks):
-            folder.mkdir(parents=True, exist_ok=True)
+            durable_files.make_private_folder(folder)
         durable_files.sync_with_parents(self.root, root=self.root.parent)
 
     def path_of(self, key: str) -> Path:
@@ -91,7 +94,7 @@ class Folder:
     def _move(self, source: Path, target: Path) -> None:
         try:
             with locked(self._tree, shared=True):
-                target.parent.mkdir(parents=True, exist_ok=True)
+                durable_files.make_private_folder(target.parent)
                 source.replace(target)
         except (FileExistsError, NotADirectoryError, IsADirectoryError):
             raise ObjectExistsError from None

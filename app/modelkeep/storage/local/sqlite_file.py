@@ -3,6 +3,7 @@
 The table `tokens` has the request tokens of `Table.transact`.
 """
 
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -48,7 +49,8 @@ def connect(path: Path) -> sqlite3.Connection:
     Safe in several processes at once. Raises `TableUnavailableError`.
     """
     with unavailable(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(0o700, parents=True, exist_ok=True)
+        _create_private(path)
         connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False)
         try:
             _prepare(connection, path)
@@ -119,6 +121,17 @@ def _commit(connection: sqlite3.Connection, path: Path) -> None:
         if _code(error) == sqlite3.SQLITE_FULL:
             raise TableUnavailableError(explain(error, path)) from error
         raise CommitStateUnknownError(explain(error, path)) from error
+
+
+def _create_private(path: Path) -> None:
+    """Create the file for its owner alone, if there is none; SQLite gives its log and index the same mode.
+
+    An existing file is not opened: closing it would release the locks of the process's connections. Where it cannot be
+    created, SQLite cannot create it either, and its error says why.
+    Sources: https://www.sqlite.org/howtocorrupt.html, section 2.2; `findCreateFileMode` in SQLite's os_unix.c
+    """
+    with suppress(OSError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
