@@ -3,14 +3,14 @@
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
-from typing import Final, cast
+from typing import Final, TypedDict, cast
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.telemetry import TelemetryConfig
 
 from modelkeep.bootstrap import build_services, open_storage
 from modelkeep.http import error_handlers, problems
-from modelkeep.http.context import LifespanState, context_of
+from modelkeep.http.context import Services, context_of
 from modelkeep.http.middleware.access_log import AccessLogMiddleware
 from modelkeep.http.middleware.authentication import AuthenticationMiddleware
 from modelkeep.http.middleware.rate_limits import RateLimits
@@ -19,6 +19,7 @@ from modelkeep.http.middleware.tracing import TracingMiddleware
 from modelkeep.http.openapi import DocumentedApi
 from modelkeep.http.route_table import ROWS, RouteRow, RouteTable
 from modelkeep.http.server.graceful_shutdown import GracefulShutdown
+from modelkeep.http.server.response_watch import ResponseWatch
 from modelkeep.routers import aliases, docs, downloads, events, health, models, stages, tokens, uploads, versions
 from modelkeep.routers.download_fast_path import DownloadFastPath
 from modelkeep.settings import Settings
@@ -31,6 +32,13 @@ from modelkeep.telemetry.tracing import Tracing
 
 _NO_TELEMETRY: Final[TelemetryConfig] = {"auto_configure": False, "tracing": False, "metrics": False, "logs": False}
 """FastAPI's own would send the queries of URLs, signatures included, to the collector."""
+
+
+class LifespanState(TypedDict):
+    """What the lifespan yields; the server hands it to each connection and copies it into the state of each request."""
+
+    services: Services
+    response_watch: ResponseWatch
 
 
 def create_app(settings: Settings | None = None, *, rows: Sequence[RouteRow] = ROWS) -> FastAPI:
@@ -94,6 +102,8 @@ def _lifespan(
             opening = open_storage(settings, metrics.count_retry)
             table, store = await stack.enter_async_context(opening)
             stack.enter_context(shutdown.intercept_sigterm())
+            watch = ResponseWatch(metrics.count_stalled_response)
+            stack.enter_context(watch.sweeping())
             on_call = _count_and_trace(metrics, traces) if traces else metrics.count_operation
             services = build_services(
                 table,
@@ -104,7 +114,7 @@ def _lifespan(
                 on_stale=metrics.count_stale,
                 is_ending=lambda: shutdown.is_draining,
             )
-            yield LifespanState(services=services)
+            yield LifespanState(services=services, response_watch=watch)
 
     return lifespan
 

@@ -24,7 +24,7 @@ from contextlib import contextmanager, suppress
 from http.client import HTTPConnection
 from pathlib import Path
 
-from modelkeep.http.server.hardened_protocol import raise_connection_limits
+from modelkeep.http.server.process_limits import raise_connection_limits
 from tests.support.programs import EXECUTABLE, serving
 from tests.support.servers import free_port
 

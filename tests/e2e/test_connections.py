@@ -5,19 +5,20 @@ import json
 import re
 import resource
 import signal
+import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractContextManager, AsyncExitStack, suppress
+from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import httpx
 import pytest
 
 from modelkeep.http.middleware import request_limits
-from modelkeep.http.server import hardened_protocol
+from modelkeep.http.server import hardened_protocol, response_watch
 from tests.support.backends import local_environment
 from tests.support.processes import short_timeouts
 from tests.support.programs import EXECUTABLE, Server, serving
@@ -151,6 +152,7 @@ def test_the_program_waits_ten_seconds_for_a_header_section() -> None:
         2,
         3,
     )
+    assert (response_watch.STALL_TIMEOUT_SECONDS, response_watch.SWEEP_SECONDS) == (60, 5)
     assert (request_limits.BODY_TIMEOUT_SECONDS, request_limits.BODY_IDLE_TIMEOUT_SECONDS) == (30, 60)
 
 
@@ -363,3 +365,77 @@ async def test_rejected_bytes_cost_no_memory(server: Server, client: Client, hea
     before = resident(server, "VmRSS")
     assert await client.is_cut_off(head, *[b"a" * MIB] * 50)
     assert resident(server, "VmHWM") - before < 5 * MIB
+
+
+async def stored_file(server: Server, size: int) -> bytes:
+    """A request for a file of so many bytes in the local store."""
+    content = bytes(size)
+    artifact = {"path": "a", "size": size, "sha256": digest_of(content).hex}
+    async with httpx.AsyncClient(base_url=server.url, trust_env=False) as http:
+        versions = f"/v1/models/slow-{size}/versions"
+        begun = (await http.post(versions, json={"artifacts": [artifact], "multipart": False})).json()
+        signed = begun["artifacts"][0]["upload"]
+        (await http.put(signed["url"], headers=signed["headers"], content=content)).raise_for_status()
+        version = begun["version"]
+        (await http.post(f"{versions}/{version}/complete")).raise_for_status()
+        found = (await http.get(f"{versions}/{version}/download")).json()
+    target = found["artifacts"][0]["url"].removeprefix(server.url)
+    return f"GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+
+
+def slow_client(server: Server, request: bytes) -> socket.socket:
+    """A client that takes little at a time, and has sent this."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * KIB)
+    client.settimeout(20)
+    client.connect(("127.0.0.1", int(server.url.rpartition(":")[2])))
+    client.sendall(request)
+    return client
+
+
+async def stalled(server: Server) -> int:
+    """How many responses stood still, so far."""
+    async with httpx.AsyncClient(base_url=server.url, trust_env=False) as http:
+        metrics = (await http.get("/metrics")).text
+    return int(float(metrics.partition("\nmodelkeep_stalled_responses_total ")[2].split()[0]))
+
+
+def is_reset(client: socket.socket) -> bool:
+    """Whether what there is to read ends with a reset."""
+    try:
+        while client.recv(MIB):
+            pass
+    except ConnectionResetError:
+        return True
+    return False
+
+
+PIPELINED: Final = 2_000
+
+
+@pytest.mark.parametrize("what", ["a file", "answers of the API"])
+async def test_a_response_that_nobody_reads_ends_its_connection(server: Server, what: str) -> None:
+    before = await stalled(server)
+    metrics = GET.replace(b"healthz", b"metrics")
+    requests = await stored_file(server, 24 * MIB) if what == "a file" else metrics * PIPELINED
+    with ExitStack() as stack:
+        clients = [stack.enter_context(slow_client(server, requests)) for _ in range(3)]
+        async with asyncio.timeout(20 * short_timeouts.STALL_SECONDS):
+            while await stalled(server) < before + len(clients):
+                pass
+        assert all([await asyncio.to_thread(is_reset, client) for client in clients])
+    assert server.said().count('"response_stalled"') == before + len(clients)
+
+
+async def test_a_response_that_is_read_slowly_goes_on(server: Server) -> None:
+    """So slowly that in all this time the kernel asks the process for no more."""
+    before = await stalled(server)
+    with slow_client(server, await stored_file(server, 8 * MIB)) as client:
+        until = time.monotonic() + 2.5 * short_timeouts.STALL_SECONDS
+        while time.monotonic() < until:
+            assert client.recv(32 * KIB)
+            await asyncio.sleep(0.25 * short_timeouts.STALL_SECONDS)
+        received = 0
+        while received < 7 * MIB:
+            received += len(await asyncio.to_thread(client.recv, MIB))
+    assert await stalled(server) == before

@@ -11,6 +11,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from modelkeep.http.server.hardened_protocol import HardenedHttpProtocol, LingeringTransport
+from modelkeep.http.server.response_watch import ResponseWatch
 
 OVERRIDDEN: Final = {
     "connection_made",
@@ -31,6 +32,7 @@ USED: Final = {
     "access_log",
     "access_logger",
     "app",
+    "app_state",
     "cycle",
     "cycle.keep_alive",
     "cycle.message_event",
@@ -77,7 +79,8 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 
 def connected(kind: type[HttpToolsProtocol]) -> HttpToolsProtocol:
     """A connection whose first request has begun, over no socket."""
-    protocol = kind(config=uvicorn.Config(app), server_state=ServerState(), app_state={})
+    state = {"response_watch": ResponseWatch(lambda: None)}
+    protocol = kind(config=uvicorn.Config(app), server_state=ServerState(), app_state=state)
     protocol.connection_made(LingeringTransport(asyncio.Transport()))
     protocol.on_message_begin()
     return protocol

@@ -16,7 +16,8 @@ from modelkeep.admin.maintenance import exposure_of
 from modelkeep.admin.settings import read_settings
 from modelkeep.bootstrap import open_storage
 from modelkeep.domain.values import is_loopback
-from modelkeep.http.server.hardened_protocol import HardenedHttpProtocol, raise_connection_limits
+from modelkeep.http.server.hardened_protocol import HardenedHttpProtocol
+from modelkeep.http.server.process_limits import raise_connection_limits
 from modelkeep.main import create_app
 from modelkeep.settings import Settings
 from modelkeep.telemetry import tracing

@@ -1,7 +1,7 @@
 """What is known of a request, in one typed object under one key of the ASGI scope's state."""
 
 from dataclasses import dataclass
-from typing import Any, Final, TypedDict, cast
+from typing import Any, Final, cast
 
 from starlette.types import Scope
 
@@ -40,12 +40,6 @@ class Services:
     authenticator: Authenticator
     health: HealthService
     files: FileStore | None
-
-
-class LifespanState(TypedDict):
-    """What the lifespan yields; the server copies it into the state of each request."""
-
-    services: Services
 
 
 @dataclass(slots=True)

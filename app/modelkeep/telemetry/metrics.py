@@ -58,6 +58,11 @@ class Metrics:
             "Downloads answered from memory while the table could not be read.",
             registry=registry,
         )
+        self._stalled_responses = Counter(
+            "modelkeep_stalled_responses",
+            "Connections that were ended because the client did not read.",
+            registry=registry,
+        )
         self._registered_bytes = Counter(
             "modelkeep_registered_bytes", "Bytes of completed versions.", registry=registry
         )
@@ -97,6 +102,10 @@ class Metrics:
     def count_stale(self) -> None:
         """Count a download that was answered from memory."""
         self._stale_responses.inc()
+
+    def count_stalled_response(self) -> None:
+        """Count a connection that is ended because its client does not read."""
+        self._stalled_responses.inc()
 
     def render(self) -> bytes:
         """The metrics in Prometheus's text format."""

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import uvloop
 
-from modelkeep.http.server.hardened_protocol import raise_connection_limits
+from modelkeep.http.server.process_limits import raise_connection_limits
 from tests.benchmarks.speed import mlflow, promoting, resolving, robustness, signing
 from tests.benchmarks.speed.results import HEADING, Line, machine, show
 from tests.benchmarks.speed.site import SETTINGS, Backend, Scale, Site

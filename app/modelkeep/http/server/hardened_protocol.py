@@ -7,9 +7,7 @@ carries the error.
 """
 
 import asyncio
-import gc
 import random
-import resource
 from typing import Any, Final, cast
 
 from starlette.types import Scope
@@ -18,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from modelkeep.domain.errors import HeaderFieldsTooLargeError, MalformedError, MalformedPathError, RegistryError
 from modelkeep.http.context import context_of
+from modelkeep.http.server.response_watch import ResponseWatch
 
 HEADER_TIMEOUT_SECONDS: Final = 10.0
 """From the opening of a connection, or from the first byte of a further request, to the end of its header section."""
@@ -31,20 +30,6 @@ MAX_HEADER_BYTES: Final = 32 * 1024
 DRAIN_SECONDS: Final = 3.0
 MAX_DRAINED_BYTES: Final = 8 * 1024 * 1024
 """For how long, and how many bytes, a client may go on sending an unwanted body, so that it can still read why."""
-
-_GARBAGE_THRESHOLD: Final = 10_000
-"""New objects after which Python looks for garbage among the young ones; its own default is 700."""
-
-
-def raise_connection_limits() -> None:
-    """Let this process open as many files as it may, for each connection is one; and collect garbage less often.
-
-    A connection is some thirty objects: with Python's own threshold, thousands of new ones make it look through all
-    objects several times, for up to 0.2 s during which no request is served.
-    """
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    gc.set_threshold(_GARBAGE_THRESHOLD)
 
 
 class LingeringTransport(asyncio.Transport):
@@ -87,6 +72,14 @@ class LingeringTransport(asyncio.Transport):
         if not self.is_closing():
             self._transport.write(data)
 
+    def get_write_buffer_size(self) -> int:
+        """How many bytes wait for the client."""
+        return self._transport.get_write_buffer_size()
+
+    def abort(self) -> None:
+        """End the connection at once; what waits is not sent."""
+        self._transport.abort()
+
     def pause_reading(self) -> None:
         """Stop reading, so that the client has to wait."""
         self._transport.pause_reading()
@@ -107,6 +100,7 @@ class HardenedHttpProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._watch: ResponseWatch = self.app_state["response_watch"]
         self._header_timer: asyncio.TimerHandle | None = None
         self._header_bytes = 0
         self._unparsed_bytes = 0
@@ -117,11 +111,13 @@ class HardenedHttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the first header section."""
         super().connection_made(LingeringTransport(transport))
+        self._watch.connections.add(self)
         self._start_header_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait for nothing more."""
         super().connection_lost(exc)
+        self._watch.connections.discard(self)
         self._stop_header_timer()
 
     def data_received(self, data: bytes) -> None:
