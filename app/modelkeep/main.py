@@ -13,6 +13,7 @@ from modelkeep.http import error_handlers, problems
 from modelkeep.http.context import Services, context_of
 from modelkeep.http.middleware.access_log import AccessLogMiddleware
 from modelkeep.http.middleware.authentication import AuthenticationMiddleware
+from modelkeep.http.middleware.browser_guard import BrowserGuard
 from modelkeep.http.middleware.rate_limits import RateLimits
 from modelkeep.http.middleware.request_limits import RequestLimitMiddleware
 from modelkeep.http.middleware.tracing import TracingMiddleware
@@ -65,7 +66,7 @@ def create_app(settings: Settings | None = None, *, rows: Sequence[RouteRow] = R
     error_handlers.install(app)
     app.add_middleware(
         AuthenticationMiddleware,
-        allow_anonymous=settings.auth == "none",
+        browser_guard=BrowserGuard(settings.public_host) if settings.auth == "none" else None,
         limits=RateLimits(requests=settings.requests_per_10_seconds, failures=settings.failed_logins_per_minute),
         on_attempt=metrics.count_authentication,
     )

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, IPvAnyNetwork, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -19,10 +20,12 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="MODELKEEP_", env_ignore_empty=True, frozen=True)
 
     auth: Literal["none"] | None = Field(
-        None, description="`none`: requests need no credentials; `serve` accepts that on loopback only."
+        None,
+        description="`none`: requests need no credentials, but their `Host` must be a loopback name or that of"
+        " `MODELKEEP_PUBLIC_URL`; `serve` accepts that only where no other machine reaches it.",
     )
     insecure: bool = Field(
-        False, description="With `MODELKEEP_AUTH=none`: serve although other machines may reach the port."
+        False, description="With `MODELKEEP_AUTH=none`: serve although other machines may reach the service."
     )
     access_file: Path | None = Field(
         None, description="File of issuers and trust rules, TOML or JSON; those in the table count besides."
@@ -54,7 +57,8 @@ class Settings(BaseSettings):
     )
     public_url: str = Field(
         "http://127.0.0.1:8000",
-        description="The service as callers see it: the URLs of the bytes of `local` begin with it.",
+        description="The service as callers see it: the URLs of the bytes of `local` begin with it, and its host is"
+        " answered where `MODELKEEP_AUTH=none`.",
     )
     upload_url_ttl_seconds: int = Field(3600, ge=60, le=_WEEK, description="Life of upload URLs, in seconds.")
     download_url_ttl_seconds: int = Field(900, ge=60, le=_WEEK, description="Life of download URLs, in seconds.")
@@ -82,6 +86,11 @@ class Settings(BaseSettings):
     )
     docs: bool = Field(False, description="Serve interactive documentation at `/docs`.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="The least severe log line.")
+
+    @property
+    def public_host(self) -> str:
+        """The host of `public_url`, in lower case; "" if it has none."""
+        return urlsplit(self.public_url).hostname or ""
 
     @model_validator(mode="after")
     def _needs_a_bucket(self) -> Self:

@@ -20,6 +20,7 @@ SURROUNDINGS = frozenset(
         "test_access_decisions",
         "test_access_lists",
         "test_access_matrix",
+        "test_browser_guard",
         "test_docs",
         "test_exchange",
         "test_headers",

@@ -628,7 +628,7 @@ async def test_concurrent_requests_keep_their_own_ids(api: Api) -> None:
 @pytest.mark.parametrize("host", ["", "[", "a/b?c#d", "a b", "x" * 1000])
 async def test_a_strange_host_changes_nothing(api: Api, host: str) -> None:
     answer = await api.http.get("/v1/models/absent", headers={"host": host})
-    assert check_problem(answer, 404, "model_not_found")["instance"] == "/v1/models/absent"
+    assert check_problem(answer, 421, "foreign_host")["instance"] == "/v1/models/absent"
 
 
 def raising(error: Exception) -> Any:

@@ -45,6 +45,13 @@ def test_an_absent_model(cli: Cli, model: str) -> None:
         assert cli.refusal(*command) == absent
 
 
+def test_a_service_that_asks_nobody_names_the_address_that_it_does_not_answer_at(dev_url: str) -> None:
+    code, sentence = Cli(dev_url.replace("127.0.0.1", "0.0.0.0")).refusal("list")
+    assert code == "foreign_host"
+    assert f"'{dev_url.replace('http://127.0.0.1', '0.0.0.0')}' is neither" in sentence
+    assert "Set MODELKEEP_PUBLIC_URL to the address that callers use" in sentence
+
+
 def test_a_refusal_has_the_fields_of_the_problem(cli: Cli, registered: str, write: Write) -> None:
     cli.does("register", registered, write(10))
     said = cli("-o", "json", "promote", registered, 2, "--expect", 7)

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from modelkeep.admin import access
-from modelkeep.admin.access import NO_ACCESS_CONFIGURED, OPEN_TO_ALL
+from modelkeep.admin.access import NO_ACCESS_CONFIGURED, OPEN_BEHIND_A_PROXY, OPEN_TO_ALL
 from modelkeep.bootstrap import open_storage
 from modelkeep.domain.access.tokens import parse_secret
 from modelkeep.domain.access.trust import IssuerKind
@@ -423,6 +423,29 @@ def test_nobody_is_asked_elsewhere_only_on_demand(secure: Variables, host: str) 
     assert serve(open_to_all, "--host", host) == (refusal, False)
     assert serve(open_to_all | {"MODELKEEP_INSECURE": "0"}, "--host", host) == (refusal, False)
     assert serve(open_to_all | {"MODELKEEP_INSECURE": "1"}, "--host", host) == (Said(0, [], []), True)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "what"),
+    [
+        ("MODELKEEP_PUBLIC_URL", "https://models.example.com", "https://models.example.com"),
+        ("MODELKEEP_PUBLIC_URL", "http://10.1.2.3:8000", "http://10.1.2.3:8000"),
+        ("MODELKEEP_TRUSTED_PROXIES", "127.0.0.1", "the proxy"),
+    ],
+)
+def test_nobody_is_asked_behind_a_proxy_only_on_demand(secure: Variables, variable: str, value: str, what: str) -> None:
+    proxied = secure | {"MODELKEEP_AUTH": "none", variable: value}
+    refusal = Said(2, [], [OPEN_BEHIND_A_PROXY.format(what=what, variable=variable)])
+    assert serve(proxied, "--host", "127.0.0.1") == (refusal, False)
+    assert serve(proxied | {"MODELKEEP_INSECURE": "1"}, "--host", "127.0.0.1") == (Said(0, [], []), True)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:9000", "http://[::1]:9000", "http://localhost", "http://a.localhost"]
+)
+def test_nobody_is_asked_at_a_public_url_of_this_machine(secure: Variables, url: str) -> None:
+    local = secure | {"MODELKEEP_AUTH": "none", "MODELKEEP_PUBLIC_URL": url}
+    assert serve(local, "--host", "127.0.0.1") == (Said(0, [], []), True)
 
 
 # dev

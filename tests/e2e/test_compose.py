@@ -166,6 +166,16 @@ def test_a_model_is_registered_promoted_and_downloaded_by_the_public_address(
     assert all(url.startswith(f"{public}/") for url in [*uploads, *downloads])
 
 
+def test_host_and_other_containers_are_answered_and_no_page_of_a_stranger(registry: Server) -> None:
+    port = urlsplit(registry.url).port
+    answers = {
+        host: httpx.get(f"{registry.url}/v1/models", headers={"host": f"{host}:{port}"}, trust_env=False).status_code
+        for host in ("127.0.0.1", "localhost", "registry", "attacker.example")
+    }
+    assert answers == {"127.0.0.1": 200, "localhost": 200, "registry": 200, "attacker.example": 421}
+    assert "registry" in SERVICES
+
+
 def test_the_health_checks_of_image_and_compose_file_tell_a_service_from_none(registry: Server) -> None:
     _, *of_image = yaml.safe_load(f"[CMD, {IMAGE['HEALTHCHECK'].partition('[')[2]}")
     _, *compose = SERVICES["registry"]["healthcheck"]["test"]

@@ -28,8 +28,9 @@ async def tell_client(scope: Scope, _: Receive, send: Send) -> None:
 @contextmanager
 def served(folder: Path, trusted: str) -> Iterator[int]:
     """That app, on a port, in the way in which `serve` would run the service."""
+    proxied = {"MODELKEEP_INSECURE": "1", "MODELKEEP_TRUSTED_PROXIES": trusted}
     with mock.patch("uvicorn.run") as run:
-        operate(local_environment(folder) | {"MODELKEEP_TRUSTED_PROXIES": trusted}, "serve", "--host", "127.0.0.1")
+        operate(local_environment(folder) | proxied, "serve", "--host", "127.0.0.1")
     options = dict(run.call_args.kwargs)
     chosen = {name: options[name] for name in ("http", "loop", "proxy_headers", "forwarded_allow_ips")}
     with serving(tell_client, port := free_port(), lifespan="off", **chosen):

@@ -37,6 +37,7 @@ CHECK: Final = "tests/e2e/test_check.py"
 EXCHANGE: Final = "tests/api/test_exchange.py"
 AT_REST: Final = "tests/contract/test_data_at_rest.py"
 CACHE: Final = "tests/client/test_distrusted_cache.py"
+BROWSER_GUARD: Final = "tests/api/test_browser_guard.py"
 
 NOTICED_BY: Final[Mapping[str, Sequence[str]]] = {
     "counter_by_add": [f"{RACES}::test_a_registration_that_is_decided_again_spends_one_number[local]"],
@@ -71,6 +72,11 @@ NOTICED_BY: Final[Mapping[str, Sequence[str]]] = {
     "deny_dropped_on_clash": [
         f"{EXCHANGE}::test_what_the_table_denies_stays_denied_whatever_the_file_allows[local-same id]",
     ],
+    "foreign_host_answered": [f"{BROWSER_GUARD}::test_a_foreign_host_is_answered_nothing[local-attacker.example]"],
+    "cross_site_change": [
+        f"{BROWSER_GUARD}::test_a_page_of_another_origin_changes_nothing[local-{{'origin': 'null'}}]",
+    ],
+    "token_for_nobody": [f"{BROWSER_GUARD}::test_a_caller_that_nobody_asked_gets_no_token[local]"],
     "production_by_index": [f"{RESOLUTION}::test_production_is_what_was_promoted_last_however_the_indexes_lag[local]"],
     "refs_by_an_old_head": [f"{RESOLUTION}::test_what_another_process_acknowledged_is_in_the_next_answer[local]"],
     "joined_under_way": [f"{SINGLE_FLIGHT}::test_a_call_during_a_read_gets_the_next_read"],

@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from modelkeep.main import create_app
 from modelkeep.settings import Settings
 
-BASE = "http://registry"
+BASE = "http://registry.localhost"
 
 
 def sha256(content: bytes) -> str:

@@ -11,7 +11,7 @@ from modelkeep.bootstrap import open_storage, trust_of
 from modelkeep.domain.access.actions import Action
 from modelkeep.domain.access.grants import Grant
 from modelkeep.domain.access.tokens import ApiTokenSecret, Token
-from modelkeep.domain.values import is_loopback
+from modelkeep.domain.values import is_loopback, is_loopback_name
 from modelkeep.identity.verifier import Verifier
 from modelkeep.repositories.tokens import Tokens
 from modelkeep.repositories.trust import TrustDocument, TrustDocuments
@@ -36,6 +36,10 @@ OPEN_TO_ALL: Final = (
     "With MODELKEEP_AUTH=none, every client that reaches {host} could do everything. Listen on 127.0.0.1, require"
     " credentials, or set MODELKEEP_INSECURE=1 if only a network that you trust reaches it."
 )
+OPEN_BEHIND_A_PROXY: Final = (
+    "With MODELKEEP_AUTH=none, every client that reaches {what} could do everything. Require credentials, unset"
+    " {variable}, or set MODELKEEP_INSECURE=1 if only a network that you trust reaches it."
+)
 
 
 async def check_access_configured(settings: Settings, host: str) -> None:
@@ -45,8 +49,8 @@ async def check_access_configured(settings: Settings, host: str) -> None:
 
     Raises `UnavailableError`.
     """
-    if settings.auth == "none" and not settings.insecure and not is_loopback(host):
-        raise ValueError(OPEN_TO_ALL.format(host=host))
+    if settings.auth == "none" and not settings.insecure:
+        _check_local(settings, host)
     logging.configure(settings.log_level)
     async with _table(settings) as table:
         trust = trust_of(table, settings)
@@ -57,6 +61,18 @@ async def check_access_configured(settings: Settings, host: str) -> None:
         if rules or await _has_live_token(table):
             return
     raise ValueError(NO_ACCESS_CONFIGURED)
+
+
+def _check_local(settings: Settings, host: str) -> None:
+    """Raise `ValueError` if another machine may reach the service, at its port or through a proxy."""
+    if not is_loopback(host):
+        raise ValueError(OPEN_TO_ALL.format(host=host))
+    if not is_loopback_name(settings.public_host):
+        what = {"what": settings.public_url, "variable": "MODELKEEP_PUBLIC_URL"}
+        raise ValueError(OPEN_BEHIND_A_PROXY.format_map(what))
+    if settings.trusted_proxies:
+        what = {"what": "the proxy", "variable": "MODELKEEP_TRUSTED_PROXIES"}
+        raise ValueError(OPEN_BEHIND_A_PROXY.format_map(what))
 
 
 async def create_token(

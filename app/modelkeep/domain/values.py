@@ -98,6 +98,11 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def is_loopback_name(host: str) -> bool:
+    """Whether a browser takes the host for this machine: a loopback address, or `localhost` or a name below it."""
+    return is_loopback(host) or host.endswith(".localhost")
+
+
 class RefKind(StrEnum):
     """The kinds of refs."""
 

@@ -10,6 +10,7 @@ from starlette.types import Scope
 from modelkeep.domain.errors import (
     ConflictError,
     ForbiddenError,
+    ForeignHostError,
     HeaderFieldsTooLargeError,
     InvalidError,
     LengthRequiredError,
@@ -37,6 +38,7 @@ STATUS: Final[Mapping[type[RegistryError], int]] = {
     PreconditionFailedError: 412,
     TooLargeError: 413,
     RangeNotSatisfiableError: 416,
+    ForeignHostError: 421,
     InvalidError: 422,
     PreconditionRequiredError: 428,
     HeaderFieldsTooLargeError: 431,

@@ -12,6 +12,8 @@ from modelkeep.domain.errors import (
     ActionForbiddenError,
     ContentionError,
     CredentialsRequiredError,
+    ForeignHostError,
+    ForeignOriginError,
     IdempotencyKeyReusedError,
     InvalidRequestError,
     InvalidTokenError,
@@ -58,6 +60,8 @@ _AUTHENTICATION_ERRORS: Final[tuple[type[RegistryError], ...]] = (
     TokenExpiredError,
     ActionForbiddenError,
     NoTrustRuleError,
+    ForeignHostError,
+    ForeignOriginError,
     TooManyRequestsError,
     IssuerUnavailableError,
 )

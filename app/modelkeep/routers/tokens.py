@@ -5,7 +5,13 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 
 from modelkeep.domain.access.actions import Action
-from modelkeep.domain.errors import ContentionError, InvalidCursorError, OutcomeUnknownError, TokenNotFoundError
+from modelkeep.domain.errors import (
+    AuthenticationDisabledError,
+    ContentionError,
+    InvalidCursorError,
+    OutcomeUnknownError,
+    TokenNotFoundError,
+)
 from modelkeep.http.dependencies import Cursor, Limit, ReadCaller, Tokens
 from modelkeep.http.openapi import links, requires
 from modelkeep.http.problems import BODY_ERRORS, error_responses
@@ -20,7 +26,10 @@ TokenId = Annotated[str, Path(pattern=r"^[0-9A-Za-z]{1,32}$", description="The t
     "/tokens",
     status_code=201,
     response_description="The token with its secret, which is never shown again.",
-    responses={**error_responses(OutcomeUnknownError, *BODY_ERRORS), 201: links("revoke_token", token="id")},  # noqa: S106 -- a field
+    responses={
+        **error_responses(AuthenticationDisabledError, OutcomeUnknownError, *BODY_ERRORS),
+        201: links("revoke_token", token="id"),  # noqa: S106 -- a field
+    },
     openapi_extra=requires(Action.TOKEN_ADMIN),
 )
 async def create_token(body: CreateToken, caller: ReadCaller, tokens: Tokens) -> NewTokenResponse:
@@ -56,7 +65,7 @@ async def revoke_token(token: TokenId, caller: ReadCaller, tokens: Tokens) -> No
 @router.post(
     "/auth/token",
     response_description="A registry token for 15 minutes.",
-    responses=error_responses(OutcomeUnknownError),
+    responses=error_responses(AuthenticationDisabledError, OutcomeUnknownError),
     openapi_extra=requires(),
 )
 async def exchange_token(caller: ReadCaller, tokens: Tokens) -> ExchangedTokenResponse:

@@ -17,6 +17,8 @@ RegistryError
 ├── ForbiddenError           the caller is known, and not allowed
 │   ├── ActionForbiddenError
 │   ├── NoTrustRuleError
+│   ├── ForeignOriginError       nobody is asked, and a page of another origin wants a change
+│   ├── AuthenticationDisabledError   nobody is asked, so there are no tokens
 │   ├── SignatureMismatchError
 │   ├── SignedHeaderMismatchError
 │   └── UrlExpiredError
@@ -54,6 +56,7 @@ RegistryError
 │   ├── RequestTooLargeError
 │   └── HeaderFieldsTooLargeError
 ├── RequestTimeoutError      the body arrived too slowly
+├── ForeignHostError         nobody is asked, and the request is for another host
 ├── TooManyRequestsError     over a rate limit
 └── TemporaryError           try again
     ├── UnavailableError     nothing was changed
@@ -65,8 +68,11 @@ RegistryError
 
 from modelkeep.domain.errors.access import (
     ActionForbiddenError,
+    AuthenticationDisabledError,
     CredentialsRequiredError,
     ForbiddenError,
+    ForeignHostError,
+    ForeignOriginError,
     InvalidTokenError,
     NoTrustRuleError,
     SignatureMismatchError,
@@ -143,6 +149,7 @@ __all__ = [
     "AliasReservedError",
     "ArtifactNotFoundError",
     "ArtifactTooLargeError",
+    "AuthenticationDisabledError",
     "BodyMismatchError",
     "ChecksumMismatchError",
     "ConflictError",
@@ -150,6 +157,8 @@ __all__ = [
     "CredentialsRequiredError",
     "DigestUnknownError",
     "ForbiddenError",
+    "ForeignHostError",
+    "ForeignOriginError",
     "HeaderFieldsTooLargeError",
     "IdempotencyKeyReusedError",
     "IntegrityError",

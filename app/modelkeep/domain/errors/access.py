@@ -75,6 +75,33 @@ class NoTrustRuleError(ForbiddenError):
 
 
 @dataclass(eq=False)
+class ForeignOriginError(ForbiddenError):
+    """The service asks nobody for credentials, and a page of another origin wants to change something.
+
+    `origin` is as the browser wrote it; "" if it did not.
+    """
+
+    origin: str
+
+    def __str__(self) -> str:
+        return (
+            "This service asks nobody for credentials (MODELKEEP_AUTH=none), so pages of other origins may change"
+            " nothing. Use the command line, or let the service require credentials."
+        )
+
+
+@dataclass(eq=False)
+class AuthenticationDisabledError(ForbiddenError):
+    """The service asks nobody for credentials, so it makes no tokens."""
+
+    def __str__(self) -> str:
+        return (
+            "This service asks nobody for credentials (MODELKEEP_AUTH=none), so it makes no tokens."
+            " Make one with `modelkeep token create` on the machine of the service, or let it require credentials."
+        )
+
+
+@dataclass(eq=False)
 class SignatureMismatchError(ForbiddenError):
     """Local store: the URL was altered or cut short, or is used with another method than it was signed for."""
 
@@ -100,6 +127,20 @@ class UrlExpiredError(ForbiddenError):
 
     def __str__(self) -> str:
         return f"This URL expired at {self.expired_at}. Ask for a new one."
+
+
+@dataclass(eq=False)
+class ForeignHostError(RegistryError):
+    """The service asks nobody for credentials, so it answers at loopback names and its public host alone."""
+
+    host: str
+
+    def __str__(self) -> str:
+        return (
+            "This service asks nobody for credentials (MODELKEEP_AUTH=none), so it answers only as localhost and at the"
+            f" host of MODELKEEP_PUBLIC_URL, and '{self.host}' is neither. Set MODELKEEP_PUBLIC_URL to the address that"
+            " callers use, or let the service require credentials."
+        )
 
 
 @dataclass(eq=False)

@@ -17,6 +17,7 @@ from modelkeep.domain.errors import (
 from modelkeep.http.context import RequestContext, context_of
 from modelkeep.http.credentials import read_token
 from modelkeep.http.error_handlers import render_error
+from modelkeep.http.middleware.browser_guard import BrowserGuard
 from modelkeep.http.middleware.rate_limits import RateLimits
 from modelkeep.services.access.authenticator import Authenticator, is_registry_token
 
@@ -27,18 +28,19 @@ LOGIN_TIMEOUT_SECONDS: Final = 2.0
 class AuthenticationMiddleware:
     """Sets the principal of every request outside the public paths; 401 without valid credentials.
 
-    With `allow_anonymous`, a request without a registry token is unrestricted; other credentials are ignored, since a
-    job may send an identity that is meant for another service. A request with a registry token is held to it.
+    With a `browser_guard`, nobody is asked: what it lets pass is unrestricted without a registry token; other
+    credentials are ignored, since a job may send an identity that is meant for another service. A request with a
+    registry token is held to it.
 
     `on_attempt(result)` is called for each check of credentials that were not cached, and for missing ones; `result` is
     "success" or the code of the problem.
     """
 
     def __init__(
-        self, app: ASGIApp, *, allow_anonymous: bool, limits: RateLimits, on_attempt: Callable[[str], None]
+        self, app: ASGIApp, *, browser_guard: BrowserGuard | None, limits: RateLimits, on_attempt: Callable[[str], None]
     ) -> None:
         self._app = app
-        self._allow_anonymous = allow_anonymous
+        self._browser_guard = browser_guard
         self._limits = limits
         self._on_attempt = on_attempt
 
@@ -53,8 +55,10 @@ class AuthenticationMiddleware:
         await self._app(scope, receive, send)
 
     async def _principal_of(self, scope: Scope, context: RequestContext) -> Principal:
+        if self._browser_guard:
+            self._browser_guard.check(scope)
         token = read_token(context.row.credential_sources, scope)
-        if self._allow_anonymous and not is_registry_token(token or ""):
+        if self._browser_guard and not is_registry_token(token or ""):
             return ANONYMOUS
         if token is None:
             self._on_attempt(CredentialsRequiredError.code())

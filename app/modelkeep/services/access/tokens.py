@@ -10,6 +10,7 @@ from typing import Final
 
 from modelkeep.domain.access.actions import Action
 from modelkeep.domain.access.grants import Grant, delegate
+from modelkeep.domain.access.principals import ANONYMOUS
 from modelkeep.domain.access.tokens import (
     ID_BYTES,
     MAX_EXCHANGED_LIFE,
@@ -20,7 +21,12 @@ from modelkeep.domain.access.tokens import (
     check_principal,
     new_secret,
 )
-from modelkeep.domain.errors import ContentionError, InvalidRequestError, TokenNotFoundError
+from modelkeep.domain.errors import (
+    AuthenticationDisabledError,
+    ContentionError,
+    InvalidRequestError,
+    TokenNotFoundError,
+)
 from modelkeep.kit.backoff import full_jitter
 from modelkeep.repositories.pages import Page
 from modelkeep.repositories.tokens import Tokens
@@ -42,10 +48,12 @@ class TokenService:
     ) -> tuple[Token, ApiTokenSecret]:
         """Create a token that acts as `principal`, with no more grants than the caller has.
 
-        Raises `ActionForbiddenError`; `InvalidRequestError` if it ends in the past or in more than a year, if the name
-        is in the form of an issuer's identity, or if the caller lacks one of the grants.
+        Raises `ActionForbiddenError`; `AuthenticationDisabledError` if the caller is anonymous; `InvalidRequestError`
+        if it ends in the past or in more than a year, if the name is in the form of an issuer's identity, or if the
+        caller lacks one of the grants.
         """
         caller.require(Action.TOKEN_ADMIN)
+        _refuse_anonymous(caller)
         secret, now = _new_secret(), datetime.now(UTC)
         if not now < expires_at <= now + MAX_LIFE:
             raise _invalid("body.expires_at", f"a token ends in the future, at most {MAX_LIFE.days} days from now")
@@ -91,9 +99,11 @@ class TokenService:
     async def exchange(self, caller: Caller) -> tuple[Token, ApiTokenSecret]:
         """Exchange an issuer's token for a registry token of 15 minutes, with the grants of the same trust rules.
 
-        Raises `InvalidRequestError` if the caller did not present a token of a trusted issuer.
+        Raises `AuthenticationDisabledError` if the caller is anonymous; `InvalidRequestError` if it did not present a
+        token of a trusted issuer.
         """
         rules = caller.trust_rules()
+        _refuse_anonymous(caller)
         if not rules:
             raise _invalid("header.Authorization", "only a token of a trusted issuer can be exchanged")
         secret, now = _new_secret(), datetime.now(UTC)
@@ -109,6 +119,12 @@ class TokenService:
         )
         await self._tokens.add(token)
         return token, secret
+
+
+def _refuse_anonymous(caller: Caller) -> None:
+    """Raise `AuthenticationDisabledError`: a token would outlast a setting that was meant for a while."""
+    if caller.principal is ANONYMOUS:
+        raise AuthenticationDisabledError
 
 
 def _new_secret() -> ApiTokenSecret:
