@@ -30,6 +30,7 @@ OPERATIONS = [
     "CreateMultipartUpload",
     "GetObject",
     "HeadObject",
+    "ListObjectsV2",
     "ListParts",
     "PutObject",
     "UploadPart",

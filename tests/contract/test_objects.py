@@ -320,6 +320,19 @@ async def test_a_part_may_be_sent_again(store: ObjectStore, http: httpx.AsyncCli
     assert before[0].sha256 == digest_of(b"first")
 
 
+async def test_whether_there_are_objects_below_a_prefix(store: ObjectStore, http: httpx.AsyncClient, key: str) -> None:
+    below, beside = f"{key}/", f"{key}1/"
+    multipart_id = await store.begin(f"{below}weights/part")
+    assert not await store.has_objects(below)
+    await store_bytes(http, store, f"{beside}model.pt", CONTENT)
+    assert not await store.has_objects(below)
+    await store_bytes(http, store, f"{below}weights/model.pt", b"")
+    assert await store.has_objects(below)
+    await store.delete(f"{below}weights/model.pt")
+    assert not await store.has_objects(below)
+    await store.abort(f"{below}weights/part", multipart_id)
+
+
 async def test_many_parts_arrive_at_once(store: ObjectStore, http: httpx.AsyncClient, key: str) -> None:
     multipart_id = await store.begin(key)
     contents = {number: f"part {number}".encode() for number in range(1, 33)}

@@ -32,6 +32,7 @@ NEWER: Final = "tests/contract/test_newer_releases.py"
 REJECTED: Final = "tests/contract/test_rejected_writes.py"
 CHECK: Final = "tests/e2e/test_check.py"
 CHECK_SETTINGS: Final = "tests/e2e/test_check_settings.py"
+ALLOCATION: Final = "tests/unit/test_allocation.py"
 DENY: Final = "tests/api/test_default_deny.py"
 CHECK: Final = "tests/e2e/test_check.py"
 EXCHANGE: Final = "tests/api/test_exchange.py"
@@ -57,6 +58,7 @@ NOTICED_BY: Final[Mapping[str, Sequence[str]]] = {
         f"{UPLOADS}::test_bytes_that_came_another_way_do_not_pass[local-WEIGHTS-checksum_mismatch-fields0]",
     ],
     "complete_over_another": [f"{UPLOADS}::test_completing_never_writes_over_what_another_program_put_there[local]"],
+    "taken_number_given": [f"{ALLOCATION}::test_a_number_with_free_keys_is_found_in_few_requests[taken2-8-9-2]"],
     "sigv2": [f"{PRESIGNING}::test_a_url_is_the_one_of_the_documentation"],
     "download_not_pinned": [f"{PRESIGNING}::test_the_store_signs_what_its_client_would"],
     "download_asked_unpinned": [f"{PRESIGNED_URLS}::test_a_url_is_for_the_version_of_the_object_that_was_confirmed"],

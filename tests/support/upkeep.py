@@ -1,6 +1,6 @@
 """What an operator's tests do behind the service's back: look into storage, edit the table, let time pass."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -67,6 +67,14 @@ class Storage:
         page = await self.table.scan(limit=1000)
         assert not page.more
         return {ItemKey(item["model_name"], int(item["version"])): item for item in page.items}
+
+    async def restore(self, items: Mapping[ItemKey, Item]) -> None:
+        """Make the table hold what it held when `items` were read, as if it was restored to that moment."""
+        for key, item in (await self.items()).items():
+            if item != items.get(key):
+                await self.remove(key)
+        for key in set(items) - set(await self.items()):
+            await self.put(items[key])
 
     async def item(self, key: ItemKey) -> Item:
         item = await self.table.get(key)

@@ -169,6 +169,10 @@ class ObjectStore(Protocol):
         """
         ...
 
+    async def has_objects(self, prefix: str) -> bool:
+        """Whether there is an object whose key starts with `prefix`; one small request."""
+        ...
+
     def list_objects(self, prefix: str) -> AsyncIterator[StoredObject]:
         """Every object whose key starts with `prefix`, in no promised order; `sha256` and `parts` may be `None`."""
         ...

@@ -51,7 +51,7 @@ class UploadService:
         self._limits = limits
 
     async def begin(self, model: str, registration: Registration, caller: Caller) -> UploadStatus:
-        """Reserve the next version number, and presign the upload of its artifacts.
+        """Reserve the next version number whose keys have no objects, and presign the upload of its artifacts.
 
         Raises `TooManyArtifactsError`, `ArtifactTooLargeError`, `MetadataTooLargeError`, `ModelBeingDeletedError`;
         `UploadNotFoundError` for a repeat under the same key after the upload was abandoned or has expired.
@@ -63,8 +63,7 @@ class UploadService:
         async def decide(head: Head | None) -> Decision[UploadStatus]:
             if head and head.deletion_in_progress:
                 raise ModelBeingDeletedError(model)
-            number = changes.next_version(head)
-            artifacts = await allocation.for_version(number)
+            number, artifacts = await allocation.from_number(changes.next_version(head))
             upload = reserve(model, number, registration, artifacts, operation, ttl=self._limits.upload_ttl)
             begun = changes.begin(head, upload, operation)
             status = await self._fresh_status(upload)

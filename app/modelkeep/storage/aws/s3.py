@@ -228,6 +228,12 @@ class S3Store:
                     raise ObjectGoneError from None
                 raise
 
+    async def has_objects(self, prefix: str) -> bool:
+        """Whether there is an object whose key starts with `prefix`."""
+        with translate_errors(self._resource):
+            answer = await self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, MaxKeys=1)
+        return bool(answer.get("Contents"))
+
     async def list_objects(self, prefix: str) -> AsyncIterator[StoredObject]:
         """Every object whose key starts with `prefix`; S3 lists them without digests."""
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)

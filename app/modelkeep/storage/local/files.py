@@ -162,6 +162,10 @@ class FileStore:
                 key=found.key, version_id=None, is_current=True, is_marker=False, modified_at=found.modified_at
             )
 
+    async def has_objects(self, prefix: str) -> bool:
+        """Whether there is an object whose key starts with `prefix`."""
+        return await in_thread(lambda: any(True for _ in self._folder.list_objects(prefix)))
+
     def list_objects(self, prefix: str) -> AsyncIterator[StoredObject]:
         """Every object whose key starts with `prefix`."""
         return in_batches(self._folder.list_objects(prefix))
