@@ -7,7 +7,7 @@ import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import httpx
 import pytest
@@ -20,6 +20,7 @@ from modelkeep.settings import Settings
 from modelkeep.telemetry.logging import configure
 from tests.support.access import token_for
 from tests.support.api import BASE, Api, serving
+from tests.support.artifact_names import NAMES
 
 PART = 5 * 1024 * 1024
 SOURCE: Final = Path(modelkeep.__file__).parent
@@ -49,6 +50,15 @@ def secrets_in(answers: list[Any]) -> set[str]:
     values = {value for query in queries for _, value in parse_qsl(query) if len(value) >= 20}
     assert values
     return queries | values
+
+
+async def test_the_path_of_an_artifact_is_one_value_of_one_line(talkative: tuple[Api, io.StringIO], model: str) -> None:
+    api, said = talkative
+    await api.register(model)
+    for name in NAMES:
+        await api.problem("GET", f"/{model}/versions/1/artifacts/{quote(name)}", status=404, code="artifact_not_found")
+    requests = [json.loads(line) for line in said.getvalue().splitlines() if "/artifacts/" in line]
+    assert [request["path"].partition("/artifacts/")[2] for request in requests] == list(NAMES)
 
 
 async def test_no_line_of_a_whole_journey_holds_a_secret(

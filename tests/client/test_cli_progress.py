@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from unittest import mock
 
 import pytest
+from rich.cells import cell_len
 
 from modelkeep.cli import progress
 from modelkeep.cli.options import Options
@@ -35,6 +36,20 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
         now[0] += seconds
 
     return later
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("model.pt", "model.pt"),
+        ("weights/shard-00001-of-00002.bin", "…rd-00001-of-00002.bin"[-20:]),
+        ("模型/权重/第一部分.safetensors", "…一部分.safetensors"),
+    ],
+)
+def test_a_bar_has_the_end_of_a_path_that_is_wider_than_its_column(path: str, shown: str) -> None:
+    assert progress._shorten(path).lstrip("…") in path
+    assert cell_len(progress._shorten(path)) <= 20
+    assert progress._shorten(path)[-10:] == shown[-10:]
 
 
 def test_a_log_has_a_line_for_each_step_and_one_in_ten_seconds(

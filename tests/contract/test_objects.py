@@ -18,6 +18,7 @@ from modelkeep.storage.objects import (
     ObjectStore,
     StoredPart,
 )
+from tests.support.artifact_names import OF_TOOLS, OF_URLS
 from tests.support.stores import MINUTE, digest_of, presign, presign_part, read_all, send, store_bytes
 
 pytestmark = pytest.mark.every_backend
@@ -238,6 +239,22 @@ async def test_a_download_is_saved_under_its_name(store: ObjectStore, http: http
     found = re.fullmatch(r"attachment; filename\*=UTF-8''(.+)", disposition)
     assert found, disposition
     assert unquote(found[1]) == 'poids "é".pt'
+
+
+async def test_a_key_may_end_in_the_path_of_any_artifact(store: ObjectStore, http: httpx.AsyncClient, key: str) -> None:
+    names = [*OF_TOOLS, *OF_URLS]
+    for name in names:
+        path = f"{key}/{name}"
+        await store_bytes(http, store, path, name.encode())
+        url = await store.presign_get(path, version_id=None, filename=name, ttl=MINUTE)
+        assert (await http.get(url.url, headers=url.headers)).content == name.encode()
+        assert await read_all(store, path) == name.encode()
+        assert store.key_of(store.uri(path)) == path
+    assert {found.key async for found in store.list_objects(f"{key}/")} == {f"{key}/{name}" for name in names}
+    multipart_id, parts = await put_parts(http, store, path := f"{key}/parts of {OF_TOOLS[0]}", [b"x"])
+    assert {each.key async for each in store.list_multiparts(f"{key}/")} == {path}
+    await store.complete(path, multipart_id, parts)
+    assert await read_all(store, path) == b"x"
 
 
 @pytest.mark.parametrize(

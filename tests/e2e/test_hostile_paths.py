@@ -16,7 +16,8 @@ from urllib.parse import unquote
 import pytest
 
 from modelkeep.bootstrap import open_storage
-from modelkeep.domain.values import check_alias, check_artifact_path, check_model_name, parse_ref
+from modelkeep.domain.artifact_paths import check_artifact_path
+from modelkeep.domain.values import check_alias, check_model_name, parse_ref
 from modelkeep.http.server.hardened_protocol import HardenedHttpProtocol
 from modelkeep.main import create_app
 from modelkeep.storage.objects import ObjectStore

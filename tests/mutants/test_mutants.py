@@ -28,6 +28,7 @@ UPLOADS: Final = "tests/api/test_uploads.py"
 STAGES: Final = "tests/api/test_stages.py"
 DOWNLOADS: Final = "tests/api/test_downloads.py"
 LOGGING: Final = "tests/api/test_logging.py"
+PATHS: Final = "tests/unit/test_artifact_paths.py"
 NEWER: Final = "tests/contract/test_newer_releases.py"
 REJECTED: Final = "tests/contract/test_rejected_writes.py"
 CHECK: Final = "tests/e2e/test_check.py"
@@ -45,6 +46,9 @@ NOTICED_BY: Final[Mapping[str, Sequence[str]]] = {
     "head_without_guard": [f"{LEDGER}::TestBesideOthers::test_an_edit_of_a_head_that_moved_is_decided_again[local]"],
     "lost_reply_not_looked_for": [
         f"{LEDGER}::TestABadNetwork::test_a_lost_message_is_found_out[local-None-Fault.REPLY_LOST]",
+    ],
+    "paths_of_two_forms": [
+        f"{PATHS}::test_paths_that_cannot_lie_in_one_folder_are_named_as_they_are_written[paths7]",
     ],
     "unknown_dropped": [f"{NEWER}::test_a_change_keeps_what_a_newer_release_wrote[local-promote]"],
     "newer_format_written": [f"{NEWER}::test_a_model_in_a_newer_format_is_not_written[local-promote]"],

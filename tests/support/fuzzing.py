@@ -7,8 +7,8 @@ from typing import Any, Final
 import schemathesis
 from schemathesis import Case, CheckContext, HookContext, Response
 
+from modelkeep.domain.artifact_paths import ARTIFACT_PATH_PATTERN
 from modelkeep.domain.uploads import MAX_PARTS
-from modelkeep.domain.values import ARTIFACT_PATH_PATTERN
 
 PATH: Final = re.compile(ARTIFACT_PATH_PATTERN)
 DATE: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)\Z")
@@ -38,7 +38,6 @@ UNSPEAKABLE: Final = {
 UNSPEAKABLE_RULES: Final = (
     # what is reserved, doubled or too large a number: patterns here do without lookahead, which not every reader knows
     "a model name has no '..' and no '--', and does not end in '.git'",
-    "is a device name on Windows",
     "a ref is a version number",
     # a relation between the entries of a list, or with the clock
     "each part number is named once",
@@ -46,9 +45,13 @@ UNSPEAKABLE_RULES: Final = (
     "a token ends",
     # what Unicode calls printable
     "printable characters",
+    "an artifact path has no",
+    "an artifact path is in Unicode's composed form",
+    "no segment of an artifact path starts or ends with a space",
     # bytes, where a schema counts characters
     "this text has at most",
     "an artifact path has 1 to",
+    "each segment of an artifact path has 1 to",
     # the parts that this very artifact has
     "has parts 1 to",
     # Schemathesis takes the secret `token` of a new token for the `token` of a path, which is an id

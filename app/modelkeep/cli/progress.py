@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Final, Self
 
+from rich.cells import cell_len
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -176,4 +177,5 @@ class Bars(Display):
 
 def _shorten(path: str) -> str:
     """The end of a path, which identifies the file."""
-    return path if len(path) <= _MAX_NAME_WIDTH else f"…{path[1 - _MAX_NAME_WIDTH :]}"
+    start = next(at for at in range(len(path) + 1) if cell_len(path[at:]) <= _MAX_NAME_WIDTH - (at > 0))
+    return f"…{path[start:]}" if start else path

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from modelkeep.cli.output import console, is_terminal
-from modelkeep.kit.text import format_age, format_count, format_moment, format_size, one_line
+from modelkeep.kit.text import escaped, format_age, format_count, format_moment, format_size, one_line
 
 if TYPE_CHECKING:
     from modelkeep.schemas.events import EventResponse
@@ -134,7 +134,7 @@ def version(found: "VersionResponse") -> RenderableType:
         ]
     )
     files = _table(
-        file=[_text(artifact.path) for artifact in found.artifacts],
+        file=[_path(artifact.path) for artifact in found.artifacts],
         size=[format_size(artifact.size) for artifact in found.artifacts],
         sha256=[_digest(artifact.sha256 or "?") for artifact in found.artifacts],
     )
@@ -218,6 +218,10 @@ def _digest(sha256: str) -> str:
 
 def _when(at: datetime) -> str:
     return format_age(at) if is_terminal() else format_moment(at)
+
+
+def _path(path: str) -> Text:
+    return Text(escaped(path), no_wrap=True, overflow="ellipsis")
 
 
 def _text(text: str) -> Text:

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -99,7 +100,7 @@ class DownloadTarget:
 
     def _paths(self) -> set[str]:
         found = (entry for entry in self.path.rglob("*") if not entry.is_dir() or entry.is_symlink())
-        return {entry.relative_to(self.path).as_posix() for entry in found}
+        return {unicodedata.normalize("NFC", entry.relative_to(self.path).as_posix()) for entry in found}
 
     def _is_intact(self, artifact: DownloadArtifactResponse) -> bool:
         file = self.path if self._is_file else self.path / artifact.path

@@ -2,6 +2,7 @@
 
 import hashlib
 import stat
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -12,8 +13,8 @@ from typing import Final
 
 from modelkeep.client.disk_layout import MARKER_FILE
 from modelkeep.client.errors import ChangedFileError, LocalFileError
+from modelkeep.domain.artifact_paths import check_distinct_paths, check_new_artifact_path
 from modelkeep.domain.uploads import plan_parts
-from modelkeep.domain.values import check_artifact_path, check_distinct_paths
 
 _BLOCK: Final = 1024 * 1024
 
@@ -50,12 +51,13 @@ def find_files(source: Path, *, include: Sequence[str] = (), exclude: Sequence[s
     def wanted(path: str) -> bool:
         return path != MARKER_FILE and (not include or _matches(path, include)) and not _matches(path, exclude)
 
-    found = [_local_file(path, entry) for path, entry in _walk(source, source) if wanted(path)]
+    names = {name: entry for name, entry in _walk(source, source) if wanted(name)}
+    found = [_local_file(name, entry) for name, entry in names.items()]
     if not found:
         condition = " that match the patterns" if include or exclude else ""
         raise LocalFileError(source, f"has no files{condition}; a version has at least one.")
     try:
-        check_distinct_paths(file.path for file in found)
+        check_distinct_paths(names)
     except ValueError as error:
         raise LocalFileError(source, f"cannot be registered: {error}.") from None
     return sorted(found, key=lambda file: file.path)
@@ -134,11 +136,11 @@ def _walk(folder: Path, root: Path) -> Iterator[tuple[str, Path]]:
             yield entry.relative_to(root).as_posix(), entry
 
 
-def _local_file(path: str, source: Path) -> LocalFile:
+def _local_file(name: str, source: Path) -> LocalFile:
     if source.is_symlink():
         raise LocalFileError(source, "is a symbolic link. Put the file itself there, or --exclude it.")
     try:
-        check_artifact_path(path)
+        path = check_new_artifact_path(unicodedata.normalize("NFC", name))
         status = source.stat()
     except ValueError as error:
         raise LocalFileError(source, f"cannot be registered: {error}. Rename or --exclude it.") from None

@@ -18,8 +18,9 @@ from modelkeep.client.errors import LocalFileError
 from modelkeep.client.progress import Progress, Step
 from modelkeep.client.registry_transport import RegistryTransport
 from modelkeep.client.transfer_pool import TransferPool
+from modelkeep.domain.artifact_paths import check_artifact_path, check_distinct_paths
 from modelkeep.domain.errors import ArtifactNotFoundError, InvalidRequestError
-from modelkeep.domain.values import Digest, check_artifact_path, check_distinct_paths
+from modelkeep.domain.values import Digest
 from modelkeep.kit.concurrency import gather_limited
 from modelkeep.kit.file_locks import async_locked_if_possible
 from modelkeep.schemas.downloads import DownloadArtifactResponse, DownloadResponse

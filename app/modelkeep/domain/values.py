@@ -3,13 +3,12 @@
 import base64
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum, StrEnum
 from ipaddress import ip_address
-from itertools import pairwise
 from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema
@@ -18,24 +17,16 @@ MAX_VERSION: Final = 2**32 - 1
 """The largest version number: a commit has 8 hex digits for it."""
 
 MODEL_NAME_PATTERN: Final = r"^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?$"
-_SEGMENT_PATTERN: Final = r"(?:[A-Za-z0-9._+=@-][A-Za-z0-9._+=@ -]{0,253})?[A-Za-z0-9_+=@-]"
-ARTIFACT_PATH_PATTERN: Final = rf"^{_SEGMENT_PATTERN}(?:/{_SEGMENT_PATTERN}){{0,31}}$"
 ALIAS_PATTERN: Final = r"^[a-z][a-z0-9._-]{0,63}$"
 SHA256_PATTERN: Final = r"^[0-9a-f]{64}$"
 
 _MODEL_NAME = re.compile(MODEL_NAME_PATTERN.replace("$", r"\Z"))
 _ALIAS = re.compile(ALIAS_PATTERN.replace("$", r"\Z"))
-_SEGMENT = re.compile(r"[A-Za-z0-9._+=@ -]{1,255}\Z")
 _COMMIT = re.compile(r"[0-9a-f]{40}\Z")
 _NUMBER = re.compile(r"v?([1-9][0-9]{0,9})\Z")
 _VERSION_LIKE = re.compile(r"v[0-9]+\Z")
 _SHA256 = re.compile(SHA256_PATTERN.replace("$", r"\Z"))
 _RESERVED_ALIASES = frozenset({"latest", "main", "production", "staging", "archived", "none"})
-_WINDOWS_DEVICES = frozenset(
-    {"con", "prn", "aux", "nul"} | {f"{port}{digit}" for port in ("com", "lpt") for digit in range(10)}
-)
-_MAX_PATH_BYTES: Final = 512
-_MAX_PATH_SEGMENTS: Final = 32
 SMALLEST_METRIC: Final = 1e-130
 LARGEST_METRIC: Final = 9.99e125
 
@@ -176,42 +167,6 @@ def is_reserved_alias(alias: str) -> bool:
     return alias in _RESERVED_ALIASES or bool(_VERSION_LIKE.match(alias) or _COMMIT.match(alias))
 
 
-def check_artifact_path(path: str) -> str:
-    """Return `path` if it is safe on every file system; raise `ValueError` with the reason if not."""
-    if not 1 <= len(path.encode("utf-8", "replace")) <= _MAX_PATH_BYTES:
-        raise ValueError(f"an artifact path has 1 to {_MAX_PATH_BYTES} bytes")
-    segments = path.split("/")
-    if len(segments) > _MAX_PATH_SEGMENTS:
-        raise ValueError(f"an artifact path has at most {_MAX_PATH_SEGMENTS} segments")
-    for segment in segments:
-        _check_segment(segment)
-    return path
-
-
-def _check_segment(segment: str) -> None:
-    if not _SEGMENT.match(segment):
-        raise ValueError(
-            "each segment of an artifact path has 1 to 255 of the characters A-Z a-z 0-9 . _ + = @ - and space"
-        )
-    if segment in {".", ".."}:
-        raise ValueError("an artifact path has no '.' and no '..' segment")
-    if segment[0] == " " or segment[-1] in " .":
-        raise ValueError("no segment of an artifact path starts or ends with a space, or ends with a dot")
-    if segment.split(".", 1)[0].rstrip(" ").lower() in _WINDOWS_DEVICES:
-        raise ValueError(f"'{segment}' is a device name on Windows")
-
-
-def check_distinct_paths(paths: Iterable[str]) -> None:
-    """Raise `ValueError` if two paths cannot exist in one folder: equal after case folding, or one below the other."""
-    folded = sorted(path.casefold().split("/") for path in paths)
-    for before, after in pairwise(folded):
-        if after[: len(before)] == before:
-            raise ValueError(
-                f"'{'/'.join(before)}' and '{'/'.join(after)}' cannot both be artifacts: paths are unique without"
-                " regard to case, and none is a folder of another"
-            )
-
-
 def check_metric(value: float) -> float:
     """Return `value` if the table can store it exactly; raise `ValueError` if not."""
     if not math.isfinite(value) or (value and not SMALLEST_METRIC <= abs(value) <= LARGEST_METRIC):
@@ -233,18 +188,6 @@ AliasName = Annotated[
     str,
     AfterValidator(check_alias),
     WithJsonSchema({"type": "string", "pattern": ALIAS_PATTERN, "examples": ["champion"]}),
-]
-ArtifactPath = Annotated[
-    str,
-    AfterValidator(check_artifact_path),
-    WithJsonSchema(
-        {
-            "type": "string",
-            "maxLength": _MAX_PATH_BYTES,
-            "pattern": ARTIFACT_PATH_PATTERN,
-            "examples": ["weights/model.pt"],
-        }
-    ),
 ]
 VersionNumber = Annotated[int, Field(ge=1, le=MAX_VERSION)]
 Sha256 = Annotated[str, Field(pattern=SHA256_PATTERN)]

@@ -8,9 +8,10 @@ from typing import Annotated, Any, Final
 from fastapi import Depends, Header, Path, Query, Request
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
+from modelkeep.domain.artifact_paths import ArtifactPath
 from modelkeep.domain.downloads import ANY_COMMIT
 from modelkeep.domain.events import IdempotencyKey
-from modelkeep.domain.values import MAX_VERSION, AliasName, ArtifactPath, ModelName, Ref, parse_ref
+from modelkeep.domain.values import MAX_VERSION, AliasName, ModelName, Ref, parse_ref
 from modelkeep.http.context import Services, context_of
 from modelkeep.schemas.downloads import Format
 from modelkeep.services.access.caller import Caller as CallerInfo

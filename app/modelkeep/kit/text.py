@@ -1,6 +1,8 @@
 """Sizes, counts, durations and moments as people read them, and names as programs do."""
 
 import re
+import unicodedata
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
@@ -13,6 +15,16 @@ _MINUTE: Final = 60
 _HOUR: Final = 60 * _MINUTE
 _DAY: Final = 24 * _HOUR
 _WEEK: Final = 7 * _DAY
+
+INVISIBLE: Final[Mapping[str, str]] = {
+    "Cc": "control",
+    "Cf": "format",
+    "Co": "private-use",
+    "Cs": "surrogate",
+    "Zl": "line separator",
+    "Zp": "paragraph separator",
+}
+"""Unicode's categories of characters that are not seen as they are, and what they are called."""
 
 _WORD_START: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
@@ -64,6 +76,20 @@ def format_moment(at: datetime) -> str:
 def one_line(text: str) -> str:
     """Foreign text on one line, without the control characters that a terminal would obey."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def first_invisible(text: str) -> str | None:
+    """The first character that is of no use to a reader, or moves the cursor, or is no character."""
+    if text.isprintable():
+        return None
+    return next((character for character in text if unicodedata.category(character) in INVISIBLE), None)
+
+
+def escaped(text: str) -> str:
+    """A name as it is, but with its invisible characters as escape sequences of Python."""
+    if first_invisible(text) is None:
+        return text
+    return "".join(ascii(c)[1:-1] if unicodedata.category(c) in INVISIBLE else c for c in text)
 
 
 def snake_case(name: str) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field
 
+from modelkeep.domain.artifact_paths import ArtifactPath, NewArtifactPath, check_distinct_paths
 from modelkeep.domain.models import DEFAULT_FRAMEWORK
 from modelkeep.domain.uploads import (
     MAX_ARTIFACTS,
@@ -18,7 +19,7 @@ from modelkeep.domain.uploads import (
     SignedPart,
     UploadStatus,
 )
-from modelkeep.domain.values import ArtifactPath, Digest, Sha256, check_distinct_paths, metric_to_decimal
+from modelkeep.domain.values import Digest, Sha256, metric_to_decimal
 from modelkeep.schemas.base import Answer, Description, Name, PresignedUrlResponse, Request, TagValue, presigned
 from modelkeep.schemas.versions import Metrics
 
@@ -26,7 +27,7 @@ from modelkeep.schemas.versions import Metrics
 class DeclaredArtifact(Request):
     """A file to upload: its path in the version, its size in bytes, and its SHA-256."""
 
-    path: ArtifactPath
+    path: NewArtifactPath
     size: Annotated[int, Field(ge=0, json_schema_extra={"maximum": MAX_VERSION_SIZE})]
     sha256: Sha256
 

@@ -7,6 +7,7 @@ import asyncio
 import re
 from functools import lru_cache
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -20,7 +21,7 @@ MAX_RAW_PATH_BYTES: Final = 2 * 1024
 BODY_TIMEOUT_SECONDS: Final = 30.0
 BODY_IDLE_TIMEOUT_SECONDS: Final = 60.0
 
-_MALFORMED_PATH: Final = re.compile(rb"%(?:[01][0-9a-f]|7f|25|2e%2e|2f|5c)|//|\\|[^\x21-\x7e]", re.IGNORECASE)
+_MALFORMED_PATH: Final = re.compile(rb"%(?:[01][0-9a-f]|7f|2e%2e|2f|5c)|//|\\|[^\x21-\x7e]", re.IGNORECASE)
 
 
 class RequestLimitMiddleware:
@@ -94,7 +95,15 @@ def _rejection(scope: Scope, context: RequestContext) -> RegistryError | None:
 
 @lru_cache(1024)
 def _is_malformed(raw_path: bytes) -> bool:
-    return _MALFORMED_PATH.search(raw_path) is not None
+    return _MALFORMED_PATH.search(raw_path) is not None or not _is_utf8(unquote_to_bytes(raw_path))
+
+
+def _is_utf8(path: bytes) -> bool:
+    try:
+        path.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _content_length(scope: Scope) -> int:

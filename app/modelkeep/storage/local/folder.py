@@ -29,6 +29,7 @@ from modelkeep.domain.values import Digest
 from modelkeep.kit import durable_files
 from modelkeep.kit.durable_files import StagedFile
 from modelkeep.kit.file_locks import locked
+from modelkeep.kit.text import first_invisible
 from modelkeep.storage.objects import ObjectGoneError, StoredObject
 
 _MAX_KEY_BYTES: Final = 1024
@@ -38,8 +39,8 @@ _ABSENT = (FileNotFoundError, NotADirectoryError)
 
 def check_key(key: str) -> str:
     """The key itself. Raises `ValueError` unless it is a path inside the folder as written."""
-    if not key.isprintable() or "\\" in key or len(key.encode()) > _MAX_KEY_BYTES:
-        raise ValueError("a key has at most 1,024 bytes of printable characters, and no backslash")
+    if first_invisible(key) is not None or "\\" in key or len(key.encode()) > _MAX_KEY_BYTES:
+        raise ValueError("a key has at most 1,024 bytes of visible characters, and no backslash")
     if any(segment in {"", ".", ".."} or len(segment.encode()) > _MAX_SEGMENT_BYTES for segment in key.split("/")):
         raise ValueError("a key has no empty, '.' or '..' segment, and none of more than 255 bytes")
     return key
