@@ -28,6 +28,7 @@ UPLOADS: Final = "tests/api/test_uploads.py"
 STAGES: Final = "tests/api/test_stages.py"
 DOWNLOADS: Final = "tests/api/test_downloads.py"
 LOGGING: Final = "tests/api/test_logging.py"
+LINKS: Final = "tests/client/test_links.py"
 PATHS: Final = "tests/unit/test_artifact_paths.py"
 NEWER: Final = "tests/contract/test_newer_releases.py"
 REJECTED: Final = "tests/contract/test_rejected_writes.py"
@@ -47,6 +48,7 @@ NOTICED_BY: Final[Mapping[str, Sequence[str]]] = {
     "lost_reply_not_looked_for": [
         f"{LEDGER}::TestABadNetwork::test_a_lost_message_is_found_out[local-None-Fault.REPLY_LOST]",
     ],
+    "link_followed_outside": [f"{LINKS}::test_all_other_links_are_refused_in_one_sentence[False]"],
     "paths_of_two_forms": [
         f"{PATHS}::test_paths_that_cannot_lie_in_one_folder_are_named_as_they_are_written[paths7]",
     ],

@@ -43,6 +43,9 @@ def register(
     ] = None,
     jobs: Jobs = None,
     *,
+    follow_links: Annotated[
+        bool, typer.Option("--follow-links", help="Follow links that lead out of the folder, or to folders.")
+    ] = False,
     as_zip: Annotated[bool, typer.Option("--zip", help="Register a folder as one archive.")] = False,
 ) -> None:
     """Register a file or folder as the next version; print its number.
@@ -64,6 +67,7 @@ def register(
             **metadata,
             include=include or (),
             exclude=exclude or (),
+            follow_links=follow_links,
             as_zip=as_zip,
             idempotency_key=idempotency_key,
             idempotency_scope=run.scope,

@@ -6,11 +6,11 @@ import zipfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from modelkeep.client.disk_layout import state_folder
-from modelkeep.client.errors import ChangedFileError, LocalFileError
-from modelkeep.client.local_files import LocalFile, is_unchanged
+from modelkeep.client.errors import LocalFileError
+from modelkeep.client.local_files import LocalFile, opened
 from modelkeep.client.transfer_pool import TransferPool
 from modelkeep.kit.file_locks import async_locked
 
@@ -48,14 +48,5 @@ def _write(archive: Path, files: Sequence[LocalFile]) -> None:
             entry = zipfile.ZipInfo(file.path, _MIN_DATE)
             entry.external_attr = _FILE_MODE
             entry.file_size = file.size
-            with _open(file) as content, bundle.open(entry, "w") as target:
+            with opened(file) as content, bundle.open(entry, "w") as target:
                 shutil.copyfileobj(content, target, _BLOCK)
-            if not is_unchanged(file):
-                raise ChangedFileError(file.path)
-
-
-def _open(file: LocalFile) -> BinaryIO:
-    try:
-        return file.source.open("rb")
-    except OSError as error:
-        raise LocalFileError(file.source, f"cannot be read: {error.strerror}.") from error

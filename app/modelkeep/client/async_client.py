@@ -97,14 +97,16 @@ class AsyncRegistryClient:
         tags: Mapping[str, str] | None = None,
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
+        follow_links: bool = False,
         as_zip: bool = False,
         idempotency_key: str | None = None,
         idempotency_scope: str | None = None,
     ) -> VersionResponse:
         """Register a file, or the files of a folder, as the next version of a model, and return that version.
 
-        `include` and `exclude` are patterns of file names, or of paths if they have a slash. With `as_zip` the files of
-        a folder become one archive.
+        `include` and `exclude` are patterns of file names, or of paths if they have a slash. A link to a file of the
+        folder is followed, and so are those of a snapshot in a Hugging Face cache; with `follow_links` every link is.
+        With `as_zip` the files of a folder become one archive.
 
         Interrupted and called again with the same arguments, it resumes. Called again after it has returned, it
         registers another version, unless it has an `idempotency_key`: with that, the same version is returned for 24
@@ -119,7 +121,7 @@ class AsyncRegistryClient:
         }
         return await self._registrar.register(
             model_name(model),
-            Source(path=Path(source), include=include, exclude=exclude, as_zip=as_zip),
+            Source(path=Path(source), include=include, exclude=exclude, follow_links=follow_links, as_zip=as_zip),
             IdempotencyKeySource(literal=idempotency_key, scope=idempotency_scope),
             metadata={name: value for name, value in metadata.items() if value},
         )

@@ -1,10 +1,12 @@
 """The files to be registered: which they are, and their digests."""
 
 import hashlib
+import os
 import stat
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from io import FileIO
@@ -13,6 +15,7 @@ from typing import Final
 
 from modelkeep.client.disk_layout import MARKER_FILE
 from modelkeep.client.errors import ChangedFileError, LocalFileError
+from modelkeep.client.source_tree import SourceTree
 from modelkeep.domain.artifact_paths import check_distinct_paths, check_new_artifact_path
 from modelkeep.domain.uploads import plan_parts
 
@@ -21,7 +24,10 @@ _BLOCK: Final = 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalFile:
-    """A file that will be the artifact `path`; `mtime_ns` is its time of modification, in nanoseconds since 1970."""
+    """A file that will be the artifact `path`, at a path without links.
+
+    `mtime_ns` is its time of modification, in nanoseconds since 1970.
+    """
 
     path: str
     source: Path
@@ -39,25 +45,27 @@ class HashedFile:
     parts: Sequence[str]
 
 
-def find_files(source: Path, *, include: Sequence[str] = (), exclude: Sequence[str] = ()) -> list[LocalFile]:
+def find_files(
+    source: Path, *, include: Sequence[str] = (), exclude: Sequence[str] = (), follow_links: bool = False
+) -> list[LocalFile]:
     """List a file, or the files below a folder that match `include` (if given) and not `exclude`, by artifact path.
 
     A pattern with a slash matches the path within the folder, one without matches the name; `*` matches slashes too.
-    Raises `LocalFileError` for what is missing, empty, a symbolic link inside the folder, or neither file nor folder.
+    Raises `LocalFileError` for what is missing, empty, neither file nor folder, or a link that is not followed.
     """
     if not _is_folder(source):
-        return [_local_file(source.name, source.resolve())]
+        return [_local_file(source.name, source, source.resolve())]
 
     def wanted(path: str) -> bool:
         return path != MARKER_FILE and (not include or _matches(path, include)) and not _matches(path, exclude)
 
-    names = {name: entry for name, entry in _walk(source, source) if wanted(name)}
-    found = [_local_file(name, entry) for name, entry in names.items()]
-    if not found:
+    tree = SourceTree(source, wanted, follow_links=follow_links)
+    if not tree.files:
         condition = " that match the patterns" if include or exclude else ""
         raise LocalFileError(source, f"has no files{condition}; a version has at least one.")
+    found = [_local_file(name, source / name, file) for name, file in tree.files.items()]
     try:
-        check_distinct_paths(names)
+        check_distinct_paths(tree.files)
     except ValueError as error:
         raise LocalFileError(source, f"cannot be registered: {error}.") from None
     return sorted(found, key=lambda file: file.path)
@@ -75,12 +83,10 @@ def hash_file(
     """
     part_size = part_size or plan_parts("", max(1, file.size)).part_size
     try:
-        with file.source.open("rb", buffering=0) as content:
+        with opened(file) as content:
             sha256, parts = _digests(content, part_size, hash_executor if file.size > part_size else None, report)
     except OSError as error:
         raise LocalFileError(file.source, f"cannot be read: {error.strerror}.") from error
-    if not is_unchanged(file):
-        raise ChangedFileError(file.path)
     return HashedFile(file=file, sha256=sha256, part_size=part_size, parts=parts or [sha256])
 
 
@@ -106,13 +112,36 @@ def _digests(
     return whole.hexdigest(), parts
 
 
-def is_unchanged(file: LocalFile) -> bool:
-    """Whether the file still has the size and the modification time with which it was listed."""
+@contextmanager
+def opened(file: LocalFile) -> Iterator[FileIO]:
+    """Open a file, and hold it to be the one that was listed, before and after the block.
+
+    Raises `LocalFileError`, and `ChangedFileError` if the file has changed, or another is where it was.
+    """
     try:
-        status = file.source.stat()
+        descriptor = os.open(file.source, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        if file.source.is_symlink():
+            raise ChangedFileError(file.path) from error
+        raise LocalFileError(file.source, f"cannot be read: {error.strerror}.") from error
+    with FileIO(descriptor) as content:
+        if not _is_as_listed(file, os.fstat(descriptor)):
+            raise ChangedFileError(file.path)
+        yield content
+    if not is_unchanged(file):
+        raise ChangedFileError(file.path)
+
+
+def is_unchanged(file: LocalFile) -> bool:
+    """Whether the file is where it was listed, by no link, with the size and the modification time of then."""
+    try:
+        return _is_as_listed(file, file.source.lstat()) and os.path.realpath(file.source) == str(file.source)
     except OSError:
         return False
-    return (status.st_size, status.st_mtime_ns) == (file.size, file.mtime_ns)
+
+
+def _is_as_listed(file: LocalFile, status: os.stat_result) -> bool:
+    return stat.S_ISREG(status.st_mode) and (status.st_size, status.st_mtime_ns) == (file.size, file.mtime_ns)
 
 
 def _is_folder(source: Path) -> bool:
@@ -124,30 +153,17 @@ def _is_folder(source: Path) -> bool:
         raise LocalFileError(source, f"cannot be read: {error.strerror}.") from error
 
 
-def _walk(folder: Path, root: Path) -> Iterator[tuple[str, Path]]:
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError as error:
-        raise LocalFileError(folder, f"cannot be read: {error.strerror}.") from error
-    for entry in entries:
-        if entry.is_dir() and not entry.is_symlink():
-            yield from _walk(entry, root)
-        else:
-            yield entry.relative_to(root).as_posix(), entry
-
-
-def _local_file(name: str, source: Path) -> LocalFile:
-    if source.is_symlink():
-        raise LocalFileError(source, "is a symbolic link. Put the file itself there, or --exclude it.")
+def _local_file(name: str, written: Path, source: Path) -> LocalFile:
+    """The file at `source`, which has no link in it, under a name; `written` is where the caller sees it."""
     try:
         path = check_new_artifact_path(unicodedata.normalize("NFC", name))
-        status = source.stat()
+        status = source.lstat()
     except ValueError as error:
-        raise LocalFileError(source, f"cannot be registered: {error}. Rename or --exclude it.") from None
+        raise LocalFileError(written, f"cannot be registered: {error}. Rename or --exclude it.") from None
     except OSError as error:
-        raise LocalFileError(source, f"cannot be read: {error.strerror}.") from error
+        raise LocalFileError(written, f"cannot be read: {error.strerror}.") from error
     if not stat.S_ISREG(status.st_mode):
-        raise LocalFileError(source, "is no regular file. Only files with bytes of their own can be registered.")
+        raise LocalFileError(written, "is no regular file. Only files with bytes of their own can be registered.")
     return LocalFile(path=path, source=source, size=status.st_size, mtime_ns=status.st_mtime_ns)
 
 

@@ -34,6 +34,7 @@ class Source:
     path: Path
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
+    follow_links: bool = False
     as_zip: bool = False
 
 
@@ -67,7 +68,13 @@ class Registrar:
         Raises `LocalFileError`, `ChangedFileError`, `TransferRefusedError`, `UnreachableError`, the registry's errors.
         """
         async with TransferPool(jobs=self._jobs, report=self._progress.advance) as transfers:
-            files = await transfers.in_thread(find_files, source.path, include=source.include, exclude=source.exclude)
+            files = await transfers.in_thread(
+                find_files,
+                source.path,
+                include=source.include,
+                exclude=source.exclude,
+                follow_links=source.follow_links,
+            )
             if source.as_zip and source.path.is_dir():
                 async with zipped(source.path, files, transfers) as archive:
                     return await self._register(
