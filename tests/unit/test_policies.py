@@ -15,12 +15,12 @@ OTHERWISE = {
     **{operation: {action} for operation, action in _ACTIONS.items()},
     "GetObject": {"GetObject", "GetObjectVersion"},
     "HeadObject": {"GetObject", "GetObjectVersion"},
-    "DeleteObject": {"DeleteObject", "DeleteObjectVersion"},
+    "DeleteObject": {"DeleteObjectVersion"},
     "TransactWriteItems": {"PutItem", "DeleteItem", "ConditionCheckItem"},
     "GeneratePresignedUrl": set[str](),
     "Close": set[str](),
 }
-"""The actions of an operation, where they are not called as it is."""
+"""The actions of an operation, where they are not called as it is. Objects are deleted by version id alone."""
 
 
 def needed() -> set[str]:

@@ -17,6 +17,7 @@ HISTORY = ("app/modelkeep/manual/changes.md", "app/modelkeep/manual/decisions/")
 OTHER_MEANINGS = re.compile(
     r"MODELKEEP_TABLE|table '|table `model-registry`|\"table\", \"model-registry\""  # the table, as in the recipe
     r"|\"model-registry\", pattern|model-registry token|mlops"  # its setting, what digests are derived from, a keyword
+    r"|_RETIRED: Final|\"modelkeep\", \"model-registry\"\]"  # ids of lifecycle rules that `init` removes
 )
 
 RETIRED = (
