@@ -34,6 +34,8 @@ NEWER: Final = "tests/contract/test_newer_releases.py"
 REJECTED: Final = "tests/contract/test_rejected_writes.py"
 CHECK: Final = "tests/e2e/test_check.py"
 CHECK_SETTINGS: Final = "tests/e2e/test_check_settings.py"
+RESTORED: Final = "tests/e2e/test_restored_tables.py"
+LOST_PARTS: Final = "tests/api/test_lost_parts.py"
 ALLOCATION: Final = "tests/unit/test_allocation.py"
 DENY: Final = "tests/api/test_default_deny.py"
 EXCHANGE: Final = "tests/api/test_exchange.py"
@@ -64,6 +66,11 @@ NOTICED_BY: Final[Mapping[str, Sequence[str]]] = {
     ],
     "complete_over_another": [f"{UPLOADS}::test_completing_never_writes_over_what_another_program_put_there[local]"],
     "taken_number_given": [f"{ALLOCATION}::test_a_number_with_free_keys_is_found_in_few_requests[taken2-8-9-2]"],
+    "parts_unchecked": [f"{RESTORED}::test_an_object_of_other_parts_does_not_pass[ministack]"],
+    "older_object_taken": [f"{RESTORED}::test_an_object_from_before_the_upload_does_not_pass[local-False]"],
+    "conflict_not_reopened": [
+        f"{LOST_PARTS}::test_after_a_conflict_the_parts_are_sent_again_to_another_multipart_upload"
+    ],
     "sigv2": [f"{PRESIGNING}::test_a_url_is_the_one_of_the_documentation"],
     "download_not_pinned": [f"{PRESIGNING}::test_the_store_signs_what_its_client_would"],
     "download_asked_unpinned": [f"{PRESIGNED_URLS}::test_a_url_is_for_the_version_of_the_object_that_was_confirmed"],

@@ -16,8 +16,9 @@ class Artifact:
     """One file of a version.
 
     `key` names its object, `version_id` exactly these bytes in a versioned bucket. Size and digest are `None` only if
-    the version was adopted from a table of the public recipe and is not verified yet. `extra` is what a newer release
-    wrote beside them.
+    the version was adopted from a table of the public recipe and is not verified yet. `parts_sha256` is the digest of
+    the digests of its object's parts, if that is all that the store knows of the object. `extra` is what a newer
+    release wrote beside them.
     """
 
     path: str
@@ -25,6 +26,7 @@ class Artifact:
     sha256: Digest | None
     key: str
     version_id: str | None = None
+    parts_sha256: Digest | None = None
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 

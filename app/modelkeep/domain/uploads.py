@@ -1,7 +1,7 @@
 """Uploads: registrations that are not complete yet, and how their artifacts are cut into parts."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final, Literal
@@ -48,11 +48,15 @@ class Registration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Multipart:
-    """A multipart upload of one artifact: parts of `part_size` bytes, the last one shorter."""
+    """A multipart upload of one artifact: parts of `part_size` bytes, the last one shorter.
+
+    `parts_sha256` is the digest of the digests of the parts that an object was to be made of, once it was to be made.
+    """
 
     id: str
     part_size: int
     part_count: int
+    parts_sha256: Digest | None = None
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def size_of(self, number: int, total: int) -> int:
@@ -76,7 +80,8 @@ class PendingArtifact:
 class Upload:
     """A reserved version number, until the upload is completed, abandoned or expired.
 
-    `extra` holds attributes that a newer release wrote, as in a pending artifact and its multipart upload.
+    `revision` grows by one with each change of its multipart uploads; one that an earlier release began has 0. `extra`
+    holds attributes that a newer release wrote, as in a pending artifact and its multipart upload.
     """
 
     model: str
@@ -89,7 +94,16 @@ class Upload:
     created_at: datetime
     created_by: str
     expires_at: datetime
+    revision: int = 1
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def with_multiparts(self, multiparts: Mapping[str, Multipart]) -> "Upload":
+        """The next revision, with these multipart uploads of the artifacts with these paths."""
+        artifacts = tuple(
+            replace(artifact, multipart=multiparts.get(artifact.path, artifact.multipart))
+            for artifact in self.artifacts
+        )
+        return replace(self, artifacts=artifacts, revision=self.revision + 1)
 
     def artifact(self, path: str) -> PendingArtifact:
         """The artifact with this path. Raises `ArtifactNotFoundError`."""

@@ -1,9 +1,10 @@
 """Values that carry their own rules: parsed once where they enter, trusted afterwards."""
 
 import base64
+import hashlib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -69,6 +70,11 @@ class Digest:
     def from_s3_checksum(cls, checksum: str) -> "Digest":
         """Parse S3's base64 form. Raises `ValueError` for anything but 32 bytes in base64."""
         return cls(base64.b64decode(checksum, validate=True).hex())
+
+
+def digest_of_parts(parts: Iterable[Digest]) -> Digest:
+    """The SHA-256 of the SHA-256s of an object's parts: all that S3 keeps of an object that was uploaded in parts."""
+    return Digest(hashlib.sha256(b"".join(bytes.fromhex(part.hex) for part in parts)).hexdigest())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

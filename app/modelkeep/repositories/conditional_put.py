@@ -1,4 +1,4 @@
-"""Writes one item that belongs to no model, and so does not go through the ledger."""
+"""Writes one item that is no part of a model's history, and so does not go through the ledger."""
 
 import asyncio
 from typing import Final

@@ -17,6 +17,7 @@ from modelkeep.repositories.keys import (
     from_text,
     head_key,
     keyed,
+    optional_digest,
     optional_int,
     optional_text,
     optional_time,
@@ -64,10 +65,11 @@ _UPLOAD: Final = frozenset(
         "created_at",
         "created_by",
         "expires_at",
+        "revision",
     }
 )
 _PENDING: Final = frozenset({"path", "size", "sha256", "key", "multipart"})
-_MULTIPART: Final = frozenset({"id", "part_size", "part_count"})
+_MULTIPART: Final = frozenset({"id", "part_size", "part_count", "parts_sha256"})
 _EVENT: Final = frozenset(
     {
         PARTITION,
@@ -166,6 +168,7 @@ def upload_to_item(upload: Upload) -> dict[str, Any]:
         "created_at": to_text(upload.created_at),
         "created_by": upload.created_by,
         "expires_at": to_text(upload.expires_at),
+        "revision": upload.revision,
     }
 
 
@@ -183,6 +186,7 @@ def upload_from_item(item: Item) -> Upload:
         created_at=from_text(item["created_at"]),
         created_by=item["created_by"],
         expires_at=from_text(item["expires_at"]),
+        revision=int(item.get("revision", 0)),
         extra=unknown(item, _UPLOAD),
     )
 
@@ -246,6 +250,7 @@ def _pending_to_item(upload: Upload, artifact: PendingArtifact) -> dict[str, Any
             "id": parts.id,
             "part_size": parts.part_size,
             "part_count": parts.part_count,
+            **({} if parts.parts_sha256 is None else {"parts_sha256": parts.parts_sha256.hex}),
         }
     return item
 
@@ -267,5 +272,6 @@ def _multipart_from_item(parts: Mapping[str, Any]) -> Multipart:
         id=parts["id"],
         part_size=int(parts["part_size"]),
         part_count=int(parts["part_count"]),
+        parts_sha256=optional_digest(parts.get("parts_sha256")),
         extra=unknown(parts, _MULTIPART),
     )

@@ -19,6 +19,7 @@ from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from modelkeep.domain.values import Digest
 from modelkeep.storage.table import PARTITION, SORT, ItemKey
 
 HEAD: Final = "$head#"
@@ -104,6 +105,11 @@ def optional_time(text: str | None) -> datetime | None:
 def optional_int(value: Any) -> int | None:
     """A stored number, which the table returns as `Decimal`, or `None`."""
     return None if value is None else int(value)
+
+
+def optional_digest(value: Any) -> Digest | None:
+    """A stored SHA-256, or `None`."""
+    return None if value is None else Digest(value)
 
 
 def unknown(stored: Mapping[str, Any], known: AbstractSet[str]) -> dict[str, Any]:

@@ -13,8 +13,18 @@ from typing import Any, Final
 
 from modelkeep.domain.artifacts import Artifact, Manifest, adopted, commit_of, manifest_of, object_key
 from modelkeep.domain.models import DEFAULT_FRAMEWORK, TrashedVersion, Version
-from modelkeep.domain.values import Digest, Stage
-from modelkeep.repositories.keys import TRASH, from_text, keyed, optional_int, to_text, trash_key, unknown, version_key
+from modelkeep.domain.values import Stage
+from modelkeep.repositories.keys import (
+    TRASH,
+    from_text,
+    keyed,
+    optional_digest,
+    optional_int,
+    to_text,
+    trash_key,
+    unknown,
+    version_key,
+)
 from modelkeep.storage.table import PARTITION, SORT, Item
 
 EPOCH: Final = datetime.fromtimestamp(0, UTC)
@@ -31,7 +41,7 @@ _KINDS: Final[Mapping[str, type]] = {
     OURS: Mapping,
 }
 _REGISTRY: Final = frozenset({"commit", "tags", "created_by", "stage_changed_at", "stage_changed_by", "artifacts"})
-_ARTIFACT: Final = frozenset({"path", "size", "sha256", "key", "version_id"})
+_ARTIFACT: Final = frozenset({"path", "size", "sha256", "key", "version_id", "parts_sha256"})
 _TRASH: Final = frozenset({"stage", "deleted_at", "deleted_by", "purge_after"})
 
 
@@ -131,6 +141,7 @@ def _artifact_to_item(version: Version, artifact: Artifact) -> dict[str, Any]:
         "sha256": artifact.sha256.hex if artifact.sha256 else None,
         **({} if artifact.key == default else {"key": artifact.key}),
         **({} if artifact.version_id is None else {"version_id": artifact.version_id}),
+        **({} if artifact.parts_sha256 is None else {"parts_sha256": artifact.parts_sha256.hex}),
     }
 
 
@@ -141,9 +152,10 @@ def _manifest(ours: Mapping[str, Any], model: str, number: int, s3_path: str) ->
         Artifact(
             path=entry["path"],
             size=optional_int(entry["size"]),
-            sha256=Digest(entry["sha256"]) if entry["sha256"] else None,
+            sha256=optional_digest(entry["sha256"]),
             key=entry.get("key") or object_key(model, number, entry["path"]),
             version_id=entry.get("version_id"),
+            parts_sha256=optional_digest(entry.get("parts_sha256")),
             extra=unknown(entry, _ARTIFACT),
         )
         for entry in ours["artifacts"]

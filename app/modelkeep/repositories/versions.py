@@ -1,4 +1,4 @@
-"""Reads what has a version number: live versions, uploads and the trash."""
+"""Reads what has a version number: live versions, uploads and the trash. Replaces the multipart ids of uploads."""
 
 import builtins
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -9,12 +9,13 @@ from modelkeep.domain.models import TrashedVersion, Version
 from modelkeep.domain.uploads import Upload
 from modelkeep.domain.values import Stage
 from modelkeep.repositories import cursor as cursors
-from modelkeep.repositories.items import upload_from_item
+from modelkeep.repositories.conditional_put import put_idempotently
+from modelkeep.repositories.items import upload_from_item, upload_to_item
 from modelkeep.repositories.keys import TRASH, UPLOAD, trash_key, upload_key, version_key
 from modelkeep.repositories.pages import Page
 from modelkeep.repositories.version_items import trash_from_item, version_from_item
 from modelkeep.storage.attributes import item_size
-from modelkeep.storage.table import SORT, Item, Table
+from modelkeep.storage.table import SORT, Equals, Item, Present, Table
 
 _PAGE_SIZE: Final = 100
 _MAX_READ: Final = 1_000
@@ -41,6 +42,14 @@ class Versions:
         """An upload that is not complete yet; `None` if there is none."""
         item = await self._table.get(upload_key(model, number))
         return upload_from_item(item) if item else None
+
+    async def replace_upload(self, read: Upload, changed: Upload) -> bool:
+        """Write an upload in place of the revision that was read; `False`, and nothing is written, if that is gone.
+
+        This is no change of the model, so the head stays as it is. Raises `UnavailableError`, `OutcomeUnknownError`.
+        """
+        condition = Equals({"revision": read.revision}) if read.revision else Present()
+        return await put_idempotently(self._table, upload_to_item(changed), condition, what=read.model)
 
     async def find_trashed(self, model: str, number: int) -> TrashedVersion | None:
         """A deleted version; `None` if there is none."""

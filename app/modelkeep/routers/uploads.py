@@ -9,7 +9,10 @@ from modelkeep.domain.errors import (
     ChecksumMismatchError,
     ModelBeingDeletedError,
     ModelNotFoundError,
+    NewerFormatError,
     NotMultipartError,
+    ObjectPredatesUploadError,
+    OutcomeUnknownError,
     SizeMismatchError,
     TooManyArtifactsError,
     UploadIncompleteError,
@@ -50,7 +53,7 @@ async def begin_upload(model: Model, body: CreateUpload, caller: Caller, uploads
 @router.get(
     "/{model}/versions/{version}/upload",
     response_description="The upload.",
-    responses=error_responses(UploadNotFoundError),
+    responses=error_responses(UploadNotFoundError, NewerFormatError, OutcomeUnknownError),
     openapi_extra=requires(Action.VERSION_UPLOAD),
 )
 async def get_upload(model: Model, version: Number, caller: ReadCaller, uploads: Uploads) -> UploadResponse:
@@ -82,6 +85,7 @@ async def sign_parts(
         VersionConflictError,
         SizeMismatchError,
         ChecksumMismatchError,
+        ObjectPredatesUploadError,
         *BODY_ERRORS,
         *WRITE_ERRORS,
     ),

@@ -6,7 +6,8 @@ What every driver promises (verified by `tests/contract/test_objects.py`):
 - A PUT by URL stores the declared bytes or nothing: another length, other bytes or a second PUT are rejected.
 - A part is stored only with the declared length and checksum; a multipart object appears whole, on completion.
 - What the service itself puts is verified in the same way, and never replaces an object.
-- The store knows the SHA-256 of an object without reading it; of a multipart object it may only know that of the parts.
+- The store knows the SHA-256 of an object without reading it; of a multipart object it may only know that of the
+  SHA-256s of its parts.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
@@ -18,7 +19,6 @@ from urllib.parse import quote
 from modelkeep.domain.errors import UnavailableError
 from modelkeep.domain.values import Digest, PresignedUrl
 
-
 def attachment(filename: str) -> str:
     """A Content-Disposition by which a browser saves the bytes under this name."""
     return f"attachment; filename*=UTF-8''{quote(filename, safe='')}"
@@ -28,14 +28,15 @@ def attachment(filename: str) -> str:
 class StoredObject:
     """An object as the store describes it.
 
-    `sha256` is the digest of the whole, if the store knows it; otherwise `parts` is the number of parts of a multipart
-    object, if the store has a checksum of their checksums. `version_id` identifies these bytes in a versioned bucket.
+    `sha256` is the digest of the whole, if the store knows it; otherwise `parts_sha256` is the digest of the digests of
+    a multipart object's parts (`digest_of_parts`), if it knows that. `version_id` identifies these bytes in a versioned
+    bucket. `modified_at` is when the store received the object, or when the multipart object was begun.
     """
 
     key: str
     size: int
     sha256: Digest | None
-    parts: int | None
+    parts_sha256: Digest | None
     version_id: str | None
     modified_at: datetime
 
@@ -83,7 +84,7 @@ class ObjectGoneError(ObjectStoreError):
 
 
 class MultipartGoneError(ObjectStoreError):
-    """There is no such open multipart object: it was completed, aborted, or never begun."""
+    """The multipart object is of no use any more: it was completed, aborted or never begun, or cannot be completed."""
 
 
 class MultipartRefusedError(ObjectStoreError):

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -141,8 +141,16 @@ class Walk:
             content = files[artifact["path"]]
             for signed, piece in await self.pieces(number, artifact, content):
                 await self.send(signed, piece)
-        completed = await self.ask("POST", f"/versions/{number}/complete")
+        completed = await self.settle(
+            "POST", f"/models/{self.model}/versions/{number}/complete", lost=lambda: self.send_lost(number, files)
+        )
         assert (completed["version"], completed["stage"]) == (number, "staging")
+
+    async def send_lost(self, number: int, files: Mapping[str, bytes]) -> None:
+        """Send the parts again that S3 will not assemble: it wants another multipart upload after a conflict."""
+        begun = await self._api.ask("GET", f"/{self.model}/versions/{number}/upload")
+        assert [artifact["state"] for artifact in begun["artifacts"]] == ["missing"]
+        await self._api.upload(begun, files)
 
     async def begin(self, files: Mapping[str, bytes], *, multipart: bool) -> Any:
         body = {"artifacts": declare(files), "multipart": multipart}
@@ -166,8 +174,19 @@ class Walk:
         """Settle a request about the model."""
         return await self.settle(method, f"/models/{self.model}{path}", body, status=status)
 
-    async def settle(self, method: str, path: str, body: Any = None, *, status: int = 200) -> Any:
-        """Ask in the storm, and then in good weather with the same key; what was said to have failed had no effect."""
+    async def settle(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        status: int = 200,
+        lost: Callable[[], Awaitable[None]] | None = None,
+    ) -> Any:
+        """Ask in the storm, and then in good weather with the same key; what was said to have failed had no effect.
+
+        `lost` is done between, if S3 has refused the parts of an upload for a conflict.
+        """
         headers = {} if method == "GET" else {"idempotency-key": str(uuid4())}
         before = await self.generation()
         with self._site.storm.raging(self._fault, deep=self._deep, operations=self._operations):
@@ -180,6 +199,8 @@ class Walk:
             await self._site.quiesce()
             if answer.json()["code"] != "outcome_unknown":
                 assert await self.generation() == before, "what was said to have failed took effect"
+            if lost and answer.json()["code"] == "upload_incomplete":
+                await lost()
             answer = await self._api.request(method, path, json=body, headers=headers)
         raise AssertionError(f"{method} {path} is not settled: {answer.text}")
 

@@ -48,7 +48,8 @@ RegistryError
 │   ├── IdempotencyKeyReusedError
 │   └── IntegrityError       the bytes are not the declared ones
 │       ├── SizeMismatchError
-│       └── ChecksumMismatchError
+│       ├── ChecksumMismatchError
+│       └── ObjectPredatesUploadError
 ├── TooLargeError
 │   ├── ArtifactTooLargeError
 │   ├── TooManyArtifactsError
@@ -127,6 +128,7 @@ from modelkeep.domain.errors.requests import (
     MalformedError,
     MalformedPathError,
     MetadataTooLargeError,
+    ObjectPredatesUploadError,
     RangeNotSatisfiableError,
     RequestTimeoutError,
     RequestTooLargeError,
@@ -183,6 +185,7 @@ __all__ = [
     "NotNewerError",
     "ObjectExistsError",
     "ObjectNotFoundError",
+    "ObjectPredatesUploadError",
     "OutcomeUnknownError",
     "PreconditionFailedError",
     "PreconditionRequiredError",

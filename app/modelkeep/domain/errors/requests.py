@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from modelkeep.domain.errors.base import RegistryError
 
@@ -85,6 +86,9 @@ class IdempotencyKeyReusedError(InvalidError):
         return "This Idempotency-Key was used for a different request. Use a new key for a new request."
 
 
+_REGISTER_AGAIN: Final = "Register again, with a new Idempotency-Key: stored bytes stay, another number is given out."
+
+
 @dataclass(eq=False)
 class IntegrityError(InvalidError):
     """The stored bytes are not the declared ones."""
@@ -92,24 +96,34 @@ class IntegrityError(InvalidError):
 
 @dataclass(eq=False)
 class SizeMismatchError(IntegrityError):
-    """Another number of bytes arrived than was declared."""
+    """Another number of bytes is stored than was declared."""
 
     path: str
     declared: int
     stored: int
 
     def __str__(self) -> str:
-        return f"'{self.path}' was declared as {self.declared} bytes; {self.stored} arrived. Register it again."
+        return f"'{self.path}' was declared as {self.declared} bytes; {self.stored} are stored. {_REGISTER_AGAIN}"
 
 
 @dataclass(eq=False)
 class ChecksumMismatchError(IntegrityError):
-    """Other bytes arrived than were declared."""
+    """Other bytes are stored than were declared, or nothing shows that they are the declared ones."""
 
     path: str
 
     def __str__(self) -> str:
-        return f"The stored bytes of '{self.path}' do not have the declared SHA-256. Register it again."
+        return f"The stored bytes of '{self.path}' do not have the declared SHA-256. {_REGISTER_AGAIN}"
+
+
+@dataclass(eq=False)
+class ObjectPredatesUploadError(IntegrityError):
+    """The bytes were stored before the upload was begun: they are of another version, which the table does not know."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return f"The bytes of '{self.path}' were stored before this upload was begun. {_REGISTER_AGAIN}"
 
 
 @dataclass(eq=False)

@@ -166,7 +166,13 @@ class ModelMigration:
         version = _version_of(stored)
         pairs = [(artifact, copies[_identity(artifact)]) for artifact in version.artifacts]
         artifacts = tuple(
-            replace(artifact, size=copy.size, sha256=copy.sha256, version_id=copy.version_id)
+            replace(
+                artifact,
+                size=copy.size,
+                sha256=copy.sha256,
+                version_id=copy.version_id,
+                parts_sha256=copy.parts_sha256,
+            )
             for artifact, copy in pairs
             if isinstance(copy, Artifact)
         )

@@ -71,7 +71,13 @@ class ObjectCopier:
             return None
         if not _is_same(await self._destination.stat(recorded.key, version_id=recorded.version_id), recorded):
             return None
-        return replace(artifact, size=recorded.size, sha256=recorded.sha256, version_id=recorded.version_id)
+        return replace(
+            artifact,
+            size=recorded.size,
+            sha256=recorded.sha256,
+            version_id=recorded.version_id,
+            parts_sha256=recorded.parts_sha256,
+        )
 
     async def _copy(self, artifact: Artifact) -> Artifact:
         found = await self._destination.stat(artifact.key)
@@ -86,10 +92,10 @@ class ObjectCopier:
             found = await self._destination.stat(artifact.key)
             if copied and found:
                 self._count(found.size)
-                return replace(identified, version_id=found.version_id)
+                return replace(identified, version_id=found.version_id, parts_sha256=found.parts_sha256)
         if found is None or not await self._holds(found, identified):
             raise UncopyableError(CopyProblem.OTHER_BYTES_AT_DESTINATION)
-        return replace(identified, version_id=found.version_id)
+        return replace(identified, version_id=found.version_id, parts_sha256=found.parts_sha256)
 
     async def _transfer(self, artifact: Artifact) -> bool:
         """Send the bytes. False if there is an object under the key by now."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from modelkeep.domain import changes
 from modelkeep.domain.access.actions import Action
-from modelkeep.domain.artifacts import Manifest, manifest_of, s3_path_of
+from modelkeep.domain.artifacts import manifest_of, s3_path_of
 from modelkeep.domain.changes import Change, Decision, Unchanged
 from modelkeep.domain.errors import (
     InvalidRequestError,
@@ -12,7 +12,6 @@ from modelkeep.domain.errors import (
     NotMultipartError,
     OutcomeUnknownError,
     RegistryError,
-    UploadIncompleteError,
     UploadNotFoundError,
     VersionConflictError,
 )
@@ -35,9 +34,10 @@ from modelkeep.repositories.ledger import Ledger
 from modelkeep.repositories.versions import Versions
 from modelkeep.services.access.caller import Caller
 from modelkeep.services.uploading.allocation import ObjectAllocation
+from modelkeep.services.uploading.assembly import Assembly
 from modelkeep.services.uploading.cleanup import abort_multiparts
 from modelkeep.services.uploading.status import upload_status, version_status
-from modelkeep.services.uploading.verification import ArtifactState, complete_multipart, inspect, verify
+from modelkeep.services.uploading.verification import ArtifactState, verify
 from modelkeep.storage.objects import ObjectStore
 
 
@@ -48,6 +48,7 @@ class UploadService:
         self._ledger = ledger
         self._versions = versions
         self._store = store
+        self._assembly = Assembly(ledger, versions, store)
         self._limits = limits
 
     async def begin(self, model: str, registration: Registration, caller: Caller) -> UploadStatus:
@@ -84,13 +85,16 @@ class UploadService:
             raise
 
     async def status(self, model: str, number: int, caller: Caller) -> UploadStatus:
-        """What has arrived and what is missing, with fresh URLs for that. Raises `UploadNotFoundError`."""
+        """What has arrived and what is missing, with fresh URLs for that.
+
+        Parts that are lost are missing, of another multipart upload. Raises `UploadNotFoundError`.
+        """
         caller.require(Action.VERSION_UPLOAD, model)
         upload = await self._versions.find_upload(model, number)
-        if upload is None:
+        inspected = await self._assembly.inspect(upload) if upload else None
+        if inspected is None:
             return version_status(await self._completed(model, number))
-        states = await gather_limited(self._inspect, upload.artifacts)
-        return await upload_status(self._store, upload, states, self._limits.upload_url_ttl)
+        return await upload_status(self._store, *inspected, self._limits.upload_url_ttl)
 
     async def presign_parts(
         self, model: str, number: int, path: str, parts: Mapping[int, Digest], caller: Caller
@@ -125,13 +129,13 @@ class UploadService:
         """Verify that every artifact is stored as declared, and create the version. Idempotent.
 
         Raises `ModelNotFoundError`, `UploadNotFoundError`, `UploadIncompleteError` with what is missing,
-        `SizeMismatchError`, `ChecksumMismatchError`.
+        `SizeMismatchError`, `ChecksumMismatchError`, `ObjectPredatesUploadError`.
         """
         operation = caller.operation(Action.VERSION_UPLOAD, model)
         upload = await self._versions.find_upload(model, number)
         if upload:
             require_known_format(await self._ledger.head(model))
-        version = self._version(upload, await self._verify(upload), operation) if upload else None
+        version = await self._verified(upload, operation) if upload else None
 
         async def decide(head: Head | None) -> Decision[Version]:
             live = existing(head, model)
@@ -160,17 +164,17 @@ class UploadService:
         if dropped:
             await abort_multiparts(self._store, dropped)
 
-    async def _verify(self, upload: Upload) -> Manifest:
-        states = await gather_limited(self._inspect, upload.artifacts)
-        self._require_complete(upload, states)
-        states = await gather_limited(self._complete_multipart, states)
-        self._require_complete(upload, states)
-        return manifest_of(verify(state, state.stored) for state in states if state.stored)
-
-    def _require_complete(self, upload: Upload, states: list[ArtifactState]) -> None:
-        missing = [state.missing() for state in states if not state.is_complete]
-        if missing:
-            raise UploadIncompleteError(upload.model, upload.number, missing=missing)
+    async def _verified(self, upload: Upload, operation: Operation) -> Version | None:
+        """The version that the upload becomes; `None` if it was completed or dropped meanwhile."""
+        assembled = await self._assembly.complete(upload)
+        if assembled is None:
+            return None
+        upload, states = assembled
+        artifacts = manifest_of(
+            verify(state.artifact, state.stored, upload.created_at) for state in states if state.stored
+        )
+        s3_path = s3_path_of(upload.model, upload.number, artifacts, self._store.uri)
+        return completed(upload, artifacts, operation, s3_path=s3_path)
 
     async def _completed(self, model: str, number: int) -> Version:
         version = await self._versions.find(model, number)
@@ -188,13 +192,3 @@ class UploadService:
     async def _fresh_status(self, upload: Upload) -> UploadStatus:
         states = [ArtifactState(artifact=artifact) for artifact in upload.artifacts]
         return await upload_status(self._store, upload, states, self._limits.upload_url_ttl)
-
-    def _version(self, upload: Upload, artifacts: Manifest, operation: Operation) -> Version:
-        s3_path = s3_path_of(upload.model, upload.number, artifacts, self._store.uri)
-        return completed(upload, artifacts, operation, s3_path=s3_path)
-
-    async def _inspect(self, artifact: PendingArtifact) -> ArtifactState:
-        return await inspect(self._store, artifact)
-
-    async def _complete_multipart(self, state: ArtifactState) -> ArtifactState:
-        return await complete_multipart(self._store, state)

@@ -2,27 +2,51 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
 
 from modelkeep.domain.artifacts import Artifact
-from modelkeep.domain.errors import ChecksumMismatchError, SizeMismatchError
+from modelkeep.domain.errors import ChecksumMismatchError, ObjectPredatesUploadError, SizeMismatchError
 from modelkeep.domain.uploads import PendingArtifact
+from modelkeep.domain.values import Digest, digest_of_parts
 from modelkeep.storage.objects import MultipartGoneError, MultipartRefusedError, ObjectStore, StoredObject, StoredPart
+
+CLOCK_TOLERANCE: Final = timedelta(minutes=15)
+"""How much earlier than its upload an object may be by the store's clock: S3 refuses requests of clocks further off.
+
+Source: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html (RequestTimeTooSkewed)
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArtifactState:
-    """One artifact of an upload: its object if it is `stored`, else the valid `parts` that have arrived."""
+    """One artifact of an upload: its object if it is `stored`, else the valid `parts` that have arrived.
+
+    `is_gone` is whether the multipart object is of no use any more, because it was completed or it was lost.
+    """
 
     artifact: PendingArtifact
     stored: StoredObject | None = None
     parts: Sequence[StoredPart] = ()
+    is_gone: bool = False
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the parts must be sent again, to another multipart object."""
+        return self.is_gone and self.stored is None
 
     @property
     def is_complete(self) -> bool:
         """Whether the object, or every part of it, has arrived."""
         multipart = self.artifact.multipart
         return self.stored is not None or (multipart is not None and len(self.parts) == multipart.part_count)
+
+    @property
+    def parts_sha256(self) -> Digest | None:
+        """The digest of the digests of the parts; `None` without parts."""
+        digests = [part.sha256 for part in self.parts if part.sha256]
+        return digest_of_parts(digests) if digests else None
 
     def missing(self) -> dict[str, object]:
         """What is missing, for a caller: `{path}`, or `{path, parts}` with the missing part numbers."""
@@ -44,7 +68,7 @@ async def inspect(store: ObjectStore, artifact: PendingArtifact) -> ArtifactStat
     try:
         parts = await store.list_parts(artifact.key, multipart.id)
     except MultipartGoneError:
-        return ArtifactState(artifact=artifact, stored=await store.stat(artifact.key))
+        return ArtifactState(artifact=artifact, stored=await store.stat(artifact.key), is_gone=True)
     valid = [
         part
         for part in parts
@@ -58,29 +82,46 @@ async def inspect(store: ObjectStore, artifact: PendingArtifact) -> ArtifactStat
 async def complete_multipart(store: ObjectStore, state: ArtifactState) -> ArtifactState:
     """Assemble the object of a complete artifact from its parts; idempotent.
 
-    If the store refuses, because parts have changed meanwhile, the artifact is returned as missing altogether.
+    If the store refuses, because parts have changed meanwhile, the artifact is returned as missing altogether; if it
+    will never assemble these, as lost.
     """
     multipart = state.artifact.multipart
     if state.stored or multipart is None:
         return state
-    with suppress(MultipartGoneError, MultipartRefusedError):
-        await store.complete(state.artifact.key, multipart.id, state.parts)
-    return ArtifactState(artifact=state.artifact, stored=await store.stat(state.artifact.key))
+    assembled = ArtifactState(artifact=state.artifact)
+    try:
+        with suppress(MultipartRefusedError):
+            await store.complete(state.artifact.key, multipart.id, state.parts)
+    except MultipartGoneError:
+        assembled = replace(assembled, is_gone=True)
+    return replace(assembled, stored=await store.stat(state.artifact.key))
 
 
-def verify(state: ArtifactState, stored: StoredObject) -> Artifact:
-    """The artifact, if its object is the declared one. Raises `SizeMismatchError`, `ChecksumMismatchError`."""
-    declared = state.artifact
+def verify(declared: PendingArtifact, stored: StoredObject, begun_at: datetime) -> Artifact:
+    """The artifact of an upload that was begun at a time, if its object is the declared one.
+
+    Raises `SizeMismatchError`, `ChecksumMismatchError`, `ObjectPredatesUploadError`.
+    """
     if stored.size != declared.size:
         raise SizeMismatchError(declared.path, declared=declared.size, stored=stored.size)
-    parts = declared.multipart.part_count if declared.multipart else None
-    if stored.sha256 != declared.sha256 and (stored.sha256 is not None or parts is None or stored.parts != parts):
+    if not _has_declared_bytes(declared, stored):
         raise ChecksumMismatchError(declared.path)
+    if stored.modified_at < begun_at - CLOCK_TOLERANCE:
+        raise ObjectPredatesUploadError(declared.path)
     return Artifact(
         path=declared.path,
         size=declared.size,
         sha256=declared.sha256,
         key=declared.key,
         version_id=stored.version_id,
+        parts_sha256=stored.parts_sha256,
         extra=declared.extra,
     )
+
+
+def _has_declared_bytes(declared: PendingArtifact, stored: StoredObject) -> bool:
+    """By the digest of the whole; else the object must be that of the parts that were listed before it was made."""
+    if stored.sha256 is not None or declared.multipart is None:
+        return stored.sha256 == declared.sha256
+    noted = declared.multipart.parts_sha256
+    return noted is not None and stored.parts_sha256 == noted

@@ -4,17 +4,16 @@ No object is overwritten: every PUT and CompleteMultipartUpload has `If-None-Mat
 Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
 """
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 import aioboto3
-from botocore.exceptions import ClientError
 
 from modelkeep.domain.values import Digest, PresignedUrl
 from modelkeep.storage.aws import s3_answers
-from modelkeep.storage.aws.errors import Resource, code_of
+from modelkeep.storage.aws.errors import Resource
 from modelkeep.storage.aws.presigning import Presigner
 from modelkeep.storage.aws.s3_clients import (
     Credentials,
@@ -23,10 +22,10 @@ from modelkeep.storage.aws.s3_clients import (
     signing_credentials,
     translate_errors,
 )
+from modelkeep.storage.aws.s3_refusals import translate_absence, translate_multipart_errors
 from modelkeep.storage.aws.s3_writes import StreamingPut
 from modelkeep.storage.objects import (
     MultipartGoneError,
-    MultipartRefusedError,
     ObjectGoneError,
     ObjectVersion,
     OpenMultipart,
@@ -40,19 +39,6 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3.type_defs import CompletedPartTypeDef
 
 _BLOCK: Final = 1024 * 1024
-_NOT_FOUND: Final = frozenset({"404", "NoSuchKey", "NoSuchVersion"})
-_REFUSED: Final = frozenset(
-    {
-        "BadDigest",
-        "ConditionalRequestConflict",
-        "EntityTooSmall",
-        "InvalidPart",
-        "InvalidPartOrder",
-        "InvalidRequest",
-        "OperationAborted",
-        "PreconditionFailed",
-    }
-)
 
 
 class S3Store:
@@ -137,7 +123,7 @@ class S3Store:
     async def stat(self, key: str, *, version_id: str | None = None) -> StoredObject | None:
         """The size, digest and version of an object; `None` if there is none."""
         try:
-            with self._not_found():
+            with translate_absence(self._resource):
                 answer = await self._client.head_object(
                     Bucket=self._bucket, Key=key, ChecksumMode="ENABLED", **_version(version_id)
                 )
@@ -156,7 +142,7 @@ class S3Store:
     async def list_parts(self, key: str, multipart_id: str) -> Sequence[StoredPart]:
         """The parts that were uploaded, by number. Raises `MultipartGoneError`."""
         pages = self._client.get_paginator("list_parts").paginate(Bucket=self._bucket, Key=key, UploadId=multipart_id)
-        with self._multipart_errors():
+        with translate_multipart_errors(self._resource):
             return [s3_answers.part(entry) async for page in pages for entry in page.get("Parts", [])]
 
     async def complete(self, key: str, multipart_id: str, parts: Sequence[StoredPart]) -> None:
@@ -164,7 +150,7 @@ class S3Store:
 
         Raises `MultipartGoneError` and `MultipartRefusedError`; a repeat after success may raise either.
         """
-        with self._multipart_errors():
+        with translate_multipart_errors(self._resource):
             await self._client.complete_multipart_upload(
                 Bucket=self._bucket,
                 Key=key,
@@ -174,21 +160,9 @@ class S3Store:
                 IfNoneMatch="*",
             )
 
-    @contextmanager
-    def _multipart_errors(self) -> Iterator[None]:
-        with translate_errors(self._resource):
-            try:
-                yield
-            except ClientError as error:
-                if code_of(error) == "NoSuchUpload":
-                    raise MultipartGoneError from None
-                if code_of(error) in _REFUSED:
-                    raise MultipartRefusedError from None
-                raise
-
     async def abort(self, key: str, multipart_id: str) -> None:
         """Remove a multipart object and its parts. Does nothing if there is none."""
-        with suppress(MultipartGoneError), self._multipart_errors():
+        with suppress(MultipartGoneError), translate_multipart_errors(self._resource):
             await self._client.abort_multipart_upload(Bucket=self._bucket, Key=key, UploadId=multipart_id)
 
     async def delete(self, key: str, *, version_id: str | None = None) -> None:
@@ -200,7 +174,7 @@ class S3Store:
             if (current := await self.stat(key)) is None:
                 return
             version_id = current.version_id
-        with suppress(ObjectGoneError), self._not_found():
+        with suppress(ObjectGoneError), translate_absence(self._resource):
             await self._client.delete_object(Bucket=self._bucket, Key=key, **_version(version_id))
 
     async def put(self, key: str, blocks: AsyncIterable[bytes], *, size: int, sha256: Digest) -> None:
@@ -212,21 +186,11 @@ class S3Store:
 
     async def read(self, key: str, *, version_id: str | None = None) -> AsyncGenerator[bytes, None]:
         """Read a whole object in blocks of at most 1 MiB. Raises `ObjectGoneError`."""
-        with self._not_found():
+        with translate_absence(self._resource):
             answer = await self._client.get_object(Bucket=self._bucket, Key=key, **_version(version_id))
             async with answer["Body"]:
                 async for block in answer["Body"].iter_chunks(_BLOCK):
                     yield block
-
-    @contextmanager
-    def _not_found(self) -> Iterator[None]:
-        with translate_errors(self._resource):
-            try:
-                yield
-            except ClientError as error:
-                if code_of(error) in _NOT_FOUND:
-                    raise ObjectGoneError from None
-                raise
 
     async def has_objects(self, prefix: str) -> bool:
         """Whether there is an object whose key starts with `prefix`."""

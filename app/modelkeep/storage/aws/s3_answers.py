@@ -1,8 +1,7 @@
 """Converts S3's responses to the types of the `ObjectStore`."""
 
-import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from modelkeep.domain.values import Digest
 from modelkeep.storage.objects import ObjectVersion, OpenMultipart, StoredObject, StoredPart
@@ -18,35 +17,31 @@ if TYPE_CHECKING:
         PartTypeDef,
     )
 
-_MULTIPART_ETAG: Final = re.compile(r'"?[0-9a-f]{32}-([0-9]+)"?\Z')
-
 
 def described(key: str, answer: "HeadObjectOutputTypeDef") -> StoredObject:
     """The object of a response to HeadObject with checksums enabled."""
-    sha256, parts = read_checksum(answer.get("ChecksumSHA256", ""), answer["ETag"])
+    sha256, parts_sha256 = read_checksum(answer.get("ChecksumSHA256", ""))
     return StoredObject(
         key=key,
         size=answer["ContentLength"],
         sha256=sha256,
-        parts=parts,
+        parts_sha256=parts_sha256,
         version_id=answer.get("VersionId"),
         modified_at=answer["LastModified"],
     )
 
 
-def read_checksum(checksum: str, etag: str) -> tuple[Digest | None, int | None]:
-    """The SHA-256 of a whole object, or the number of its parts if S3 has only a checksum of their checksums.
+def read_checksum(checksum: str) -> tuple[Digest | None, Digest | None]:
+    """The SHA-256 of a whole object, and that of its parts' SHA-256s: S3 has at most one of them.
 
-    S3 writes the latter with a suffix: `<base64>-<number of parts>`.
+    S3 writes the latter, a composite checksum, with a suffix: `<base64>-<number of parts>`.
     Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html
     """
-    whole, _, count = checksum.partition("-")
-    if count:
-        return None, int(count)
-    if whole:
-        return Digest.from_s3_checksum(whole), None
-    found = _MULTIPART_ETAG.match(etag)
-    return None, int(found[1]) if found else None
+    digest, _, part_count = checksum.partition("-")
+    if not digest:
+        return None, None
+    known = Digest.from_s3_checksum(digest)
+    return (None, known) if part_count else (known, None)
 
 
 def listed(entry: "ObjectTypeDef") -> StoredObject:
@@ -55,7 +50,7 @@ def listed(entry: "ObjectTypeDef") -> StoredObject:
         key=entry["Key"],
         size=entry["Size"],
         sha256=None,
-        parts=None,
+        parts_sha256=None,
         version_id=None,
         modified_at=entry["LastModified"],
     )

@@ -112,7 +112,7 @@ class Folder:
             return None
         sha256 = self._digest(key, status.st_size)
         return StoredObject(
-            key=key, size=status.st_size, sha256=sha256, parts=None, version_id=None, modified_at=modified_at
+            key=key, size=status.st_size, sha256=sha256, parts_sha256=None, version_id=None, modified_at=modified_at
         )
 
     def origin(self, key: str) -> str | None:
