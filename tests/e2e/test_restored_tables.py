@@ -46,6 +46,14 @@ async def test_a_number_whose_keys_are_taken_is_skipped(restored: Api, multipart
     assert [event["version"] for event in await restored.events("m")] == [1, 1, 7, 7, 8, 8]
 
 
+async def test_check_names_what_has_objects_and_was_never_given_out(restored: Api, storage: Storage) -> None:
+    said = "m: number {} has {} object(s) and was never given out: the next one is 2"
+    younger = "younger: number 1 has 1 object(s) and was never given out: the next one is 1"
+    assert await storage.check() == [*(said.format(number, 1 + (number == 6)) for number in range(2, 7)), younger]
+    await restored.register("m", {"model.pt": NEW})
+    assert await storage.check() == [younger]
+
+
 FILES = {"model.pt": NEW}
 
 

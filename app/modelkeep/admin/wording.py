@@ -103,6 +103,9 @@ _SENTENCES: Final[Mapping[type[Finding], str | Callable[[Any], str]]] = {
     findings.DanglingProductionHistory: "{model}: version {version} is in the production history and does not exist",
     findings.DuplicateNumber: "{model}: number {version} is in more than one place",
     findings.UnissuedNumber: "{model}: number {version} was never given out: the next one is {next_version}",
+    findings.UnissuedObjects: (
+        "{model}: number {version} has {objects} object(s) and was never given out: the next one is {next_version}"
+    ),
     findings.MissingEvent: "{model}: event {generation} is missing",
     findings.GenerationMismatch: "{model}: the history ends at {history}, the head is at {head}",
     findings.CommitMismatch: "{model}: version {version} has commit {recorded}, its completion has {completed}",

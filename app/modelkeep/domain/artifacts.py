@@ -1,6 +1,7 @@
 """The files of a version: the manifest, its keys, and the commit."""
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -9,6 +10,7 @@ from modelkeep.domain.values import Digest
 
 KEY_PREFIX: Final = "models/"
 _DIGEST_DIGITS: Final = 32
+_NUMBERED_KEY: Final = re.compile(re.escape(KEY_PREFIX) + r"([^/]+)/v([1-9][0-9]{0,9})/.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +44,12 @@ def object_key(model: str, number: int, path: str) -> str:
 def version_prefix(model: str, number: int) -> str:
     """The prefix of the keys of a new version's artifacts, ending in `/`."""
     return f"{KEY_PREFIX}{model}/v{number}/"
+
+
+def numbered_key(key: str) -> tuple[str, int] | None:
+    """The model and the number of a key below a `version_prefix`; `None` for any other key."""
+    found = _NUMBERED_KEY.match(key)
+    return (found[1], int(found[2])) if found else None
 
 
 def s3_path_of(model: str, number: int, manifest: Manifest, uri: Callable[[str], str]) -> str:

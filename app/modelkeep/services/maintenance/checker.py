@@ -2,9 +2,12 @@
 
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from itertools import groupby
+from operator import itemgetter
 from typing import Final
 
-from modelkeep.domain.artifacts import Artifact, is_named_by
+from modelkeep.domain.artifacts import KEY_PREFIX, Artifact, is_named_by, numbered_key
 from modelkeep.domain.changes import conflicting_production_of
 from modelkeep.domain.events import EventType
 from modelkeep.domain.models import FORMAT, Head, TrashedVersion, Version
@@ -42,9 +45,28 @@ class ConsistencyChecker:
             if item.model is not None:
                 models.add(item.model)
         await self._store.reach()
+        objects = await self._count_objects()
         for model in sorted(models):
             for fault in await self.check_model(model):
                 yield fault
+        async for fault in self._unissued_objects(objects, models):
+            yield fault
+
+    async def _count_objects(self) -> Counter[tuple[str, int]]:
+        """How many objects there are under the numbers of each model."""
+        keys = [numbered_key(found.key) async for found in self._store.list_objects(KEY_PREFIX)]
+        return Counter(key for key in keys if key)
+
+    async def _unissued_objects(
+        self, objects: Counter[tuple[str, int]], models: AbstractSet[str]
+    ) -> AsyncGenerator[Finding, None]:
+        """Numbers with objects that no head has given out, although it was read after the objects were listed."""
+        for model, numbers in groupby(sorted(objects), key=itemgetter(0)):
+            head = await self._heads.find(model)
+            following = head.next_version if head else 1
+            if head or model not in models:
+                for number in [number for _, number in numbers if number >= following]:
+                    yield findings.UnissuedObjects(model, number, following, objects[model, number])
 
     async def check_model(self, model: str) -> list[Finding]:
         """Every fault of one model, but for expiries."""
@@ -101,6 +123,8 @@ class ConsistencyChecker:
             return findings.SizeMismatch(*where, stored=found.size, recorded=artifact.size)
         if artifact.sha256 and found.sha256 and found.sha256 != artifact.sha256:
             return findings.ChecksumMismatch(*where, stored=found.sha256.hex, recorded=artifact.sha256.hex)
+        if artifact.parts_sha256 and found.parts_sha256 and found.parts_sha256 != artifact.parts_sha256:
+            return findings.ChecksumMismatch(*where, stored=found.parts_sha256.hex, recorded=artifact.parts_sha256.hex)
         return None if found is current else await self._covered(where, current)
 
     async def _covered(self, where: tuple[str, int, str, str], current: StoredObject | None) -> Finding:

@@ -1,6 +1,5 @@
 """Removes what nothing needs: expired uploads, due trash, orphaned objects; and finishes interrupted deletions."""
 
-import re
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from typing import Final
 
 from modelkeep.domain import changes
 from modelkeep.domain.access.actions import Action
-from modelkeep.domain.artifacts import KEY_PREFIX
+from modelkeep.domain.artifacts import KEY_PREFIX, numbered_key
 from modelkeep.domain.changes import Decision
 from modelkeep.domain.errors import UploadNotFoundError, VersionNotFoundError
 from modelkeep.domain.limits import ServiceLimits
@@ -29,8 +28,6 @@ from modelkeep.storage.objects import ObjectStore
 
 ORPHAN_GRACE: Final = timedelta(hours=1)
 """An object can be an orphan once it is older than the longest upload by this."""
-
-_KEY: Final = re.compile(re.escape(KEY_PREFIX) + r"([^/]+)/v([1-9][0-9]{0,9})/.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,10 +172,10 @@ class Sweeper:
 
         If the number moves between the reads, the head moves as well, and the object is left for the next sweep.
         """
-        found = _KEY.match(key)
+        found = numbered_key(key)
         if not found:
             return False
-        model, number = found[1], int(found[2])
+        model, number = found
         head = await self._heads.find(model)
         if head is None or number >= head.next_version:
             return False

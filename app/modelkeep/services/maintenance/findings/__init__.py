@@ -33,6 +33,7 @@ from modelkeep.services.maintenance.findings.consistency import (
     ProductionMismatch,
     SizeMismatch,
     UnissuedNumber,
+    UnissuedObjects,
 )
 from modelkeep.services.maintenance.findings.installation import (
     DeletedModelSkipped,
@@ -129,6 +130,7 @@ __all__ = [
     "TableFinding",
     "UnfinishedUploadsKept",
     "UnissuedNumber",
+    "UnissuedObjects",
     "VersionFinding",
     "VersionNotCopied",
     "VersionVerified",

@@ -75,6 +75,14 @@ class UnissuedNumber(VersionFinding):
 
 
 @dataclass(frozen=True)
+class UnissuedObjects(VersionFinding):
+    """There are objects under a number that the registry has not given out: the table may be that of an earlier day."""
+
+    next_version: int
+    objects: int
+
+
+@dataclass(frozen=True)
 class MissingEvent(ModelFinding):
     """The history has a gap at this generation."""
 
