@@ -1,6 +1,7 @@
 """Registering while the network or storage misbehaves."""
 
 import os
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -13,17 +14,19 @@ import pytest
 
 from modelkeep.client import AsyncRegistryClient, Progress
 from modelkeep.client.errors import ChangedFileError, LocalFileError, TransferRefusedError, UnreachableError
-from modelkeep.domain.errors import UploadIncompleteError
+from modelkeep.domain.errors import ChecksumMismatchError, UploadIncompleteError
 from tests.support.faults.network import (
     answers,
     changes,
     drops,
     flips_a_byte_on_its_way_up,
     loses_the_reply,
+    problem,
     rewrites,
     sleeps,
 )
-from tests.support.faults.proxy import Fault, Proxy, Reply
+from tests.support.faults.proxy import Fault, Forward, Proxy, Reply, Request
+from tests.support.programs import Server
 
 pytestmark = pytest.mark.usefixtures("slept")
 
@@ -134,6 +137,37 @@ async def test_a_url_that_storage_refuses_is_replaced(proxy: Proxy, model: str, 
     first, second = proxy.asked("PUT", STORE)
     assert first.query != second.query
     assert len(proxy.asked("GET", UPLOAD)) == 1
+
+
+OTHER_BYTES: dict[str, dict[str, Any]] = {
+    "size_mismatch": {"path": "model.pt", "declared": 10, "stored": 11},
+    "checksum_mismatch": {"path": "model.pt"},
+    "object_predates_upload": {"path": "model.pt"},
+}
+
+
+@pytest.mark.parametrize("key", [None, "ci-run-1"])
+@pytest.mark.parametrize("code", OTHER_BYTES)
+async def test_a_number_under_which_storage_has_other_bytes_is_given_up_for_the_next(
+    proxy: Proxy, model: str, write: Write, code: str, key: str | None
+) -> None:
+    source = write(10)
+    async with AsyncRegistryClient(proxy.url) as registry:
+        proxy.when("POST", COMPLETE, problem(422, code, **OTHER_BYTES[code]), times=2)
+        assert (await registry.register(model, source, idempotency_key=key)).version == 3
+        keys = [begun.headers["idempotency-key"] for begun in proxy.asked("POST", BEGIN)]
+        assert len(set(keys)) == len(keys) == 3
+        proxy.when("POST", COMPLETE, problem(422, code, **OTHER_BYTES[code]), times=2)
+        assert (await registry.register(model, source, idempotency_key=key)).version == (3 if key else 6)
+
+
+async def test_a_storage_that_never_has_the_right_bytes_is_given_up(proxy: Proxy, model: str, write: Write) -> None:
+    proxy.when("POST", COMPLETE, problem(422, "checksum_mismatch", path="model.pt"))
+    async with AsyncRegistryClient(proxy.url) as registry:
+        with pytest.raises(ChecksumMismatchError) as refused:
+            await registry.register(model, write(10))
+    assert str(refused.value).startswith("The stored bytes of 'model.pt' do not have the declared SHA-256.")
+    assert len(proxy.asked("POST", BEGIN)) == len(proxy.asked("POST", COMPLETE)) == 3
 
 
 @pytest.mark.parametrize("code", ["ExpiredToken", "TokenRefreshRequired"])
@@ -297,3 +331,22 @@ def _meanwhile(act: Callable[[], object]) -> Fault:
         return reply
 
     return changes(change)
+
+
+async def test_parts_that_are_removed_on_their_way_go_up_again(
+    proxy: Proxy, dev_behind_proxy: tuple[Proxy, Server], model: str, write: Write
+) -> None:
+    """As a lifecycle rule or a person does it: the multipart upload is gone, and with it what has arrived."""
+    multiparts = dev_behind_proxy[1]._log.parent / "registry-data" / "multiparts"
+
+    def removes(request: Request, forward: Forward) -> Reply:
+        for home in multiparts.iterdir():
+            shutil.rmtree(home)
+        return forward(request)
+
+    proxy.when("PUT", STORE, removes, times=1)
+    source = write(26 * MIB)
+    async with AsyncRegistryClient(proxy.url) as registry:
+        assert (await registry.register(model, source)).version == 1
+    assert [put.query.partition("&part=")[2][:1] for put in proxy.asked("PUT", STORE)] == ["1", "1"]
+    assert len({put.query for put in proxy.asked("PUT", STORE)}) == 2

@@ -17,7 +17,7 @@ from modelkeep.client.registry_transport import RegistryTransport
 from modelkeep.client.requests import build_body
 from modelkeep.client.transfer_pool import TransferPool
 from modelkeep.client.uploader import Uploader
-from modelkeep.domain.errors import UploadIncompleteError, UploadNotFoundError
+from modelkeep.domain.errors import IntegrityError, UploadIncompleteError, UploadNotFoundError
 from modelkeep.domain.uploads import MAX_PART_SIZE
 from modelkeep.kit.concurrency import gather_limited
 from modelkeep.schemas.uploads import CreateUpload, UploadArtifactResponse, UploadResponse
@@ -25,6 +25,9 @@ from modelkeep.schemas.versions import VersionResponse
 
 MAX_COMPLETE_ATTEMPTS: Final = 3
 """How often an upload is sent and completed before `UploadIncompleteError` is raised."""
+
+MAX_BEGINNINGS: Final = 3
+"""How often a registration is begun before an `IntegrityError` is raised, each time for another number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +68,7 @@ class Registrar:
     ) -> VersionResponse:
         """Register a source, or resume what an interrupted call for the same files and metadata has begun.
 
+        If storage has other bytes under the number that is given out, the source is registered under another.
         Raises `LocalFileError`, `ChangedFileError`, `TransferRefusedError`, `UnreachableError`, the registry's errors.
         """
         async with TransferPool(jobs=self._jobs, report=self._progress.advance) as transfers:
@@ -94,7 +98,24 @@ class Registrar:
         declared = [{"path": file.path, "size": file.size, "sha256": hashed[file.path].sha256} for file in files]
         body = build_body(CreateUpload, artifacts=declared, **metadata)
         pending = PendingRegistration(self._transport.url, model, body.model_dump_json())
-        upload = await self._begin(model, body, key_source.key_for(model, body), pending)
+        key = key_source.key_for(model, body)
+        for beginning in range(1, MAX_BEGINNINGS):
+            with suppress(IntegrityError):
+                return await self._register_once(model, body, _key_of(key, beginning), pending, hashed, transfers)
+            pending.clear()
+        return await self._register_once(model, body, _key_of(key, MAX_BEGINNINGS), pending, hashed, transfers)
+
+    async def _register_once(
+        self,
+        model: str,
+        body: CreateUpload,
+        key: str | None,
+        pending: PendingRegistration,
+        hashed: dict[str, HashedFile],
+        transfers: TransferPool,
+    ) -> VersionResponse:
+        """Register under one number. Raises `IntegrityError` if storage has other bytes under it."""
+        upload = await self._begin(model, body, key, pending)
         version = await self._upload_and_complete(upload, hashed, transfers)
         pending.clear()
         return version
@@ -159,6 +180,13 @@ class Registrar:
                 hashed[artifact.path] = await transfers.in_thread(
                     hash_file, known.file, transfers.hash_executor, lambda _: None, part_size=size
                 )
+
+
+def _key_of(key: str | None, beginning: int) -> str | None:
+    """The Idempotency-Key of the first or a later beginning, so that a repeat of the whole finds each of them again."""
+    if key is None or beginning == 1:
+        return key
+    return hashlib.sha256(f"{key}\n{beginning}".encode()).hexdigest()
 
 
 def _arrived_bytes(artifact: UploadArtifactResponse, hashed: HashedFile) -> int:
