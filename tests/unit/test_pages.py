@@ -22,7 +22,7 @@ RUN = {
     "README.md": {"bash", "python", "sh entrypoint"},
     "access.md": {"toml", "console"},
     "aws.md": {"console"},
-    "backup-and-restore.md": {"bash backup"},
+    "backup-and-restore.md": {"bash backup", "bash restore"},
     "ci.md": {"yaml", "bash aws"},
     "http-api.md": {"sh"},
     "kubernetes-and-ecs.md": {"yaml", "sh entrypoint"},
