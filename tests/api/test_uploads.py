@@ -51,6 +51,7 @@ async def test_an_upload_has_a_url_for_the_bytes_of_each_artifact(api: Api, mode
             "x-amz-checksum-sha256": Digest(sha256(content)).as_s3_checksum(),
             "if-none-match": "*",
             "content-length": str(len(content)),
+            "content-type": "application/octet-stream",
         }
 
 

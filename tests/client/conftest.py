@@ -60,6 +60,7 @@ def proxy(dev_behind_proxy: tuple[Proxy, Server]) -> Iterator[Proxy]:
     proxy, _ = dev_behind_proxy
     proxy.reset()
     yield proxy
+    assert [get for get in proxy.asked("GET", ".*") if "if-range" in get.headers] == [], "no server heeds If-Range"
     proxy.reset()
 
 

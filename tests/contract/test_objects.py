@@ -88,6 +88,16 @@ async def test_a_put_url_comes_with_the_headers_s3_signs(store: ObjectStore, key
         "x-amz-checksum-sha256": digest_of(CONTENT).as_s3_checksum(),
         "if-none-match": "*",
         "content-length": str(len(CONTENT)),
+        "content-type": "application/octet-stream",
+    }
+
+
+async def test_a_part_url_comes_with_the_headers_s3_signs(store: ObjectStore, key: str) -> None:
+    url = await presign_part(store, key, await store.begin(key), 1, CONTENT)
+    assert url.method == "PUT"
+    assert url.headers == {
+        "x-amz-checksum-sha256": digest_of(CONTENT).as_s3_checksum(),
+        "content-length": str(len(CONTENT)),
     }
 
 
@@ -187,7 +197,7 @@ async def test_another_length_is_refused(store: ObjectStore, http: httpx.AsyncCl
     assert await store.stat(key) is None
 
 
-@pytest.mark.parametrize("header", ["x-amz-checksum-sha256", "if-none-match"])
+@pytest.mark.parametrize("header", ["x-amz-checksum-sha256", "if-none-match", "content-type"])
 @pytest.mark.parametrize("value", [None, "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="])
 async def test_each_signed_header_must_be_sent(
     store: ObjectStore, http: httpx.AsyncClient, key: str, header: str, value: str | None

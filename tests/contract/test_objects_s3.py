@@ -68,10 +68,10 @@ async def test_urls_are_signed_with_sigv4_for_the_bucket_in_its_region(aws: aiob
     assert f"/{region}/s3/aws4_request" in query["X-Amz-Credential"]
 
 
-async def test_a_put_url_signs_bytes_length_and_condition(on_aws: S3Store) -> None:
+async def test_a_put_url_signs_bytes_length_type_and_condition(on_aws: S3Store) -> None:
     url = await presign(on_aws, KEY, CONTENT)
     _, _, query = parts_of(url)
-    assert query["X-Amz-SignedHeaders"] == "content-length;host;if-none-match;x-amz-checksum-sha256"
+    assert query["X-Amz-SignedHeaders"] == "content-length;content-type;host;if-none-match;x-amz-checksum-sha256"
     assert set(url.headers) | {"host"} == set(query["X-Amz-SignedHeaders"].split(";"))
 
 

@@ -74,7 +74,7 @@ NOTICED_BY: Final[Mapping[str, Sequence[str]]] = {
     "sigv2": [f"{PRESIGNING}::test_a_url_is_the_one_of_the_documentation"],
     "download_not_pinned": [f"{PRESIGNING}::test_the_store_signs_what_its_client_would"],
     "download_asked_unpinned": [f"{PRESIGNED_URLS}::test_a_url_is_for_the_version_of_the_object_that_was_confirmed"],
-    "upload_over_what_is_there": [f"{S3}::test_a_put_url_signs_bytes_length_and_condition"],
+    "upload_over_what_is_there": [f"{S3}::test_a_put_url_signs_bytes_length_type_and_condition"],
     "logged_signed_url": [f"{LOGGING}::test_no_line_of_a_whole_journey_holds_a_secret[local]"],
     "undecided_route": [f"{DENY}::test_a_route_that_decides_nothing_answers_nothing[forgetful-None]"],
     "open_by_prefix": [f"{DENY}::test_a_route_that_decides_nothing_answers_nothing[forgetful-None]"],

@@ -53,7 +53,9 @@ class Api:
         return await self.ask("POST", f"/{model}/versions", body, status=201, headers=headers)
 
     async def send(self, signed: Mapping[str, Any], content: bytes = b"") -> httpx.Response:
-        """Do exactly what a presigned URL says."""
+        """Do exactly what a presigned URL says; one for a PUT must sign what keeps other bytes out."""
+        if signed["method"] == "PUT":
+            assert signed_headers(signed) >= (SIGNED_OF_A_PART if is_part(signed["url"]) else SIGNED_OF_A_FILE)
         return await self.http.request(signed["method"], signed["url"], headers=signed["headers"], content=content)
 
     async def upload(self, begun: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
@@ -180,6 +182,23 @@ def signed_until(url: str) -> datetime:
         return datetime.fromtimestamp(int(query["expires"]), UTC)
     signed_at = datetime.strptime(query["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     return signed_at + timedelta(seconds=int(query["X-Amz-Expires"]))
+
+
+SIGNED_OF_A_PART: Final = frozenset({"content-length", "x-amz-checksum-sha256"})
+SIGNED_OF_A_FILE: Final = SIGNED_OF_A_PART | {"content-type", "if-none-match"}
+
+
+def is_part(url: str) -> bool:
+    """Whether a storage URL is for a part of a file."""
+    return not {"partNumber", "part"}.isdisjoint(parse_qs(urlsplit(url).query))
+
+
+def signed_headers(signed: Mapping[str, Any]) -> frozenset[str]:
+    """The headers that come with a URL, which are those that it signs, beside the host."""
+    query = parse_qs(urlsplit(signed["url"]).query)
+    names = frozenset(signed["headers"])
+    assert "X-Amz-SignedHeaders" not in query or names | {"host"} == set(query["X-Amz-SignedHeaders"][0].split(";"))
+    return names
 
 
 COMMON: Final = frozenset({"type", "title", "status", "detail", "instance", "code", "request_id"})

@@ -25,7 +25,12 @@ from modelkeep.storage.objects import StoreUnavailableError
 
 DIGEST = Digest("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
-PUT = {"content-length": "7", "x-amz-checksum-sha256": DIGEST.as_s3_checksum(), "if-none-match": "*"}
+PUT = {
+    "content-length": "7",
+    "content-type": "application/octet-stream",
+    "x-amz-checksum-sha256": DIGEST.as_s3_checksum(),
+    "if-none-match": "*",
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -103,8 +108,14 @@ Asked = tuple[str, Mapping[str, Any], Mapping[str, str], Mapping[str, str]]
 
 
 def a_put(size: int, checksum: str, condition: str) -> Asked:
-    parameters = {"ContentLength": size, "ChecksumSHA256": checksum, "IfNoneMatch": condition}
-    headers = {"content-length": str(size), "x-amz-checksum-sha256": checksum, "if-none-match": condition}
+    kind = "application/octet-stream"
+    parameters = {"ContentLength": size, "ContentType": kind, "ChecksumSHA256": checksum, "IfNoneMatch": condition}
+    headers = {
+        "content-length": str(size),
+        "content-type": kind,
+        "x-amz-checksum-sha256": checksum,
+        "if-none-match": condition,
+    }
     return "put_object", parameters, {}, headers
 
 
@@ -272,7 +283,8 @@ async def test_the_store_signs_what_its_client_would(
     where = {"Bucket": bucket, "Key": key}
     async with opened(bucket, endpoint, token, public_url) as (store, client):
         put = await store.presign_put(key, size=7, sha256=DIGEST, ttl=minute)
-        assert put.url == await expected(client, put, "put_object", {**where, **signed, "IfNoneMatch": "*"})
+        whole = {"IfNoneMatch": "*", "ContentType": "application/octet-stream"}
+        assert put.url == await expected(client, put, "put_object", {**where, **signed, **whole})
 
         part = await store.presign_part(key, "2~an+id/", 17, size=7, sha256=DIGEST, ttl=minute)
         of_part = {**where, "UploadId": "2~an+id/", "PartNumber": 17, **signed}

@@ -36,7 +36,10 @@ class PageResponse(Answer, Generic[T]):
 
 
 class PresignedUrlResponse(Answer):
-    """Send exactly these headers with this method before `expires_at`."""
+    """Send exactly these headers with this method before `expires_at`.
+
+    A body that is sent must have a known length: S3 answers a chunked one (a pipe, a generator) with a bare 403.
+    """
 
     method: str
     url: str

@@ -13,11 +13,15 @@ What every driver promises (verified by `tests/contract/test_objects.py`):
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Final, Protocol
 from urllib.parse import quote
 
 from modelkeep.domain.errors import UnavailableError
 from modelkeep.domain.values import Digest, PresignedUrl
+
+OCTET_STREAM: Final = "application/octet-stream"
+"""The content type of every object: clients would store that of a form, or guess one by the name."""
+
 
 def attachment(filename: str) -> str:
     """A Content-Disposition by which a browser saves the bytes under this name."""

@@ -24,7 +24,8 @@ class UploadIncompleteError(ConflictError):
         first = self.missing[0]["path"]
         return (
             f"{len(self.missing)} artifact(s) of '{self.model}' version {self.version} have not arrived, '{first}'"
-            " among them. Upload what is missing and complete again."
+            " among them. Upload what is missing, each with the headers of its URL and a known length, and complete"
+            " again."
         )
 
 

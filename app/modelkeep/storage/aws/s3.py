@@ -25,6 +25,7 @@ from modelkeep.storage.aws.s3_clients import (
 from modelkeep.storage.aws.s3_refusals import translate_absence, translate_multipart_errors
 from modelkeep.storage.aws.s3_writes import StreamingPut
 from modelkeep.storage.objects import (
+    OCTET_STREAM,
     MultipartGoneError,
     ObjectGoneError,
     ObjectVersion,
@@ -86,6 +87,7 @@ class S3Store:
             "x-amz-checksum-sha256": sha256.as_s3_checksum(),
             "if-none-match": "*",
             "content-length": str(size),
+            "content-type": OCTET_STREAM,
         }
         return await self._presign("PUT", key, {}, headers, ttl)
 
@@ -101,7 +103,7 @@ class S3Store:
         """A URL for GET, with or without `Range`; a browser saves the bytes as `filename`."""
         query = {
             "response-content-disposition": attachment(filename),
-            "response-content-type": "application/octet-stream",
+            "response-content-type": OCTET_STREAM,
             **({} if version_id is None else {"versionId": version_id}),
         }
         return await self._presign("GET", key, query, {}, ttl)

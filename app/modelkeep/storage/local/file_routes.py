@@ -24,12 +24,12 @@ from modelkeep.domain.errors import (
 from modelkeep.storage.local.file_uploads import SignedPut
 from modelkeep.storage.local.files import ROUTE, FileStore
 from modelkeep.storage.local.ranges import parse_range
-from modelkeep.storage.objects import MultipartGoneError, StoredObject, attachment
+from modelkeep.storage.objects import OCTET_STREAM, MultipartGoneError, StoredObject, attachment
 
 _DOWNLOAD_HEADERS: Final = {
     "accept-ranges": "bytes",
     "cache-control": "no-store",
-    "content-type": "application/octet-stream",
+    "content-type": OCTET_STREAM,
     "x-content-type-options": "nosniff",
 }
 

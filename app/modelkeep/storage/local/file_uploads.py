@@ -12,6 +12,7 @@ from modelkeep.kit.durable_files import BLOCK, StagedFile
 from modelkeep.storage.local.folder import Folder
 from modelkeep.storage.local.folder_multiparts import Multiparts
 from modelkeep.storage.local.threads import in_thread
+from modelkeep.storage.objects import OCTET_STREAM
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +45,8 @@ class SignedPut:
     @property
     def headers(self) -> Mapping[str, str]:
         """The headers that a request with the URL must have, with S3's names."""
-        condition = {"if-none-match": "*"} if self.multipart_id is None else {}
-        return {"x-amz-checksum-sha256": self.sha256.as_s3_checksum(), **condition, "content-length": str(self.size)}
+        whole = {"if-none-match": "*", "content-type": OCTET_STREAM} if self.multipart_id is None else {}
+        return {"x-amz-checksum-sha256": self.sha256.as_s3_checksum(), "content-length": str(self.size), **whole}
 
 
 class PutReceiver:
