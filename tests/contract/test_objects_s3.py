@@ -12,6 +12,7 @@ import httpx
 import pytest
 from aiobotocore.credentials import AioRefreshableCredentials
 from botocore.exceptions import ClientError, MetadataRetrievalError
+from botocore.session import get_session
 
 from modelkeep.domain.values import PresignedUrl
 from modelkeep.storage.aws.s3 import S3Store
@@ -56,12 +57,24 @@ def parts_of(url: PresignedUrl) -> tuple[str, str, dict[str, str]]:
 # -- the shape of URLs
 
 
-@pytest.mark.parametrize("region", ["us-east-1", "us-west-2", "eu-central-1", "cn-north-1"])
-async def test_urls_are_signed_with_sigv4_for_the_bucket_in_its_region(aws: aioboto3.Session, region: str) -> None:
+@pytest.mark.parametrize(
+    ("region", "domain"),
+    [
+        ("us-east-1", "amazonaws.com"),
+        ("us-west-2", "amazonaws.com"),
+        ("eu-central-1", "amazonaws.com"),
+        ("us-gov-west-1", "amazonaws.com"),
+        ("cn-north-1", "amazonaws.com.cn"),
+        ("eusc-de-east-1", "amazonaws.eu"),
+    ],
+)
+async def test_urls_are_signed_with_sigv4_for_the_bucket_in_its_region(
+    aws: aioboto3.Session, region: str, domain: str
+) -> None:
     session = aioboto3.Session("AKIDEXAMPLE", "secret", region_name=region)
     async with S3Store.open(session, "my-models", public_url=None) as store:
         host, path, query = parts_of(await presign(store, KEY, CONTENT))
-    assert host == f"https://my-models.s3.{region}.amazonaws.com" + (".cn" if region.startswith("cn-") else "")
+    assert host == f"https://my-models.s3.{region}.{domain}"
     assert path == "/models/m/v1/model%20v1.pt"
     assert query["X-Amz-Algorithm"] == "AWS4-HMAC-SHA256"
     assert query["X-Amz-Expires"] == "60"
@@ -102,6 +115,7 @@ async def test_a_get_url_needs_no_headers_and_pins_the_version(on_aws: S3Store) 
         ("https://s3.dualstack.eu-central-1.amazonaws.com", "virtual"),
         ("https://s3-fips.us-gov-west-1.amazonaws.com", "virtual"),
         ("https://s3.cn-north-1.amazonaws.com.cn", "virtual"),
+        ("https://s3.dualstack.eusc-de-east-1.amazonaws.eu", "virtual"),
         ("https://bucket.vpce-1a2b.s3.us-east-1.vpce.amazonaws.com", "path"),
         ("http://127.0.0.1:9000", "path"),
         ("http://s3:9000", "path"),
@@ -111,6 +125,12 @@ async def test_a_get_url_needs_no_headers_and_pins_the_version(on_aws: S3Store) 
 )
 def test_the_bucket_is_in_the_host_on_aws_only(endpoint: str, style: str) -> None:
     assert addressing_style(endpoint) == style
+
+
+def test_every_partition_is_known() -> None:
+    partitions = get_session().get_component("data_loader").load_data("partitions")["partitions"]
+    for domain in {partition["outputs"]["dnsSuffix"] for partition in partitions}:
+        assert addressing_style(f"https://s3.some-region-1.{domain}") == "virtual", domain
 
 
 async def test_urls_are_for_the_endpoint_that_callers_see(

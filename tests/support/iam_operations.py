@@ -39,7 +39,8 @@ PARTS_STAY: Final = "the parts are still there"
 def policy_of(role: Role, variables: Mapping[str, str], *, without: str = "") -> Document:
     """What `iam-policy` prints for a registry, but for one "statement action"."""
     table, bucket = variables["MODELKEEP_TABLE"], variables["MODELKEEP_BUCKET"]
-    document = policy(role, table=table, bucket=bucket, account=ACCOUNT, region=variables["AWS_REGION"])
+    names = {"table": table, "bucket": bucket, "account": ACCOUNT, "region": variables["AWS_REGION"]}
+    document = policy(role, **names, partition="aws")
     for statement in document["Statement"]:
         statement["Action"] = [action for action in statement["Action"] if f"{statement['Sid']} {action}" != without]
     return document

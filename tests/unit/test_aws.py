@@ -16,6 +16,12 @@ BUCKET = Resource("bucket", "models", "eu-west-1")
 
 DENIED = "User: arn:aws:sts::123456789012:assumed-role/r/s is not authorized to perform: {} on resource: arn:aws:x"
 
+CIPHERTEXT = (
+    "The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you are not"
+    " allowed to access."
+)
+EXPIRED = "The AWS credentials have expired. Renew them, or run under a role that renews them by itself."
+
 
 def refusal(code: str, operation: str, status: int = 400, message: str = "x") -> boto.ClientError:
     response: Any = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
@@ -27,9 +33,38 @@ def refusal(code: str, operation: str, status: int = 400, message: str = "x") ->
     [
         (refusal("NoSuchBucket", "PutObject"), BUCKET, "The bucket 'models' does not exist in eu-west-1: run"),
         (refusal("404", "HeadBucket"), BUCKET, "The bucket 'models' does not exist in eu-west-1: run"),
-        (refusal("AccessDenied", "HeadObject"), BUCKET, "The role lacks s3:GetObject, s3:GetObjectVersion, or s3:L"),
-        (refusal("403", "HeadBucket"), BUCKET, "The role lacks s3:ListBucket on bucket 'models'."),
-        (refusal("AccessDenied", "UploadPart"), BUCKET, "The role lacks s3:PutObject on bucket 'models'."),
+        (
+            refusal("403", "HeadBucket"),
+            BUCKET,
+            "The role lacks s3:ListBucket on bucket 'models', or AWS does not accept",
+        ),
+        (refusal("403", "HeadObject"), BUCKET, "The role lacks s3:GetObject, s3:GetObjectVersion, s3:ListBucket"),
+        (
+            refusal("AccessDenied", "UploadPart"),
+            BUCKET,
+            "The role lacks s3:PutObject (or kms:Decrypt on the key that encrypts it) on bucket 'models'.",
+        ),
+        (
+            refusal("AccessDenied", "GetObject", 403, "Access Denied"),
+            BUCKET,
+            "The role lacks s3:GetObject (or kms:Decrypt on the key that encrypts it) on bucket 'models'.",
+        ),
+        (
+            refusal("AccessDenied", "GetObject", 403, DENIED.format("s3:GetObject")),
+            BUCKET,
+            "The role lacks s3:GetObject on bucket 'models'.",
+        ),
+        (
+            refusal("AccessDenied", "GetObject", 403, DENIED.format("kms:Decrypt")),
+            BUCKET,
+            "The role lacks kms:Decrypt on the KMS key of bucket 'models'.",
+        ),
+        (
+            refusal("AccessDenied", "GetObject", 403, CIPHERTEXT),
+            BUCKET,
+            "The role lacks kms:Decrypt on the KMS key of bucket 'models'.",
+        ),
+        (refusal("KMS.DisabledException", "GetObject"), BUCKET, "The KMS key of bucket 'models' cannot be used."),
         (refusal("AccessDeniedException", "GetItem"), TABLE, "The role lacks dynamodb:GetItem on table 'registry'."),
         (
             refusal("AccessDeniedException", "TransactWriteItems", message=DENIED.format("dynamodb:DeleteItem")),
@@ -39,7 +74,7 @@ def refusal(code: str, operation: str, status: int = 400, message: str = "x") ->
         (
             refusal("AccessDenied", "PutObject", 403, DENIED.format("kms:GenerateDataKey")),
             BUCKET,
-            "The role lacks kms:GenerateDataKey on bucket 'models'.",
+            "The role lacks kms:GenerateDataKey on the KMS key of bucket 'models'.",
         ),
         (refusal("PermanentRedirect", "PutObject", 301), BUCKET, "The bucket 'models' is not in eu-west-1."),
         (refusal("AuthorizationHeaderMalformed", "PutObject"), BUCKET, "The bucket 'models' is not in eu-west-1."),
@@ -57,6 +92,31 @@ def refusal(code: str, operation: str, status: int = 400, message: str = "x") ->
 )
 def test_a_failure_says_what_to_do(error: Exception, resource: Resource, sentence: str) -> None:
     assert explain(error, resource).startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("home", "sentence"),
+    [
+        (None, f"{EXPIRED} If they are good, the bucket 'models' is not in eu-west-1: set AWS_REGION."),
+        ("eu-west-1", EXPIRED),
+        ("us-east-2", "The bucket 'models' is not in eu-west-1. Set AWS_REGION to the region where it is."),
+    ],
+)
+@pytest.mark.parametrize("operation", ["HeadBucket", "HeadObject"])
+def test_a_bare_400_is_expired_credentials_unless_the_bucket_is_elsewhere(
+    operation: str, home: str | None, sentence: str
+) -> None:
+    """S3 gives no reason to a HEAD; the region of the bucket is in a header, if at all."""
+    error = refusal("400", operation)
+    error.response["ResponseMetadata"]["HTTPHeaders"] = {} if home is None else {"x-amz-bucket-region": home}
+    assert explain(error, BUCKET) == sentence
+
+
+def test_a_bare_403_names_both_causes() -> None:
+    """Of a HEAD for a checksum that a KMS key encrypts, too."""
+    said = explain(refusal("403", "HeadObject", 403), BUCKET)
+    for cause in ("s3:GetObject", "kms:Decrypt", "AWS does not accept the credentials"):
+        assert cause in said
 
 
 def test_attempts_are_few_and_short() -> None:

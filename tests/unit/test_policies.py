@@ -1,18 +1,22 @@
 """The policies hold what the drivers call and nothing else, in AWS's own words; `tests/e2e/test_iam.py` runs them."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from modelkeep.admin.commands import commands
 from modelkeep.admin.iam_policies import Role, Statement, policy
-from modelkeep.storage.aws.errors import _ACTIONS
+from modelkeep.storage.aws.partitions import partition_of
+from modelkeep.storage.aws.permissions import ACTIONS
 from tests.support.iam_simulator import REFERENCE, Access, allows
 
 STORAGE = Path(__file__).parents[2] / "app" / "modelkeep" / "storage" / "aws"
 
 OTHERWISE = {
-    **{operation: {action} for operation, action in _ACTIONS.items()},
+    **{operation: {action} for operation, action in ACTIONS.items()},
     "GetObject": {"GetObject", "GetObjectVersion"},
     "HeadObject": {"GetObject", "GetObjectVersion"},
     "DeleteObject": {"DeleteObjectVersion"},
@@ -36,9 +40,8 @@ def needed() -> set[str]:
 
 
 def statements(role: Role) -> list[Statement]:
-    found: list[Statement] = policy(role, table="t", bucket="b", account="123456789012", region="eu-west-1")[
-        "Statement"
-    ]
+    names = {"table": "t", "bucket": "b", "account": "123456789012", "region": "eu-west-1", "partition": "aws"}
+    found: list[Statement] = policy(role, **names)["Statement"]
     return found
 
 
@@ -116,3 +119,34 @@ def test_items_are_written_in_transactions_and_listing_has_no_condition(role: Ro
         assert allows(document, Access(action, f"{TABLES}/t", IN_TRANSACTION))
         assert not allows(document, Access(action, f"{TABLES}/t"))
     assert allows(document, Access("s3:ListBucket", "arn:aws:s3:::b"))
+
+
+@pytest.mark.parametrize(
+    ("region", "partition"),
+    [
+        ("eu-west-1", "aws"),
+        ("cn-northwest-1", "aws-cn"),
+        ("us-gov-west-1", "aws-us-gov"),
+        ("eusc-de-east-1", "aws-eusc"),
+    ],
+)
+def test_arns_are_of_the_partition_of_the_region(monkeypatch: pytest.MonkeyPatch, region: str, partition: str) -> None:
+    monkeypatch.setenv("MODELKEEP_BUCKET", "models")
+    monkeypatch.setenv("AWS_REGION", region)
+    for options in (["--region", region], []):
+        for role in Role:
+            printed = CliRunner().invoke(commands, ["iam-policy", role, *options])
+            resources = [found for each in json.loads(printed.output)["Statement"] for found in each["Resource"]]
+            assert {resource.split(":")[1] for resource in resources} == {partition}
+
+
+def test_no_region_means_the_standard_partition(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    assert partition_of("*") == "aws"
+
+
+def test_what_is_no_region_is_refused() -> None:
+    with pytest.raises(ValueError, match="'Frankfurt' is no AWS region"):
+        partition_of("Frankfurt")

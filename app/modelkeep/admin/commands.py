@@ -107,9 +107,11 @@ def iam_policy(
     account: Annotated[str, typer.Option(help="The number of the AWS account.")] = "*",
     region: Annotated[str, typer.Option(help="The AWS region.")] = "*",
 ) -> None:
-    """Print the least privilege that a role needs, as JSON."""
+    """Print the least privilege that a role needs, as JSON; its ARNs are of the region's partition."""
     settings = read_settings()
     if settings.bucket is None:
         raise ValueError("MODELKEEP_BUCKET is not set: name the bucket that the policy is for")
-    document = policy(role, table=settings.table, bucket=settings.bucket, account=account, region=region)
-    typer.echo(json.dumps(document, indent=2))
+    from modelkeep.storage.aws.partitions import partition_of  # noqa: PLC0415 -- the other commands need no botocore
+
+    names = {"table": settings.table, "bucket": settings.bucket, "account": account, "region": region}
+    typer.echo(json.dumps(policy(role, **names, partition=partition_of(region)), indent=2))

@@ -10,9 +10,9 @@ from modelkeep.storage.table import CATALOG_INDEX
 
 Statement = dict[str, Any]
 
-_TABLE: Final = "arn:aws:dynamodb:{region}:{account}:table/{table}"
+_TABLE: Final = "arn:{partition}:dynamodb:{region}:{account}:table/{table}"
 _CATALOG: Final = f"{_TABLE}/index/{CATALOG_INDEX.name}"
-_BUCKET: Final = "arn:aws:s3:::{bucket}"
+_BUCKET: Final = "arn:{partition}:s3:::{bucket}"
 _ARTIFACTS: Final = f"{_BUCKET}/{KEY_PREFIX}*"
 _PROBES: Final = _BUCKET + "/" + KEY_PREFIX + "${{$}}probe/*"
 """Where `init` probes the bucket. IAM writes a dollar sign as `${$}`."""
@@ -158,11 +158,11 @@ _PERMISSIONS: Final[Mapping[Role, Sequence[_Permission]]] = {
 }
 
 
-def policy(role: Role, *, table: str, bucket: str, account: str, region: str) -> dict[str, Any]:
+def policy(role: Role, *, table: str, bucket: str, account: str, region: str, partition: str) -> dict[str, Any]:
     """The policy document of a role: for each action in it, some operation of the role fails without it.
 
     The policies of `sweep` and `init` suffice for `check` too, that of `init` for `init --adopt --verify`, and that of
     `migrate` for both directions.
     """
-    names = {"table": table, "bucket": bucket, "account": account, "region": region}
+    names = {"table": table, "bucket": bucket, "account": account, "region": region, "partition": partition}
     return {"Version": "2012-10-17", "Statement": [permission.statement(**names) for permission in _PERMISSIONS[role]]}

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator
 
-from modelkeep.admin.storage_check import find_replicas
+from modelkeep.admin.storage_check import check_replicas
 from modelkeep.bootstrap import open_storage
 from modelkeep.domain.errors import UnavailableError
 from modelkeep.services.maintenance.findings import Finding, SetupStep, StronglyConsistentReplicas
@@ -25,17 +25,15 @@ async def install(settings: Settings) -> AsyncGenerator[Finding, None]:
 async def _install_aws(settings: Settings) -> AsyncGenerator[Finding, None]:
     # What `local` never needs costs a second to import.
     from modelkeep.storage.aws import dynamodb, dynamodb_setup, s3_clients, s3_probe, s3_setup  # noqa: PLC0415
-    from modelkeep.storage.aws.dynamodb_inspection import TableInspection  # noqa: PLC0415
     from modelkeep.storage.aws.errors import Resource  # noqa: PLC0415
     from modelkeep.storage.aws.session import new_session  # noqa: PLC0415
 
     session, bucket = new_session(), settings.bucket or ""
     async with dynamodb.open_client(session, settings.table) as client:
-        replicas = await find_replicas(TableInspection(client, settings.table), settings.table)
-        if replicas:
-            yield replicas
-        if isinstance(replicas, StronglyConsistentReplicas):
-            raise UnavailableError(f"Table '{settings.table}' cannot be used. Set MODELKEEP_TABLE to another name.")
+        for finding in await check_replicas(client, settings.table):
+            yield finding
+            if isinstance(finding, StronglyConsistentReplicas):
+                raise UnavailableError(f"Table '{settings.table}' cannot be used. Set MODELKEEP_TABLE to another name.")
         async for sentence in dynamodb_setup.set_up_table(client, settings.table):
             yield SetupStep(sentence)
     resource = Resource("bucket", bucket, session.region_name)

@@ -75,12 +75,12 @@ async def sweep(settings: Settings, *, dry_run: bool, metrics: Path | None = Non
 async def check(settings: Settings) -> AsyncGenerator[Finding, None]:
     """Every fault of the table and the store, and what could not be checked. Raises `UnavailableError`."""
     async with _opened(settings) as (table, store):
-        if settings.backend == "aws":
-            async for fault in check_storage(settings):
-                yield fault
         checker = ConsistencyChecker(Heads(table), Versions(table), Events(table), TableScan(table), store)
         async for fault in checker.check():
             yield fault
+    if settings.backend == "aws":
+        async for finding in check_storage(settings):
+            yield finding
 
 
 async def adopt(settings: Settings, *, verify: bool) -> AsyncGenerator[Finding, None]:

@@ -9,6 +9,8 @@ from modelkeep.settings import Settings
 from modelkeep.storage.table import TTL
 
 if TYPE_CHECKING:
+    from types_aiobotocore_dynamodb import DynamoDBClient
+
     from modelkeep.storage.aws.dynamodb_inspection import TableInspection
     from modelkeep.storage.aws.s3_inspection import BucketInspection
 
@@ -37,16 +39,21 @@ async def check_storage(settings: Settings) -> AsyncGenerator[Finding, None]:
             yield finding
 
 
-async def find_replicas(inspection: "TableInspection", table: str) -> Finding | None:
-    """What a global table breaks; `None` for a table of one region, or for none."""
-    replication = await inspection.replication()
-    if replication is None:
-        return None
-    kind = findings.StronglyConsistentReplicas if replication.is_strong else findings.EventuallyConsistentReplicas
-    return kind(table, replication.regions)
+async def check_replicas(client: "DynamoDBClient", table: str) -> Sequence[Finding]:
+    """What a global table breaks; nothing for a table of one region, or for none. Raises `UnavailableError`."""
+    from modelkeep.storage.aws.dynamodb_inspection import TableInspection  # noqa: PLC0415 -- as above
+
+    return await _found(_table_checks(TableInspection(client, table), table)[:1])
 
 
 def _table_checks(inspection: "TableInspection", table: str) -> Sequence[Check]:
+    async def replicas() -> Finding | None:
+        replication = await inspection.replication()
+        if replication is None:
+            return None
+        kind = findings.StronglyConsistentReplicas if replication.is_strong else findings.EventuallyConsistentReplicas
+        return kind(table, replication.regions)
+
     async def expiry() -> Finding | None:
         attribute = await inspection.expiry_attribute()
         return None if attribute == TTL else findings.ExpiryMismatch(table, attribute)
@@ -55,7 +62,7 @@ def _table_checks(inspection: "TableInspection", table: str) -> Sequence[Check]:
         return None if await inspection.keeps_backups() else findings.BackupsOff(table)
 
     return (
-        ("the table's replicas", lambda: find_replicas(inspection, table)),
+        ("the table's replicas", replicas),
         ("the table's expiry", expiry),
         ("the table's point-in-time recovery", backups),
     )

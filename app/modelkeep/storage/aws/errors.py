@@ -8,6 +8,8 @@ from typing import Final, Literal
 import aiohttp
 from botocore import exceptions as boto
 
+from modelkeep.storage.aws.permissions import actions_of
+
 FAILURES: Final = (boto.ClientError, boto.BotoCoreError, aiohttp.ClientError, OSError)
 """Everything that a call of a client may raise, except a cancellation."""
 
@@ -60,29 +62,11 @@ THROTTLED: Final = frozenset(
 
 _MISSING = frozenset({"ResourceNotFoundException", "NoSuchBucket", "404"})
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "AllAccessDisabled", "403"})
-_ELSEWHERE = frozenset({"PermanentRedirect", "AuthorizationHeaderMalformed", "301", "400"})
+_ELSEWHERE = frozenset({"PermanentRedirect", "AuthorizationHeaderMalformed", "301"})
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "InvalidToken"})
 
-_ACTIONS: Final = {
-    "CompleteMultipartUpload": "PutObject",
-    "CreateMultipartUpload": "PutObject",
-    "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
-    "GetPublicAccessBlock": "GetBucketPublicAccessBlock",
-    "HeadBucket": "ListBucket",
-    "ListMultipartUploads": "ListBucketMultipartUploads",
-    "ListObjectVersions": "ListBucketVersions",
-    "ListObjects": "ListBucket",
-    "ListObjectsV2": "ListBucket",
-    "ListParts": "ListMultipartUploadParts",
-    "PutBucketCors": "PutBucketCORS",
-    "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration",
-    "PutPublicAccessBlock": "PutBucketPublicAccessBlock",
-    "UploadPart": "PutObject",
-}
-"""The IAM action of an operation, where their names differ.
-
-Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html
-"""
+_KMS_REFUSAL: Final = "The ciphertext refers to a customer master key"
+"""How KMS may refuse to decrypt, instead of naming the action."""
 
 _DENIED_ACTION: Final = re.compile(r"is not authorized to perform: ([a-z0-9-]+:[A-Za-z]+)")
 """The action in AWS's own message; a response to HEAD has no message."""
@@ -154,6 +138,8 @@ def explain(error: Exception, resource: Resource) -> str:
 
 def _explain_refusal(error: boto.ClientError, resource: Resource) -> str:
     code = code_of(error)
+    if code.startswith("KMS."):
+        return _key_unusable(error, resource)
     for codes, sentence in _SENTENCES:
         if code in codes:
             return sentence(error, resource)
@@ -165,11 +151,37 @@ def _missing(_: boto.ClientError, resource: Resource) -> str:
 
 
 def _denied(error: boto.ClientError, resource: Resource) -> str:
-    return f"The role lacks {_action(error, resource)} on {resource}. `modelkeep iam-policy` prints all it needs."
+    message = error.response.get("Error", {}).get("Message", "")
+    named = _DENIED_ACTION.search(message)
+    if _KMS_REFUSAL in message or (named and named[1].startswith("kms:")):
+        action = named[1] if named else "kms:Decrypt"
+        return f"The role lacks {action} on the KMS key of {resource}. Allow it in the role's policy and in the key's."
+    lacking = named[1] if named else actions_of(error.operation_name, resource.kind)
+    return f"The role lacks {lacking} on {resource}. `modelkeep iam-policy` prints all it needs."
+
+
+def _denied_without_reason(error: boto.ClientError, resource: Resource) -> str:
+    """S3 answers every 403 to a HEAD alike: there is no body for a reason."""
+    return (
+        f"The role lacks {actions_of(error.operation_name, resource.kind)} on {resource}, or AWS does not accept the"
+        " credentials: S3 does not say which. `modelkeep iam-policy` prints all that a role needs."
+    )
+
+
+def _refused_without_reason(error: boto.ClientError, resource: Resource) -> str:
+    """S3 answers 400 to a HEAD with expired credentials, and with a signature for another region, without a body."""
+    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    if (home := headers.get("x-amz-bucket-region")) is None:
+        return f"{_CREDENTIALS_EXPIRED} If they are good, the {resource} is not in {_region(resource)}: set AWS_REGION."
+    return _CREDENTIALS_EXPIRED if home == resource.region else _elsewhere(error, resource)
 
 
 def _elsewhere(_: boto.ClientError, resource: Resource) -> str:
     return f"The {resource} is not in {_region(resource)}. Set AWS_REGION to the region where it is."
+
+
+def _key_unusable(_: boto.ClientError, resource: Resource) -> str:
+    return f"The KMS key of {resource} cannot be used. Look whether it is enabled, and in the bucket's region."
 
 
 def _throttled(_: boto.ClientError, resource: Resource) -> str:
@@ -184,20 +196,10 @@ def _region(resource: Resource) -> str:
     return resource.region or "the configured region"
 
 
-def _action(error: boto.ClientError, resource: Resource) -> str:
-    operation = error.operation_name
-    if named := _DENIED_ACTION.search(error.response.get("Error", {}).get("Message", "")):
-        return named[1]
-    if operation == "TransactWriteItems":
-        return "dynamodb:PutItem, dynamodb:DeleteItem or dynamodb:ConditionCheckItem"
-    if operation == "HeadObject":
-        return "s3:GetObject, s3:GetObjectVersion, or s3:ListBucket to tell a missing object from a forbidden one,"
-    service = "dynamodb" if resource.kind == "table" else "s3"
-    return f"{service}:{_ACTIONS.get(operation, operation)}"
-
-
 _SENTENCES: Final[Sequence[tuple[frozenset[str], Callable[[boto.ClientError, Resource], str]]]] = (
     (_MISSING, _missing),
+    (frozenset({"400"}), _refused_without_reason),
+    (frozenset({"403"}), _denied_without_reason),
     (_DENIED, _denied),
     (_ELSEWHERE, _elsewhere),
     (_EXPIRED, lambda _, __: _CREDENTIALS_EXPIRED),

@@ -1,6 +1,5 @@
 """The S3 client, the endpoint at which callers reach the bucket, and the credentials that sign its URLs."""
 
-import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -12,6 +11,7 @@ from aiobotocore.config import AioConfig
 from botocore.exceptions import NoCredentialsError, NoRegionError
 
 from modelkeep.storage.aws.errors import FAILURES, Resource, explain
+from modelkeep.storage.aws.partitions import is_s3_host
 from modelkeep.storage.aws.presigning import BucketEndpoint, FrozenCredentials
 from modelkeep.storage.aws.session import CONFIG
 from modelkeep.storage.objects import StoreUnavailableError
@@ -37,7 +37,6 @@ _NOT_RENEWED: Final = "The AWS credentials are about to expire and were not rene
 _ANONYMOUS: Final = {"aws_access_key_id": "nobody", "aws_secret_access_key": "nobody"}
 _DIRECTORY_BUCKET: Final = "--x-s3"
 _NO_VERSIONS: Final = "A directory bucket keeps no versions of its objects. Use a general purpose bucket."
-_AWS_HOST: Final = re.compile(r"s3([.-].*)?\.amazonaws\.com(\.cn)?\Z")
 
 
 class Credentials(Protocol):
@@ -99,7 +98,7 @@ def _client(session: aioboto3.Session, endpoint: str, endpoint_url: str | None, 
 
 def addressing_style(endpoint: str) -> str:
     """The bucket is in the host on AWS, and in the path elsewhere, because other servers have one host."""
-    return "virtual" if _AWS_HOST.match(urlsplit(endpoint).hostname or "") else "path"
+    return "virtual" if is_s3_host(urlsplit(endpoint).hostname or "") else "path"
 
 
 async def find_credentials(session: aioboto3.Session, bucket: Resource) -> Credentials:
