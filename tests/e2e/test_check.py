@@ -14,6 +14,8 @@ from modelkeep.domain.values import Digest
 from modelkeep.repositories.keys import event_key, head_key, trash_key, upload_key, version_key
 from modelkeep.services.maintenance import findings
 from modelkeep.settings import Settings
+from modelkeep.storage.aws.s3 import S3Store
+from modelkeep.storage.local.files import FileStore
 from tests.support.api import Api, serving
 from tests.support.backends import aws_environment, environment, local_environment, prepare_now
 from tests.support.buckets import bucket_of
@@ -232,6 +234,40 @@ async def test_other_bytes_are_found(model: str, storage: Storage) -> None:
     await storage.edit(version_key(model, 1), registry={**ours, "artifacts": [{**artifact, "sha256": "0" * 64}]})
     found = await faults(storage, model)
     assert found[1:] == ["version 1 'model.pt' has other bytes in the store than the table records"]
+
+
+async def lose_checksum(storage: Storage, model: str, number: int) -> None:
+    """Put the same bytes in the place of an object, as a program does that sends no checksum."""
+    key, store = object_key(model, number, "model.pt"), storage.store
+    if isinstance(store, FileStore):
+        (storage.settings.data_dir / "checksums" / key).unlink()
+        return
+    assert isinstance(store, S3Store)
+    here = version_key(model, number)
+    ours = (await storage.item(here))["registry"]
+    (artifact,) = ours["artifacts"]
+    content = b"".join([block async for block in store.read(key)])
+    await store.delete(key, version_id=artifact["version_id"])
+    answer = await store._client.put_object(Bucket=store._bucket, Key=key, Body=content)
+    changed = {**artifact, "version_id": answer["VersionId"]}
+    await storage.edit(here, registry={**ours, "artifacts": [changed]})
+
+
+@pytest.mark.every_backend
+async def test_a_checksum_that_is_gone_is_found(model: str, storage: Storage) -> None:
+    await lose_checksum(storage, model, 1)
+    said = " ".join(await faults(storage, model))
+    assert said.startswith("version 1 'model.pt' has no checksum at models/")
+
+
+@pytest.mark.every_backend
+async def test_a_checksum_that_nobody_is_known_to_have_seen_is_not_missed(model: str, storage: Storage) -> None:
+    """Of an adopted version, say, or of one that an earlier release completed."""
+    await lose_checksum(storage, model, 1)
+    for event in await storage.history(model):
+        key = event_key(model, event.generation)
+        await storage.put({name: value for name, value in (await storage.item(key)).items() if name != "commit"})
+    assert await faults(storage, model) == []
 
 
 @pytest.mark.parametrize("variables", ["ministack"], indirect=True)

@@ -126,6 +126,10 @@ _SENTENCES: Final[Mapping[type[Finding], str | Callable[[Any], str]]] = {
     findings.ChecksumMismatch: (
         "{model}: version {version} '{path}' has other bytes in the store than the table records"
     ),
+    findings.MissingChecksum: (
+        "{model}: version {version} '{path}' has no checksum at {key} any more, by which it was verified; download it,"
+        " which compares its SHA-256, and look who wrote the object (or whether the role lacks kms:Decrypt)"
+    ),
     findings.NotChecked: "{setting} could not be checked: {reason}",
     findings.ExpiryMismatch: (
         "table '{table}': items expire by attribute {attribute}, not by 'ttl', so idempotency keys and tokens stay;"

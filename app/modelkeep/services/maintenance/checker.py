@@ -93,7 +93,9 @@ class ConsistencyChecker:
         faults += [fault async for fault in self._history_faults(head, completed)]
         versions = [*live, *(trashed.version for trashed in trash)]
         faults += _commit_faults(versions, completed)
-        stored = [(version, artifact) for version in versions for artifact in version.artifacts]
+        stored = [
+            (version, artifact, version.number in completed) for version in versions for artifact in version.artifacts
+        ]
         return faults + [fault for fault in await gather_limited(self._object_fault, stored) if fault]
 
     async def _history_faults(self, head: Head, completed: dict[int, str]) -> AsyncGenerator[Finding, None]:
@@ -108,8 +110,8 @@ class ConsistencyChecker:
         if expected != head.generation + 1:
             yield findings.GenerationMismatch(head.model, history=expected - 1, head=head.generation)
 
-    async def _object_fault(self, stored: tuple[Version, Artifact]) -> Finding | None:
-        version, artifact = stored
+    async def _object_fault(self, stored: tuple[Version, Artifact, bool]) -> Finding | None:
+        version, artifact, checksum_seen = stored
         where = (version.model, version.number, artifact.path, artifact.key)
         if is_foreign(self._store, version, artifact):
             return findings.ForeignObject(*where, version.s3_path)
@@ -125,6 +127,8 @@ class ConsistencyChecker:
             return findings.ChecksumMismatch(*where, stored=found.sha256.hex, recorded=artifact.sha256.hex)
         if artifact.parts_sha256 and found.parts_sha256 and found.parts_sha256 != artifact.parts_sha256:
             return findings.ChecksumMismatch(*where, stored=found.parts_sha256.hex, recorded=artifact.parts_sha256.hex)
+        if checksum_seen and found.sha256 is None and found.parts is None:
+            return findings.MissingChecksum(*where)
         return None if found is current else await self._covered(where, current)
 
     async def _covered(self, where: tuple[str, int, str, str], current: StoredObject | None) -> Finding:

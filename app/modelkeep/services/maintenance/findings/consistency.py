@@ -151,3 +151,7 @@ class ChecksumMismatch(ArtifactFinding):
 
     stored: str
     recorded: str
+
+
+class MissingChecksum(ArtifactFinding):
+    """The store has no checksum of the object, and had one when the version was completed."""
