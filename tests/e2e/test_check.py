@@ -20,6 +20,7 @@ from tests.support.api import Api, serving
 from tests.support.backends import aws_environment, environment, local_environment, prepare_now
 from tests.support.buckets import bucket_of
 from tests.support.programs import operating
+from tests.support.stores import digest_of
 from tests.support.upkeep import Storage, looking_into
 
 pytestmark = pytest.mark.one_backend
@@ -276,6 +277,43 @@ async def test_bytes_in_another_bucket_are_found(model: str, storage: Storage) -
     await storage.put({"model_name": model, "version": 1, "stage": "archived", "s3_path": path})
     found = await faults(storage, model)
     assert found[-1] == f"version 1 'model.pt' is at {path}, which is not in this store"
+
+
+@pytest.mark.every_backend
+async def test_objects_that_are_not_the_registrys_are_found_and_counted(model: str, storage: Storage) -> None:
+    """Beside the files of a version, of an upload and of the trash; in no version's folder; in no model's folder."""
+    beside = [f"models/{model}/v{number}/" for number in (1, 4, 5)]
+    keys = [f"{folder}{name}" for folder in beside for name in ("a.txt", "b/c.txt")]
+    keys += [f"models/{model}/latest/model.pt", f"models/{model}-backup.tar"]
+    for key in keys:
+        await put_past_the_registry(storage, key, b"stray")
+    try:
+        said = await storage.check()
+    finally:
+        for key in keys:
+            await storage.store.delete(key)
+    what = "of {} bytes are not the registry's"
+    assert [line.partition(":")[0] for line in said if what.format(10) in line] == beside
+    assert [line.partition(":")[0] for line in said if what.format(5) in line] == ["models/", f"models/{model}/"]
+    assert all("2 object(s)" in line for line in said if what.format(10) in line)
+
+
+@pytest.mark.every_backend
+async def test_what_a_sweep_will_take_is_not_named(model: str, storage: Storage, api: Api) -> None:
+    """Bytes that came after their upload was abandoned are removed in time; nobody has to do a thing."""
+    begun = await api.begin(model, {"late.pt": b"x"})
+    await api.ask("DELETE", f"/{model}/versions/{begun['version']}/upload", status=204)
+    key = object_key(model, begun["version"], "late.pt")
+    await put_past_the_registry(storage, key, b"x")
+    assert not [line for line in await storage.check() if f"models/{model}" in line]
+    await storage.store.delete(key)
+
+
+async def put_past_the_registry(storage: Storage, key: str, content: bytes) -> None:
+    async def blocks() -> AsyncIterator[bytes]:
+        yield content
+
+    await storage.store.put(key, blocks(), size=len(content), sha256=digest_of(content))
 
 
 @pytest.mark.every_backend

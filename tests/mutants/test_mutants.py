@@ -59,6 +59,7 @@ NOTICED_BY: Final[Mapping[str, Sequence[str]]] = {
     "version_that_expires": [f"{ITEMS}::test_nothing_but_an_outcome_ever_expires"],
     "commit_not_compared": [f"{CHECK}::test_a_version_that_is_not_the_one_completed_is_found[local-live]"],
     "missing_checksum_as_agreement": [f"{CHECK}::test_a_checksum_that_is_gone_is_found[local]"],
+    "strays_beside_versions_unseen": [f"{CHECK}::test_objects_that_are_not_the_registrys_are_found_and_counted[local]"],
     "unseen_setting_passes": [f"{CHECK_SETTINGS}::test_what_could_not_be_checked_is_no_fault"],
     "blind_rollback": [f"{STAGES}::test_a_rollback_needs_a_key_or_a_precondition[local]"],
     "complete_unseen": [f"{UPLOADS}::test_an_incomplete_upload_is_refused_with_the_list_of_what_is_missing[local]"],

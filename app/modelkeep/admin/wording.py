@@ -126,6 +126,10 @@ _SENTENCES: Final[Mapping[type[Finding], str | Callable[[Any], str]]] = {
     findings.ChecksumMismatch: (
         "{model}: version {version} '{path}' has other bytes in the store than the table records"
     ),
+    findings.StrayObjects: (
+        "{folder}: {objects} object(s) of {bytes} bytes are not the registry's: no version, upload or trash names them,"
+        " and `sweep` leaves them; move them out, or delete them"
+    ),
     findings.MissingChecksum: (
         "{model}: version {version} '{path}' has no checksum at {key} any more, by which it was verified; download it,"
         " which compares its SHA-256, and look who wrote the object (or whether the role lacks kms:Decrypt)"

@@ -2,12 +2,9 @@
 
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterator, Mapping
-from collections.abc import Set as AbstractSet
-from itertools import groupby
-from operator import itemgetter
 from typing import Final
 
-from modelkeep.domain.artifacts import KEY_PREFIX, Artifact, is_named_by, numbered_key
+from modelkeep.domain.artifacts import Artifact, is_named_by
 from modelkeep.domain.changes import conflicting_production_of
 from modelkeep.domain.events import EventType
 from modelkeep.domain.models import FORMAT, Head, TrashedVersion, Version
@@ -21,6 +18,7 @@ from modelkeep.repositories.versions import Versions
 from modelkeep.services.maintenance import findings
 from modelkeep.services.maintenance.adopter import is_foreign
 from modelkeep.services.maintenance.findings import Finding
+from modelkeep.services.maintenance.strays import StrayFinder, list_sizes
 from modelkeep.storage.objects import ObjectStore, StoredObject
 
 MAX_ATTEMPTS: Final = 5
@@ -45,28 +43,12 @@ class ConsistencyChecker:
             if item.model is not None:
                 models.add(item.model)
         await self._store.reach()
-        objects = await self._count_objects()
+        sizes = await list_sizes(self._store)
         for model in sorted(models):
             for fault in await self.check_model(model):
                 yield fault
-        async for fault in self._unissued_objects(objects, models):
-            yield fault
-
-    async def _count_objects(self) -> Counter[tuple[str, int]]:
-        """How many objects there are under the numbers of each model."""
-        keys = [numbered_key(found.key) async for found in self._store.list_objects(KEY_PREFIX)]
-        return Counter(key for key in keys if key)
-
-    async def _unissued_objects(
-        self, objects: Counter[tuple[str, int]], models: AbstractSet[str]
-    ) -> AsyncGenerator[Finding, None]:
-        """Numbers with objects that no head has given out, although it was read after the objects were listed."""
-        for model, numbers in groupby(sorted(objects), key=itemgetter(0)):
-            head = await self._heads.find(model)
-            following = head.next_version if head else 1
-            if head or model not in models:
-                for number in [number for _, number in numbers if number >= following]:
-                    yield findings.UnissuedObjects(model, number, following, objects[model, number])
+        async for stray in StrayFinder(self._heads, self._versions, sizes, models).find():
+            yield stray
 
     async def check_model(self, model: str) -> list[Finding]:
         """Every fault of one model, but for expiries."""
@@ -121,14 +103,8 @@ class ConsistencyChecker:
             found = await self._store.stat(artifact.key, version_id=artifact.version_id)
         if found is None:
             return findings.MissingObject(*where)
-        if artifact.size is not None and found.size != artifact.size:
-            return findings.SizeMismatch(*where, stored=found.size, recorded=artifact.size)
-        if artifact.sha256 and found.sha256 and found.sha256 != artifact.sha256:
-            return findings.ChecksumMismatch(*where, stored=found.sha256.hex, recorded=artifact.sha256.hex)
-        if artifact.parts_sha256 and found.parts_sha256 and found.parts_sha256 != artifact.parts_sha256:
-            return findings.ChecksumMismatch(*where, stored=found.parts_sha256.hex, recorded=artifact.parts_sha256.hex)
-        if checksum_seen and found.sha256 is None and found.parts is None:
-            return findings.MissingChecksum(*where)
+        if (fault := _content_fault(where, artifact, found, checksum_seen=checksum_seen)) is not None:
+            return fault
         return None if found is current else await self._covered(where, current)
 
     async def _covered(self, where: tuple[str, int, str, str], current: StoredObject | None) -> Finding:
@@ -141,6 +117,20 @@ class ConsistencyChecker:
         """The id of the delete marker that is current under the key."""
         markers = [v async for v in self._store.list_versions(key) if v.key == key and v.is_marker and v.is_current]
         return markers[0].version_id if markers else None
+
+
+def _content_fault(
+    where: tuple[str, int, str, str], artifact: Artifact, found: StoredObject, *, checksum_seen: bool
+) -> Finding | None:
+    """Where a stored object is not what the artifact records of it."""
+    if artifact.size is not None and found.size != artifact.size:
+        return findings.SizeMismatch(*where, stored=found.size, recorded=artifact.size)
+    for stored, recorded in ((found.sha256, artifact.sha256), (found.parts_sha256, artifact.parts_sha256)):
+        if stored and recorded and stored != recorded:
+            return findings.ChecksumMismatch(*where, stored=stored.hex, recorded=recorded.hex)
+    if checksum_seen and found.sha256 is None and found.parts_sha256 is None:
+        return findings.MissingChecksum(*where)
+    return None
 
 
 def _head_faults(head: Head, live: list[Version]) -> Iterator[Finding]:

@@ -33,6 +33,7 @@ from modelkeep.services.maintenance.findings.consistency import (
     ProductionConflict,
     ProductionMismatch,
     SizeMismatch,
+    StrayObjects,
     UnissuedNumber,
     UnissuedObjects,
 )
@@ -128,6 +129,7 @@ __all__ = [
     "PurgedVersion",
     "SetupStep",
     "SizeMismatch",
+    "StrayObjects",
     "StronglyConsistentReplicas",
     "TableFinding",
     "UnfinishedUploadsKept",

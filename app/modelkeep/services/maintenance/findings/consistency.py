@@ -155,3 +155,12 @@ class ChecksumMismatch(ArtifactFinding):
 
 class MissingChecksum(ArtifactFinding):
     """The store has no checksum of the object, and had one when the version was completed."""
+
+
+@dataclass(frozen=True)
+class StrayObjects(Finding):
+    """Objects below `models/` that are not the registry's: nothing names them, and `sweep` leaves them."""
+
+    folder: str
+    objects: int
+    bytes: int
