@@ -4,13 +4,12 @@ A newer release is played by attributes that no release has, put into every item
 event of an unknown type, and by a head of a higher format.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
-from uuid import uuid4
+from typing import Final
 
 import pytest
 
@@ -23,7 +22,6 @@ from modelkeep.domain.values import Ref, RefKind
 from modelkeep.repositories.events import Events
 from modelkeep.repositories.keys import (
     access_key,
-    event_key,
     head_key,
     token_key,
     trash_key,
@@ -41,53 +39,17 @@ from modelkeep.services.maintenance.model_migration import RegistryEndpoint
 from modelkeep.settings import Settings
 from modelkeep.storage.local.files import FileStore
 from modelkeep.storage.local.sqlite import SqliteTable
-from modelkeep.storage.table import Absent, Item, ItemKey, Present, Put, Table
+from modelkeep.storage.table import Item, Table
 from tests.support.builders import NOW, credential, token
 from tests.support.migrations import everything
+from tests.support.newer_release import NEW, THINGS, lost, marked, marks, rewrite, take_part
 from tests.support.registries import Registry, caller
 from tests.support.upkeep import Storage
 
 MODEL: Final = "fraud-detector"
-NEW: Final = "x_future"
-THINGS: Final = {"by": "a newer release", "list": [{"a": None}, True], "raw": b"\x00"}
 PRODUCTION, LATEST, SPARE, TRASHED, PENDING, IN_PARTS = 1, 2, 3, 4, 5, 6
-OPEN_MAPS: Final = frozenset({"registry", "trash", "artifacts", "multipart", "grants"})
-"""The attributes whose value is a map, or a list of maps, of attributes. Keys of the others are a caller's names."""
 
-Where = tuple[str | int, ...]
 Change = Callable[[Registry, Storage], Awaitable[object]]
-
-
-def marked(item: Any) -> Any:
-    """The item, or a map in it, as a newer release would have written it."""
-    if isinstance(item, list):
-        return [marked(each) for each in item]
-    within = {name: marked(value) for name, value in item.items() if name in OPEN_MAPS and value}
-    return {**item, **within, NEW: THINGS}
-
-
-def marks(value: Any, where: Where = ()) -> Iterator[Where]:
-    """Where in an item the attributes of the newer release are, whole."""
-    if isinstance(value, list):
-        for position, each in enumerate(value):
-            yield from marks(each, (*where, position))
-    elif isinstance(value, Mapping):
-        if value.get(NEW) == THINGS:
-            yield where
-        for name in OPEN_MAPS & value.keys():
-            yield from marks(value[name], (*where, name))
-
-
-async def rewrite(table: Table, *items: Item) -> None:
-    for item in items:
-        key = ItemKey(item["model_name"], int(item["version"]))
-        before = await table.get(key)
-        await table.transact([Put(item, Present() if before else Absent())], request_token=str(uuid4()))
-
-
-async def take_part(table: Table) -> None:
-    """Let a newer release have written every item."""
-    await rewrite(table, *[marked(item) for item in (await everything(table)).values()])
 
 
 @pytest.fixture
@@ -138,32 +100,6 @@ CHANGES: Final[dict[str, Change]] = {
     "abandon": lambda registry, _: registry.services.uploads.abandon(MODEL, IN_PARTS, caller()),
     "sweep": lambda _, storage: storage.sweep(after=timedelta(days=400)),
 }
-
-
-def places(key: ItemKey) -> list[ItemKey]:
-    """Where an item may be after a change: a number can move."""
-    if key in {head_key(MODEL), event_key(MODEL, key.sort)}:
-        return [key]
-    return [version_key(MODEL, key.sort), trash_key(MODEL, key.sort), upload_key(MODEL, key.sort)]
-
-
-def moved(where: Where, before: ItemKey, after: ItemKey) -> Where | None:
-    """Where an attribute belongs in an item that has moved; `None` for what ends with the move."""
-    if before == upload_key(MODEL, before.sort) and after != before:
-        return None if "multipart" in where else ("registry", *where)
-    return None if "trash" in where and after != before else where
-
-
-def lost(before: Mapping[ItemKey, Item], after: Mapping[ItemKey, Item]) -> list[tuple[ItemKey, Where]]:
-    """What the newer release wrote and is no longer there, of items that are."""
-    found = []
-    for key, item in before.items():
-        for place in places(key):
-            if place in after:
-                still = set(marks(after[place]))
-                expected = {moved(where, key, place) for where in marks(item)} - {None}
-                found += [(key, where) for where in expected if where is not None and where not in still]
-    return found
 
 
 @pytest.mark.parametrize("change", CHANGES)

@@ -1,7 +1,7 @@
 """Several instances of the service before AWS, and a bad network between: the days of `deployments`, on the wire."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 from unittest import mock
@@ -9,6 +9,8 @@ from unittest import mock
 from botocore.retries.standard import ExponentialBackoff
 
 from modelkeep.bootstrap import open_storage
+from modelkeep.settings import Settings
+from tests.support.api import Api
 from tests.support.backends import aws_environment, environment, prepare
 from tests.support.faults.aws import Fault, Plan, at_random, no_faults
 from tests.support.faults.dynamodb_proxy import DynamoDbProxy, before_dynamodb
@@ -101,10 +103,14 @@ class Network:
 
 
 @asynccontextmanager
-async def deployed_on_aws(server: AwsServer, tables: AwsServer) -> AsyncIterator[tuple[Deployment, Network]]:
+async def deployed_on_aws(
+    server: AwsServer,
+    tables: AwsServer,
+    serve: Callable[[Settings], AbstractAsyncContextManager[Sequence[Api]]] = instances,
+) -> AsyncIterator[tuple[Deployment, Network]]:
     """Serve from several instances with weather on the wire: objects are at one server, the table may be at another.
 
-    The deployment's own table is beside the network, not behind it.
+    The deployment's own table is beside the network, not behind it. `serve` finds the settings in the environment, too.
     """
     variables = aws_environment(server) | {"AWS_ENDPOINT_URL_DYNAMODB": tables.endpoint}
     with environment(variables) as settings, _no_pauses():
@@ -116,7 +122,7 @@ async def deployed_on_aws(server: AwsServer, tables: AwsServer) -> AsyncIterator
         ):
             between = {"AWS_ENDPOINT_URL_DYNAMODB": dynamodb.endpoint, "AWS_ENDPOINT_URL_S3": s3.endpoint}
             with environment(variables | between | {"MODELKEEP_S3_PUBLIC_URL": s3.endpoint}) as changed:
-                async with instances(changed) as apis:
+                async with serve(changed) as apis:
                     network = Network(dynamodb, s3)
                     yield Deployment(apis, network, table), network
 

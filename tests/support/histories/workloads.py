@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 from uuid import uuid4
@@ -88,13 +88,19 @@ class Worker:
 
     async def register(self, model: str) -> None:
         """Begin, send, and complete."""
+        if number := await self.send(model):
+            await self._client.ask(model, Complete(number), key=self._key(None))
+
+    async def send(self, model: str) -> int | None:
+        """Begin, and send; the number, if it is known."""
         begun = await self._client.ask(model, Begin(), key=self._key(None))
         if begun is None:
-            return
-        self._known[model].begun.append(begun["version"])
+            return None
+        number = int(begun["version"])
+        self._known[model].begun.append(number)
         await self._client.deliver(begun)
-        self._known[model].arrived.append(begun["version"])
-        await self._client.ask(model, Complete(begun["version"]), key=self._key(None))
+        self._known[model].arrived.append(number)
+        return number
 
     async def _look(self, model: str) -> None:
         if self._chance.random() < 0.2:
@@ -151,8 +157,21 @@ class Story:
     faults: list[str]
 
 
-async def live_through(deployment: Deployment, profile: Profile, seed: int) -> Story:
-    """Let clients work on two new models on such a day, and judge what they were told and what is left."""
+async def nothing(_: Sequence[str]) -> None:
+    """Leave the models as they are."""
+
+
+async def live_through(
+    deployment: Deployment,
+    profile: Profile,
+    seed: int,
+    *,
+    before_work: Callable[[Sequence[str]], Awaitable[None]] = nothing,
+) -> Story:
+    """Let clients work on two new models on such a day, and judge what they were told and what is left.
+
+    `before_work` is given the models with some versions, and an upload that has arrived.
+    """
     models = [f"{name}-{uuid4().hex[:8]}" for name in ("fraud-detector", "churn")]
     record, known = Record(), defaultdict[str, Known](Known)
     await deployment.weather.settle()
@@ -160,6 +179,8 @@ async def live_through(deployment: Deployment, profile: Profile, seed: int) -> S
     for model in models:
         for _ in range(SHELVED if model == models[0] else 1):
             await keeper.register(model)
+        await keeper.send(model)
+    await before_work(models)
     abandons = 0 if profile is Profile.NONE else ABANDONED
     clients = [Client(deployment.apis, record, n, seed=seed, abandons=abandons) for n in range(1, CLIENTS + 1)]
     workers = [Worker(client, models, known) for client in clients]
