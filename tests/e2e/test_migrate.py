@@ -497,7 +497,7 @@ async def test_a_head_never_names_a_version_whose_bytes_did_not_come(
     (line,) = [
         line for line in said.out if line.startswith(f"{MODEL}: not moved: its head names version(s) {latest} as")
     ]
-    assert "delete the version there" in line
+    assert "delete them there" in line
     async with serving(aws) as api, looking_into(aws) as storage:
         assert await names(api) == [BEGUN, SMALL]
         assert not [key for key in await everything(storage.table) if MODEL in key.partition]

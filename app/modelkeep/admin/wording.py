@@ -27,7 +27,7 @@ _MIGRATION_PROBLEMS: Final[Mapping[MigrationProblem, str]] = {
     MigrationProblem.NEWER_FORMAT: "a newer release wrote it, at the source or there; run that release's `modelkeep`",
     MigrationProblem.VERSIONS_NEEDED: (
         "its head names version(s) {versions} as latest, production (now or before) or alias;"
-        " restore the bytes at the source, or delete the version there"
+        " put right at the source what is said of them above, or delete them there"
     ),
     MigrationProblem.DESTINATION_AHEAD: (
         f"{_OTHERS}: it is at generation {{generation}}, the source at {{source_generation}}"
@@ -181,6 +181,10 @@ _SENTENCES: Final[Mapping[type[Finding], str | Callable[[Any], str]]] = {
         "{model} {version}: is at {s3_path}, not in the source's store; its bytes stay there"
     ),
     findings.VersionNotCopied: _version_not_copied,
+    findings.VersionTooLarge: (
+        "{model} {version}: its item would have {size} bytes at the destination, where {limit} are allowed; the version"
+        " is not moved. Shorten its description, metrics or tags at the source"
+    ),
     findings.ModelNotMigrated: lambda finding: f"{{model}}: not moved: {_MIGRATION_PROBLEMS[finding.problem]}",
     findings.ModelMigrated: _model_migrated,
     findings.MigrationEnded: _migration_ended,

@@ -13,7 +13,7 @@ from modelkeep.domain.models import Head
 from modelkeep.kit.keyed_lock import KeyedLock
 from modelkeep.repositories.heads import Heads
 from modelkeep.repositories.optimistic_transaction import Decide, OnChange, OnDuplicate, OptimisticTransaction
-from modelkeep.repositories.versions import Versions
+from modelkeep.repositories.versions import Versions, fitting
 from modelkeep.storage.table import Table
 
 T = TypeVar("T")
@@ -64,7 +64,7 @@ class Ledger:
         operation = Operation(id=str(uuid4()), actor="registry", at=datetime.now(UTC), request_id="")
 
         async def decide(head: Head | None) -> Decision[Head]:
-            return Unchanged(result=head) if head else changes.adopt(model, versions, operation)
+            return Unchanged(result=head) if head else changes.adopt(model, versions, operation, take=fitting)
 
         find_head = self._heads.find
         return await OptimisticTransaction(

@@ -50,6 +50,11 @@ StoredVersion = Version | TrashedVersion
 """A live or a deleted version."""
 
 
+def size_of(stored: StoredVersion) -> int:
+    """How many bytes its item has."""
+    return item_size(subject_to_item(stored))
+
+
 class SnapshotContentionError(Exception):
     """The model was changed during each attempt to read it."""
 

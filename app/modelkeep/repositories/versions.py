@@ -3,8 +3,10 @@
 import builtins
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from itertools import accumulate
 from typing import Final
 
+from modelkeep.domain.changes import MAX_SUBJECTS
 from modelkeep.domain.models import TrashedVersion, Version
 from modelkeep.domain.uploads import Upload
 from modelkeep.domain.values import Stage
@@ -13,13 +15,14 @@ from modelkeep.repositories.conditional_put import put_idempotently
 from modelkeep.repositories.items import upload_from_item, upload_to_item
 from modelkeep.repositories.keys import TRASH, UPLOAD, trash_key, upload_key, version_key
 from modelkeep.repositories.pages import Page
-from modelkeep.repositories.version_items import trash_from_item, version_from_item
+from modelkeep.repositories.version_items import trash_from_item, version_from_item, version_to_item
 from modelkeep.storage.attributes import item_size
 from modelkeep.storage.table import SORT, Equals, Item, Present, Table
 
 _PAGE_SIZE: Final = 100
 _MAX_READ: Final = 1_000
-_MAX_BATCH_BYTES: Final = 3 * 1024 * 1024
+_MAX_BATCH_BYTES: Final = 1024 * 1024
+"""Of versions, and as many of uploads, in one transaction: it may move all of them, and has 4 MB and a few seconds."""
 
 
 class Versions:
@@ -121,13 +124,7 @@ class Versions:
 
     async def _take(self, partition: str, most: int) -> tuple[Sequence[Item], bool]:
         page = await self._table.query(partition, descending=True, limit=most + 1)
-        room = _MAX_BATCH_BYTES
-        taken: builtins.list[Item] = []
-        for item in page.items[:most]:
-            room -= item_size(item)
-            if room < 0:
-                break
-            taken.append(item)
+        taken = page.items[: _fitting(page.items[:most])]
         return taken, page.more or len(taken) < len(page.items)
 
     async def _walk(self, partition: str) -> AsyncGenerator[Item, None]:
@@ -139,3 +136,14 @@ class Versions:
                 yield item
             more = page.more
             after = int(page.items[-1][SORT]) if page.items else after
+
+
+def fitting(versions: Sequence[Version]) -> Sequence[Version]:
+    """The first of these versions, as many as one transaction can write."""
+    return versions[: _fitting([version_to_item(version) for version in versions[:MAX_SUBJECTS]])]
+
+
+def _fitting(items: Sequence[Item]) -> int:
+    """How many of the first items fit into one transaction."""
+    totals = accumulate(item_size(item) for item in items)
+    return sum(total <= _MAX_BATCH_BYTES for total in totals)

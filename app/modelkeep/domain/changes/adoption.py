@@ -1,10 +1,9 @@
 """Adopts models and versions that programs of the public recipe wrote."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from modelkeep.domain.changes.change import (
-    MAX_SUBJECTS,
     Change,
     Decision,
     Unchanged,
@@ -19,10 +18,17 @@ from modelkeep.domain.models import Head, Version, newest_production
 from modelkeep.domain.values import Stage
 
 
-def adopt(model: str, versions: Sequence[Version], operation: Operation) -> Change[Head]:
+def adopt(
+    model: str,
+    versions: Sequence[Version],
+    operation: Operation,
+    *,
+    take: Callable[[Sequence[Version]], Sequence[Version]],
+) -> Change[Head]:
     """Create the head of a model whose versions (at least one) the public recipe wrote.
 
-    Of the versions in production the highest number stays; up to 30 others are archived in the same transaction.
+    Of the versions in production the highest number stays; those of the others that `take` takes are archived in the
+    same transaction.
     """
     holder = newest_production(versions)
     latest = max(version.number for version in versions)
@@ -32,7 +38,7 @@ def adopt(model: str, versions: Sequence[Version], operation: Operation) -> Chan
     event = event_of(after, operation, EventType.MODEL_ADOPTED, version=holder, target=text_of(holder and "production"))
     strays = [
         UpdateItem(with_stage(stray, Stage.ARCHIVED, operation))
-        for stray in conflicting_production_of(after, versions)[:MAX_SUBJECTS]
+        for stray in take(conflicting_production_of(after, versions))
     ]
     return Change(head=after, events=(event,), item_changes=tuple(strays), result=after)
 

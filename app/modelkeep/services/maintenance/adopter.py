@@ -12,7 +12,7 @@ from modelkeep.domain.values import Digest, Stage, is_model_name
 from modelkeep.kit.digests import sha256_of_blocks
 from modelkeep.repositories.ledger import Ledger
 from modelkeep.repositories.table_scan import TableScan
-from modelkeep.repositories.versions import Versions
+from modelkeep.repositories.versions import Versions, fitting
 from modelkeep.services.access.caller import Caller, operator_caller
 from modelkeep.services.maintenance import findings
 from modelkeep.services.maintenance.findings import Finding
@@ -83,7 +83,7 @@ class Adopter:
             strays = changes.conflicting_production_of(live, [version async for version in self._versions.walk(model)])
             if not strays:
                 return changes.Unchanged(result=False)
-            return changes.archive_strays(live, strays[: changes.MAX_SUBJECTS], operation)
+            return changes.archive_strays(live, fitting(strays), operation)
 
         async def replay(_: int | None) -> bool:
             return False

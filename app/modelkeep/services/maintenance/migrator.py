@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from modelkeep.domain.errors import RegistryError
-from modelkeep.services.maintenance.findings import Finding, MigrationEnded, VersionNotCopied
+from modelkeep.services.maintenance.findings import Finding, MigrationEnded, VersionNotCopied, VersionTooLarge
 from modelkeep.services.maintenance.model_migration import ModelMigration, NotMigratedError, RegistryEndpoint
 
 
@@ -54,7 +54,7 @@ class Migrator:
             migration = ModelMigration(self._source, self._destination, model, dry_run=self._dry_run)
             try:
                 async for finding in migration.run():
-                    if isinstance(finding, VersionNotCopied):
+                    if isinstance(finding, VersionNotCopied | VersionTooLarge):
                         incomplete.add(model)
                     yield finding
             except NotMigratedError as error:

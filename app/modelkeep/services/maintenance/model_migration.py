@@ -19,6 +19,7 @@ from modelkeep.repositories.model_snapshots import (
     SnapshotContentionError,
     SnapshotDiff,
     StoredVersion,
+    size_of,
 )
 from modelkeep.repositories.table_scan import TableScan
 from modelkeep.services.maintenance.adopter import is_foreign
@@ -31,10 +32,11 @@ from modelkeep.services.maintenance.findings import (
     ModelNotMigrated,
     OpenUpload,
     VersionNotCopied,
+    VersionTooLarge,
 )
 from modelkeep.services.maintenance.object_copier import CopyRequest, ObjectCopier
 from modelkeep.storage.objects import ObjectStore
-from modelkeep.storage.table import ItemKey, Table
+from modelkeep.storage.table import MAX_ITEM_BYTES, ItemKey, Table
 
 ObjectIdentity = tuple[str, str | None, Digest | None]
 """Where bytes are at the source, and what they should be: key, version id, digest."""
@@ -105,6 +107,9 @@ class ModelMigration:
                     failed.add(version.number)
                     yield _not_copied(version, artifact, problem)
             versions[key] = self._at_destination(subject, copies)
+            if (size := size_of(versions[key])) > MAX_ITEM_BYTES:
+                failed.add(version.number)
+                yield VersionTooLarge(self._model, version.number, size, MAX_ITEM_BYTES)
         _require_named(head, failed)
         changed = await self._write(present, history, _excluding(failed, versions, present.versions), head)
         yield self._result(source, failed, changed=changed)

@@ -54,6 +54,7 @@ from modelkeep.services.maintenance.findings.migration import (
     ModelNotMigrated,
     OpenUpload,
     VersionNotCopied,
+    VersionTooLarge,
 )
 from modelkeep.services.maintenance.findings.storage import (
     BackupsOff,
@@ -137,6 +138,7 @@ __all__ = [
     "UnissuedObjects",
     "VersionFinding",
     "VersionNotCopied",
+    "VersionTooLarge",
     "VersionVerified",
     "VersionWithoutObject",
     "VersioningOff",

@@ -53,6 +53,14 @@ class VersionNotCopied(ArtifactFinding):
 
 
 @dataclass(frozen=True)
+class VersionTooLarge(VersionFinding):
+    """A version is not copied, because its item would have more bytes than a table takes."""
+
+    size: int
+    limit: int
+
+
+@dataclass(frozen=True)
 class ModelNotMigrated(ModelFinding):
     """A model is left as it is at the destination.
 
