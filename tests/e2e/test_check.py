@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import uuid4
 
@@ -78,8 +78,17 @@ async def test_an_item_that_would_vanish_is_found(model: str, storage: Storage) 
     for key in (version_key(model, 1), head_key(model), event_key(model, 1), upload_key(model, 5), trash_key(model, 4)):
         await storage.edit(key, ttl=far_off)
         found = [fault for fault in await storage.check() if model in fault]
-        assert found == [f"{key.partition} {key.sort} carries an expiry and would vanish"]
+        assert found == [f"{key.partition} {key.sort} carries an expiry and would vanish; remove its attribute `ttl`"]
         await storage.put({name: value for name, value in (await storage.item(key)).items() if name != "ttl"})
+
+
+async def test_a_ttl_that_is_no_time_is_left_alone(model: str, storage: Storage) -> None:
+    await storage.edit(version_key(model, 1), ttl="two weeks")
+    assert [fault for fault in await storage.check() if model in fault] == []
+    assert not [change for change in await storage.sweep(after=timedelta(0)) if model in change]
+    await storage.put(
+        {name: value for name, value in (await storage.item(version_key(model, 1))).items() if name != "ttl"}
+    )
 
 
 async def test_a_missing_head_is_found(model: str, storage: Storage) -> None:

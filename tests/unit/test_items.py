@@ -282,6 +282,16 @@ def test_an_expiry_is_not_put_back_into_what_must_last() -> None:
     assert "ttl" not in items.head_to_item(items.head_from_item(written), "operation")
     begun = items.upload_to_item(upload()) | {"ttl": Decimal(1)}
     assert "ttl" not in items.upload_to_item(items.upload_from_item(begun))
+    live = version_items.version_to_item(version()) | {"ttl": Decimal(1)}
+    assert "ttl" not in version_items.version_to_item(version_items.version_from_item(live))
+    gone = TrashedVersion(version=version(), deleted_at=NOW, deleted_by="ci", purge_after=NOW)
+    deleted = version_items.trash_to_item(gone) | {"ttl": Decimal(1)}
+    assert "ttl" not in version_items.trash_to_item(version_items.trash_from_item(deleted))
+
+
+def test_a_ttl_that_is_no_time_is_another_program_s_own() -> None:
+    live = version_items.version_to_item(version()) | {"ttl": "two weeks"}
+    assert version_items.version_to_item(version_items.version_from_item(live))["ttl"] == "two weeks"
 
 
 RECIPE = {

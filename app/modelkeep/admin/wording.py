@@ -89,7 +89,7 @@ def _copied(finding: findings.ModelMigrated | findings.MigrationEnded) -> str:
 
 
 _SENTENCES: Final[Mapping[type[Finding], str | Callable[[Any], str]]] = {
-    findings.ExpiringItem: "{partition} {sort} carries an expiry and would vanish",
+    findings.ExpiringItem: "{partition} {sort} carries an expiry and would vanish; remove its attribute `ttl`",
     findings.InvalidModelName: f"{{model}}: {_INVALID_NAME}",
     findings.NewerFormat: (
         "{model}: stored in format {format}, of which this release knows {supported}; run `check` of a newer release"

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Final
 from uuid import uuid4
 
@@ -15,6 +16,7 @@ from modelkeep.storage.table import (
     TTL,
     AbsentOrExpired,
     Delete,
+    Item,
     ItemKey,
     Table,
     TableError,
@@ -51,7 +53,7 @@ class TableScan:
             page = await self._table.scan(after=after, limit=_PAGE_SIZE)
             for item in page.items:
                 after = ItemKey(item[PARTITION], int(item[SORT]))
-                yield ScannedItem(after, _model_of(after.partition), int(item[TTL]) if TTL in item else None)
+                yield ScannedItem(after, _model_of(after.partition), _expiry_of(item))
             more = page.more
 
     async def delete_expired(self, now: datetime, *, dry_run: bool) -> int:
@@ -76,6 +78,12 @@ class TableScan:
 def may_expire(key: ItemKey) -> bool:
     """Whether items of this kind may expire. Heads, versions, uploads, trash and events never do."""
     return key.partition.startswith("$") and not key.partition.startswith(_MODEL_PREFIXES)
+
+
+def _expiry_of(item: Item) -> int | None:
+    """Its expiry; of other programs' items `ttl` may be anything, and for DynamoDB only a number is one."""
+    ttl = item.get(TTL)
+    return int(ttl) if isinstance(ttl, Decimal) else None
 
 
 def _model_of(partition: str) -> str | None:

@@ -3,7 +3,8 @@
 model_name, version, stage, s3_path,                   as in the public recipe, so that its readers still work
 metrics, created_at, framework, description
 registry                                               a map of everything that only this registry stores
-anything else, in the item, in `registry` or below     written by other programs or a newer release; put back unchanged
+anything else, in the item, in `registry` or below     written by other programs or a newer release; put back unchanged,
+                                                       but for a time in `ttl`: DynamoDB would remove the item then
 """
 
 from collections.abc import Mapping
@@ -25,7 +26,7 @@ from modelkeep.repositories.keys import (
     unknown,
     version_key,
 )
-from modelkeep.storage.table import PARTITION, SORT, Item
+from modelkeep.storage.table import PARTITION, SORT, TTL, Item
 
 EPOCH: Final = datetime.fromtimestamp(0, UTC)
 """The creation time of a version that has none."""
@@ -163,7 +164,8 @@ def _manifest(ours: Mapping[str, Any], model: str, number: int, s3_path: str) ->
 
 
 def _extra(item: Item, known: Mapping[str, Any], created_at: datetime) -> dict[str, Any]:
-    extra = {name: value for name, value in item.items() if name not in {PARTITION, SORT, "stage", *known}}
+    expiry = {TTL} if isinstance(item.get(TTL), Decimal) else set()
+    extra = {name: value for name, value in item.items() if name not in {PARTITION, SORT, "stage", *known, *expiry}}
     foreign = {name: value for name, value in known.get("metrics", {}).items() if not isinstance(value, Decimal)}
     if foreign:
         extra["metrics"] = foreign
