@@ -24,8 +24,9 @@ async def install(settings: Settings) -> AsyncGenerator[Finding, None]:
 
 async def _install_aws(settings: Settings) -> AsyncGenerator[Finding, None]:
     # What `local` never needs costs a second to import.
-    from modelkeep.storage.aws import dynamodb, dynamodb_setup, s3_clients, s3_probe, s3_setup  # noqa: PLC0415
+    from modelkeep.storage.aws import dynamodb, dynamodb_setup, s3, s3_clients, s3_probe, s3_setup  # noqa: PLC0415
     from modelkeep.storage.aws.errors import Resource  # noqa: PLC0415
+    from modelkeep.storage.aws.s3_public_probe import probe_public_address  # noqa: PLC0415
     from modelkeep.storage.aws.session import new_session  # noqa: PLC0415
 
     session, bucket = new_session(), settings.bucket or ""
@@ -41,3 +42,6 @@ async def _install_aws(settings: Settings) -> AsyncGenerator[Finding, None]:
         async for sentence in s3_setup.set_up_bucket(talking, bucket, talking.meta.region_name):
             yield SetupStep(sentence)
         yield SetupStep(await s3_probe.probe_bucket(talking, bucket))
+        public_url = settings.s3_public_url
+        async with s3.S3Store.open(session, bucket, public_url=public_url) as store:
+            yield SetupStep(await probe_public_address(talking, bucket, store, public_url=public_url))

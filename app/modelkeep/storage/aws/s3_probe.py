@@ -29,9 +29,9 @@ async def probe_bucket(client: "S3Client", bucket: str) -> str:
     be used at all.
     """
     with translate_errors(Resource("bucket", bucket, client.meta.region_name, client.meta.endpoint_url)):
-        async with _scratch(client, bucket) as key:
+        async with scratch(client, bucket) as key:
             await _check_conditions(client, bucket, key)
-        async with _scratch(client, bucket) as key:
+        async with scratch(client, bucket) as key:
             await _check_checksums(client, bucket, key)
     return "The store refuses to overwrite (If-None-Match), and refuses bytes with another checksum."
 
@@ -62,7 +62,8 @@ async def _status_of_put(client: "S3Client", bucket: str, key: str, **conditions
 
 
 @asynccontextmanager
-async def _scratch(client: "S3Client", bucket: str) -> AsyncIterator[str]:
+async def scratch(client: "S3Client", bucket: str) -> AsyncIterator[str]:
+    """A key for one object, of which nothing is left at the end of the block."""
     key = f"{KEY_PREFIX}$probe/{uuid4().hex}"
     try:
         yield key
