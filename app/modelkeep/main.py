@@ -14,6 +14,7 @@ from modelkeep.http.context import Services, context_of
 from modelkeep.http.middleware.access_log import AccessLogMiddleware
 from modelkeep.http.middleware.authentication import AuthenticationMiddleware
 from modelkeep.http.middleware.browser_guard import BrowserGuard
+from modelkeep.http.middleware.head_requests import HeadMiddleware
 from modelkeep.http.middleware.rate_limits import RateLimits
 from modelkeep.http.middleware.request_limits import RequestLimitMiddleware
 from modelkeep.http.middleware.tracing import TracingMiddleware
@@ -71,6 +72,7 @@ def create_app(settings: Settings | None = None, *, rows: Sequence[RouteRow] = R
         on_attempt=metrics.count_authentication,
     )
     app.add_middleware(RequestLimitMiddleware)
+    app.add_middleware(HeadMiddleware)
     app.add_middleware(AccessLogMiddleware, table=RouteTable(rows), metrics=metrics, shutdown=shutdown)
     if traces:
         app.add_middleware(TracingMiddleware, tracer=traces.tracer)

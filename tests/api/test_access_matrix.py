@@ -97,7 +97,8 @@ async def ask(api: Api, question: Question, model: str, **headers: str) -> httpx
 
 
 def answered(answer: httpx.Response) -> str:
-    return f"{answer.status_code} {answer.json()['code']}" if answer.is_error else str(answer.status_code)
+    is_problem = answer.is_error and answer.request.method != "HEAD"
+    return f"{answer.status_code} {answer.json()['code']}" if is_problem else str(answer.status_code)
 
 
 async def bearer(service: Secured, power: Power, pattern: str) -> Api:
@@ -114,6 +115,8 @@ async def test_every_cell_is_answered_as_the_tables_say(service: Secured, *, tho
         for question, model in CELLS[number % step :: step]:
             found = answered(await ask(api, question, model))
             wanted = expected(power, PATTERNS[pattern], question, model)
+            if question.method == "HEAD":
+                wanted = wanted[:3]
             asked += 1
             if found != wanted:
                 surprises.append(

@@ -107,6 +107,9 @@ async def test_a_route_that_decides_nothing_answers_nothing(
             assert set(check_problem(answer, 500, "internal_error")) == COMMON
             assert "weights" not in answer.text
             check_problem(await http.request(method, path), 401, "credentials_required")
+        for path in PLACES:
+            assert (await http.head(path, headers=credentials)).status_code == 500
+            assert (await http.head(path)).status_code == 401
 
 
 async def test_a_route_that_decides_answers(settings: Settings, credentials: dict[str, str]) -> None:
@@ -115,6 +118,8 @@ async def test_a_route_that_decides_answers(settings: Settings, credentials: dic
         for path in PLACES:
             answer = await http.get(path, headers=credentials)
             assert (answer.status_code, answer.json()) == (200, SECRET)
+            head = await http.head(path, headers=credentials)
+            assert (head.status_code, head.headers["content-length"]) == (200, str(len(answer.content)))
 
 
 # -- without credentials

@@ -51,6 +51,8 @@ TABLE = {
 }
 """Every route of the contract."""
 
+TABLE |= {route.replace("GET", "HEAD", 1) for route in TABLE if route.startswith("GET")}
+
 OF_TOKENS = ("POST /v1/tokens", "DELETE /v1/tokens/{token}", "POST /v1/auth/token")
 """A secret is shown once and not kept, so a repeat cannot show it again: it makes another token."""
 
@@ -103,6 +105,8 @@ def test_every_failure_is_documented_as_a_problem(document: Any) -> None:
     for route, operation in operations(document):
         failures = {status: answer for status, answer in operation["responses"].items() if status[0] in "45d"}
         assert "default" in failures, route
+        if route.startswith("HEAD"):
+            continue
         for answer in failures.values():
             assert answer["content"] == {
                 "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
@@ -113,7 +117,7 @@ def test_every_failure_is_documented_as_a_problem(document: Any) -> None:
 
 def test_temporary_failures_document_retry_after(document: Any) -> None:
     for route, operation in operations(document):
-        if route not in {"GET /healthz", "GET /metrics"}:
+        if not route.endswith((" /healthz", " /metrics")):
             assert "Retry-After" in operation["responses"]["503"]["headers"], route
 
 
@@ -137,7 +141,7 @@ def test_every_answer_carries_the_request_id(document: Any) -> None:
 
 def test_whatever_changes_something_takes_an_idempotency_key(document: Any) -> None:
     for route, operation in operations(document):
-        expected = not route.startswith(("GET", *OF_TOKENS)) and not route.endswith("/upload/parts")
+        expected = not route.startswith(("GET", "HEAD", *OF_TOKENS)) and not route.endswith("/upload/parts")
         assert ("Idempotency-Key" in parameters(document, operation)) == expected, route
         assert ("`idempotency_key_reused`" in operation["responses"].get("422", {}).get("description", "")) == expected
 
@@ -147,7 +151,7 @@ def test_parameters_document_what_they_accept(document: Any) -> None:
         for name, parameter in parameters(document, operation).items():
             assert parameter["description"].endswith("."), (route, name)
             assert "anyOf" not in parameter["schema"], (route, name)
-            if name == "version" and operation["operationId"] != "get_version":
+            if name == "version" and operation["operationId"] not in {"get_version", "head_version"}:
                 assert parameter["schema"] == {"type": "integer", "minimum": 1, "maximum": 2**32 - 1}
             if name in {"model", "alias", "ref"}:
                 assert parameter["schema"]["pattern"].endswith("$"), (route, name)
@@ -179,6 +183,8 @@ def test_answers_without_a_body_are_documented(document: Any) -> None:
     redirect = found["GET /v1/models/{model}/versions/{ref}/artifacts/{path}"]["responses"]["307"]
     assert "Location" in redirect["headers"]
     assert "content" not in redirect
+    heads = [operation for route, operation in found.items() if route.startswith("HEAD")]
+    assert all("content" not in answer for operation in heads for answer in operation["responses"].values())
     begun = found["POST /v1/models/{model}/versions"]["responses"]
     assert begun["201"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/UploadResponse"}
 

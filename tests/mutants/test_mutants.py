@@ -41,6 +41,7 @@ DENY: Final = "tests/api/test_default_deny.py"
 EXCHANGE: Final = "tests/api/test_exchange.py"
 AT_REST: Final = "tests/contract/test_data_at_rest.py"
 CACHE: Final = "tests/client/test_distrusted_cache.py"
+HEAD: Final = "tests/api/test_head.py"
 BROWSER_GUARD: Final = "tests/api/test_browser_guard.py"
 
 NOTICED_BY: Final[Mapping[str, Sequence[str]]] = {
@@ -92,6 +93,7 @@ NOTICED_BY: Final[Mapping[str, Sequence[str]]] = {
     "cross_site_change": [
         f"{BROWSER_GUARD}::test_a_page_of_another_origin_changes_nothing[local-{{'origin': 'null'}}]",
     ],
+    "body_after_head": [f"{HEAD}::test_head_is_get_without_a_body[local-/v1/models]"],
     "token_for_nobody": [f"{BROWSER_GUARD}::test_a_caller_that_nobody_asked_gets_no_token[local]"],
     "production_by_index": [f"{RESOLUTION}::test_production_is_what_was_promoted_last_however_the_indexes_lag[local]"],
     "refs_by_an_old_head": [f"{RESOLUTION}::test_what_another_process_acknowledged_is_in_the_next_answer[local]"],

@@ -111,7 +111,7 @@ _PARTS: Final = {"path": "large.bin", "parts": [{"number": 1, "sha256": _ZEROS}]
 _FENCED: Final = {"stage": "production", "expected_production": None}
 _ENDED: Final = {"principal": "ci", "allow": ["reader"], "models": ["a"], "expires_at": "2020-01-01T00:00:00Z"}
 
-QUESTIONS: Final = [
+_WRITTEN_OUT: Final = [
     Question("get_model", "GET", "", "model.read", "200", NO_MODEL),
     Question("edit_model", "PATCH", "", "model.write", "200", NO_MODEL, {}),
     Question("delete_model", "DELETE", "", "model.write version.delete", "409 model_not_empty", NO_MODEL),
@@ -143,8 +143,18 @@ QUESTIONS: Final = [
     Question("get_download", "GET", "/versions/production/download", "model.read", "200", NO_MODEL),
     Question("get_artifact", "GET", "/versions/production/artifacts/model.pt", "model.read", "307", NO_MODEL),
     Question("list_events", "GET", "/events?limit=1", "event.read", "200", NO_MODEL),
+    Question("head_artifact", "HEAD", "/versions/production/artifacts/model.pt", "model.read", "200", NO_MODEL),
 ]
-"""About one model."""
+
+QUESTIONS: Final = [
+    *_WRITTEN_OUT,
+    *(
+        question._replace(method="HEAD")
+        for question in _WRITTEN_OUT
+        if question.method == "GET" and question.operation != "get_artifact"
+    ),
+]
+"""About one model. HEAD is let through where GET is."""
 
 OTHER_QUESTIONS: Final = [
     Question("list_models", "GET", "/models", "", "200", ""),

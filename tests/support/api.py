@@ -250,6 +250,8 @@ async def _hold(answer: httpx.Response, announced: dict[str, Any]) -> None:
     if answer.headers.get("content-type") != "application/problem+json":
         assert str(answer.status_code) in announced
         return
+    if answer.request.method == "HEAD":
+        return
     await answer.aread()
     code = answer.json()["code"]
     if code not in UNDOCUMENTED:

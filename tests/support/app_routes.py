@@ -10,9 +10,10 @@ from modelkeep.settings import Settings
 
 
 def routes_of(app: FastAPI) -> Iterator[tuple[str, str]]:
-    """Every method and path of an app."""
+    """Every method and path of an app; what answers GET answers HEAD."""
     for route in iter_route_contexts(app.routes):
-        for method in sorted(route.methods or ()):
+        methods = set(route.methods or ())
+        for method in sorted(methods | ({"HEAD"} if "GET" in methods else set())):
             yield method, route.path or ""
 
 

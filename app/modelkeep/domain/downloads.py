@@ -61,6 +61,14 @@ class Download:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FoundArtifact:
+    """One artifact of the version that answers to a ref; `stale_seconds` as of `Resolved`."""
+
+    artifact: Artifact
+    stale_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Redirect:
     """The URL of one artifact; `stale_seconds` as of `Resolved`."""
 

@@ -135,15 +135,16 @@ Caller = Annotated[CallerInfo, Depends(_bind_caller)]
 """The caller of a route that changes a model."""
 
 
-async def _read_known_commits(
-    if_none_match: Annotated[
-        str | None,
-        Header(
-            alias="If-None-Match",
-            description="ETags of earlier answers; if one of them is still current, the answer is an empty 304.",
-        ),
-    ] = None,
-) -> Container[str]:
+IfNoneMatch = Annotated[
+    str | None,
+    Header(
+        alias="If-None-Match",
+        description="ETags of earlier answers; if one of them is still current, the answer is an empty 304.",
+    ),
+]
+
+
+async def _read_known_commits(if_none_match: IfNoneMatch = None) -> Container[str]:
     return known_commits(if_none_match or "")
 
 
@@ -170,6 +171,12 @@ def known_commits(if_none_match: str) -> Container[str]:
     """The commits among the ETags of an `If-None-Match` header; every commit for `*`."""
     etags = if_none_match.strip()
     return ANY_COMMIT if etags == "*" else frozenset(_ETAG.findall(etags))
+
+
+def is_known(etag: str, if_none_match: str | None) -> bool:
+    """Whether an `If-None-Match` header names this ETag, or any."""
+    known = [each.strip().removeprefix("W/") for each in (if_none_match or "").split(",")]
+    return known == ["*"] or etag in known
 
 
 def _digest(*parts: str) -> str:

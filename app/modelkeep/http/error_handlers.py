@@ -105,13 +105,16 @@ async def _answer_http_exception(request: Request, error: Exception) -> Response
 
 
 def _allowed_methods(request: Request) -> str:
-    """The methods of all routes at this address; the framework's own answer names those of one route only."""
+    """The methods of all routes at this address; the framework's own answer names those of one route only.
+
+    HEAD is answered wherever GET is.
+    """
 
     def is_allowed(method: str) -> bool:
         scope = {**request.scope, "method": method}
         return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
 
-    return ", ".join(method for method in _METHODS if is_allowed(method))
+    return ", ".join(method for method in _METHODS if is_allowed("GET" if method == "HEAD" else method))
 
 
 def _fault(fault: Mapping[str, Any]) -> dict[str, str]:

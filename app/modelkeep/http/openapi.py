@@ -95,7 +95,23 @@ def _complete(document: Document) -> Document:
         operation["responses"] = dict(sorted(operation["responses"].items()))
         for response in operation["responses"].values():
             response["headers"] = {**response.get("headers", {}), **header(_REQUEST_ID)}
+    for path in document["paths"].values():
+        if "get" in path:
+            path["head"] = _without_bodies(path.get("head") or _head_of(path["get"]))
     return document
+
+
+def _head_of(get: Document) -> Document:
+    """The operation of a HEAD that is answered as this GET is."""
+    name = f"head_{get['operationId'].removeprefix('get_')}"
+    summary = {"summary": f"{get['summary']}, without the body", "description": "Answer as GET does, without the body."}
+    return {**get, **summary, "operationId": name}
+
+
+def _without_bodies(operation: Document) -> Document:
+    responses = operation["responses"].items()
+    empty = {status: {key: each[key] for key in each if key != "content"} for status, each in responses}
+    return {**operation, "responses": empty}
 
 
 def _operations(document: Document) -> Iterator[Document]:

@@ -43,13 +43,15 @@ class RouteRow:
       `/` covers every path that begins with it.
     - `is_public`: requests need no credentials, and answers no authorization decision.
     - `is_streamed`: the route reads a body of any length in pieces and limits it itself.
-    - `may_serve_stale`: while the table cannot be read, a `GET` of a recently authenticated caller still passes.
+    - `answers_head`: the routes answer HEAD themselves; on any other row it is GET without a body.
+    - `may_serve_stale`: while the table cannot be read, a `GET` or `HEAD` of a recently authenticated caller passes.
     - `default_headers`: added to every answer that does not set them itself.
     """
 
     path: str
     is_public: bool = False
     is_streamed: bool = False
+    answers_head: bool = False
     may_serve_stale: bool = False
     render_error: ErrorRenderer = render_problem
     credential_sources: Sequence[CredentialSource] = (BEARER,)
@@ -66,9 +68,9 @@ ROWS: Final = (
     RouteRow("/openapi.json", is_public=True),
     RouteRow("/docs", is_public=True, default_headers=headers_with(DOCS_CSP)),
     RouteRow("/docs/", is_public=True),
-    RouteRow("/local-store/", is_public=True, is_streamed=True),
+    RouteRow("/local-store/", is_public=True, is_streamed=True, answers_head=True),
     RouteRow("/v1/models/{model}/versions/{ref}/download", may_serve_stale=True),
-    RouteRow("/v1/models/{model}/versions/{ref}/artifacts/{path:path}", may_serve_stale=True),
+    RouteRow("/v1/models/{model}/versions/{ref}/artifacts/{path:path}", may_serve_stale=True, answers_head=True),
     RouteRow("/v1/"),
 )
 """Documentation is no secret. The routes of the local store check the signature of their URLs."""

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse, RedirectResponse
 
 from modelkeep.domain.access.actions import Action
+from modelkeep.domain.artifacts import Artifact
 from modelkeep.domain.downloads import Download
 from modelkeep.domain.errors import (
     ArtifactNotFoundError,
@@ -18,11 +19,13 @@ from modelkeep.http.dependencies import (
     Downloads,
     FilePath,
     FormatParam,
+    IfNoneMatch,
     KnownCommits,
     Model,
     ReadCaller,
     RefParam,
     Wait,
+    is_known,
 )
 from modelkeep.http.openapi import STALE, header, requires
 from modelkeep.http.problems import error_responses
@@ -36,6 +39,11 @@ _PROBLEMS: Final = error_responses(
 )
 _LOCATION: Final = {"Location": {"description": "A presigned URL.", "schema": {"type": "string", "format": "uri"}}}
 _STALE: Final = header(STALE)
+_OF_ARTIFACT: Final = {
+    "ETag": {"description": "The artifact's SHA-256.", "schema": {"type": "string"}},
+    "Content-Length": {"description": "The artifact's size.", "schema": {"type": "integer"}},
+    "Repr-Digest": {"description": "The artifact's SHA-256 (RFC 9530).", "schema": {"type": "string"}},
+}
 
 
 @router.get(
@@ -97,6 +105,44 @@ async def get_artifact(
     """Redirect to one artifact, for `curl -L`."""
     redirect = await downloads.locate_artifact(model, ref, path, caller)
     return RedirectResponse(redirect.url.url, 307, _stale(redirect.stale_seconds))
+
+
+@router.head(
+    "/{model}/versions/{ref}/artifacts/{path:path}",
+    response_class=Response,
+    response_description="The artifact is there.",
+    responses={
+        **_PROBLEMS,
+        200: {"headers": _OF_ARTIFACT | _STALE},
+        304: {"description": "You have this artifact.", "headers": {"ETag": _OF_ARTIFACT["ETag"]} | _STALE},
+    },
+    openapi_extra=requires(Action.MODEL_READ),
+)
+async def head_artifact(
+    model: Model,
+    ref: RefParam,
+    path: FilePath,
+    caller: ReadCaller,
+    downloads: Downloads,
+    if_none_match: IfNoneMatch = None,
+) -> Response:
+    """Read size and digest of one artifact, without a redirect; an adopted one may have neither yet."""
+    found = await downloads.find_artifact(model, ref, path, caller)
+    headers = _headers_of(found.artifact) | _stale(found.stale_seconds)
+    if "etag" in headers and is_known(headers["etag"], if_none_match):
+        return Response(status_code=304, headers={"etag": headers["etag"], **_stale(found.stale_seconds)})
+    response = Response(headers=headers, media_type="application/octet-stream")
+    if found.artifact.size is None:
+        del response.headers["content-length"]
+    return response
+
+
+def _headers_of(artifact: Artifact) -> dict[str, str]:
+    size = {} if artifact.size is None else {"content-length": str(artifact.size)}
+    if artifact.sha256 is None:
+        return size
+    digest = artifact.sha256
+    return {**size, "etag": f'"{digest}"', "repr-digest": f"sha-256=:{digest.as_s3_checksum()}:"}
 
 
 def _stale(seconds: int | None) -> dict[str, str]:

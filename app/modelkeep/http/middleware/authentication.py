@@ -65,7 +65,7 @@ class AuthenticationMiddleware:
             raise CredentialsRequiredError
         authenticator = context.services.authenticator
         principal = authenticator.cached(token)
-        if principal is None and context.row.may_serve_stale and scope["method"] == "GET":
+        if principal is None and context.row.may_serve_stale and scope["method"] in {"GET", "HEAD"}:
             principal = await self._authenticate_or_stale(scope, authenticator, token)
         elif principal is None:
             principal = await self._authenticate(scope, authenticator, token)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Container
 
 from modelkeep.domain.access.actions import Action
-from modelkeep.domain.downloads import Download, Redirect, Resolved
+from modelkeep.domain.downloads import Download, FoundArtifact, Redirect, Resolved
 from modelkeep.domain.values import Ref
 from modelkeep.services.access.caller import Caller
 from modelkeep.services.reading.head_poller import POLL_SECONDS, HeadPoller
@@ -50,6 +50,12 @@ class DownloadService:
         version = resolved.version
         signed = await self._urls.for_artifact(version, version.artifact(path))
         return Redirect(url=signed.url, stale_seconds=resolved.stale_seconds)
+
+    async def find_artifact(self, model: str, ref: Ref, path: str, caller: Caller) -> FoundArtifact:
+        """Resolve a ref, and find one artifact of its version; nothing is signed. Raises what `locate` raises."""
+        caller.require(Action.MODEL_READ, model)
+        resolved = await self._stale_cache.get(model, ref, self._resolver.resolve_for_download)
+        return FoundArtifact(artifact=resolved.version.artifact(path), stale_seconds=resolved.stale_seconds)
 
     async def _wait_for_other(
         self, model: str, ref: Ref, resolved: Resolved, *, known: Container[str], seconds: float

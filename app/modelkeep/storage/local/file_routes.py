@@ -55,7 +55,7 @@ def create_router(find_store: Callable[[Request], FileStore]) -> APIRouter:
     async def put_local_object(key: str, request: Request) -> Response:
         """Store the bytes that the URL allows, once."""
         files = find_store(request)
-        put = SignedPut.from_parameters(key, _allowed(key, request, files))
+        put = SignedPut.from_parameters(key, _allowed("PUT", key, request, files))
         _check_headers(put, request.headers)
         with _translate_errors():
             await files.receive(put, request.stream())
@@ -63,21 +63,23 @@ def create_router(find_store: Callable[[Request], FileStore]) -> APIRouter:
 
     @router.api_route(ROUTE + "{key:path}", methods=["GET", "HEAD"])
     async def get_local_object(key: str, request: Request) -> Response:
-        """Send an object or one range of it. As in S3, a URL for GET is rejected with HEAD."""
+        """Send an object or one range of it. Unlike in S3, a URL for GET allows HEAD, which ignores ranges."""
         files = find_store(request)
-        parameters = _allowed(key, request, files)
+        parameters = _allowed("GET", key, request, files)
         found = await files.stat(key)
         if found is None:
             raise ObjectNotFoundError
         _check_match(found, request.headers)
+        if request.method == "HEAD":
+            return Response(headers=_headers_of(found, range(found.size), parameters["filename"]))
         return _download(files, found, _positions(found, request.headers), parameters["filename"])
 
     return router
 
 
-def _allowed(key: str, request: Request, files: FileStore) -> Mapping[str, str]:
+def _allowed(method: str, key: str, request: Request, files: FileStore) -> Mapping[str, str]:
     query: bytes = request.scope["query_string"]
-    return files.check(request.method, key, query.decode("latin-1"))
+    return files.check(method, key, query.decode("latin-1"))
 
 
 def _check_headers(put: SignedPut, headers: Headers) -> None:
@@ -104,13 +106,17 @@ def _etag(found: StoredObject) -> str:
     return f'"{found.sha256 or f"{found.size}-{found.modified_at.timestamp():.0f}"}"'
 
 
-def _download(files: FileStore, found: StoredObject, positions: range | None, filename: str) -> Response:
-    part = range(found.size) if positions is None else positions
-    headers = _DOWNLOAD_HEADERS | {
+def _headers_of(found: StoredObject, part: range, filename: str) -> dict[str, str]:
+    return _DOWNLOAD_HEADERS | {
         "content-disposition": attachment(filename),
         "content-length": str(len(part)),
         "etag": _etag(found),
     }
+
+
+def _download(files: FileStore, found: StoredObject, positions: range | None, filename: str) -> Response:
+    part = range(found.size) if positions is None else positions
+    headers = _headers_of(found, part, filename)
     if positions is not None:
         headers["content-range"] = f"bytes {part.start}-{part.stop - 1}/{found.size}"
     return _Download(files.read_slice(found.key, part), 200 if positions is None else 206, headers)
