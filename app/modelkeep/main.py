@@ -69,6 +69,7 @@ def create_app(settings: Settings | None = None, *, rows: Sequence[RouteRow] = R
         AuthenticationMiddleware,
         browser_guard=BrowserGuard(settings.public_host) if settings.auth == "none" else None,
         limits=RateLimits(requests=settings.requests_per_10_seconds, failures=settings.failed_logins_per_minute),
+        trusts_proxies=bool(settings.trusted_proxies),
         on_attempt=metrics.count_authentication,
     )
     app.add_middleware(RequestLimitMiddleware)

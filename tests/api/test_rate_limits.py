@@ -1,19 +1,23 @@
 """Rate limits: requests of a principal, and failed logins of an address."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from ipaddress import ip_network
 from typing import Any
 
 import httpx
 import pytest
 from asgi_lifespan import LifespanManager
 
+from modelkeep.admin import access
 from modelkeep.http.middleware import rate_limits
 from modelkeep.main import create_app
+from modelkeep.repositories.tokens import Tokens
 from modelkeep.services.access import authenticator
 from modelkeep.settings import Settings
-from tests.support.access import token_for
+from tests.support.access import Clock, token_for
 from tests.support.api import BASE, Api, check_problem
 from tests.support.builders import credential
 
@@ -109,16 +113,88 @@ async def test_a_limit_ends_with_its_window(opened: Open, settings: Settings, sh
         ("unknown", "unknown", "else"),
     ],
 )
-async def test_failed_logins_of_an_address_are_limited(
+async def test_failed_logins_of_an_address_are_limited_and_nothing_else_from_there(
     opened: Open, settings: Settings, guilty: str, same: str, other: str
 ) -> None:
     at = await opened(failed_logins_per_minute=3)
     good, bad = await token_for(settings, allow=["reader"], principal="honest"), credential().text
     await fail(at(guilty, token=bad), 3)
-    for address, token in [(guilty, bad), (same, bad), (same, good)]:
-        await check_too_many(at(address, token=token), "failed logins from your address", rate_limits.FAILURES_SECONDS)
-    assert await status(at(other, token=good)) == 200
+    for address in (guilty, same):
+        await check_too_many(at(address, token=bad), "failed logins from your address", rate_limits.FAILURES_SECONDS)
+    assert [await status(at(address, token=good)) for address in (guilty, same, other)] == [200, 200, 200]
     await fail(at(other, token=bad), 1)
+
+
+async def test_good_tokens_pass_whatever_fails_at_their_address(
+    opened: Open, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind one address are all pods of a cluster, or all callers of a balancer."""
+    monkeypatch.setattr(authenticator, "CACHE_TTL_SECONDS", 0)
+    at = await opened()
+    good = [await token_for(settings, allow=["reader"], principal=f"pod-{number}") for number in range(3)]
+    answers = []
+    for number in range(60):
+        answers.append(await status(at(HERE, token=credential().text)))
+        assert await status(at(HERE, token=good[number % 3])) == 200
+    assert answers == [401] * 30 + [429] * 30
+
+
+async def test_a_step_of_the_clock_does_not_extend_a_window(
+    opened: Open, settings: Settings, short: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = await opened(requests_per_10_seconds=1, failed_logins_per_minute=1)
+    known = at(HERE, token=await token_for(settings, allow=["reader"], principal="known"))
+    stranger, now = at(HERE, token=credential().text), time.time
+    monkeypatch.setattr(time, "time", lambda: now() + 3600)
+    assert await status(known) == 200
+    await fail(stranger, 1)
+    monkeypatch.setattr(time, "time", now)
+    await check_too_many(known, "requests", SECONDS)
+    await check_too_many(stranger, "failed logins from your address", SECONDS)
+    await asyncio.sleep(SECONDS)
+    assert await status(known) == 200
+    await fail(stranger, 1)
+
+
+async def test_a_token_that_is_unknown_or_revoked_costs_one_read_in_a_while(
+    opened: Open, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = await opened(failed_logins_per_minute=10**6)
+    text = await token_for(settings, allow=["reader"], principal="dismissed")
+    await access.revoke_token(settings, text.split("_")[1])
+    found, reads, clock = Tokens.find, [], Clock()
+
+    async def find(self: Tokens, token_id: str) -> Any:
+        reads.append(token_id)
+        return await found(self, token_id)
+
+    monkeypatch.setattr(Tokens, "find", find)
+    monkeypatch.setattr(authenticator, "time", clock)
+    for token in (credential().text, text):
+        await fail(at(HERE, token=token), 20)
+        assert len(reads) == 1
+        clock.now += authenticator.CACHE_TTL_SECONDS
+        await fail(at(HERE, token=token), 20)
+        assert len(reads) == 2
+        reads.clear()
+
+
+def ignored(capsys: pytest.CaptureFixture[str]) -> int:
+    return capsys.readouterr().err.count("forwarded_for_ignored")
+
+
+async def test_a_proxy_that_is_not_trusted_is_named_once(
+    opened: Open, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    forwarded = {"x-forwarded-for": "203.0.113.9"}
+    trusting = await opened(trusted_proxies=(ip_network("10.0.0.0/8"),))
+    await trusting(HERE, token=credential().text).request("GET", "/models", headers=forwarded)
+    at = await opened()
+    await fail(at(HERE, token=credential().text), 1)
+    assert ignored(capsys) == 0
+    for token in (credential().text, await token_for(settings, allow=["reader"]), credential().text):
+        await at(HERE, token=token).request("GET", "/models", headers=forwarded)
+    assert ignored(capsys) == 1
 
 
 async def test_a_cached_caller_is_not_blocked_by_others_at_its_address(opened: Open, settings: Settings) -> None:

@@ -41,6 +41,7 @@ DENY: Final = "tests/api/test_default_deny.py"
 EXCHANGE: Final = "tests/api/test_exchange.py"
 AT_REST: Final = "tests/contract/test_data_at_rest.py"
 CACHE: Final = "tests/client/test_distrusted_cache.py"
+RATE_LIMITS: Final = "tests/api/test_rate_limits.py"
 HEAD: Final = "tests/api/test_head.py"
 BROWSER_GUARD: Final = "tests/api/test_browser_guard.py"
 
@@ -93,6 +94,7 @@ NOTICED_BY: Final[Mapping[str, Sequence[str]]] = {
     "cross_site_change": [
         f"{BROWSER_GUARD}::test_a_page_of_another_origin_changes_nothing[local-{{'origin': 'null'}}]",
     ],
+    "good_token_refused": [f"{RATE_LIMITS}::test_good_tokens_pass_whatever_fails_at_their_address[local]"],
     "body_after_head": [f"{HEAD}::test_head_is_get_without_a_body[local-/v1/models]"],
     "token_for_nobody": [f"{BROWSER_GUARD}::test_a_caller_that_nobody_asked_gets_no_token[local]"],
     "production_by_index": [f"{RESOLUTION}::test_production_is_what_was_promoted_last_however_the_indexes_lag[local]"],

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from modelkeep.domain.access.principals import ANONYMOUS, Principal
@@ -14,7 +15,7 @@ from modelkeep.domain.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
-from modelkeep.http.context import RequestContext, context_of
+from modelkeep.http.context import RequestContext, context_of, first_header
 from modelkeep.http.credentials import read_token
 from modelkeep.http.error_handlers import render_error
 from modelkeep.http.middleware.browser_guard import BrowserGuard
@@ -23,6 +24,8 @@ from modelkeep.services.access.authenticator import Authenticator, is_registry_t
 
 LOGIN_TIMEOUT_SECONDS: Final = 2.0
 """Timeout of the table lookup when a cached principal can be used instead."""
+
+_log = structlog.get_logger("modelkeep.access")
 
 
 class AuthenticationMiddleware:
@@ -37,11 +40,18 @@ class AuthenticationMiddleware:
     """
 
     def __init__(
-        self, app: ASGIApp, *, browser_guard: BrowserGuard | None, limits: RateLimits, on_attempt: Callable[[str], None]
+        self,
+        app: ASGIApp,
+        *,
+        browser_guard: BrowserGuard | None,
+        limits: RateLimits,
+        trusts_proxies: bool,
+        on_attempt: Callable[[str], None],
     ) -> None:
         self._app = app
         self._browser_guard = browser_guard
         self._limits = limits
+        self._may_ignore_proxy = not trusts_proxies
         self._on_attempt = on_attempt
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -69,7 +79,7 @@ class AuthenticationMiddleware:
             principal = await self._authenticate_or_stale(scope, authenticator, token)
         elif principal is None:
             principal = await self._authenticate(scope, authenticator, token)
-        await self._limits.count_request(principal.name)
+        self._limits.count_request(principal.name)
         return principal
 
     async def _authenticate_or_stale(self, scope: Scope, authenticator: Authenticator, token: str) -> Principal:
@@ -84,14 +94,24 @@ class AuthenticationMiddleware:
             return last_known
 
     async def _authenticate(self, scope: Scope, authenticator: Authenticator, token: str) -> Principal:
-        address = scope["client"][0] if scope.get("client") else ""
-        await self._limits.check_failures(address)
+        """Authenticate. The limit on failed logins slows failures alone: a valid token passes it at any address."""
+        self._warn_of_ignored_proxy(scope)
         try:
             principal = await authenticator.authenticate(token)
         except RegistryError as error:
-            if isinstance(error, UnauthenticatedError | NoTrustRuleError):
-                await self._limits.count_failure(address)
             self._on_attempt(error.code())
+            if isinstance(error, UnauthenticatedError | NoTrustRuleError):
+                self._limits.count_failure(scope["client"][0] if scope.get("client") else "")
             raise
         self._on_attempt("success")
         return principal
+
+    def _warn_of_ignored_proxy(self, scope: Scope) -> None:
+        """Warn once if a proxy names its clients and none is trusted: failed logins of all are counted together."""
+        if self._may_ignore_proxy and first_header(scope, b"x-forwarded-for"):
+            self._may_ignore_proxy = False
+            _log.warning(
+                "forwarded_for_ignored",
+                detail="Requests have X-Forwarded-For, and MODELKEEP_TRUSTED_PROXIES is not set: failed logins are"
+                " counted by the address of the proxy. Set it to that address.",
+            )

@@ -1,52 +1,66 @@
-"""Rate limits: requests of a principal, and failed logins of an address. Each worker process counts for itself."""
+"""Rate limits: requests of a principal, and failed logins of an address. Each worker process counts for itself.
+
+`limits`, the usual library, goes by the wall clock, which may be set back by an hour in the middle of a window.
+"""
 
 import math
 import time
-from functools import cached_property
+from dataclasses import dataclass
 from ipaddress import IPv4Address, ip_address, ip_network
 from typing import Final
 
-from limits import RateLimitItem, RateLimitItemPerSecond
-from limits.aio.storage import MemoryStorage
-from limits.aio.strategies import FixedWindowRateLimiter
+from cachetools import LRUCache
 
 from modelkeep.domain.errors import TooManyRequestsError
 
 REQUESTS_SECONDS: Final = 10
 FAILURES_SECONDS: Final = 60
+MAX_WINDOWS: Final = 10_000
+"""Principals, and addresses, that are counted at a time; above that, those are forgotten that were quiet longest."""
+
 IPV6_PREFIX_LENGTH: Final = 64
 """Bits of an IPv6 address that a provider assigns to one customer, who chooses the rest."""
 
 
+@dataclass(slots=True)
+class _Window:
+    ends_at: float
+    count: int = 0
+
+
+class FixedWindows:
+    """Fixed window counters, by the monotonic clock: the first count of a key opens a window of `seconds`."""
+
+    def __init__(self, what: str, limit: int, seconds: float) -> None:
+        self._what = what
+        self._limit = limit
+        self._seconds = seconds
+        self._windows: LRUCache[str, _Window] = LRUCache(MAX_WINDOWS)
+
+    def count(self, key: str) -> None:
+        """Count one. Raises `TooManyRequestsError` if it is above the limit."""
+        now, window = time.monotonic(), self._windows.get(key)
+        if window is None or window.ends_at <= now:
+            window = self._windows[key] = _Window(now + self._seconds)
+        window.count += 1
+        if window.count > self._limit:
+            raise TooManyRequestsError(self._what, max(1, math.ceil(window.ends_at - now)))
+
+
 class RateLimits:
-    """Fixed windows in memory."""
+    """The limits of one process."""
 
     def __init__(self, *, requests: int, failures: int) -> None:
-        self._requests = RateLimitItemPerSecond(requests, REQUESTS_SECONDS)
-        self._failures = RateLimitItemPerSecond(failures, FAILURES_SECONDS, namespace="FAILURES")
+        self._requests = FixedWindows("requests", requests, REQUESTS_SECONDS)
+        self._failures = FixedWindows("failed logins from your address", failures, FAILURES_SECONDS)
 
-    @cached_property
-    def _windows(self) -> FixedWindowRateLimiter:
-        """Made with the first request, as it needs an event loop; the blocking kind starts a thread every 10 ms."""
-        return FixedWindowRateLimiter(MemoryStorage())
-
-    async def count_request(self, principal: str) -> None:
+    def count_request(self, principal: str) -> None:
         """Count a request. Raises `TooManyRequestsError` if it is above the limit."""
-        if not await self._windows.hit(self._requests, principal):
-            raise await self._limit_error("requests", self._requests, principal)
+        self._requests.count(principal)
 
-    async def count_failure(self, address: str) -> None:
-        """Count a failed login of this address."""
-        await self._windows.hit(self._failures, _client_network(address))
-
-    async def check_failures(self, address: str) -> None:
-        """Raise `TooManyRequestsError` if this address has failed too often to try again now."""
-        if not await self._windows.test(self._failures, _client_network(address)):
-            raise await self._limit_error("failed logins from your address", self._failures, _client_network(address))
-
-    async def _limit_error(self, what: str, limit: RateLimitItem, key: str) -> TooManyRequestsError:
-        window = await self._windows.get_window_stats(limit, key)
-        return TooManyRequestsError(what, max(1, math.ceil(window.reset_time - time.time())))
+    def count_failure(self, address: str) -> None:
+        """Count a failed login of this address. Raises `TooManyRequestsError` if it is above the limit."""
+        self._failures.count(_client_network(address))
 
 
 def _client_network(address: str) -> str:

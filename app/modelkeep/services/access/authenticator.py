@@ -31,7 +31,7 @@ CACHE_TTL_SECONDS: Final = 15.0
 """How long a valid credential is accepted without a read; with that of trust rules, below 30 seconds."""
 
 CACHE_SIZE: Final = 10_000
-"""Cached credentials, at most."""
+"""Cached credentials, at most, and as many ids of tokens that are refused."""
 
 LAST_USED_INTERVAL: Final = timedelta(hours=1)
 """Least time between two updates of a token's last use: a busy token costs one write an hour."""
@@ -61,6 +61,7 @@ class Authenticator:
         self._verifier = verifier
         self._stale_ttl = stale_ttl
         self._cache: LRUCache[bytes, CachedPrincipal] = LRUCache(CACHE_SIZE)
+        self._refused_at: LRUCache[str, float] = LRUCache(CACHE_SIZE)
 
     def cached(self, text: str) -> Principal | None:
         """The principal that the token proved a moment ago; `None` if it must be authenticated."""
@@ -89,8 +90,8 @@ class Authenticator:
         return principal
 
     async def _by_token(self, credential: ApiTokenSecret) -> Principal:
-        token = await self._tokens.find(credential.id)
-        if token is None or not token.admits(credential) or token.revoked_at:
+        token = await self._find(credential.id)
+        if token is None or not token.admits(credential):
             raise InvalidTokenError(_UNKNOWN)
         now = datetime.now(UTC)
         if token.expires_at <= now:
@@ -102,6 +103,17 @@ class Authenticator:
                 raise NoTrustRuleError(token.principal)
         await self._touch_last_used(token, now)
         return Principal(name=token.principal, grants=grants, expires_at=token.expires_at)
+
+    async def _find(self, token_id: str) -> Token | None:
+        """The token, unless it is revoked. That there is none is remembered for a while, so repeats cost no read."""
+        now = time.monotonic()
+        if now < self._refused_at.get(token_id, -math.inf) + CACHE_TTL_SECONDS:
+            return None
+        token = await self._tokens.find(token_id)
+        if token is None or token.revoked_at:
+            self._refused_at[token_id] = now
+            return None
+        return token
 
     async def _by_issuer(self, text: str) -> Principal:
         if text.startswith(PREFIX):
