@@ -39,6 +39,7 @@ LOST_PARTS: Final = "tests/api/test_lost_parts.py"
 ALLOCATION: Final = "tests/unit/test_allocation.py"
 DENY: Final = "tests/api/test_default_deny.py"
 EXCHANGE: Final = "tests/api/test_exchange.py"
+FOLDING: Final = "tests/contract/test_folding_disks.py"
 AT_REST: Final = "tests/contract/test_data_at_rest.py"
 CACHE: Final = "tests/client/test_distrusted_cache.py"
 RATE_LIMITS: Final = "tests/api/test_rate_limits.py"
@@ -107,6 +108,7 @@ NOTICED_BY: Final[Mapping[str, Sequence[str]]] = {
     "cache_verified_before_it_is_in_place": [f"{CACHE}::test_a_file_that_changes_between_check_and_copy_is_not_taken"],
     "cache_writable_by_others": [f"{CACHE}::test_a_folder_that_others_may_write_to_is_passed_by[511]"],
     "objects_by_umask": [f"{AT_REST}::test_everything_in_a_data_folder_is_its_owners_alone[0]"],
+    "models_share_a_folder": [f"{FOLDING}::test_two_models_share_no_file_where_one_name_leads_to_the_other"],
     "not_modified_for_another": [f"{DOWNLOADS}::test_a_version_that_is_known_already_is_not_sent_again[local]"],
 }
 

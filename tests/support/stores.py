@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 
 from modelkeep.domain.values import Digest, PresignedUrl
 from modelkeep.http import error_handlers
-from modelkeep.storage.local import file_routes
+from modelkeep.storage.local import file_routes, object_paths
 from modelkeep.storage.local.files import FileStore
 from modelkeep.storage.objects import ObjectStore
 
@@ -90,3 +90,10 @@ def serving(app: ASGIApp, port: int, **options: Any) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join()
+
+
+def as_earlier_releases_did(root: Path) -> None:
+    """Put the folder of each model in a data folder where it was before: under the model's name as it is."""
+    for kind in ("objects", "checksums"):
+        for folder in list((root / kind / "models").iterdir()):
+            folder.rename(folder.with_name(object_paths.key_at(f"models/{folder.name}").removeprefix("models/")))

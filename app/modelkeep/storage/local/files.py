@@ -54,7 +54,7 @@ class FileStore:
         if not uri.startswith(self._base_uri):
             return None
         try:
-            return check_key(unquote(uri.removeprefix(self._base_uri), errors="strict"))
+            return self._folder.key_at(unquote(uri.removeprefix(self._base_uri), errors="strict"))
         except ValueError:
             return None
 

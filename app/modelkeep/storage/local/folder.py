@@ -1,8 +1,8 @@
 """The data folder of the local store, and the steps that change it. All methods block: call them in a thread.
 
 secret                                  the key that signs URLs
-objects/<key>                           the bytes as uploaded
-checksums/<key>                         their size and SHA-256 as JSON, durable before the object exists
+objects/<path of key>                   the bytes as uploaded; `object_paths.py` says which path a key has
+checksums/<path of key>                 their size and SHA-256 as JSON, durable before the object exists
 incoming/<uuid>                         a file being written, or a folder being removed
 multiparts/<id>/key                     the key of an open multipart object
 multiparts/<id>/<number>-<sha256>       its parts
@@ -11,7 +11,7 @@ locks/tree                              held to remove empty folders; shared by 
 
 Whatever is created, the folder itself included, is its owner's alone: folders have mode 0700, files 0600.
 
-An object exists if, and only if, there is a file at `objects/<key>`. A process may be killed between any two steps: it
+An object exists if, and only if, there is a file at its path. A process may be killed between any two steps: it
 leaves a whole object, or files that are never read and that `clear` removes.
 """
 
@@ -30,6 +30,7 @@ from modelkeep.kit import durable_files
 from modelkeep.kit.durable_files import StagedFile
 from modelkeep.kit.file_locks import locked
 from modelkeep.kit.text import first_invisible
+from modelkeep.storage.local import object_paths
 from modelkeep.storage.objects import ObjectGoneError, StoredObject
 
 _MAX_KEY_BYTES: Final = 1024
@@ -61,10 +62,26 @@ class Folder:
         for folder in (self.objects, self.checksums, self.incoming, self.multiparts, self._locks):
             durable_files.make_private_folder(folder)
         durable_files.sync_with_parents(self.root, root=self.root.parent)
+        self._move_older()
+
+    def _move_older(self) -> None:
+        """Move what an earlier release has put elsewhere; one process does, the others wait."""
+        roots = (self.checksums, self.objects)
+        if any(map(object_paths.has_older, roots)):
+            with locked(self._tree):
+                for root in roots:
+                    object_paths.move_older(root)
 
     def path_of(self, key: str) -> Path:
         """The path of an object, whether it exists or not. Raises `ValueError` for a key outside the folder."""
-        return self.objects / check_key(key)
+        return self.objects / object_paths.path_of(check_key(key))
+
+    def key_at(self, path: str) -> str:
+        """The key of the object at a path relative to `objects`, whether it exists or not. Raises `ValueError`."""
+        return check_key(object_paths.key_at(path))
+
+    def _checksum_path(self, key: str) -> Path:
+        return self.checksums / object_paths.path_of(key)
 
     def lock(self, name: str) -> AbstractContextManager[None]:
         """A lock that excludes every other writer of a key or a multipart object."""
@@ -90,7 +107,7 @@ class Folder:
             self._move(staged.path, target)
 
     def _write_checksum(self, key: str, checksum: Mapping[str, Any]) -> None:
-        self.write(self.checksums / key, json.dumps(checksum).encode())
+        self.write(self._checksum_path(key), json.dumps(checksum).encode())
 
     def _move(self, source: Path, target: Path) -> None:
         try:
@@ -126,7 +143,7 @@ class Folder:
 
     def _checksum(self, key: str) -> Mapping[str, Any]:
         try:
-            checksum: Mapping[str, Any] = json.loads((self.checksums / key).read_bytes())
+            checksum: Mapping[str, Any] = json.loads(self._checksum_path(key).read_bytes())
         except _ABSENT:
             return {}
         return checksum
@@ -134,7 +151,7 @@ class Folder:
     def remove(self, key: str) -> None:
         """Remove an object, then its checksum. Does nothing if there is none."""
         with self.lock(key):
-            for path, root in ((self.path_of(key), self.objects), (self.checksums / key, self.checksums)):
+            for path, root in ((self.path_of(key), self.objects), (self._checksum_path(key), self.checksums)):
                 with suppress(*_ABSENT, IsADirectoryError):
                     path.unlink()
                     durable_files.sync_with_parents(path.parent, root=self.root)
@@ -152,7 +169,7 @@ class Folder:
         """Every object whose key starts with `prefix`."""
         parent, _, _ = prefix.rpartition("/")
         for path in durable_files.files_below(self.path_of(parent) if parent else self.objects):
-            key = path.relative_to(self.objects).as_posix()
+            key = object_paths.key_at(path.relative_to(self.objects).as_posix())
             if key.startswith(prefix) and (found := self.stat(key)):
                 yield found
 
