@@ -3,13 +3,15 @@
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from modelkeep.client.disk_layout import state_folder
-from modelkeep.client.pending_registration import PendingRegistration
+from modelkeep.client.pending_registration import PendingRegistration as Pending
 
+PendingRegistration = partial(Pending, remark=lambda _: None)
 IDENTITY = ("http://registry", "fraud-detector", "{}")
 
 

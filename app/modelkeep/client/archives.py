@@ -2,9 +2,10 @@
 
 import hashlib
 import shutil
+import tempfile
 import zipfile
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +23,9 @@ _FILE_MODE: Final = 0o644 << 16
 
 
 @asynccontextmanager
-async def zipped(source: Path, files: Sequence[LocalFile], transfers: TransferPool) -> AsyncIterator[Path]:
+async def zipped(
+    source: Path, files: Sequence[LocalFile], transfers: TransferPool, remark: Callable[[str], None]
+) -> AsyncIterator[Path]:
     """Write files of the folder `source` into an archive of its name, which is removed when the block ends.
 
     The files are stored, not compressed: weights hardly shrink. Raises `LocalFileError` and `ChangedFileError`.
@@ -30,16 +33,30 @@ async def zipped(source: Path, files: Sequence[LocalFile], transfers: TransferPo
     resolved = await transfers.in_thread(source.resolve)
     folder = state_folder() / "archives" / hashlib.sha256(str(resolved).encode()).hexdigest()
     try:
-        await transfers.in_thread(folder.mkdir, parents=True, exist_ok=True)
-        async with async_locked(folder.with_suffix(".lock")):
+        async with _folder_of_its_own(folder, transfers, remark) as folder:
             archive = folder / f"{resolved.name}.zip"
-            try:
-                await transfers.in_thread(_write, archive, files)
-                yield archive
-            finally:
-                shutil.rmtree(folder, ignore_errors=True)
+            await transfers.in_thread(_write, archive, files)
+            yield archive
     except OSError as error:
         raise LocalFileError(folder, f"cannot hold the archive: {error.strerror}.") from error
+
+
+@asynccontextmanager
+async def _folder_of_its_own(
+    folder: Path, transfers: TransferPool, remark: Callable[[str], None]
+) -> AsyncIterator[Path]:
+    """Make the folder, and remove it when the block ends; a temporary one if it cannot be made and locked."""
+    async with AsyncExitStack() as stack:
+        try:
+            await transfers.in_thread(folder.parent.mkdir, parents=True, exist_ok=True)
+            await stack.enter_async_context(async_locked(folder.with_suffix(".lock")))
+            await transfers.in_thread(folder.mkdir, exist_ok=True)
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        except OSError as error:
+            place = tempfile.gettempdir()
+            remark(f"'{folder.parent}' cannot be used: {error.strerror}. The archive is made in '{place}'.")
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="modelkeep-")))
+        yield folder
 
 
 def _write(archive: Path, files: Sequence[LocalFile]) -> None:

@@ -31,7 +31,7 @@ uploads/<digest>                    symbolic link whose target is the Idempotenc
                                     complete. <digest> is the SHA-256 of the registry's address, the model and the
                                     request in three lines. Removed when it is complete, or after 7 days by another
 archives/<digest>/NAME.zip          a folder that is registered as one archive, while it is. <digest> is the SHA-256 of
-                                    the folder's path
+                                    the folder's path. Where this cannot be made or locked: in a temporary folder
 archives/<digest>.lock              locked meanwhile
 """
 

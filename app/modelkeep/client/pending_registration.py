@@ -6,6 +6,7 @@ two processes one makes it. `disk_layout` describes the path.
 
 import hashlib
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 from uuid import uuid4
@@ -17,17 +18,26 @@ _MAX_AGE_SECONDS: Final = 7 * 24 * 3600
 
 
 class PendingRegistration:
-    """The key of the registration with this identity. Where no file can be written, it is a new one each time."""
+    """The key of the registration with this identity.
 
-    def __init__(self, *identity: str) -> None:
+    Where no file can be written, it is a new one each time; `remark` is called with a sentence on that.
+    """
+
+    def __init__(self, *identity: str, remark: Callable[[str], None]) -> None:
+        self._remark = remark
         self._path = state_folder() / "uploads" / hashlib.sha256("\n".join(identity).encode()).hexdigest()
 
     def key(self) -> str:
         """The key under which the registration was begun, or a new one, which is stored if that is possible."""
         key = uuid4().hex
-        with suppress(OSError):
+        try:
             return self._stored() or self._store(key)
-        return key
+        except OSError as error:
+            folder = self._path.parent
+            self._remark(
+                f"'{folder}' cannot be used: {error.strerror}. If this registration is interrupted, it starts anew."
+            )
+            return key
 
     def clear(self) -> None:
         """Forget the key, because the registration is complete or its upload is gone. Old keys are removed as well."""

@@ -80,7 +80,7 @@ class Registrar:
                 follow_links=source.follow_links,
             )
             if source.as_zip and source.path.is_dir():
-                async with zipped(source.path, files, transfers) as archive:
+                async with zipped(source.path, files, transfers, self._progress.remark) as archive:
                     return await self._register(
                         model, await transfers.in_thread(find_files, archive), key_source, metadata, transfers
                     )
@@ -97,7 +97,7 @@ class Registrar:
         hashed = await self._hash(files, transfers)
         declared = [{"path": file.path, "size": file.size, "sha256": hashed[file.path].sha256} for file in files]
         body = build_body(CreateUpload, artifacts=declared, **metadata)
-        pending = PendingRegistration(self._transport.url, model, body.model_dump_json())
+        pending = PendingRegistration(self._transport.url, model, body.model_dump_json(), remark=self._progress.remark)
         key = key_source.key_for(model, body)
         for beginning in range(1, MAX_BEGINNINGS):
             with suppress(IntegrityError):
