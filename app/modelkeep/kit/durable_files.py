@@ -5,9 +5,11 @@ entry. Any function may raise `OSError`.
 """
 
 import ctypes
+import errno
 import hashlib
 import os
 import shutil
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +18,9 @@ from uuid import uuid4
 
 BLOCK: Final = 1024 * 1024
 """Bytes that are read, hashed and written at a time."""
+
+_UNSUPPORTED_ERRNOS: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF})
+"""What fsync(2) of a folder fails with where there is none. Source: https://man7.org/linux/man-pages/man2/fsync.2.html"""
 
 _AT_FDCWD: Final = -100
 _RENAME_EXCHANGE: Final = 2
@@ -83,10 +88,13 @@ def staged_file(folder: Path) -> Iterator[StagedFile]:
 
 
 def sync(path: Path) -> None:
-    """Flush a file's bytes, or a folder's entries, to disk."""
+    """Flush a file's bytes, or a folder's entries, to disk. Some shares have no fsync for folders: they go without."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED_ERRNOS or not stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise
     finally:
         os.close(descriptor)
 
