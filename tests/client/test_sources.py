@@ -160,7 +160,7 @@ def test_what_cannot_be_registered_is_named_and_may_be_excluded(
         assert "\n" not in str(refused.value)
     with pytest.raises(ModelNotFoundError):
         client.get_model(model)
-    assert client.register(model, source, exclude=[name]).version == 1
+    assert client.register(model, source, exclude=[f"{name[:4]}*"]).version == 1
 
 
 @pytest.mark.parametrize("as_zip", [False, True])

@@ -28,6 +28,7 @@ UPLOADS: Final = "tests/api/test_uploads.py"
 STAGES: Final = "tests/api/test_stages.py"
 DOWNLOADS: Final = "tests/api/test_downloads.py"
 LOGGING: Final = "tests/api/test_logging.py"
+LEFT_OUT: Final = "tests/client/test_left_out.py"
 LINKS: Final = "tests/client/test_links.py"
 PATHS: Final = "tests/unit/test_artifact_paths.py"
 NEWER: Final = "tests/contract/test_newer_releases.py"
@@ -51,6 +52,9 @@ NOTICED_BY: Final[Mapping[str, Sequence[str]]] = {
     "head_without_guard": [f"{LEDGER}::TestBesideOthers::test_an_edit_of_a_head_that_moved_is_decided_again[local]"],
     "lost_reply_not_looked_for": [
         f"{LEDGER}::TestABadNetwork::test_a_lost_message_is_found_out[local-None-Fault.REPLY_LOST]",
+    ],
+    "git_registered": [
+        f"{LEFT_OUT}::test_what_belongs_to_no_model_is_left_out_and_said_in_one_line",
     ],
     "link_followed_outside": [f"{LINKS}::test_all_other_links_are_refused_in_one_sentence[False]"],
     "paths_of_two_forms": [

@@ -31,10 +31,8 @@ def hashed(file: LocalFile, part_size: int | None = None) -> tuple[HashedFile, i
 
 
 def test_files_are_found_by_artifact_path_in_order(tmp_path: Path) -> None:
-    make(tmp_path, "b.bin", "a/c.bin", "a/b/d.bin", "a.bin", ".modelkeep.json", "a/.modelkeep.json")
-    assert [file.path for file in find_files(tmp_path)] == sorted(
-        ["b.bin", "a/c.bin", "a/b/d.bin", "a.bin", "a/.modelkeep.json"]
-    )
+    make(tmp_path, "b.bin", "a/c.bin", "a/b/d.bin", "a.bin", ".modelkeep.json", "a/.modelkeep.json", "a/.git/config")
+    assert [file.path for file in find_files(tmp_path)] == sorted(["b.bin", "a/c.bin", "a/b/d.bin", "a.bin"])
 
 
 def test_one_file_has_its_own_name_even_behind_a_link(tmp_path: Path) -> None:

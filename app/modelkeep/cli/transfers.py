@@ -32,10 +32,12 @@ def register(
     description: Annotated[str | None, typer.Option(metavar="TEXT", help="A description of the version.")] = None,
     tag: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="A tag; may be repeated.")] = None,
     include: Annotated[
-        list[str] | None, typer.Option(metavar="GLOB", help="Only files that match; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="PATTERN", help="Only files that match, by gitignore's rule; may be repeated."),
     ] = None,
     exclude: Annotated[
-        list[str] | None, typer.Option(metavar="GLOB", help="No files that match; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="PATTERN", help="No files that match, by gitignore's rule; may be repeated."),
     ] = None,
     promote: Annotated[Stage | None, typer.Option(help="Move the new version to this stage.")] = None,
     idempotency_key: Annotated[
@@ -99,7 +101,8 @@ def download(
     ] = None,
     dest: Annotated[Path, typer.Option(metavar="DIR", help="The folder to put it into.")] = Path(),
     path: Annotated[
-        list[str] | None, typer.Option(metavar="GLOB", help="Only files that match; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="PATTERN", help="Only files that match, by gitignore's rule; may be repeated."),
     ] = None,
     wait: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Wait so long for the version to exist.")] = 0,
     jobs: Jobs = None,

@@ -104,9 +104,10 @@ class AsyncRegistryClient:
     ) -> VersionResponse:
         """Register a file, or the files of a folder, as the next version of a model, and return that version.
 
-        `include` and `exclude` are patterns of file names, or of paths if they have a slash. A link to a file of the
-        folder is followed, and so are those of a snapshot in a Hugging Face cache; with `follow_links` every link is.
-        With `as_zip` the files of a folder become one archive.
+        `include` and `exclude` are patterns as in a `.gitignore`; what the folder's `.modelkeepignore` names is left
+        out, and so are `.git`, `__pycache__`, `.DS_Store`, `.ipynb_checkpoints`, `.cache/huggingface`, `.modelkeep*`.
+        A link to a file of the folder is followed, and so are those of a snapshot in a Hugging Face cache; with
+        `follow_links` every link is. With `as_zip` the files of a folder become one archive.
 
         Interrupted and called again with the same arguments, it resumes. Called again after it has returned, it
         registers another version, unless it has an `idempotency_key`: with that, the same version is returned for 24
@@ -139,9 +140,10 @@ class AsyncRegistryClient:
         """Put the files of a version below `dest`: `dest/<file>` if it has only one, else the folder `dest/<model>`.
 
         The size and SHA-256 of each file are verified; then all files appear in one step, in place of an earlier
-        version. Interrupted and called again, it resumes. `paths` selects artifacts by patterns. With `if_changed`,
-        files are hashed first, and nothing is downloaded if they are those of this version. `wait` is how many seconds
-        to wait for the ref to exist. Also raises `DamagedDownloadError`, `LocalFileError`, `TransferRefusedError`.
+        version. Interrupted and called again, it resumes. `paths` selects artifacts by patterns as in a `.gitignore`.
+        With `if_changed`, files are hashed first, and nothing is downloaded if they are those of this version. `wait`
+        is how many seconds to wait for the ref to exist. Also raises `DamagedDownloadError`, `LocalFileError`,
+        `TransferRefusedError`.
         """
         resolved = await self._resolve(model, version, wait=wait)
         return await self._downloader.download(resolved, Path(dest), paths=paths, if_changed=if_changed)

@@ -44,6 +44,9 @@ from typing import Final
 MARKER_FILE: Final = ".modelkeep.json"
 """In a downloaded folder; never registered itself."""
 
+IGNORE_FILE: Final = ".modelkeepignore"
+"""In a folder that is registered: patterns of what is left out."""
+
 _DISK_FULL_ERRNOS: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 

@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from io import FileIO
 from pathlib import Path
 from typing import Final
 
-from modelkeep.client.disk_layout import MARKER_FILE
 from modelkeep.client.errors import ChangedFileError, LocalFileError
+from modelkeep.client.selection import Selection
 from modelkeep.client.source_tree import SourceTree
 from modelkeep.domain.artifact_paths import check_distinct_paths, check_new_artifact_path
 from modelkeep.domain.uploads import plan_parts
@@ -46,26 +45,30 @@ class HashedFile:
 
 
 def find_files(
-    source: Path, *, include: Sequence[str] = (), exclude: Sequence[str] = (), follow_links: bool = False
+    source: Path,
+    *,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    follow_links: bool = False,
+    remark: Callable[[str], None] = lambda _: None,
 ) -> list[LocalFile]:
-    """List a file, or the files below a folder that match `include` (if given) and not `exclude`, by artifact path.
+    """List a file, or the files below a folder that `Selection` takes, by artifact path.
 
-    A pattern with a slash matches the path within the folder, one without matches the name; `*` matches slashes too.
-    Raises `LocalFileError` for what is missing, empty, neither file nor folder, or a link that is not followed.
+    `remark` is called with sentences about what was left out. Raises `InvalidRequestError` for what is no pattern, and
+    `LocalFileError` for what is missing, empty, neither file nor folder, or a link that is not followed.
     """
     if not _is_folder(source):
         return [_local_file(source.name, source, source.resolve())]
-
-    def wanted(path: str) -> bool:
-        return path != MARKER_FILE and (not include or _matches(path, include)) and not _matches(path, exclude)
-
-    tree = SourceTree(source, wanted, follow_links=follow_links)
-    if not tree.files:
-        condition = " that match the patterns" if include or exclude else ""
+    selection = Selection(source, include=include, exclude=exclude)
+    files = SourceTree(source, selection, follow_links=follow_links).files
+    for sentence in selection.remarks():
+        remark(sentence)
+    if not files:
+        condition = " that match the patterns" if selection.is_limited else ""
         raise LocalFileError(source, f"has no files{condition}; a version has at least one.")
-    found = [_local_file(name, source / name, file) for name, file in tree.files.items()]
+    found = [_local_file(name, source / name, file) for name, file in files.items()]
     try:
-        check_distinct_paths(tree.files)
+        check_distinct_paths(files)
     except ValueError as error:
         raise LocalFileError(source, f"cannot be registered: {error}.") from None
     return sorted(found, key=lambda file: file.path)
@@ -165,8 +168,3 @@ def _local_file(name: str, written: Path, source: Path) -> LocalFile:
     if not stat.S_ISREG(status.st_mode):
         raise LocalFileError(written, "is no regular file. Only files with bytes of their own can be registered.")
     return LocalFile(path=path, source=source, size=status.st_size, mtime_ns=status.st_mtime_ns)
-
-
-def _matches(path: str, patterns: Sequence[str]) -> bool:
-    name = path.rpartition("/")[2]
-    return any(fnmatchcase(path if "/" in pattern else name, pattern) for pattern in patterns)

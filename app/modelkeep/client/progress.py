@@ -29,5 +29,8 @@ class Progress:
         """`size` more bytes of a file are done; a negative number must be done again."""
 
     def remark(self, sentence: str) -> None:
-        """Something that only makes the transfer faster cannot be used. By default a warning of `modelkeep.client`."""
+        """Something that is no failure, but that the caller may not expect: files are left out, a cache is not used.
+
+        By default a warning of the logger `modelkeep.client`.
+        """
         _LOGGER.warning(sentence)

@@ -78,6 +78,7 @@ class Registrar:
                 include=source.include,
                 exclude=source.exclude,
                 follow_links=source.follow_links,
+                remark=self._progress.remark,
             )
             if source.as_zip and source.path.is_dir():
                 async with zipped(source.path, files, transfers, self._progress.remark) as archive:

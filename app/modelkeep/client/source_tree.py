@@ -6,13 +6,15 @@ folder is a snapshot in: there, every file is a link to `../../blobs/<digest>`. 
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+import unicodedata
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
 from modelkeep.client.errors import LocalFileError
+from modelkeep.client.selection import Selection
 from modelkeep.kit.text import escaped
 
 _REPOSITORY: Final = re.compile(r"(models|datasets|spaces)--")
@@ -43,18 +45,18 @@ class RefusedLink:
 
 
 class SourceTree:
-    """The files below a folder that are `wanted` by name, without the folder's own.
+    """The files below a folder that a selection takes, and no others that are in it.
 
     `files` are by name as it is written on the disk; each is at its real path, which has no link in it.
     """
 
-    def __init__(self, folder: Path, wanted: Callable[[str], bool], *, follow_links: bool) -> None:
+    def __init__(self, folder: Path, selection: Selection, *, follow_links: bool) -> None:
         """Raises `LocalFileError` for what cannot be read, and for links that are not followed: all in one sentence."""
         self.files: dict[str, Path] = {}
         self._folder = folder
         self._root = folder.resolve()
         self._blobs = _blobs_beside(self._root)
-        self._wanted = wanted
+        self._selection = selection
         self._follow_links = follow_links
         self._refused: list[RefusedLink] = []
         self._enter("", self._root, ())
@@ -73,19 +75,21 @@ class SourceTree:
             raise LocalFileError(self._folder / prefix, "is a folder that lies in itself. --exclude it.")
         for entry in entries:
             name = f"{prefix}{entry.name}"
-            if entry.is_dir(follow_symlinks=False):
-                self._enter(f"{name}/", folder / entry.name, (*above, identity))
-            elif not self._wanted(name):
-                continue
-            elif entry.is_symlink():
+            if entry.is_symlink():
                 self._visit_link(name, folder / entry.name, (*above, identity))
-            else:
+            elif entry.is_dir():
+                if self._selection.opens(_composed(f"{name}/")):
+                    self._enter(f"{name}/", folder / entry.name, (*above, identity))
+            elif self._selection.takes(_composed(name)):
                 self.files[name] = folder / entry.name
 
     def _visit_link(self, name: str, link: Path, above: Sequence[Identity]) -> None:
+        is_folder = os.path.isdir(link)  # noqa: PTH112 -- it is False of what cannot be asked
+        takes = self._selection.opens if is_folder else self._selection.takes
+        if not takes(_composed(f"{name}/" if is_folder else name)):
+            return
         try:
             target = link.resolve(strict=True)
-            is_folder = target.is_dir()
             is_circle = is_folder and _identity(target) in above
         except (FileNotFoundError, NotADirectoryError):
             self._refuse(name, link, LinkKind.DANGLING)
@@ -113,6 +117,10 @@ class SourceTree:
 
     def _unreadable(self, name: str, error: OSError) -> LocalFileError:
         return LocalFileError(self._folder / name, f"cannot be read: {error.strerror}.")
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
 
 
 def _identity(folder: Path) -> Identity:

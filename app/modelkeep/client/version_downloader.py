@@ -5,7 +5,6 @@ import hashlib
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -15,6 +14,7 @@ from modelkeep.client.cache import Cache
 from modelkeep.client.disk_layout import partial_path
 from modelkeep.client.download_target import DownloadTarget
 from modelkeep.client.errors import LocalFileError
+from modelkeep.client.path_patterns import PathPatterns
 from modelkeep.client.progress import Progress, Step
 from modelkeep.client.registry_transport import RegistryTransport
 from modelkeep.client.transfer_pool import TransferPool
@@ -156,11 +156,18 @@ def _select(version: DownloadResponse, patterns: Sequence[str]) -> list[Download
         check_distinct_paths(artifact.path for artifact in version.artifacts)
     except ValueError as error:
         raise InvalidRequestError([{"location": "artifacts", "message": str(error)}]) from None
-    for pattern in patterns:
-        if not any(fnmatchcase(artifact.path, pattern) for artifact in version.artifacts):
-            raise ArtifactNotFoundError(version.model, version.version, pattern)
-    selected = (a for a in version.artifacts if any(fnmatchcase(a.path, pattern) for pattern in patterns or ["*"]))
-    return list(selected)
+    return _matching(version, patterns) if patterns else version.artifacts
+
+
+def _matching(version: DownloadResponse, patterns: Sequence[str]) -> list[DownloadArtifactResponse]:
+    try:
+        wanted = PathPatterns(patterns)
+    except ValueError as error:
+        raise InvalidRequestError([{"location": "paths", "message": str(error)}]) from None
+    selected = [artifact for artifact in version.artifacts if wanted.deciding(artifact.path) is not None]
+    if unmatched := wanted.unmatched or ([] if selected else patterns):
+        raise ArtifactNotFoundError(version.model, version.version, unmatched[0])
+    return selected
 
 
 def _partial_name(artifact: DownloadArtifactResponse) -> str:
