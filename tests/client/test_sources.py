@@ -13,6 +13,7 @@ from modelkeep.client import Progress, RegistryClient, Step
 from modelkeep.client.errors import ChangedFileError, LocalFileError
 from modelkeep.domain.errors import ModelNotFoundError, RegistryError, TooManyArtifactsError
 from tests.support.observed import Observed
+from tests.support.processes.cli import Cli
 
 Write = Callable[..., Path]
 
@@ -184,13 +185,24 @@ def test_patterns_that_match_nothing_are_reported(client: RegistryClient, model:
         client.register(model, source, include=["*.onnx"])
 
 
-def test_more_files_than_a_version_holds_are_reported(client: RegistryClient, model: str, tmp_path: Path) -> None:
+def test_more_files_than_a_version_holds_are_counted_before_one_is_read(
+    client: RegistryClient, observed: Observed, model: str, tmp_path: Path
+) -> None:
+    class Begun(Progress):
+        def begin(self, step: Step, sizes: object) -> None:
+            raise AssertionError(step)
+
     (tmp_path / "many").mkdir()
     for number in range(1001):
         (tmp_path / "many" / f"{number}").touch()
-    with pytest.raises(TooManyArtifactsError, match="1001"):
-        client.register(model, tmp_path / "many")
+    with RegistryClient(observed.url, progress=Begun()) as counting:
+        with pytest.raises(TooManyArtifactsError, match=r"^1001 artifacts; .* at most 1000\. .*--zip") as refused:
+            counting.register(model, tmp_path / "many")
+        assert not hasattr(refused.value, "__notes__"), "the registry was not asked"
+    code, sentence = Cli(observed.url).refusal("register", model, tmp_path / "many")
+    assert (code, sentence) == ("too_many_artifacts", str(refused.value))
     assert client.register(model, tmp_path / "many", as_zip=True).version == 1
+    assert client.register(model, tmp_path / "many", exclude=["1000"]).version == 2
 
 
 def test_a_failed_registration_is_begun_anew_and_a_finished_one_is_not_repeated(

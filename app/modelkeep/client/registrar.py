@@ -17,8 +17,13 @@ from modelkeep.client.registry_transport import RegistryTransport
 from modelkeep.client.requests import build_body
 from modelkeep.client.transfer_pool import TransferPool
 from modelkeep.client.uploader import Uploader
-from modelkeep.domain.errors import IntegrityError, UploadIncompleteError, UploadNotFoundError
-from modelkeep.domain.uploads import MAX_PART_SIZE
+from modelkeep.domain.errors import (
+    IntegrityError,
+    TooManyArtifactsError,
+    UploadIncompleteError,
+    UploadNotFoundError,
+)
+from modelkeep.domain.uploads import MAX_ARTIFACTS, MAX_PART_SIZE
 from modelkeep.kit.concurrency import gather_limited
 from modelkeep.schemas.uploads import CreateUpload, UploadArtifactResponse, UploadResponse
 from modelkeep.schemas.versions import VersionResponse
@@ -80,6 +85,8 @@ class Registrar:
                 follow_links=source.follow_links,
                 remark=self._progress.remark,
             )
+            if len(files) > MAX_ARTIFACTS and not source.as_zip:
+                raise TooManyArtifactsError(count=len(files), limit=MAX_ARTIFACTS)
             if source.as_zip and source.path.is_dir():
                 async with zipped(source.path, files, transfers, self._progress.remark) as archive:
                     return await self._register(

@@ -152,7 +152,10 @@ class TooManyArtifactsError(TooLargeError):
     limit: int
 
     def __str__(self) -> str:
-        return f"{self.count} artifacts; a version has at most {self.limit}. Bundle small files into an archive."
+        return (
+            f"{self.count} artifacts; a version has at most {self.limit}."
+            " Register the folder as one archive (--zip, or as_zip=True), or leave some out."
+        )
 
 
 @dataclass(eq=False)
