@@ -1,6 +1,8 @@
-"""How much memory the local store takes to store and serve one large file; it must not depend on the file's size.
+"""How much memory the local store takes to store and serve one large file, and for uploads that stand still.
 
-    uv run python -m tests.benchmarks.local_store_memory --gib 5
+    uv run python -m tests.benchmarks.local_store_memory --gib 5 --stalled 500
+
+The first must not depend on the file's size.
 
 The service runs in a process of its own. The folder is removed afterwards.
 """
@@ -13,6 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable
+from contextlib import ExitStack
 from datetime import timedelta
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -23,10 +26,12 @@ import uvicorn
 from modelkeep.domain.values import Digest, PresignedUrl
 from modelkeep.storage.local.files import FileStore
 from tests.support.servers import free_port
+from tests.support.stalled_uploads import stalled_upload, wait_until_read
 from tests.support.stores import local_app
 
 MIB = 1024 * 1024
 LIMIT = 50 * MIB
+STALLED_LIMIT = 128 * 1024
 BLOCK = bytes(range(256)) * (MIB // 256)
 
 
@@ -104,6 +109,23 @@ async def measure(folder: Path, port: int, gauge: Gauge, blocks: int) -> None:
                 await report(f"{name}: {verb} {count} MiB", work, gauge, count)
 
 
+async def stall(folder: Path, port: int, gauge: Gauge, count: int) -> None:
+    """Let so many uploads stand still at once, after a few that show the process what it needs anyway."""
+    store = await FileStore.open(folder, public_url=f"http://127.0.0.1:{port}")
+    with ExitStack() as clients:
+        for name, number in (("first", 20), ("then", count)):
+            before = gauge.now()
+            for index in range(number):
+                url = await store.presign_put(
+                    f"{name}-{index}", size=2 * MIB, sha256=digest_of(2), ttl=timedelta(days=1)
+                )
+                clients.enter_context(await asyncio.to_thread(stalled_upload, url.url, url.headers))
+            await asyncio.to_thread(wait_until_read, port)
+        each = (gauge.now() - before) / count
+    print(f"{count} uploads that stand still, {each / 1024:.0f} KiB each")
+    assert each < STALLED_LIMIT
+
+
 async def report(what: str, work: Awaitable[None], gauge: Gauge, mebibytes: int) -> None:
     before, began = gauge.now(), time.monotonic()
     gauge.peak = before
@@ -116,13 +138,17 @@ async def report(what: str, work: Awaitable[None], gauge: Gauge, mebibytes: int)
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--gib", type=float, default=5)
-    blocks = int(parser.parse_args().gib * 1024)
+    parser.add_argument("--stalled", type=int, default=500)
+    options = parser.parse_args()
+    blocks = int(options.gib * 1024)
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         process = multiprocessing.get_context("spawn").Process(target=serve, args=(folder, port))
         process.start()
         try:
-            asyncio.run(measure(Path(folder), port, Gauge(process), blocks))
+            gauge = Gauge(process)
+            asyncio.run(measure(Path(folder), port, gauge, blocks))
+            asyncio.run(stall(Path(folder), port, gauge, options.stalled))
         finally:
             process.terminate()
             process.join()

@@ -3,7 +3,7 @@
 Errors are the registry's own, so that their responses are problems like all others of the service.
 """
 
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 from typing import Final
 
@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
-from starlette.types import Send
+from starlette.types import Receive, Send
 
 from modelkeep.domain.errors import (
     BodyMismatchError,
@@ -58,7 +58,7 @@ def create_router(find_store: Callable[[Request], FileStore]) -> APIRouter:
         put = SignedPut.from_parameters(key, _allowed("PUT", key, request, files))
         _check_headers(put, request.headers)
         with _translate_errors():
-            await files.receive(put, request.stream())
+            await files.receive(put, _body(request.receive))
         return Response(headers={"etag": f'"{put.sha256}"'})
 
     @router.api_route(ROUTE + "{key:path}", methods=["GET", "HEAD"])
@@ -75,6 +75,17 @@ def create_router(find_store: Callable[[Request], FileStore]) -> APIRouter:
         return _download(files, found, _positions(found, request.headers), parameters["filename"])
 
     return router
+
+
+async def _body(receive: Receive) -> AsyncIterator[bytes]:
+    """The body, without a reference to what was received last; `Request.stream` keeps one, for as long as it waits."""
+    is_complete = False
+    while not is_complete:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        is_complete = not message.get("more_body", False)
+        yield message.pop("body", b"")
 
 
 def _allowed(method: str, key: str, request: Request, files: FileStore) -> Mapping[str, str]:

@@ -1,10 +1,10 @@
 """What a PUT URL of the local store allows, and its upload: stored whole and as declared, or not at all."""
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
 from modelkeep.domain.errors import BodyMismatchError, ObjectExistsError
 from modelkeep.domain.values import Digest
@@ -13,6 +13,12 @@ from modelkeep.storage.local.folder import Folder
 from modelkeep.storage.local.folder_multiparts import Multiparts
 from modelkeep.storage.local.threads import in_thread
 from modelkeep.storage.objects import OCTET_STREAM
+
+MAX_WAITING_BYTES: Final = 2 * BLOCK
+"""Bytes of all uploads together that may wait for the rest of a block of 1 MiB."""
+
+MIN_BLOCK: Final = BLOCK // 16
+"""Bytes that each upload may hold besides: each block is a call in a thread, which small ones are not worth."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +61,7 @@ class PutReceiver:
     def __init__(self, folder: Folder, multiparts: Multiparts) -> None:
         self._folder = folder
         self._multiparts = multiparts
+        self._waiting_bytes = 0
 
     async def receive(self, put: SignedPut, chunks: AsyncIterable[bytes]) -> None:
         """Store the declared bytes, or nothing.
@@ -63,9 +70,33 @@ class PutReceiver:
         """
         await in_thread(self._check_absent, put)
         async with self._staged_file() as staged:
-            async for block in _rechunked(chunks, limit=put.size):
-                await in_thread(staged.write, block)
+            async with aclosing(self._blocks(chunks, limit=put.size)) as blocks:
+                async for block in blocks:
+                    await in_thread(staged.write, block)
+                    del block
             await in_thread(self._publish, put, staged)
+
+    async def _blocks(self, chunks: AsyncIterable[bytes], *, limit: int) -> AsyncGenerator[bytearray, None]:
+        """Join chunks into blocks of about 1 MiB, or 64 KiB while much waits in other uploads.
+
+        Raises `BodyMismatchError` for more than `limit` bytes.
+        """
+        block, total = bytearray(), 0
+        try:
+            async for chunk in chunks:
+                total += len(chunk)
+                if total > limit:
+                    raise BodyMismatchError
+                block += chunk
+                self._waiting_bytes += len(chunk)
+                del chunk
+                if len(block) >= (BLOCK if self._waiting_bytes <= MAX_WAITING_BYTES else MIN_BLOCK):
+                    yield block
+                    self._waiting_bytes -= len(block)
+                    block = bytearray()
+            yield block
+        finally:
+            self._waiting_bytes -= len(block)
 
     @asynccontextmanager
     async def _staged_file(self) -> AsyncIterator[StagedFile]:
@@ -89,17 +120,3 @@ class PutReceiver:
             self._folder.publish(put.key, staged)
         else:
             self._multiparts.add(put.key, put.multipart_id, put.number, staged)
-
-
-async def _rechunked(chunks: AsyncIterable[bytes], *, limit: int) -> AsyncIterator[bytearray]:
-    """Join small chunks into blocks of about 1 MiB. Raises `BodyMismatchError` for more than `limit` bytes."""
-    block, total = bytearray(), 0
-    async for chunk in chunks:
-        total += len(chunk)
-        if total > limit:
-            raise BodyMismatchError
-        block += chunk
-        if len(block) >= BLOCK:
-            yield block
-            block = bytearray()
-    yield block
