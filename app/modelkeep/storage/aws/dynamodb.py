@@ -5,13 +5,11 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
-import aioboto3
-
 from modelkeep.kit.backoff import full_jitter
 from modelkeep.storage.attributes import Typed, decode, encode
 from modelkeep.storage.aws.dynamodb_failures import read_failure, write_failure
 from modelkeep.storage.aws.errors import FAILURES, Resource, explain
-from modelkeep.storage.aws.session import CONFIG
+from modelkeep.storage.aws.session import CONFIG, Session
 from modelkeep.storage.table import (
     PARTITION,
     SORT,
@@ -49,7 +47,7 @@ _BACKOFF_CAP_SECONDS: Final = 0.4
 
 @asynccontextmanager
 async def open_client(
-    session: aioboto3.Session, name: str, *, endpoint_url: str | None = None
+    session: Session, name: str, *, endpoint_url: str | None = None
 ) -> "AsyncIterator[DynamoDBClient]":
     """Open the client for the table `name`. Raises `TableUnavailableError` if AWS is not configured."""
     async with AsyncExitStack() as stack:
@@ -71,9 +69,7 @@ class DynamoDbTable:
 
     @classmethod
     @asynccontextmanager
-    async def open(
-        cls, session: aioboto3.Session, name: str, *, endpoint_url: str | None = None
-    ) -> AsyncIterator[Self]:
+    async def open(cls, session: Session, name: str, *, endpoint_url: str | None = None) -> AsyncIterator[Self]:
         """Open a client for the table, which need not exist yet. Raises `TableUnavailableError`."""
         async with open_client(session, name, endpoint_url=endpoint_url) as client:
             yield cls(client, name)

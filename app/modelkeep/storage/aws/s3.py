@@ -9,8 +9,6 @@ from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
-import aioboto3
-
 from modelkeep.domain.values import Digest, PresignedUrl
 from modelkeep.storage.aws import s3_answers
 from modelkeep.storage.aws.errors import Resource
@@ -24,6 +22,7 @@ from modelkeep.storage.aws.s3_clients import (
 )
 from modelkeep.storage.aws.s3_refusals import translate_absence, translate_multipart_errors
 from modelkeep.storage.aws.s3_writes import StreamingPut
+from modelkeep.storage.aws.session import Session
 from modelkeep.storage.objects import (
     OCTET_STREAM,
     MultipartGoneError,
@@ -55,7 +54,7 @@ class S3Store:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, session: aioboto3.Session, bucket: str, *, public_url: str | None, endpoint_url: str | None = None
+        cls, session: Session, bucket: str, *, public_url: str | None, endpoint_url: str | None = None
     ) -> AsyncIterator[Self]:
         """Open a client for a bucket, which need not exist yet. `public_url` is where callers reach S3, if elsewhere.
 

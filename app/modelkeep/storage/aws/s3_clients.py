@@ -6,14 +6,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 from urllib.parse import urlsplit
 
-import aioboto3
 from aiobotocore.config import AioConfig
 from botocore.exceptions import NoCredentialsError, NoRegionError
 
 from modelkeep.storage.aws.errors import FAILURES, Resource, explain
 from modelkeep.storage.aws.partitions import is_s3_host
 from modelkeep.storage.aws.presigning import BucketEndpoint, FrozenCredentials
-from modelkeep.storage.aws.session import CONFIG
+from modelkeep.storage.aws.session import CONFIG, Session
 from modelkeep.storage.objects import StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ def translate_errors(resource: Resource) -> Iterator[None]:
 
 @asynccontextmanager
 async def open_client(
-    session: aioboto3.Session, bucket: Resource, *, public_url: str | None = None, endpoint_url: str | None = None
+    session: Session, bucket: Resource, *, public_url: str | None = None, endpoint_url: str | None = None
 ) -> "AsyncIterator[tuple[S3Client, BucketEndpoint]]":
     """Open the client, and return it with the endpoint at which callers reach the bucket: `public_url`, if given.
 
@@ -74,23 +73,21 @@ async def open_client(
         yield client, public
 
 
-async def _endpoint(session: aioboto3.Session) -> str:
+async def _endpoint(session: Session) -> str:
     if session.region_name is None:
         raise NoRegionError
     async with session.client("s3", config=S3_CONFIG) as client:
         return client.meta.endpoint_url
 
 
-async def _public_endpoint(
-    session: aioboto3.Session, bucket: str, endpoint: str, endpoint_url: str | None
-) -> BucketEndpoint:
+async def _public_endpoint(session: Session, bucket: str, endpoint: str, endpoint_url: str | None) -> BucketEndpoint:
     """Read from a URL that botocore signs with dummy credentials, so that its rules for hosts and regions apply."""
     async with _client(session, endpoint, endpoint_url, **_ANONYMOUS) as client:
         signed = await client.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "key"})
     return BucketEndpoint.of(signed, "key")
 
 
-def _client(session: aioboto3.Session, endpoint: str, endpoint_url: str | None, **credentials: str) -> Any:
+def _client(session: Session, endpoint: str, endpoint_url: str | None, **credentials: str) -> Any:
     options = {"addressing_style": addressing_style(endpoint), "us_east_1_regional_endpoint": "regional"}
     config = S3_CONFIG.merge(AioConfig(s3=options))
     return session.client("s3", config=config, endpoint_url=endpoint_url, **credentials)  # type: ignore[call-overload]
@@ -101,7 +98,7 @@ def addressing_style(endpoint: str) -> str:
     return "virtual" if is_s3_host(urlsplit(endpoint).hostname or "") else "path"
 
 
-async def find_credentials(session: aioboto3.Session, bucket: Resource) -> Credentials:
+async def find_credentials(session: Session, bucket: Resource) -> Credentials:
     """The credentials that sign, which renew themselves. Raises `StoreUnavailableError` if there are none."""
     with translate_errors(bucket):
         found = await cast("Any", session.get_credentials())

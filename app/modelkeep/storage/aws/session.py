@@ -1,4 +1,4 @@
-"""The session and configuration of both AWS drivers' clients.
+"""The session and configuration of both AWS drivers' clients; nothing else imports aioboto3 (decision 7).
 
 Region, endpoint and credentials come from where every AWS program takes them: the `AWS_…` variables, the shared
 configuration files, and the role of the machine.
@@ -6,7 +6,7 @@ configuration files, and the role of the machine.
 
 import os
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeAlias
 
 import aioboto3
 from aiobotocore.config import AioConfig
@@ -15,6 +15,8 @@ from botocore.exceptions import BotoCoreError
 
 from modelkeep.domain.errors import UnavailableError
 from modelkeep.storage.aws.errors import CONFIGURATION_UNUSABLE
+
+Session: TypeAlias = aioboto3.Session
 
 CONFIG: Final = AioConfig(
     retries={"mode": "standard", "total_max_attempts": 3},
@@ -27,7 +29,7 @@ CONFIG: Final = AioConfig(
 """Short timeouts and few attempts, because callers have deadlines of their own. Our code validates the parameters."""
 
 
-def new_session(on_retry: Callable[[str], None] = lambda _: None) -> aioboto3.Session:
+def new_session(on_retry: Callable[[str], None] = lambda _: None) -> Session:
     """Create a session. It costs about 0.2 s, so a process creates one, once.
 
     AWS_REGION takes precedence, as in the other SDKs; botocore reads only AWS_DEFAULT_REGION. `on_retry(backend)` is
@@ -35,7 +37,7 @@ def new_session(on_retry: Callable[[str], None] = lambda _: None) -> aioboto3.Se
     does not exist.
     """
     try:
-        session = aioboto3.Session(region_name=os.environ.get("AWS_REGION") or None)
+        session = Session(region_name=os.environ.get("AWS_REGION") or None)
     except BotoCoreError as error:
         raise UnavailableError(CONFIGURATION_UNUSABLE) from error
     for service, backend in (("dynamodb", "table"), ("s3", "store")):
