@@ -1,25 +1,26 @@
 # The service as a container image. The build stage has uv and the sources; the image itself has neither.
+# What is installed is pinned by hash in .requirements, the images by digest; `uv run poe pins` moves both.
 
-FROM python:3.11-slim-bookworm AS build
+FROM python:3.11-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b AS build
 
 ENV UV_COMPILE_BYTECODE=1 \
     UV_LINK_MODE=copy \
     UV_NO_CACHE=1 \
-    UV_PYTHON_DOWNLOADS=never \
-    UV_PROJECT_ENVIRONMENT=/opt/modelkeep
-
-RUN pip install --no-cache-dir uv==0.13.9
+    UV_PYTHON_DOWNLOADS=never
 
 WORKDIR /build
-COPY pyproject.toml ./
-RUN uv sync --no-dev --extra server --no-install-project
+COPY .requirements ./.requirements
+RUN pip install --no-cache-dir --require-hashes -r .requirements/build.txt \
+    && uv venv --python /usr/local/bin/python /opt/modelkeep \
+    && uv pip install --python /opt/modelkeep --require-hashes -r .requirements/server.txt
 
-COPY README.md ./
+COPY pyproject.toml README.md ./
 COPY app ./app
-RUN uv sync --no-dev --extra server --no-editable
+RUN uv build --wheel --no-build-isolation --python /usr/local/bin/python --out-dir wheel \
+    && uv pip install --python /opt/modelkeep --no-deps --no-index wheel/*.whl
 
 
-FROM python:3.11-slim-bookworm
+FROM python:3.11-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b
 
 RUN groupadd --gid 10001 registry \
     && useradd --uid 10001 --gid registry --no-create-home --home-dir /data --shell /usr/sbin/nologin registry \

@@ -3,10 +3,16 @@
 import json
 import re
 from fnmatch import fnmatch
+from typing import Final
+
+import yaml
 
 from modelkeep.admin import serving
+from tests.support import pins
 from tests.support.dockerfile import image, stages
 from tests.support.programs import REPOSITORY
+
+BY_FILE: Final = ("build.txt", "server.txt")
 
 
 def is_ignored(path: str) -> bool:
@@ -25,17 +31,34 @@ def test_the_build_copies_the_sources_alone_and_the_image_the_environment_to_whe
     build, final = stages()
     assert build[0][1].removesuffix(" AS build") == final[0][1], "an environment needs the Python that made it"
     copied = [source for name, text in build if name == "COPY" for source in text.split()[:-1]]
-    assert sorted(copied) == ["README.md", "app", "pyproject.toml"]
+    assert sorted(copied) == [".requirements", "README.md", "app", "pyproject.toml"]
     assert all((REPOSITORY / source).exists() and not is_ignored(source) for source in copied)
     assert not is_ignored("app/modelkeep/main.py")
     assert not is_ignored("app/modelkeep/manual/concepts.md")
     assert all(map(is_ignored, ["app/modelkeep/__pycache__/main.pyc", "tests/conftest.py", "uv.lock"]))
-    (place,) = re.findall(r"UV_PROJECT_ENVIRONMENT=(\S+)", dict(build)["ENV"])
+    (place,) = re.findall(r"uv venv \S+ \S+ (\S+)", str(build))
     assert image()["COPY"] == f"--from=build {place} {place}", "scripts of an environment hold its address"
     assert f"PATH={place}/bin:" in image()["ENV"]
-    synced = [text for name, text in build if name == "RUN" and text.startswith("uv sync ")]
-    assert all(text.startswith("uv sync --no-dev --extra server ") for text in synced)
-    assert len(synced) == 2, "the libraries first, which change less often than the sources"
+
+
+def test_nothing_is_installed_that_has_no_hash() -> None:
+    steps = [step.strip() for name, text in stages()[0] if name == "RUN" for step in text.split("&&")]
+    libraries = [step for step in steps if " install " in step and "--no-index" not in step]
+    assert [re.findall(r"-r (\S+)", step) for step in libraries] == [[f".requirements/{name}"] for name in BY_FILE]
+    assert all("--require-hashes" in step for step in libraries)
+    assert steps[-2:] == [
+        "uv build --wheel --no-build-isolation --python /usr/local/bin/python --out-dir wheel",
+        "uv pip install --python /opt/modelkeep --no-deps --no-index wheel/*.whl",
+    ]
+    assert len(steps) == 5
+
+
+def test_every_image_is_named_by_tag_and_digest() -> None:
+    bases = [text.removesuffix(" AS build") for stage in stages() for name, text in stage if name == "FROM"]
+    services = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text())["services"].values()
+    images = [*bases, *{each["image"] for each in services} - {"modelkeep:local"}]
+    assert len(images) == 4
+    assert all(pins.PINNED.fullmatch(image) for image in images)
 
 
 def test_the_service_is_a_user_with_a_fixed_number_who_owns_the_volume() -> None:
