@@ -9,6 +9,7 @@ Files of requirements name versions and hashes and no host: they say what is ins
 import argparse
 import re
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +17,9 @@ from typing import Final
 
 REPOSITORY: Final = Path(__file__).parents[2]
 REQUIREMENTS: Final = REPOSITORY / ".requirements"
+UV: Final = str(Path(sys.executable).with_name("uv"))
+"""That of this environment, whose version is pinned: another one might write the same in another form."""
+
 SBOM: Final = REPOSITORY / ".cache" / "sbom.cdx.json"
 """Not kept in the repository: it has the time and the addresses of its making."""
 
@@ -34,7 +38,7 @@ _NEWEST: Final = re.compile(r'(?<=^exclude-newer = ")[^"]*', re.MULTILINE)
 
 def export(name: str) -> str:
     """A file of requirements, from what pyproject resolves to."""
-    return _run("uv", "export", "-q", "--no-header", "--no-annotate", "--no-emit-project", *PARTS[name])
+    return _run(UV, "export", "-q", "--no-header", "--no-annotate", "--no-emit-project", *PARTS[name])
 
 
 def move_day(pyproject: str, day: datetime) -> str:
@@ -75,11 +79,11 @@ def main() -> None:
     if not options.keep_day:
         pyproject = REPOSITORY / "pyproject.toml"
         pyproject.write_text(move_day(pyproject.read_text(), datetime.now(UTC) - SETTLING))
-    _run("uv", "lock", "-q", "--upgrade")
+    _run(UV, "lock", "-q", "--upgrade")
     for name in PARTS:
         (REQUIREMENTS / name).write_text(export(name))
     SBOM.parent.mkdir(exist_ok=True)
-    SBOM.write_text(_run("uv", "export", "-q", "--format", "cyclonedx1.5", *PARTS["server.txt"]))
+    SBOM.write_text(_run(UV, "export", "-q", "--format", "cyclonedx1.5", *PARTS["server.txt"]))
     if options.images:
         _move_images()
 
