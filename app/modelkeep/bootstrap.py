@@ -12,6 +12,7 @@ from modelkeep.repositories.events import Events
 from modelkeep.repositories.heads import Heads
 from modelkeep.repositories.ledger import Ledger
 from modelkeep.repositories.optimistic_transaction import OnChange
+from modelkeep.repositories.owners import Owners
 from modelkeep.repositories.tokens import Tokens
 from modelkeep.repositories.trust import TrustDocuments
 from modelkeep.repositories.versions import Versions
@@ -23,6 +24,7 @@ from modelkeep.services.aliases import AliasService
 from modelkeep.services.events import EventService
 from modelkeep.services.health import HealthService
 from modelkeep.services.models import ModelService
+from modelkeep.services.ownership import Ownership
 from modelkeep.services.reading.downloads import DownloadService
 from modelkeep.services.reading.head_poller import HeadPoller
 from modelkeep.services.reading.presigned_urls import PresignedUrlCache
@@ -79,6 +81,11 @@ def trust_of(table: Table, settings: Settings) -> TrustService:
     return TrustService(TrustDocuments(table), access_file.parse, file_trust=own)
 
 
+def ownership_of(table: Table, store: ObjectStore, settings: Settings) -> Ownership:
+    """Whether the table owns the bucket; of a folder, which holds both, nothing is asked."""
+    return Ownership(Owners(table), store, settings.table if settings.backend == "aws" else None)
+
+
 def build_services(
     table: Table,
     store: ObjectStore,
@@ -113,6 +120,6 @@ def build_services(
         authenticator=Authenticator(
             tokens, trust_of(table, settings), Verifier(), stale_ttl=settings.stale_ttl_seconds
         ),
-        health=HealthService(heads, store),
+        health=HealthService(heads, store, ownership_of(table, store, settings)),
         files=files if isinstance(files, FileStore) else None,
     )

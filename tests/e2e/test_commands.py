@@ -275,7 +275,7 @@ def _dynamodb_error(code: str) -> bytes:
     ("command", "code", "sentence"),
     [
         ("init", "AccessDeniedException", "The role lacks dynamodb:CreateTable on table '{name}'."),
-        ("check", "AccessDeniedException", "The role lacks dynamodb:Scan on table '{name}'."),
+        ("check", "AccessDeniedException", "The role lacks dynamodb:GetItem on table '{name}'."),
         ("sweep", "ResourceNotFoundException", "The table '{name}' does not exist in us-east-1: run `modelkeep"),
         ("check", "ExpiredTokenException", "The AWS credentials have expired."),
         ("check", "InvalidSignatureException", "AWS does not accept the credentials."),

@@ -10,7 +10,7 @@ import pytest
 
 from modelkeep.bootstrap import limits_of
 from modelkeep.domain.access.grants import Grant
-from modelkeep.domain.artifacts import object_key
+from modelkeep.domain.artifacts import KEY_PREFIX, object_key
 from modelkeep.repositories.heads import Heads
 from modelkeep.repositories.keys import event_key, head_key, upload_key, version_key
 from modelkeep.repositories.ledger import Ledger
@@ -116,7 +116,7 @@ async def test_what_is_swept_leaves_no_bytes_behind(api: Api, storage: Storage) 
     files = {"model.pt": b"never completed"}
     await api.upload(await api.begin("m", files), files)
     assert await storage.sweep(after=25 * HOUR) == ["m 1: expired upload"]
-    assert [each async for each in storage.store.list_versions("")] == []
+    assert [each async for each in storage.store.list_versions(KEY_PREFIX)] == []
 
 
 async def test_bytes_that_the_registry_never_placed_are_left_alone(api: Api, storage: Storage) -> None:

@@ -39,6 +39,7 @@ RESTORED: Final = "tests/e2e/test_restored_tables.py"
 LOST_PARTS: Final = "tests/api/test_lost_parts.py"
 ALLOCATION: Final = "tests/unit/test_allocation.py"
 DENY: Final = "tests/api/test_default_deny.py"
+OWNERS: Final = "tests/e2e/test_owners.py"
 EXCHANGE: Final = "tests/api/test_exchange.py"
 FOLDING: Final = "tests/contract/test_folding_disks.py"
 AT_REST: Final = "tests/contract/test_data_at_rest.py"
@@ -87,6 +88,9 @@ NOTICED_BY: Final[Mapping[str, Sequence[str]]] = {
     "logged_signed_url": [f"{LOGGING}::test_no_line_of_a_whole_journey_holds_a_secret[local]"],
     "undecided_route": [f"{DENY}::test_a_route_that_decides_nothing_answers_nothing[forgetful-None]"],
     "open_by_prefix": [f"{DENY}::test_a_route_that_decides_nothing_answers_nothing[forgetful-None]"],
+    "owner_ignored": [f"{OWNERS}::test_a_sweep_takes_nothing_of_a_neighbour"],
+    "copy_taken_for_the_owner": [f"{OWNERS}::test_a_copy_of_the_table_is_another_table"],
+    "init_takes_over": [f"{OWNERS}::test_of_two_that_are_set_up_at_once_one_owns_the_bucket"],
     "marker_not_seen": [
         f"{CHECK}::test_bytes_that_only_who_names_their_version_finds_are_found[live-ministack]",
     ],

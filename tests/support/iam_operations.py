@@ -15,8 +15,10 @@ from unittest import mock
 from uuid import uuid4
 
 from modelkeep.admin.iam_policies import Role, policy
+from modelkeep.bootstrap import ownership_of
 from modelkeep.domain.access.trust import IssuerKind
 from modelkeep.domain.artifacts import object_key
+from modelkeep.services.ownership import Ownership
 from modelkeep.storage.aws import s3_writes
 from tests.support.access import secured
 from tests.support.api import Api, serving
@@ -71,6 +73,10 @@ class Site:
         name = f"registry-{uuid4().hex[:12]}"
         return replace(self, variables={**self.variables, "MODELKEEP_TABLE": name, "MODELKEEP_BUCKET": name})
 
+    def ownership(self) -> Ownership:
+        """A service without the right to ask for it starts all the same."""
+        return ownership_of(self.storage.table, self.storage.store, self.storage.settings)
+
     async def ask(self, method: str, path: str, body: object = None, **options: object) -> object:
         """Ask for a path below the model's own."""
         return await self.api.ask(method, f"/{self.model}{path}", body, **options)  # type: ignore[arg-type]
@@ -113,6 +119,7 @@ async def open_site(server: AwsServer, guarded: AwsServer, guard: Guard, role: R
 async def serve(site: Site) -> None:
     """Ask every route, and use the operator's commands for tokens and trust."""
     with site.tested():
+        await site.ownership().require()
         await _register(site)
         await _change(site)
         await _tokens(site)
@@ -239,6 +246,12 @@ async def init(site: Site) -> None:
         assert "Public access was blocked." in said.out
         assert said.out[-1].startswith("fraud 1: verified")
         await old.check()
+    with (taken := replace(new, variables={**old.variables, **_table_of(new)})).tested():
+        await taken.run("init", "--take-over")
+
+
+def _table_of(site: Site) -> dict[str, str]:
+    return {"MODELKEEP_TABLE": site.variables["MODELKEEP_TABLE"]}
 
 
 JOURNEYS: Final[Mapping[Role, Callable[[Site], Awaitable[None]]]] = {

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 from modelkeep.admin.wording import sentence
-from modelkeep.bootstrap import limits_of, open_storage
+from modelkeep.bootstrap import limits_of, open_storage, ownership_of
 from modelkeep.domain.artifacts import KEY_PREFIX
 from modelkeep.domain.events import Event
 from modelkeep.repositories.events import Events
@@ -40,6 +40,7 @@ class Storage:
             TableScan(self.table),
             self.store,
             limits_of(self.settings),
+            ownership_of(self.table, self.store, self.settings),
         )
         now = datetime.now(UTC) + after
         return [sentence(finding) async for finding in sweeper.sweep(now, dry_run=dry_run)]

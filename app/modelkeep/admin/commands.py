@@ -43,6 +43,9 @@ def dev(
 def init(
     context: typer.Context,
     *,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Hand the bucket over to this table, whichever table owns it.")
+    ] = False,
     adopt: Annotated[bool, typer.Option("--adopt", help="Take over versions that the public recipe wrote.")] = False,
     verify: Annotated[
         bool, typer.Option("--verify", help="With --adopt: read each object once, and record its SHA-256.")
@@ -53,7 +56,7 @@ def init(
 
     settings = read_settings()
     adoption = [maintenance.adopt(settings, verify=verify)] if adopt or verify else []
-    report.print_findings(context, installation.install(settings), *adoption)
+    report.print_findings(context, installation.install(settings, take_over=take_over), *adoption)
 
 
 @commands.command(cls=OperatorCommand)

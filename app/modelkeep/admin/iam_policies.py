@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from modelkeep.domain.artifacts import KEY_PREFIX
+from modelkeep.domain.ownership import OWNER_KEY
 from modelkeep.storage.table import CATALOG_INDEX
 
 Statement = dict[str, Any]
@@ -14,6 +15,7 @@ _TABLE: Final = "arn:{partition}:dynamodb:{region}:{account}:table/{table}"
 _CATALOG: Final = f"{_TABLE}/index/{CATALOG_INDEX.name}"
 _BUCKET: Final = "arn:{partition}:s3:::{bucket}"
 _ARTIFACTS: Final = f"{_BUCKET}/{KEY_PREFIX}*"
+_OWNER: Final = f"{_BUCKET}/{OWNER_KEY}"
 _PROBES: Final = _BUCKET + "/" + KEY_PREFIX + "${{$}}probe/*"
 """Where `init` probes the bucket. IAM writes a dollar sign as `${$}`."""
 
@@ -63,6 +65,8 @@ _READ_ARTIFACTS: Final = _Permission(
 )
 _TELL_MISSING: Final = _Permission(purpose="TellMissingFromForbidden", actions=["ListBucket"], resource=_BUCKET)
 
+_READ_OWNER: Final = _Permission(purpose="ReadOwner", actions=["GetObject"], resource=_OWNER)
+
 _FIND_MODELS: Final = _Permission(purpose="FindModels", actions=["Query"], resource=_CATALOG)
 _READ_MODELS: Final = _Permission(purpose="ReadModels", actions=["BatchGetItem"], resource=_TABLE)
 
@@ -90,6 +94,7 @@ _SERVE: Final = (
     _CHECK_PRECONDITIONS,
     _READ_ARTIFACTS,
     _TELL_MISSING,
+    _READ_OWNER,
     _Permission(
         purpose="StoreArtifacts",
         actions=["PutObject", "AbortMultipartUpload", "ListMultipartUploadParts"],
@@ -106,6 +111,7 @@ _MIGRATE: Final = (
     _CHECK_PRECONDITIONS,
     _READ_ARTIFACTS,
     _TELL_MISSING,
+    _READ_OWNER,
     _Permission(purpose="StoreArtifacts", actions=["PutObject", "AbortMultipartUpload"], resource=_ARTIFACTS),
 )
 
@@ -117,6 +123,7 @@ _SWEEP: Final = (
     _TELL_MISSING,
     _SEE_TABLE,
     _SEE_BUCKET,
+    _READ_OWNER,
     _Permission(purpose="FindOrphans", actions=["ListBucketVersions", "ListBucketMultipartUploads"], resource=_BUCKET),
     _Permission(
         purpose="RemoveArtifacts", actions=["DeleteObjectVersion", "AbortMultipartUpload"], resource=_ARTIFACTS
@@ -130,6 +137,7 @@ _INIT: Final = (
     _READ_ARTIFACTS,
     _TELL_MISSING,
     _SEE_TABLE,
+    _READ_OWNER,
     _Permission(
         purpose="MakeTable",
         actions=["CreateTable", "UpdateTable", "UpdateTimeToLive", "UpdateContinuousBackups"],
@@ -146,6 +154,7 @@ _INIT: Final = (
         ],
         resource=_BUCKET,
     ),
+    _Permission(purpose="ChangeOwner", actions=["PutObject", "DeleteObjectVersion"], resource=_OWNER),
     _Permission(purpose="ProbeBucket", actions=["PutObject", "DeleteObjectVersion"], resource=_PROBES),
     _Permission(purpose="FindProbes", actions=["ListBucketVersions"], resource=_BUCKET),
 )

@@ -3,23 +3,30 @@
 from collections.abc import AsyncGenerator
 
 from modelkeep.admin.storage_check import check_replicas
-from modelkeep.bootstrap import open_storage
+from modelkeep.bootstrap import open_storage, ownership_of
 from modelkeep.domain.errors import UnavailableError
 from modelkeep.services.maintenance.findings import Finding, SetupStep, StronglyConsistentReplicas
 from modelkeep.settings import Settings
 
 
-async def install(settings: Settings) -> AsyncGenerator[Finding, None]:
+async def install(settings: Settings, *, take_over: bool = False) -> AsyncGenerator[Finding, None]:
     """Make what is missing and yield each step, and what a global table breaks; safe to repeat.
 
-    Raises `UnavailableError`.
+    A bucket of another table is refused before anything is changed, unless `take_over`. Raises `BucketOwnedError` and
+    `UnavailableError`.
     """
     if settings.backend == "local":
         async with open_storage(settings):
             yield SetupStep(f"Folder '{settings.data_dir}' is ready.")
         return
-    async for finding in _install_aws(settings):
-        yield finding
+    async with open_storage(settings) as (table, store):
+        ownership = ownership_of(table, store, settings)
+        if not take_over:
+            await ownership.refuse_other_name()
+        async for finding in _install_aws(settings):
+            yield finding
+        claimed = await ownership.claim(take_over=take_over)
+    yield SetupStep(f"Bucket '{settings.bucket}' is {'now' if claimed else 'already'} marked as this table's.")
 
 
 async def _install_aws(settings: Settings) -> AsyncGenerator[Finding, None]:

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from modelkeep.admin.storage_check import check_storage
-from modelkeep.bootstrap import limits_of, open_storage
-from modelkeep.domain.errors import UnavailableError
+from modelkeep.bootstrap import limits_of, open_storage, ownership_of
+from modelkeep.domain.errors import BucketUnmarkedError, UnavailableError
 from modelkeep.repositories.events import Events
 from modelkeep.repositories.heads import Heads
 from modelkeep.repositories.ledger import Ledger
@@ -16,7 +16,7 @@ from modelkeep.repositories.table_scan import TableScan
 from modelkeep.repositories.versions import Versions
 from modelkeep.services.maintenance.adopter import Adopter
 from modelkeep.services.maintenance.checker import ConsistencyChecker
-from modelkeep.services.maintenance.findings import Finding, InterruptedFiles
+from modelkeep.services.maintenance.findings import Finding, InterruptedFiles, UnmarkedBucket
 from modelkeep.services.maintenance.sweeper import ORPHAN_GRACE, Sweeper
 from modelkeep.settings import Settings
 from modelkeep.storage.local.files import FileStore
@@ -53,12 +53,15 @@ async def _opened(settings: Settings) -> AsyncGenerator[tuple[Table, ObjectStore
 async def sweep(settings: Settings, *, dry_run: bool, metrics: Path | None = None) -> AsyncGenerator[Finding, None]:
     """Remove what is due, and yield each thing. A sweep that ends without an error writes its numbers to `metrics`.
 
-    Raises `UnavailableError`, also if that file cannot be written.
+    Raises what `Sweeper.sweep` raises, and `UnavailableError` if that file cannot be written.
     """
     numbers = SweepMetrics()
     async with _opened(settings) as (table, store):
         ledger = Ledger(table, numbers.count_change)
-        sweeper = Sweeper(ledger, Heads(table), Versions(table), TableScan(table), store, limits_of(settings))
+        ownership = ownership_of(table, store, settings)
+        sweeper = Sweeper(
+            ledger, Heads(table), Versions(table), TableScan(table), store, limits_of(settings), ownership
+        )
         async for finding in sweeper.sweep(datetime.now(UTC), dry_run=dry_run):
             yield finding
         if isinstance(store, FileStore) and not dry_run:
@@ -73,8 +76,15 @@ async def sweep(settings: Settings, *, dry_run: bool, metrics: Path | None = Non
 
 
 async def check(settings: Settings) -> AsyncGenerator[Finding, None]:
-    """Every fault of the table and the store, and what could not be checked. Raises `UnavailableError`."""
+    """Every fault of the table and the store, and what could not be checked.
+
+    Raises `BucketOwnedError` and `UnavailableError`.
+    """
     async with _opened(settings) as (table, store):
+        try:
+            await ownership_of(table, store, settings).require()
+        except BucketUnmarkedError as error:
+            yield UnmarkedBucket(error.bucket)
         checker = ConsistencyChecker(Heads(table), Versions(table), Events(table), TableScan(table), store)
         async for fault in checker.check():
             yield fault

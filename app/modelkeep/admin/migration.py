@@ -8,7 +8,7 @@ import typer
 
 from modelkeep.admin.maintenance import is_missing
 from modelkeep.admin.settings import read_settings
-from modelkeep.bootstrap import open_storage
+from modelkeep.bootstrap import open_storage, ownership_of
 from modelkeep.domain.errors import UnavailableError
 from modelkeep.services.maintenance.findings import Finding
 from modelkeep.services.maintenance.migrator import Migrator
@@ -30,12 +30,17 @@ def settings_of(endpoint: str) -> Settings:
 async def migrate(source: Settings, destination: Settings, *, dry_run: bool) -> AsyncGenerator[Finding, None]:
     """Copy the source into the destination, and yield what became of each model.
 
-    Raises `UnavailableError` for a source that does not exist, a destination that is not ready, and for a destination
-    that is the source; `IncompleteMigrationError` at the end if something was not copied that should have been.
+    The source is only read, so that its bucket may be another table's: that is how a table from a backup is copied out.
+
+    Raises `BucketOwnedError` and `BucketUnmarkedError` if the destination's bucket is not surely its own;
+    `UnavailableError` for a source that does not exist, a destination that is not ready, and for a destination that is
+    the source; `IncompleteMigrationError` at the end if something was not copied that should have been.
     """
     _check(source, destination, dry_run=dry_run)
     async with open_storage(source) as here, open_storage(destination) as there:
-        migrator = Migrator(RegistryEndpoint(*here), RegistryEndpoint(*there), dry_run=dry_run)
+        await (goal := RegistryEndpoint(*there)).reach()
+        await ownership_of(*there, destination).require()
+        migrator = Migrator(RegistryEndpoint(*here), goal, dry_run=dry_run)
         async for finding in migrator.migrate():
             yield finding
 

@@ -14,13 +14,13 @@ from fastapi import FastAPI
 from modelkeep.admin.access import check_access_configured
 from modelkeep.admin.maintenance import exposure_of
 from modelkeep.admin.settings import read_settings
-from modelkeep.bootstrap import open_storage
+from modelkeep.bootstrap import open_storage, ownership_of
 from modelkeep.domain.values import is_loopback
 from modelkeep.http.server.hardened_protocol import HardenedHttpProtocol
 from modelkeep.http.server.process_limits import raise_connection_limits
 from modelkeep.main import create_app
 from modelkeep.settings import Settings
-from modelkeep.telemetry import tracing
+from modelkeep.telemetry import logging, tracing
 
 GRACE_SECONDS: Final = 25
 """How long requests under way may take to end when the service is stopped."""
@@ -95,10 +95,14 @@ def serve_dev(*, host: str, port: int, workers: int, data_dir: Path) -> None:
 
 
 async def _preflight(settings: Settings, host: str) -> None:
-    """Open storage and read access rules before the workers do: what fails in one is reported with a stack trace."""
+    """Open storage and read access rules before the workers do: what fails in one is reported with a stack trace.
+
+    Raises `BucketOwnedError` for a bucket of another table; one that cannot be read is no reason not to start.
+    """
     tracing.from_environment()
-    async with open_storage(settings):
-        pass
+    logging.configure(settings.log_level)
+    async with open_storage(settings) as (table, store):
+        await ownership_of(table, store, settings).refuse_foreign()
     await check_access_configured(settings, host)
     if exposure := exposure_of(settings):
         _log.warning("data_folder_exposed", detail=exposure)

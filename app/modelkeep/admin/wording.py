@@ -161,6 +161,9 @@ _SENTENCES: Final[Mapping[type[Finding], str | Callable[[Any], str]]] = {
         "bucket '{bucket}': public access is not blocked ({settings} off); run `modelkeep init`"
     ),
     findings.PublicPolicy: "bucket '{bucket}': its policy is public; take out what names everybody",
+    findings.UnmarkedBucket: (
+        "{bucket} has no mark of the table that owns it, so another table may use it too; run `modelkeep init` once"
+    ),
     findings.SetupStep: "{detail}",
     findings.DeletedModelSkipped: "{model}: was deleted here; {versions} version(s) written since are not served",
     findings.ProductionConflictResolved: (

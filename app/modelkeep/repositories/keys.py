@@ -9,6 +9,7 @@ $event#<model>          generation   one event of the history
 $idem#<digest>          0            the record of a request with an Idempotency-Key; expires by `ttl`
 $token#<id>             0            a registry token, without its secret; expires by `ttl`
 $access                 0            issuers and trust rules, as an operator wrote them
+$owner                  0            the id that this table shares with its bucket
 
 A version number is in exactly one of the partitions live, upload and trash. Only `$idem#` and `$token#` items have a
 `ttl`.
@@ -29,6 +30,7 @@ EVENT: Final = "$event#"
 IDEMPOTENCY: Final = "$idem#"
 TOKEN: Final = "$token#"  # noqa: S105 -- a prefix
 ACCESS: Final = "$access"
+OWNER: Final = "$owner"
 CATALOG: Final = "models"
 """The partition of the catalog index that holds the heads of all models that are not deleted."""
 
@@ -74,6 +76,11 @@ def token_key(token_id: str) -> ItemKey:
 def access_key() -> ItemKey:
     """The key of issuers and trust rules."""
     return ItemKey(ACCESS, 0)
+
+
+def owner_key() -> ItemKey:
+    """The key of the id that this table shares with its bucket."""
+    return ItemKey(OWNER, 0)
 
 
 def to_text(time: datetime) -> str:

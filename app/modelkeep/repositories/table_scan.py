@@ -8,7 +8,7 @@ from typing import Final
 from uuid import uuid4
 
 from modelkeep.domain.errors import UnavailableError
-from modelkeep.repositories.keys import EVENT, HEAD, TRASH, UPLOAD
+from modelkeep.repositories.keys import ACCESS, EVENT, HEAD, OWNER, TRASH, UPLOAD
 from modelkeep.storage.table import (
     MAX_WRITES,
     PARTITION,
@@ -76,8 +76,8 @@ class TableScan:
 
 
 def may_expire(key: ItemKey) -> bool:
-    """Whether items of this kind may expire. Heads, versions, uploads, trash and events never do."""
-    return key.partition.startswith("$") and not key.partition.startswith(_MODEL_PREFIXES)
+    """Whether items of this kind may expire. Models, trust rules and the id of the bucket's owner never do."""
+    return key.partition.startswith("$") and not key.partition.startswith((*_MODEL_PREFIXES, ACCESS, OWNER))
 
 
 def _expiry_of(item: Item) -> int | None:

@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter, Response
 
+from modelkeep.domain.errors import BucketOwnedError
 from modelkeep.http.dependencies import Health
 from modelkeep.http.openapi import PUBLIC
 from modelkeep.http.problems import error_responses
@@ -22,7 +23,7 @@ def create_router(metrics: Metrics, shutdown: GracefulShutdown) -> APIRouter:
     @router.get(
         "/readyz",
         response_description="It can serve.",
-        responses=error_responses(is_public=True),
+        responses=error_responses(BucketOwnedError, is_public=True),
         openapi_extra=PUBLIC,
     )
     async def get_readiness(health: Health) -> HealthResponse:

@@ -5,6 +5,7 @@ from typing import Final
 
 from modelkeep.domain.errors import UnavailableError
 from modelkeep.repositories.heads import Heads
+from modelkeep.services.ownership import Ownership
 from modelkeep.storage.objects import ObjectStore
 
 CHECK_TIMEOUT_SECONDS: Final = 2.0
@@ -17,18 +18,26 @@ class HealthService:
     without a request to it, so downloads still work, and taking the process out of service would not help.
     """
 
-    def __init__(self, heads: Heads, store: ObjectStore) -> None:
+    def __init__(self, heads: Heads, store: ObjectStore, ownership: Ownership) -> None:
         self._heads = heads
         self._store = store
+        self._ownership = ownership
         self._store_was_reached = False
+        self._owner_was_asked = False
 
     async def check(self) -> None:
-        """Return if the process can serve. Raises `UnavailableError`, also if storage takes more than 2 seconds."""
+        """Return if the process can serve.
+
+        Raises `UnavailableError`, also if storage takes more than 2 seconds, and `BucketOwnedError`.
+        """
         try:
             async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
                 await self._read()
         except TimeoutError:
             raise UnavailableError("Storage does not answer. Check that the service can reach it.") from None
+        if not self._owner_was_asked:
+            await self._ownership.refuse_foreign()
+            self._owner_was_asked = True
 
     async def _read(self) -> None:
         await self._heads.find("")

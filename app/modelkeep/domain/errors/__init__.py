@@ -64,6 +64,8 @@ RegistryError
     ├── IssuerUnavailableError   its keys cannot be read
     ├── ContentionError      nothing was changed
     ├── NewerFormatError     nothing was changed: a newer release is needed
+    ├── BucketOwnedError     nothing was changed: the bucket is another table's
+    ├── BucketUnmarkedError  nothing was changed: the bucket may be another table's
     └── OutcomeUnknownError  it may have been changed: repeat with the same Idempotency-Key
 """
 
@@ -137,6 +139,8 @@ from modelkeep.domain.errors.requests import (
     TooManyArtifactsError,
 )
 from modelkeep.domain.errors.temporary import (
+    BucketOwnedError,
+    BucketUnmarkedError,
     ContentionError,
     IssuerUnavailableError,
     NewerFormatError,
@@ -153,6 +157,8 @@ __all__ = [
     "ArtifactTooLargeError",
     "AuthenticationDisabledError",
     "BodyMismatchError",
+    "BucketOwnedError",
+    "BucketUnmarkedError",
     "ChecksumMismatchError",
     "ConflictError",
     "ContentionError",

@@ -72,6 +72,38 @@ class NewerFormatError(TemporaryError):
 
 
 @dataclass(eq=False)
+class BucketOwnedError(TemporaryError):
+    """The bucket belongs to another table than the one in use; nothing was changed.
+
+    `bucket` is its address, `owner` the table that its mark names, `table` the one in use.
+    """
+
+    bucket: str
+    owner: str
+    table: str
+
+    def __str__(self) -> str:
+        other = f"a table '{self.owner}' that this one is a copy of" if self.owner == self.table else f"'{self.owner}'"
+        return (
+            f"{self.bucket} belongs to {other}, not to '{self.table}'; nothing was changed. Set MODELKEEP_BUCKET to the"
+            " bucket of this table; or stop all that uses the other table, and run `modelkeep init --take-over`."
+        )
+
+
+@dataclass(eq=False)
+class BucketUnmarkedError(TemporaryError):
+    """The bucket has no mark of the table that owns it, so another table may use it too; nothing was changed."""
+
+    bucket: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.bucket} has no mark of the table that owns it, so another table may use it too; nothing was"
+            " changed. Run `modelkeep init` once."
+        )
+
+
+@dataclass(eq=False)
 class OutcomeUnknownError(TemporaryError):
     """The write may have happened: repeat it with the same `Idempotency-Key`."""
 

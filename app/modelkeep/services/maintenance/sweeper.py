@@ -23,6 +23,7 @@ from modelkeep.services.maintenance import findings
 from modelkeep.services.maintenance.adopter import is_foreign
 from modelkeep.services.maintenance.findings import Finding
 from modelkeep.services.models import ModelService
+from modelkeep.services.ownership import Ownership
 from modelkeep.services.uploading.cleanup import delete_upload_objects, delete_version_objects
 from modelkeep.storage.objects import ObjectStore
 
@@ -49,6 +50,7 @@ class Sweeper:
         scan: TableScan,
         store: ObjectStore,
         limits: ServiceLimits,
+        ownership: Ownership,
     ) -> None:
         self._ledger = ledger
         self._heads = heads
@@ -57,15 +59,18 @@ class Sweeper:
         self._store = store
         self._models = ModelService(ledger, heads, versions, store, limits)
         self._limits = limits
+        self._ownership = ownership
 
     async def sweep(self, now: datetime, *, dry_run: bool) -> AsyncGenerator[Finding, None]:
         """Remove what is due by `now`, and yield each thing; a dry run removes nothing.
 
-        Raises `UnavailableError`; `NewerFormatError`, before anything of any model is removed, if a newer release wrote
-        one in a format whose references to objects may not be known here.
+        Raises `UnavailableError`; before anything is removed, `BucketOwnedError` and `BucketUnmarkedError` for a bucket
+        that is not surely this table's, and `NewerFormatError` if a newer release wrote a model in a format whose
+        references to objects may not be known here.
         """
         names = await self._scan.models()
         await self._store.reach()
+        await self._ownership.require()
         for name in names:
             require_known_format(await self._heads.find(name))
         dropped: list[Upload | TrashedVersion] = []
@@ -126,6 +131,7 @@ class Sweeper:
 
     async def _discard(self, dropped: Sequence[Upload | TrashedVersion], referenced: ReferencedObjects) -> None:
         """Remove the bytes of what the table no longer names, but none that it names elsewhere."""
+        await self._ownership.require()
         for gone in dropped:
             if isinstance(gone, Upload):
                 await delete_upload_objects(self._store, gone, referenced=referenced.keys)
@@ -134,6 +140,7 @@ class Sweeper:
 
     async def _sweep_orphans(self, names: list[str], now: datetime, *, dry_run: bool) -> AsyncGenerator[Finding, None]:
         before = now - self._limits.upload_ttl - ORPHAN_GRACE
+        await self._ownership.require()
         objects = await self._versions_by_key(before)
         multiparts = [m async for m in self._store.list_multiparts(KEY_PREFIX) if m.begun_at < before]
         referenced = await self._referenced(names)

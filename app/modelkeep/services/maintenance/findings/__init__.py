@@ -36,6 +36,7 @@ from modelkeep.services.maintenance.findings.consistency import (
     StrayObjects,
     UnissuedNumber,
     UnissuedObjects,
+    UnmarkedBucket,
 )
 from modelkeep.services.maintenance.findings.installation import (
     DeletedModelSkipped,
@@ -136,6 +137,7 @@ __all__ = [
     "UnfinishedUploadsKept",
     "UnissuedNumber",
     "UnissuedObjects",
+    "UnmarkedBucket",
     "VersionFinding",
     "VersionNotCopied",
     "VersionTooLarge",

@@ -6,6 +6,13 @@ from modelkeep.services.maintenance.findings.base import ArtifactFinding, Findin
 
 
 @dataclass(frozen=True)
+class UnmarkedBucket(Finding):
+    """The bucket has no mark of the table that owns it; `sweep` refuses it until `init` has made one."""
+
+    bucket: str
+
+
+@dataclass(frozen=True)
 class ExpiringItem(Finding):
     """An item that must last has an expiry, by which DynamoDB would remove it."""
 
