@@ -119,6 +119,7 @@ def test_a_copy_is_made_while_the_service_runs(tmp_path: Path) -> None:
         assert register(client, tmp_path, b"two") == 2
 
 
+@pytest.mark.timeout(300)
 def test_metadata_of_yesterday_is_served_beside_bytes_of_today(tmp_path: Path) -> None:
     with registry(tmp_path) as (client, server):
         register(client, tmp_path, b"one")
@@ -143,6 +144,7 @@ def test_metadata_of_yesterday_is_served_beside_bytes_of_today(tmp_path: Path) -
         assert (tmp_path / "serving" / "model.pt").read_bytes() == b"another length"
 
 
+@pytest.mark.timeout(300)
 async def test_a_table_of_yesterday_is_served_beside_the_bucket_of_today(ministack: AwsServer, tmp_path: Path) -> None:
     variables = aws_environment(ministack)
     restored = {**variables, "MODELKEEP_TABLE": f"{variables['MODELKEEP_TABLE']}-restored"}
