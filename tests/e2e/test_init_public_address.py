@@ -45,13 +45,13 @@ async def init(variables: dict[str, str], s3: Any) -> Said:
 
 async def test_a_good_address_is_said(variables: dict[str, str], s3: Any, public: Proxy) -> None:
     said = await init(variables, s3)
-    assert (said.status, said.out[-1]) == (0, f"Presigned URLs are good at {public.url}.")
+    assert (said.status, said.out[-2]) == (0, f"Presigned URLs are good at {public.url}.")
     assert [request.method for request in public.seen] == ["GET", "PUT"]
 
 
 async def test_the_address_of_s3_itself_is_tried_as_well(variables: dict[str, str], s3: Any) -> None:
     del variables["MODELKEEP_S3_PUBLIC_URL"]
-    assert (await init(variables, s3)).out[-1] == f"Presigned URLs are good at {variables['AWS_ENDPOINT_URL']}."
+    assert (await init(variables, s3)).out[-2] == f"Presigned URLs are good at {variables['AWS_ENDPOINT_URL']}."
 
 
 async def test_an_address_that_only_callers_may_reach_is_said_and_is_no_failure(
@@ -61,7 +61,7 @@ async def test_an_address_that_only_callers_may_reach_is_said_and_is_no_failure(
     variables["MODELKEEP_S3_PUBLIC_URL"] = nowhere = f"http://localhost:{free_port()}"
     said = await init(variables, s3)
     assert said.status == 0
-    assert said.out[-1].startswith(f"Nothing answers at {nowhere} from here: see that callers reach S3 there")
+    assert said.out[-2].startswith(f"Nothing answers at {nowhere} from here: see that callers reach S3 there")
 
 
 def under_another_host(request: Request, forward: Forward) -> Reply:

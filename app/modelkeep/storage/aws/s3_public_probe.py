@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from modelkeep.domain.values import Digest, PresignedUrl
+from modelkeep.kit.proxies import ProxySettings
 from modelkeep.storage.aws.errors import Resource
 from modelkeep.storage.aws.permissions import actions_of
 from modelkeep.storage.aws.s3_clients import translate_errors
@@ -56,8 +57,11 @@ async def probe_public_address(client: "S3Client", bucket: str, store: "S3Store"
 async def _send(signed: PresignedUrl, content: bytes | None = None) -> httpx.Response | None:
     """The answer; `None` if there was none."""
     authorities = os.environ.get("AWS_CA_BUNDLE")
-    verify = ssl.create_default_context(cafile=authorities) if authorities else True
-    async with httpx.AsyncClient(timeout=_TIMEOUT_SECONDS, verify=verify) as http:
+    verify = ssl.create_default_context(cafile=authorities) if authorities else httpx.create_ssl_context()
+    proxy = ProxySettings.from_environment().find(signed.url)
+    async with httpx.AsyncClient(
+        timeout=_TIMEOUT_SECONDS, verify=verify, proxy=proxy.url if proxy else None, trust_env=False
+    ) as http:
         try:
             return await http.request(signed.method, signed.url, headers=dict(signed.headers), content=content)
         except httpx.TransportError:
