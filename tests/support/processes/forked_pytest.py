@@ -26,7 +26,6 @@ LIBRARIES = (
     "httpx",
     "hypothesis.strategies",
     "jwt",
-    "limits",
     "opentelemetry.trace",
     "prometheus_client",
     "pydantic_settings",
