@@ -271,6 +271,18 @@ async def test_a_checksum_that_is_gone_is_found(model: str, storage: Storage) ->
 
 
 @pytest.mark.every_backend
+async def test_the_checksum_of_parts_is_missed_as_well(model: str, storage: Storage, api: Api) -> None:
+    files = {"model.pt": b"in parts"}
+    begun = await api.begin(model, files, multipart=True)
+    await api.upload(begun, files)
+    number = (await api.complete(model, begun["version"]))["version"]
+    assert await faults(storage, model) == []
+    await lose_checksum(storage, model, number)
+    said = " ".join(await faults(storage, model))
+    assert said.startswith(f"version {number} 'model.pt' has no checksum at models/")
+
+
+@pytest.mark.every_backend
 async def test_a_checksum_that_nobody_is_known_to_have_seen_is_not_missed(model: str, storage: Storage) -> None:
     """Of an adopted version, say, or of one that an earlier release completed."""
     await lose_checksum(storage, model, 1)
