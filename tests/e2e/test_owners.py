@@ -235,7 +235,7 @@ async def test_a_bucket_that_does_not_answer_stops_no_service_from_starting(
 
 async def test_what_marks_a_bucket_never_expires_and_is_no_orphan(owner: Storage) -> None:
     await owner.edit(owner_key(), ttl=1)
-    assert await owner.check() == ["$owner 0 carries an expiry and would vanish"]
+    assert await owner.check() == ["$owner 0 carries an expiry and would vanish; remove its attribute `ttl`"]
     assert await owner.sweep(after=timedelta(days=3650)) == []
     assert await is_owner(owner)
 
