@@ -69,6 +69,16 @@ async def take_part(store: FileStore, key: str, multipart_id: str, number: int, 
     await store.receive(delivery, chunks())
 
 
+async def test_a_url_of_an_earlier_release_needs_no_content_type(
+    local: FileStore, http: httpx.AsyncClient, key: str
+) -> None:
+    """Such URLs are good for an hour after the upgrade, and while both releases serve one folder."""
+    url = local._presign_put(SignedPut(key=key, size=len(CONTENT), sha256=digest_of(CONTENT)), MINUTE)
+    assert "content-type" not in url.headers
+    assert (await send(http, url, CONTENT)).status_code == 200
+    assert await read_all(local, key) == CONTENT
+
+
 # -- what people see in the folder
 
 

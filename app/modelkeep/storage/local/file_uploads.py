@@ -12,7 +12,6 @@ from modelkeep.kit.durable_files import BLOCK, StagedFile
 from modelkeep.storage.local.folder import Folder
 from modelkeep.storage.local.folder_multiparts import Multiparts
 from modelkeep.storage.local.threads import in_thread
-from modelkeep.storage.objects import OCTET_STREAM
 
 MAX_WAITING_BYTES: Final = 2 * BLOCK
 """Bytes of all uploads together that may wait for the rest of a block of 1 MiB."""
@@ -23,11 +22,16 @@ MIN_BLOCK: Final = BLOCK // 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignedPut:
-    """The bytes that a PUT URL allows: an object, or one part of a multipart object."""
+    """The bytes that a PUT URL allows: an object, or one part of a multipart object.
+
+    `content_type` must be sent with the bytes, unless it is `None`: so it is for a part, and in the URLs of an earlier
+    release, which are good until they expire.
+    """
 
     key: str
     size: int
     sha256: Digest
+    content_type: str | None = None
     multipart_id: str | None = None
     number: int = 0
 
@@ -35,7 +39,8 @@ class SignedPut:
     def parameters(self) -> Mapping[str, str]:
         """The signed query parameters."""
         part = {} if self.multipart_id is None else {"multipart": self.multipart_id, "part": str(self.number)}
-        return {"size": str(self.size), "sha256": self.sha256.hex, **part}
+        typed = {} if self.content_type is None else {"type": self.content_type}
+        return {"size": str(self.size), "sha256": self.sha256.hex, **typed, **part}
 
     @classmethod
     def from_parameters(cls, key: str, parameters: Mapping[str, str]) -> Self:
@@ -44,6 +49,7 @@ class SignedPut:
             key=key,
             size=int(parameters["size"]),
             sha256=Digest(parameters["sha256"]),
+            content_type=parameters.get("type"),
             multipart_id=parameters.get("multipart"),
             number=int(parameters.get("part", "0")),
         )
@@ -51,8 +57,10 @@ class SignedPut:
     @property
     def headers(self) -> Mapping[str, str]:
         """The headers that a request with the URL must have, with S3's names."""
-        whole = {"if-none-match": "*", "content-type": OCTET_STREAM} if self.multipart_id is None else {}
-        return {"x-amz-checksum-sha256": self.sha256.as_s3_checksum(), "content-length": str(self.size), **whole}
+        whole = {"if-none-match": "*"} if self.multipart_id is None else {}
+        typed = {} if self.content_type is None else {"content-type": self.content_type}
+        length = {"content-length": str(self.size)}
+        return {"x-amz-checksum-sha256": self.sha256.as_s3_checksum(), **length, **whole, **typed}
 
 
 class PutReceiver:

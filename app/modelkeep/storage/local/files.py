@@ -14,7 +14,7 @@ from modelkeep.storage.local.folder import Folder, check_key
 from modelkeep.storage.local.folder_multiparts import Multiparts
 from modelkeep.storage.local.signing import Signer, load_secret
 from modelkeep.storage.local.threads import in_batches, in_thread
-from modelkeep.storage.objects import ObjectVersion, OpenMultipart, StoredObject, StoredPart
+from modelkeep.storage.objects import OCTET_STREAM, ObjectVersion, OpenMultipart, StoredObject, StoredPart
 
 ROUTE: Final = "/local-store/"
 """The prefix of the path of every URL of this store."""
@@ -60,7 +60,8 @@ class FileStore:
 
     async def presign_put(self, key: str, *, size: int, sha256: Digest, ttl: timedelta) -> PresignedUrl:
         """A URL for one PUT of exactly these bytes, at a key that has no object yet."""
-        return self._presign_put(SignedPut(key=key, size=size, sha256=sha256), ttl)
+        put = SignedPut(key=key, size=size, sha256=sha256, content_type=OCTET_STREAM)
+        return self._presign_put(put, ttl)
 
     async def presign_part(
         self, key: str, multipart_id: str, number: int, *, size: int, sha256: Digest, ttl: timedelta
