@@ -1,8 +1,13 @@
 """What can be registered from this machine, what cannot, and in which words that is said."""
 
+import errno
+import fcntl
 import io
 import os
 import socket
+import subprocess
+import tempfile
+import unicodedata
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from modelkeep.client import Progress, RegistryClient, Step
+from modelkeep.client.archives import _name
 from modelkeep.client.errors import ChangedFileError, LocalFileError
 from modelkeep.domain.errors import ModelNotFoundError, RegistryError, TooManyArtifactsError
 from tests.support.observed import Observed
@@ -65,9 +71,104 @@ def test_an_archive_that_does_not_fit_is_told_in_a_sentence(
     client: RegistryClient, model: str, write: Write, small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(small_disk))
-    with pytest.raises(LocalFileError, match="cannot hold the archive: No space left on device"):
+    monkeypatch.setattr(tempfile, "tempdir", str(small_disk))
+    with pytest.raises(LocalFileError, match=r"cannot hold the archive: No space left on device\. Set TMPDIR"):
         client.register(model, write(**{"a.bin": 9 * 1024 * 1024}), as_zip=True)
     assert left_in(small_disk) == []
+
+
+class Remarks(Progress):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def remark(self, sentence: str) -> None:
+        self.said.append(sentence)
+
+
+def read_only(state: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    state.mkdir()
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    monkeypatch.setenv("XDG_STATE_HOME", str(small_disk))
+    return "Read-only file system"
+
+
+def too_small(state: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("XDG_STATE_HOME", str(small_disk))
+    return "No space left on device"
+
+
+def a_file(state: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    state.write_text("")
+    monkeypatch.setenv("XDG_STATE_HOME", str(state))
+    return "Not a directory"
+
+
+def no_locks(state: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    really = fcntl.flock
+
+    def unsupported(file: int | io.IOBase, operation: int) -> None:
+        descriptor = file if isinstance(file, int) else file.fileno()
+        if "/archives/" in str(Path(f"/proc/self/fd/{descriptor}").readlink()):
+            raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+        really(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    return os.strerror(errno.ENOSYS)
+
+
+def someone_elses(state: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    def denied(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", denied)
+    return "Permission denied"
+
+
+@pytest.mark.parametrize("spoil", [read_only, too_small, a_file, no_locks, someone_elses])
+def test_an_archive_is_written_to_the_temporary_folder_where_the_state_folder_cannot_hold_it(
+    observed: Observed,
+    model: str,
+    write: Write,
+    tmp_path: Path,
+    small_disk: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    spoil: Callable[[Path, Path, pytest.MonkeyPatch], str],
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    folder = write(**{"a.bin": 9 * 1024 * 1024})
+    reason = spoil(tmp_path / "spoilt", small_disk, monkeypatch)
+    remarks = Remarks()
+    with RegistryClient(observed.url, progress=remarks) as client:
+        assert [each.path for each in client.register(model, folder, as_zip=True).artifacts] == ["run-7.zip"]
+    said = " ".join(remarks.said)
+    assert f"archives' cannot be used: {reason}. The archive is made in '{temporary}'." in said
+    assert list(temporary.iterdir()) == []
+    assert left_in(small_disk) == []
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("modèle", "modèle.zip"),
+        (unicodedata.normalize("NFD", "modèle"), "modèle.zip"),
+        ("run [3], final", "run [3], final.zip"),
+        ("x" * 251, f"{'x' * 251}.zip"),
+        *[(folder, None) for folder in (os.fsdecode(b"\xff"), "x" * 252, " run", "run\u200b", "back\\slash")],
+    ],
+    ids=ascii,
+)
+def test_an_archive_has_the_name_of_its_folder_or_of_the_model(
+    url: str, model: str, write: Write, folder: str, name: str | None
+) -> None:
+    with RegistryClient(url) as client:
+        version = client.register(model, write(folder=folder, **{"a.bin": 9}), as_zip=True)
+    assert [artifact.path for artifact in version.artifacts] == [name or f"{model}.zip"]
+
+
+def test_an_archive_of_the_folder_of_all_has_the_name_of_the_model(tmp_path: Path) -> None:
+    assert _name(Path("/"), "fraud") == "fraud.zip"
 
 
 def test_a_file_that_grows_while_it_is_archived_is_reported(

@@ -88,7 +88,7 @@ class Registrar:
             if len(files) > MAX_ARTIFACTS and not source.as_zip:
                 raise TooManyArtifactsError(count=len(files), limit=MAX_ARTIFACTS)
             if source.as_zip and source.path.is_dir():
-                async with zipped(source.path, files, transfers, self._progress.remark) as archive:
+                async with zipped(model, source.path, files, transfers, self._progress.remark) as archive:
                     return await self._register(
                         model, await transfers.in_thread(find_files, archive), key_source, metadata, transfers
                     )
