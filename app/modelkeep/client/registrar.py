@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from modelkeep.client.archives import zipped
-from modelkeep.client.errors import NotARegistryError
+from modelkeep.client.errors import ChangedFileError, NotARegistryError
 from modelkeep.client.local_files import HashedFile, LocalFile, find_files, hash_file
 from modelkeep.client.pending_registration import PendingRegistration
 from modelkeep.client.progress import Progress, Step
@@ -108,9 +108,12 @@ class Registrar:
         pending = PendingRegistration(self._transport.url, model, body.model_dump_json(), remark=self._progress.remark)
         key = key_source.key_for(model, body)
         for beginning in range(1, MAX_BEGINNINGS):
-            with suppress(IntegrityError):
+            try:
                 return await self._register_once(model, body, _key_of(key, beginning), pending, hashed, transfers)
-            pending.clear()
+            except ChangedFileError:
+                raise
+            except IntegrityError:
+                pending.clear()
         return await self._register_once(model, body, _key_of(key, MAX_BEGINNINGS), pending, hashed, transfers)
 
     async def _register_once(
