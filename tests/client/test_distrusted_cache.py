@@ -98,7 +98,7 @@ def as_another_user() -> Iterator[None]:
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in folder.iterdir())
+    return sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith(".modelkeep."))
 
 
 # -- what is planted in the folder

@@ -22,12 +22,12 @@ Write = Callable[..., Path]
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    files = (path for path in folder.rglob("*") if path.is_file() and path.name != MARK)
+    files = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".modelkeep."))
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in folder.iterdir())
+    return sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith(".modelkeep."))
 
 
 @pytest.fixture
@@ -264,7 +264,7 @@ def test_an_altered_file_is_noticed(client: RegistryClient, model: str, write: W
     path = client.download(model, 1, dest=tmp_path / "serving").path
     assert not client.download(model, 1, dest=path.parent, if_changed=True).changed
     path.write_bytes(bytes(1000))
-    assert client.download(model, 1, dest=path.parent, if_changed=True).changed
+    assert client.download(model, 1, dest=path.parent, if_changed=True, force=True).changed
     assert path.read_bytes() == source.read_bytes()
 
 

@@ -29,6 +29,7 @@ STAGES: Final = "tests/api/test_stages.py"
 DOWNLOADS: Final = "tests/api/test_downloads.py"
 LOGGING: Final = "tests/api/test_logging.py"
 LEFT_OUT: Final = "tests/client/test_left_out.py"
+OVERWRITTEN: Final = "tests/client/test_nothing_overwritten.py"
 LINKS: Final = "tests/client/test_links.py"
 PATHS: Final = "tests/unit/test_artifact_paths.py"
 NEWER: Final = "tests/contract/test_newer_releases.py"
@@ -57,6 +58,7 @@ NOTICED_BY: Final[Mapping[str, Sequence[str]]] = {
     "git_registered": [
         f"{LEFT_OUT}::test_what_belongs_to_no_model_is_left_out_and_said_in_one_line",
     ],
+    "own_file_overwritten": [f"{OVERWRITTEN}::test_a_file_of_something_else_is_refused_and_left_alone[dev]"],
     "link_followed_outside": [f"{LINKS}::test_all_other_links_are_refused_in_one_sentence[False]"],
     "paths_of_two_forms": [
         f"{PATHS}::test_paths_that_cannot_lie_in_one_folder_are_named_as_they_are_written[paths7]",

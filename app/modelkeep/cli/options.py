@@ -24,6 +24,11 @@ class Options:
     quiet: bool
 
 
+def examples(*commands: str) -> str:
+    """What ends the help of a command: how it is typed."""
+    return "\n\n".join(["Examples:", *commands])
+
+
 def _print_version(is_given: bool) -> None:
     if is_given:
         typer.echo(f"modelkeep {version('modelkeep')}")

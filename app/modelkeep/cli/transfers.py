@@ -9,7 +9,7 @@ import typer
 
 from modelkeep.cli.arguments import Jobs, Model, parse_metrics, parse_tags
 from modelkeep.cli.ci_environment import current_run
-from modelkeep.cli.options import options_of
+from modelkeep.cli.options import examples, options_of
 from modelkeep.cli.output import notice, print_json
 from modelkeep.cli.session import Transfer, transferring
 from modelkeep.domain.values import Stage
@@ -92,7 +92,12 @@ def _promote(transfer: Transfer, version: "VersionResponse", stage: Stage, scope
     return moved
 
 
-@transfers.command()
+@transfers.command(
+    epilog=examples(
+        "modelkeep download fraud-detector --dest ./serving",
+        "modelkeep download fraud-detector@canary --dest /models --wait 300",
+    )
+)
 def download(
     context: typer.Context,
     model: Annotated[str, typer.Argument(metavar="NAME[@REF]", help="The model, and a ref of its version.")],
@@ -107,9 +112,10 @@ def download(
     wait: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Wait so long for the version to exist.")] = 0,
     jobs: Jobs = None,
     *,
-    if_changed: Annotated[
-        bool, typer.Option("--if-changed", help="Do nothing if the files there are those of this version.")
+    if_changed: Annotated[  # noqa: ARG001 -- of earlier releases, see the manual
+        bool, typer.Option("--if-changed", help="Do nothing if the files there are those of this version: always so.")
     ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace what no download has put there.")] = False,
 ) -> None:
     """Download a version, verify every byte, and print the path.
 
@@ -120,7 +126,7 @@ def download(
         raise typer.BadParameter(f"'@{after}' says which version already.", param_hint="'--version'")
     ref = after if at else version or "production"
     with transferring(context, jobs) as transfer:
-        found = transfer.registry.download(name, ref, dest=dest, paths=path or (), if_changed=if_changed, wait=wait)
+        found = transfer.registry.download(name, ref, dest=dest, paths=path or (), force=force, wait=wait)
         named = f"{found.model} v{found.version}"
         if found.changed:
             transfer.print_summary(f"Downloaded {named}", count=len(found.artifacts), size=found.size)

@@ -134,19 +134,21 @@ class AsyncRegistryClient:
         *,
         dest: str | os.PathLike[str] = ".",
         paths: Sequence[str] = (),
-        if_changed: bool = False,
+        if_changed: bool = False,  # noqa: ARG002 -- of earlier releases, which downloaded again without it
+        force: bool = False,
         wait: float = 0,
     ) -> DownloadResult:
         """Put the files of a version below `dest`: `dest/<file>` if it has only one, else the folder `dest/<model>`.
 
-        The size and SHA-256 of each file are verified; then all files appear in one step, in place of an earlier
-        version. Interrupted and called again, it resumes. `paths` selects artifacts by patterns as in a `.gitignore`.
-        With `if_changed`, files are hashed first, and nothing is downloaded if they are those of this version. `wait`
-        is how many seconds to wait for the ref to exist. Also raises `DamagedDownloadError`, `LocalFileError`,
+        Files that are there are hashed first, and nothing is downloaded if they are those of this version, whatever
+        `if_changed` says. Else the size and SHA-256 of each file are verified; then all files appear in one step, in
+        place of an earlier version. What no download put there is replaced only with `force`, else it raises
+        `LocalFileError`. Interrupted and called again, it resumes. `paths` selects artifacts by patterns as in a
+        `.gitignore`. `wait` is how many seconds to wait for the ref to exist. Also raises `DamagedDownloadError`,
         `TransferRefusedError`.
         """
         resolved = await self._resolve(model, version, wait=wait)
-        return await self._downloader.download(resolved, Path(dest), paths=paths, if_changed=if_changed)
+        return await self._downloader.download(resolved, Path(dest), paths=paths, force=force)
 
     async def get_download_urls(self, model: str, version: int | str = "production") -> DownloadResponse:
         """Presigned URLs for the files of a version, and what a container needs to know of the version."""

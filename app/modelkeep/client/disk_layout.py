@@ -4,9 +4,11 @@ A download, all of it below DEST, because DEST may be a mount point: nothing can
 another file system.
 
 DEST/model.pt                       the only file of a version
+DEST/.modelkeep.MODEL.json          marker of such files: {"files": {"model.pt": "<sha256>"}} on one line. A file with
+                                    another SHA-256 is replaced only if it is that of a registered version, or by force
 DEST/MODEL/…                        the files of any other version
 DEST/MODEL/.modelkeep.json          marker: {"model": "fraud", "version": 6, "commit": "<40 hex>"} on one line. A folder
-                                    without it, or with the marker of another model, is never replaced
+                                    without it, or with the marker of another model, is replaced by force only
 DEST/.MODEL.lock                    locked by flock(2) during a download, then removed
 DEST/.MODEL.partial/                what has arrived; removed when the download is complete, or when the disk is full
     <key>                           a whole, verified file. <key> is the SHA-256 of its path, size and SHA-256 in
@@ -44,10 +46,18 @@ from typing import Final
 MARKER_FILE: Final = ".modelkeep.json"
 """In a downloaded folder; never registered itself."""
 
+FILE_MARKER_PREFIX: Final = ".modelkeep."
+"""Begins the names of markers beside files."""
+
 IGNORE_FILE: Final = ".modelkeepignore"
 """In a folder that is registered: patterns of what is left out."""
 
 _DISK_FULL_ERRNOS: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def file_marker_path(dest: Path, model: str) -> Path:
+    """The marker of the only files of a model's versions."""
+    return dest / f"{FILE_MARKER_PREFIX}{model}.json"
 
 
 def partial_path(file: Path) -> Path:

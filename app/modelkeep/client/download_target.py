@@ -7,9 +7,11 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NoReturn
 
-from modelkeep.client.disk_layout import MARKER_FILE, is_disk_full
+from modelkeep.client.disk_layout import FILE_MARKER_PREFIX, MARKER_FILE, is_disk_full
 from modelkeep.client.errors import LocalFileError
+from modelkeep.client.file_marker import FileMarker
 from modelkeep.kit import durable_files
 from modelkeep.kit.digests import sha256_of_file
 from modelkeep.schemas.downloads import DownloadArtifactResponse, DownloadResponse
@@ -22,20 +24,41 @@ class DownloadTarget:
         self._version = version
         self._selected = selected
         only = version.artifacts[0].path
-        self._is_file = len(version.artifacts) == 1 and "/" not in only and not only.startswith(f".{version.model}.")
+        reserved = (f".{version.model}.", FILE_MARKER_PREFIX)
+        self._is_file = len(version.artifacts) == 1 and "/" not in only and not only.startswith(reserved)
         self.dest = dest
         self.path = dest / (only if self._is_file else version.model)
         self.partial = dest / f".{version.model}.partial"
         self.lock = dest / f".{version.model}.lock"
+        self._marker = FileMarker(dest, version.model)
 
-    def check(self) -> None:
-        """Raise `LocalFileError` if `path` holds something that no download put there."""
+    def check(self, *, force: bool = False) -> None:
+        """Raise `LocalFileError` if what is at `path` can never be replaced, or is a folder of something else.
+
+        By `force` a folder of anything is replaced by the version's.
+        """
         if self.dest.exists() and not self.dest.is_dir():
             raise LocalFileError(self.dest, "is a file. Give a folder as the destination.")
         if self._is_file and self.path.is_dir():
             raise LocalFileError(self.path, "is a folder, where a file is to be put. Choose another destination.")
-        if not self._is_file and os.path.lexists(self.path) and not self._is_replaceable():
-            raise LocalFileError(self.path, "was not put there by a download. Move it away or choose another folder.")
+        if not self._is_file and os.path.lexists(self.path) and not self._is_replaceable(force=force):
+            raise _not_ours(self.path)
+
+    def foreign_sha256(self) -> str | None:
+        """The digest of the file at `path` if no download is known to have put these bytes there, else `None`.
+
+        That of a link is the empty string.
+        """
+        if not self._is_file or not os.path.lexists(self.path):
+            return None
+        if self.path.is_symlink() or not self.path.is_file():
+            return ""
+        sha256 = sha256_of_file(self.path)
+        return None if sha256 == self._marker.sha256_of(self.path.name) else sha256
+
+    def refuse(self) -> NoReturn:
+        """Raise the `LocalFileError` for what no download put at `path`."""
+        raise _not_ours(self.path)
 
     def is_begun(self) -> bool:
         """Whether a download is under way or was interrupted."""
@@ -56,7 +79,9 @@ class DownloadTarget:
         """
         if self._is_file:
             (file,) = files.values()
+            sha256 = self._selected[0].sha256 or sha256_of_file(file)
             file.replace(self.path)
+            self._marker.note(self.path.name, sha256, staging=self.partial)
         else:
             tree, replaced = self.partial / "tree", self.partial / "replaced"
             for leftover in (tree, replaced):
@@ -88,10 +113,10 @@ class DownloadTarget:
         """Remove what has arrived."""
         shutil.rmtree(self.partial, ignore_errors=True)
 
-    def _is_replaceable(self) -> bool:
+    def _is_replaceable(self, *, force: bool) -> bool:
         if self.path.is_symlink() or not self.path.is_dir():
             return False
-        if not any(self.path.iterdir()):
+        if force or not any(self.path.iterdir()):
             return True
         try:
             return bool(json.loads((self.path / MARKER_FILE).read_text())["model"] == self._version.model)
@@ -108,6 +133,14 @@ class DownloadTarget:
             if file.is_file() and not file.is_symlink() and file.stat().st_size == artifact.size:
                 return artifact.sha256 is None or sha256_of_file(file) == artifact.sha256
         return False
+
+
+def _not_ours(path: Path) -> LocalFileError:
+    return LocalFileError(
+        path,
+        "was not put there by a download, or has changed since. Move it away, choose another folder, or replace it"
+        " with --force (in Python force=True).",
+    )
 
 
 def _link(file: Path, target: Path) -> None:

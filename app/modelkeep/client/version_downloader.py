@@ -4,6 +4,7 @@ import errno
 import hashlib
 import shutil
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,11 +20,14 @@ from modelkeep.client.progress import Progress, Step
 from modelkeep.client.registry_transport import RegistryTransport
 from modelkeep.client.transfer_pool import TransferPool
 from modelkeep.domain.artifact_paths import check_artifact_path, check_distinct_paths
-from modelkeep.domain.errors import ArtifactNotFoundError, InvalidRequestError
+from modelkeep.domain.errors import ArtifactNotFoundError, ForbiddenError, InvalidRequestError, NotFoundError
 from modelkeep.domain.values import Digest
 from modelkeep.kit.concurrency import gather_limited
 from modelkeep.kit.file_locks import async_locked_if_possible
 from modelkeep.schemas.downloads import DownloadArtifactResponse, DownloadResponse
+from modelkeep.schemas.versions import VersionPage
+
+_PAGE_SIZE: Final = 100
 
 _STAT_BLOCK: Final = 512
 """The unit of `st_blocks` in bytes, on every file system."""
@@ -74,9 +78,11 @@ class VersionDownloader:
         self._cache = cache
 
     async def download(
-        self, version: DownloadResponse, dest: Path, *, paths: Sequence[str], if_changed: bool
+        self, version: DownloadResponse, dest: Path, *, paths: Sequence[str], force: bool
     ) -> DownloadResult:
-        """Put the artifacts that match `paths`, or all, below `dest`; an interrupted call is resumed.
+        """Put the artifacts that match `paths`, or all, below `dest`, unless they are there; a call resumes another.
+
+        What no download put there is replaced only by `force`.
 
         Raises `DamagedDownloadError`, `LocalFileError`, `TransferRefusedError`, `UnreachableError`, the registry's.
         """
@@ -85,20 +91,37 @@ class VersionDownloader:
         done = partial(DownloadResult, path=destination.path, resolved=version, artifacts=selected)
         async with TransferPool(jobs=self._jobs, report=self._progress.advance) as transfers:
             try:
-                destination.check()
+                destination.check(force=force)
                 was_begun = destination.is_begun()
-                if if_changed and not was_begun and await transfers.in_thread(destination.is_up_to_date):
+                if not was_begun and await transfers.in_thread(destination.is_up_to_date):
                     return done(changed=False)
                 await transfers.in_thread(dest.mkdir, parents=True, exist_ok=True)
                 async with async_locked_if_possible(destination.lock, self._say_unlocked) as waited:
-                    if (if_changed or waited or was_begun) and await transfers.in_thread(destination.is_up_to_date):
+                    if (waited or was_begun) and await transfers.in_thread(destination.is_up_to_date):
                         destination.clear()
                         return done(changed=waited)
+                    if not force:
+                        await self._check_replaceable(destination, version, transfers)
                     with destination.cleared_when_full():
                         await self._download_files(destination, version, selected, transfers)
                 return done(changed=True)
             except OSError as error:
                 raise LocalFileError(dest, f"cannot be written to: {error.strerror}.") from error
+
+    async def _check_replaceable(
+        self, destination: DownloadTarget, version: DownloadResponse, transfers: TransferPool
+    ) -> None:
+        """Raise `LocalFileError` for a file that no download put there, unless a version of the model has its bytes."""
+        sha256 = await transfers.in_thread(destination.foreign_sha256)
+        if sha256 is not None and not await self._is_registered(version.model, sha256):
+            destination.refuse()
+
+    async def _is_registered(self, model: str, sha256: str) -> bool:
+        """Whether one of the newest versions has a file of these bytes, which then can be downloaded again."""
+        with suppress(ForbiddenError, NotFoundError):
+            page = await self._transport.get(VersionPage, "models", model, "versions", limit=_PAGE_SIZE)
+            return any(artifact.sha256 == sha256 for version in page.items for artifact in version.artifacts)
+        return False
 
     def _say_unlocked(self, error: OSError) -> None:
         self._progress.remark(
