@@ -192,10 +192,8 @@ def test_a_usage_error_says_where_to_look(cli: Cli, model: str) -> None:
 @pytest.mark.parametrize(
     ("command", "sentence"),
     [
-        (["promote", "m", "four"], "Invalid value for 'VERSION': 'four' is no version number. Write it as 4 or v4."),
         (["rollback", "m", "--expect", "x"], "Invalid value for '--expect': 'x' is neither a version number nor none."),
         (["register", "m", "p", "--tag", "team"], "Invalid value for '--tag': 'team' is not of the form key=value."),
-        (["download", "m@3", "--version", "3"], "Invalid value for '--version': '@3' says which version already."),
         (["list", "--stage", "production"], "Invalid value for '--stage': a stage is of versions. Name their model."),
         (["edit", "m"], "Invalid value for options: say what to change."),
         (["edit", "m", "--metrics", "{}"], "Invalid value for 'VERSION': metrics are of a version. Give its number."),

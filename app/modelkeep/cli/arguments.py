@@ -20,10 +20,6 @@ def version_number(text: str | int) -> int:
 
 
 Model = Annotated[str, typer.Argument(metavar="NAME", help="The model's name.")]
-Number = Annotated[int, typer.Argument(metavar="VERSION", parser=version_number, help="A number: 4 or v4.")]
-OptionalNumber = Annotated[
-    int | None, typer.Argument(metavar="[VERSION]", parser=version_number, help="A number: 4 or v4.")
-]
 Comment = Annotated[str | None, typer.Option(metavar="TEXT", help="Why; kept in the history.")]
 Expect = Annotated[
     str | None,

@@ -10,14 +10,14 @@ from modelkeep.cli.arguments import (
     Comment,
     Expect,
     Model,
-    Number,
-    OptionalNumber,
     parse_metrics,
     parse_tags,
     precondition,
 )
+from modelkeep.cli.options import examples
 from modelkeep.cli.output import answer
 from modelkeep.cli.session import connected
+from modelkeep.cli.version_arguments import SeparateRef, VersionOf, meant
 from modelkeep.domain.values import Stage
 
 mutations = typer.Typer()
@@ -27,12 +27,17 @@ mutations.add_typer(alias, name="alias")
 Alias = Annotated[str, typer.Argument(metavar="ALIAS", help="The alias.")]
 
 
-@mutations.command()
+@mutations.command(
+    epilog=examples(
+        "modelkeep promote fraud-detector@7",
+        'modelkeep promote fraud-detector 7 production --expect 6 --comment "approved in CHG-2291"',
+    )
+)
 def promote(
     context: typer.Context,
-    model: Model,
-    version: Number,
-    stage: Annotated[Stage, typer.Argument(help="The stage to move it to.")] = Stage.PRODUCTION,
+    name: VersionOf,
+    version: SeparateRef = None,
+    stage: Annotated[Stage | None, typer.Argument(help="The stage to move it to.", show_default="production")] = None,
     expect: Expect = None,
     comment: Comment = None,
     *,
@@ -41,9 +46,22 @@ def promote(
     ] = False,
 ) -> None:
     """Move a version to a stage. The version that was production is archived in the same step."""
+    version, stage = _version_and_stage(name, version, stage)
+    wanted, expected = meant(name, version), precondition(expect)
     with connected(context) as registry:
-        moved = registry.promote(model, version, stage, only_newer=only_newer, comment=comment, **precondition(expect))
+        number = wanted.number_now(registry)
+        moved = registry.promote(wanted.model, number, stage, only_newer=only_newer, comment=comment, **expected)
         answer(context, moved, lambda it: f"{it.model} v{it.version} is in stage {it.stage}")
+
+
+def _version_and_stage(name: str, version: str | None, stage: Stage | None) -> tuple[str | None, Stage]:
+    """The arguments after the name: after `NAME@REF` the only one is the stage. Raises `BadParameter`."""
+    if stage is not None or version not in set(Stage):
+        return version, stage or Stage.PRODUCTION
+    if "@" not in name:
+        sentence = f"'{version}' is a stage. Write the version before it: {name}@4 {version}."
+        raise typer.BadParameter(sentence, param_hint="'VERSION'")
+    return None, Stage(version)
 
 
 @mutations.command()
@@ -54,11 +72,19 @@ def rollback(context: typer.Context, model: Model, expect: Expect = None, commen
         answer(context, back, lambda it: f"{it.model} v{it.version} is in stage {it.stage} again")
 
 
-@alias.command(name="set")
-def set_alias(context: typer.Context, model: Model, alias: Alias, version: Number, comment: Comment = None) -> None:
+@alias.command(
+    name="set",
+    epilog=examples(
+        "modelkeep alias set fraud-detector canary 8", "modelkeep alias set fraud-detector@production champion"
+    ),
+)
+def set_alias(
+    context: typer.Context, name: VersionOf, alias: Alias, version: SeparateRef = None, comment: Comment = None
+) -> None:
     """Point an alias at a version."""
+    wanted = meant(name, version)
     with connected(context) as registry:
-        pointed = registry.set_alias(model, alias, version, comment=comment)
+        pointed = registry.set_alias(wanted.model, alias, wanted.number_now(registry), comment=comment)
         answer(context, pointed, lambda it: f"{it.model}@{it.alias} is v{it.version}")
 
 
@@ -70,11 +96,16 @@ def remove_alias(context: typer.Context, model: Model, alias: Alias) -> None:
         answer(context, {"model": model, "alias": alias}, lambda _: f"{model}@{alias} is removed")
 
 
-@mutations.command()
+@mutations.command(
+    epilog=examples(
+        "modelkeep edit fraud-detector@7 --tag reviewed=yes",
+        'modelkeep edit fraud-detector --description "Scores card payments"',
+    )
+)
 def edit(
     context: typer.Context,
-    model: Model,
-    version: OptionalNumber = None,
+    name: VersionOf,
+    version: SeparateRef = None,
     description: Annotated[str | None, typer.Option(metavar="TEXT", help="The new description.")] = None,
     metrics: Annotated[
         str | None, typer.Option(metavar="JSON|@FILE", help="Metrics to set, as an object of numbers.")
@@ -92,37 +123,44 @@ def edit(
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if not changes:
         raise typer.BadParameter("say what to change.", param_hint="options")
-    if version is None and "metrics" in changes:
+    wanted = meant(name, version)
+    if wanted.ref is None and "metrics" in changes:
         raise typer.BadParameter("metrics are of a version. Give its number.", param_hint="'VERSION'")
     with connected(context) as registry:
-        if version is None:
-            answer(context, registry.edit_model(model, **changes), tables.model)
+        if wanted.ref is None:
+            answer(context, registry.edit_model(wanted.model, **changes), tables.model)
         else:
-            answer(context, registry.edit_version(model, version, **changes), tables.version)
+            number = wanted.number_now(registry)
+            answer(context, registry.edit_version(wanted.model, number, **changes), tables.version)
 
 
 def _merge(changed: dict[str, Any], removed: list[str] | None) -> dict[str, Any]:
     return changed | dict.fromkeys(removed or [])
 
 
-@mutations.command()
+@mutations.command(
+    epilog=examples("modelkeep delete fraud-detector@3", "modelkeep delete fraud-detector --yes"),
+)
 def delete(
     context: typer.Context,
-    model: Model,
-    version: OptionalNumber = None,
+    name: VersionOf,
+    version: SeparateRef = None,
     *,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
 ) -> None:
     """Delete a version, or a model with all its versions. Neither may be in production or have an alias."""
-    subject = model if version is None else f"{model} v{version}"
-    if not yes:
-        _confirm(subject)
+    wanted = meant(name, version)
+    model = wanted.model
     with connected(context) as registry:
-        if version is None:
+        number = None if wanted.ref is None else wanted.number_now(registry)
+        subject = model if number is None else f"{model} v{number}"
+        if not yes:
+            _confirm(subject)
+        if number is None:
             registry.delete_model(model)
         else:
-            registry.delete_version(model, version)
-        deleted = {"model": model} if version is None else {"model": model, "version": version}
+            registry.delete_version(model, number)
+        deleted = {"model": model} if number is None else {"model": model, "version": number}
         answer(context, deleted, lambda _: f"{subject} is deleted")
 
 
@@ -135,9 +173,11 @@ def _confirm(subject: str) -> None:
         raise typer.Exit(1)
 
 
-@mutations.command()
-def restore(context: typer.Context, model: Model, version: Number) -> None:
-    """Take a deleted version out of the trash."""
+@mutations.command(epilog=examples("modelkeep restore fraud-detector@3", "modelkeep restore fraud-detector 3"))
+def restore(context: typer.Context, name: VersionOf, version: SeparateRef = None) -> None:
+    """Take a deleted version out of the trash. It is named by its number: no other ref names what is deleted."""
+    wanted = meant(name, version)
+    number = wanted.number()
     with connected(context) as registry:
-        restored = registry.restore(model, version)
+        restored = registry.restore(wanted.model, number)
         answer(context, restored, lambda it: f"{it.model} v{it.version} is in stage {it.stage} again")

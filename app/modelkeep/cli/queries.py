@@ -6,8 +6,10 @@ import typer
 
 from modelkeep.cli import tables
 from modelkeep.cli.arguments import Model
+from modelkeep.cli.options import examples
 from modelkeep.cli.output import answer, answer_list
 from modelkeep.cli.session import connected
+from modelkeep.cli.version_arguments import SeparateRef, VersionOf, meant
 from modelkeep.domain.values import Stage
 
 queries = typer.Typer()
@@ -33,20 +35,19 @@ def list_(
             )
 
 
-@queries.command()
+@queries.command(epilog=examples("modelkeep show fraud-detector", "modelkeep show fraud-detector@production"))
 def show(
     context: typer.Context,
-    model: Model,
-    ref: Annotated[
-        str | None, typer.Argument(metavar="[REF]", help="A number, production, staging, latest, an alias, a commit.")
-    ] = None,
+    name: VersionOf,
+    version: SeparateRef = None,
 ) -> None:
     """Show a model, or one of its versions."""
+    wanted = meant(name, version)
     with connected(context) as registry:
-        if ref is None:
-            answer(context, registry.get_model(model), tables.model)
+        if wanted.ref is None:
+            answer(context, registry.get_model(wanted.model), tables.model)
         else:
-            answer(context, registry.get_version(model, ref), tables.version)
+            answer(context, registry.get_version(wanted.model, wanted.ref), tables.version)
 
 
 @queries.command()

@@ -12,6 +12,7 @@ from modelkeep.cli.ci_environment import current_run
 from modelkeep.cli.options import examples, options_of
 from modelkeep.cli.output import notice, print_json
 from modelkeep.cli.session import Transfer, transferring
+from modelkeep.cli.version_arguments import SeparateRef, VersionOf, meant
 from modelkeep.domain.values import Stage
 from modelkeep.kit.text import format_count, format_size
 
@@ -100,9 +101,10 @@ def _promote(transfer: Transfer, version: "VersionResponse", stage: Stage, scope
 )
 def download(
     context: typer.Context,
-    model: Annotated[str, typer.Argument(metavar="NAME[@REF]", help="The model, and a ref of its version.")],
+    name: VersionOf,
+    ref: SeparateRef = None,
     version: Annotated[
-        str | None, typer.Option(metavar="REF", help="The version, instead of @REF.", show_default="production")
+        str | None, typer.Option(metavar="REF", help="The version, if not after the @.", show_default="production")
     ] = None,
     dest: Annotated[Path, typer.Option(metavar="DIR", help="The folder to put it into.")] = Path(),
     path: Annotated[
@@ -117,16 +119,12 @@ def download(
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace what no download has put there.")] = False,
 ) -> None:
-    """Download a version, verify every byte, and print the path.
-
-    A REF is a number, production, staging, latest, an alias or a commit.
-    """
-    name, at, after = model.partition("@")
-    if at and version is not None:
-        raise typer.BadParameter(f"'@{after}' says which version already.", param_hint="'--version'")
-    ref = after if at else version or "production"
+    """Download a version, verify every byte, and print the path."""
+    wanted = meant(name, ref, version)
     with transferring(context, jobs) as transfer:
-        found = transfer.registry.download(name, ref, dest=dest, paths=path or (), force=force, wait=wait)
+        found = transfer.registry.download(
+            wanted.model, wanted.ref or "production", dest=dest, paths=path or (), force=force, wait=wait
+        )
         named = f"{found.model} v{found.version}"
         if found.changed:
             transfer.print_summary(f"Downloaded {named}", count=len(found.artifacts), size=found.size)
