@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from modelkeep.cli import tables
+from modelkeep.cli import promotions, tables
 from modelkeep.cli.arguments import (
     Comment,
     Expect,
@@ -45,13 +45,13 @@ def promote(
         bool, typer.Option("--only-newer", help="Refuse to replace a newer version in production.")
     ] = False,
 ) -> None:
-    """Move a version to a stage. The version that was production is archived in the same step."""
+    """Move a version to a stage. The version that was production is archived in the same step, and named."""
     version, stage = _version_and_stage(name, version, stage)
     wanted, expected = meant(name, version), precondition(expect)
     with connected(context) as registry:
-        number = wanted.number_now(registry)
+        number, before = wanted.number_now(registry), promotions.look(context, registry, wanted.model)
         moved = registry.promote(wanted.model, number, stage, only_newer=only_newer, comment=comment, **expected)
-        answer(context, moved, lambda it: f"{it.model} v{it.version} is in stage {it.stage}")
+        answer(context, moved, lambda it: promotions.outcome(registry, before, it))
 
 
 def _version_and_stage(name: str, version: str | None, stage: Stage | None) -> tuple[str | None, Stage]:
@@ -64,12 +64,17 @@ def _version_and_stage(name: str, version: str | None, stage: Stage | None) -> t
     return None, Stage(version)
 
 
-@mutations.command()
+@mutations.command(
+    epilog=examples(
+        "modelkeep rollback fraud-detector", 'modelkeep rollback fraud-detector --expect 7 --comment "f1 fell"'
+    )
+)
 def rollback(context: typer.Context, model: Model, expect: Expect = None, comment: Comment = None) -> None:
     """Move the version that was production before back to production."""
     with connected(context) as registry:
+        before = promotions.look(context, registry, model)
         back = registry.rollback(model, comment=comment, **precondition(expect))
-        answer(context, back, lambda it: f"{it.model} v{it.version} is in stage {it.stage} again")
+        answer(context, back, lambda it: promotions.outcome(registry, before, it, again=True))
 
 
 @alias.command(

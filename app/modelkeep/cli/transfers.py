@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from modelkeep.cli import promotions
 from modelkeep.cli.arguments import Jobs, Model, parse_metrics, parse_tags
 from modelkeep.cli.ci_environment import current_run
 from modelkeep.cli.options import examples, options_of
@@ -88,8 +89,9 @@ def register(
 def _promote(transfer: Transfer, version: "VersionResponse", stage: Stage, scope: str | None) -> "VersionResponse":
     """Promote. Repeated with the same scope, the promotion takes effect once, and does not undo a later one."""
     key = hashlib.sha256(f"{scope}\n{stage}".encode()).hexdigest() if scope else None
+    before = promotions.look(transfer.context, transfer.registry, version.model)
     moved = transfer.registry.promote(version.model, version.version, stage, idempotency_key=key)
-    notice(transfer.context, f"{moved.model} v{moved.version} is in stage {moved.stage}")
+    notice(transfer.context, promotions.outcome(transfer.registry, before, moved))
     return moved
 
 
