@@ -187,6 +187,6 @@ def test_names_that_some_disk_takes_for_one_are_refused_as_they_are_written(
     client: RegistryClient, model: str, tmp_path: Path, names: list[str], as_zip: bool
 ) -> None:
     write(tmp_path / "run", dict.fromkeys(names, b""))
-    with pytest.raises(LocalFileError, match="cannot both be artifacts") as refused:
+    with pytest.raises(LocalFileError, match="cannot both be in a version") as refused:
         client.register(model, tmp_path / "run", as_zip=as_zip)
     assert all(f"'{name}'" in str(refused.value) for name in names)

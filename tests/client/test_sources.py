@@ -248,7 +248,7 @@ def device(path: Path) -> None:
         ("back\\slash", Path.touch, "no backslash"),
         ("zero\u200bwidth", Path.touch, "no format character, such as U\\+200B"),
         (os.fsdecode(b"\xff\xfe.bin"), Path.touch, "is text in UTF-8"),
-        ("CONFIG.json", Path.touch, "cannot both be artifacts"),
+        ("CONFIG.json", Path.touch, "cannot both be in a version"),
     ],
 )
 def test_what_cannot_be_registered_is_named_and_may_be_excluded(

@@ -116,6 +116,6 @@ def test_all_names_lie_in_one_folder() -> None:
     ],
 )
 def test_paths_that_cannot_lie_in_one_folder_are_named_as_they_are_written(paths: list[str]) -> None:
-    with pytest.raises(ValueError, match="cannot both be artifacts") as refused:
+    with pytest.raises(ValueError, match="cannot both be in a version") as refused:
         check_distinct_paths(paths)
     assert sum(f"'{path}'" in str(refused.value) for path in paths) >= 2

@@ -41,8 +41,8 @@ def run(command: list[str], given: str, folder: Path) -> str:
 def test_every_file_comes_to_its_place_and_is_found_good(located: SignedArtifacts, tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
-    run(["curl", "--no-progress-meter", "--parallel", "--config", "-"], curl_config(located), folder)
-    assert {path.name for path in folder.iterdir()} == set(PATHS)
     download = Download(version=version(), generation=1, signed=located)
+    run(["curl", "--no-progress-meter", "--parallel", "--config", "-"], curl_config(download, located), folder)
+    assert {path.name for path in folder.iterdir()} == set(PATHS)
     said = run(["sha256sum", "--check", "--strict"], check_file(download, located), folder)
     assert said.count(": OK\n") == len(PATHS)

@@ -70,6 +70,7 @@ def versions(draw: st.DrawFn) -> Version:
             sha256=draw(DIGESTS),
             key=draw(st.sampled_from([object_key(MODEL, number, path), f"models/{MODEL}/v1/{path}"])),
             version_id=draw(st.none() | NAMES),
+            executable=draw(st.booleans()),
             extra=draw(EXTRAS),
         )
         for path in draw(st.sets(PATHS, min_size=1))
@@ -89,6 +90,7 @@ def versions(draw: st.DrawFn) -> Version:
         created_by=draw(st.none() | NAMES),
         stage_changed_at=draw(TIMES),
         stage_changed_by=draw(st.none() | NAMES),
+        empty_folders=tuple(sorted(draw(st.sets(PATHS)))),
         extra=draw(EXTRAS),
         registry_extra=draw(EXTRAS),
     )
@@ -107,6 +109,7 @@ def uploads(draw: st.DrawFn) -> Upload:
                 size=draw(st.integers(0, 5 * 2**40)),
                 sha256=draw(DIGESTS),
                 key=draw(st.sampled_from([object_key(MODEL, number, path), f"elsewhere/{path}"])),
+                executable=draw(st.booleans()),
                 multipart=draw(st.none() | multiparts),
                 extra=draw(EXTRAS),
             )
@@ -119,6 +122,7 @@ def uploads(draw: st.DrawFn) -> Upload:
         created_at=draw(TIMES),
         created_by=draw(NAMES),
         expires_at=draw(TIMES),
+        empty_folders=tuple(sorted(draw(st.sets(PATHS)))),
         extra=draw(EXTRAS),
     )
 

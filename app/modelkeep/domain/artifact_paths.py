@@ -69,12 +69,12 @@ def check_new_artifact_path(path: str) -> str:
 
 
 def check_distinct_paths(paths: Iterable[str]) -> None:
-    """Raise `ValueError` if two paths cannot exist in one folder: alike but for case, or one below the other."""
+    """Raise `ValueError` if two paths, of files or empty folders, cannot both be: alike but for case, or nested."""
     folded = sorted((_folded(path).split("/"), path) for path in paths)
     for (before, one), (after, other) in pairwise(folded):
         if after[: len(before)] == before:
             raise ValueError(
-                f"'{one}' and '{other}' cannot both be artifacts: paths are unique without regard to case and to"
+                f"'{one}' and '{other}' cannot both be in a version: paths are unique without regard to case and to"
                 " Unicode's forms of a letter, and none is a folder of another"
             )
 

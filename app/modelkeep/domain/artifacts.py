@@ -19,8 +19,8 @@ class Artifact:
 
     `key` names its object, `version_id` exactly these bytes in a versioned bucket. Size and digest are `None` only if
     the version was adopted from a table of the public recipe and is not verified yet. `parts_sha256` is the digest of
-    the digests of its object's parts, if that is all that the store knows of the object. `extra` is what a newer
-    release wrote beside them.
+    the digests of its object's parts, if that is all that the store knows of the object. `executable` asks a download
+    to make the file so. `extra` is what a newer release wrote beside them.
     """
 
     path: str
@@ -29,6 +29,7 @@ class Artifact:
     key: str
     version_id: str | None = None
     parts_sha256: Digest | None = None
+    executable: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
@@ -67,20 +68,37 @@ def manifest_of(artifacts: Iterable[Artifact]) -> Manifest:
     return tuple(sorted(artifacts, key=lambda artifact: artifact.path))
 
 
-def commit_of(model: str, number: int, manifest: Sequence[Artifact]) -> str:
+def commit_of(model: str, number: int, manifest: Sequence[Artifact], empty_folders: Iterable[str] = ()) -> str:
     """40 hex digits that name this version for good: 32 of a SHA-256 over the manifest, then the number in 8.
 
     So a commit is resolved without a reverse index: read the version with the number in its tail, compare the rest.
+    A line that ends in `/` is an empty folder, one that ends in ` executable` an executable artifact: no other line
+    does, as each ends in a digest or in `-`.
     """
-    lines = [model, str(number), *(f"{item.path} {_known(item.size)} {_known(item.sha256)}" for item in manifest)]
+    lines = [model, str(number), *map(_line, manifest), *(f"{folder}/" for folder in sorted(empty_folders))]
     digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
     return f"{digest[:_DIGEST_DIGITS]}{number:08x}"
 
 
-def is_named_by(commit: str, model: str, number: int, manifest: Sequence[Artifact]) -> bool:
-    """Whether the commit is that of this manifest: as it is, or as it was before an adopted version was verified."""
+def is_named_by(
+    commit: str, model: str, number: int, manifest: Sequence[Artifact], empty_folders: Iterable[str] = ()
+) -> bool:
+    """Whether the commit is that of this manifest, or what one of these made of it.
+
+    Before an adopted version was verified, its size and digest were unknown. An earlier release that completed an
+    upload of this one kept empty folders and executable files without knowing them.
+    """
     unverified = [replace(item, size=None, sha256=None) for item in manifest]
-    return commit in {commit_of(model, number, manifest), commit_of(model, number, unverified)}
+    files_alone = [replace(item, executable=False) for item in manifest]
+    return commit in {
+        commit_of(model, number, manifest, empty_folders),
+        commit_of(model, number, unverified),
+        commit_of(model, number, files_alone),
+    }
+
+
+def _line(item: Artifact) -> str:
+    return f"{item.path} {_known(item.size)} {_known(item.sha256)}{' executable' if item.executable else ''}"
 
 
 def _known(value: object) -> str:

@@ -67,6 +67,7 @@ class Version:
 
     `aliases` comes from the head and is not stored with the version. `extra` holds attributes that other programs wrote
     into the item, `registry_extra` those that a newer release wrote beside ours; both are written back unchanged.
+    `empty_folders` are paths without files, which a download makes as well.
     """
 
     model: str
@@ -83,6 +84,7 @@ class Version:
     created_by: str | None
     stage_changed_at: datetime
     stage_changed_by: str | None
+    empty_folders: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
     registry_extra: Mapping[str, Any] = field(default_factory=dict)
@@ -101,7 +103,7 @@ class Version:
     @property
     def weight(self) -> int:
         """Approximate bytes in memory, for caches that are bounded."""
-        return 4096 + 1024 * len(self.artifacts)
+        return 4096 + 1024 * (len(self.artifacts) + len(self.empty_folders))
 
     def artifact(self, path: str) -> Artifact:
         """The artifact with this path. Raises `ArtifactNotFoundError`."""

@@ -15,6 +15,7 @@ from modelkeep.domain.values import Digest, PresignedUrl, Stage
 MIB: Final = 1024 * 1024
 GIB: Final = 1024 * MIB
 MAX_ARTIFACTS: Final = 1_000
+MAX_EMPTY_FOLDERS: Final = 1_000
 MAX_METRICS: Final = 200
 MAX_TAGS: Final = 64
 MAX_VERSION_SIZE: Final = 5 * 1024 * GIB
@@ -32,6 +33,7 @@ class Declared:
     path: str
     size: int
     sha256: Digest
+    executable: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +41,7 @@ class Registration:
     """The request that begins an upload. `multipart` overrides the threshold for all artifacts."""
 
     artifacts: Sequence[Declared]
+    empty_folders: Sequence[str] = ()
     framework: str = DEFAULT_FRAMEWORK
     metrics: Mapping[str, Decimal] = field(default_factory=dict)
     description: str = ""
@@ -72,6 +75,7 @@ class PendingArtifact:
     size: int
     sha256: Digest
     key: str
+    executable: bool = False
     multipart: Multipart | None = None
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
@@ -94,6 +98,7 @@ class Upload:
     created_at: datetime
     created_by: str
     expires_at: datetime
+    empty_folders: tuple[str, ...] = ()
     revision: int = 1
     extra: Mapping[str, Any] = field(default_factory=dict)
 
@@ -198,6 +203,7 @@ def reserve(
         created_at=operation.at,
         created_by=operation.actor,
         expires_at=operation.at + ttl,
+        empty_folders=tuple(sorted(registration.empty_folders)),
     )
 
 
@@ -209,7 +215,7 @@ def completed(upload: Upload, manifest: Manifest, operation: Operation, *, s3_pa
     return Version(
         model=upload.model,
         number=upload.number,
-        commit=commit_of(upload.model, upload.number, manifest),
+        commit=commit_of(upload.model, upload.number, manifest, upload.empty_folders),
         stage=Stage.STAGING,
         s3_path=s3_path,
         framework=upload.framework,
@@ -221,5 +227,6 @@ def completed(upload: Upload, manifest: Manifest, operation: Operation, *, s3_pa
         created_by=operation.actor,
         stage_changed_at=operation.at,
         stage_changed_by=operation.actor,
+        empty_folders=upload.empty_folders,
         registry_extra=upload.extra,
     )

@@ -65,10 +65,11 @@ _UPLOAD: Final = frozenset(
         "created_at",
         "created_by",
         "expires_at",
+        "empty_folders",
         "revision",
     }
 )
-_PENDING: Final = frozenset({"path", "size", "sha256", "key", "multipart"})
+_PENDING: Final = frozenset({"path", "size", "sha256", "key", "multipart", "executable"})
 _MULTIPART: Final = frozenset({"id", "part_size", "part_count", "parts_sha256"})
 _EVENT: Final = frozenset(
     {
@@ -169,6 +170,7 @@ def upload_to_item(upload: Upload) -> dict[str, Any]:
         "created_by": upload.created_by,
         "expires_at": to_text(upload.expires_at),
         "revision": upload.revision,
+        **({"empty_folders": list(upload.empty_folders)} if upload.empty_folders else {}),
     }
 
 
@@ -186,6 +188,7 @@ def upload_from_item(item: Item) -> Upload:
         created_at=from_text(item["created_at"]),
         created_by=item["created_by"],
         expires_at=from_text(item["expires_at"]),
+        empty_folders=tuple(item.get("empty_folders", ())),
         revision=int(item.get("revision", 0)),
         extra=unknown(item, _UPLOAD),
     )
@@ -240,6 +243,7 @@ def _pending_to_item(upload: Upload, artifact: PendingArtifact) -> dict[str, Any
         "path": artifact.path,
         "size": artifact.size,
         "sha256": artifact.sha256.hex,
+        **({"executable": True} if artifact.executable else {}),
     }
     if artifact.key != object_key(upload.model, upload.number, artifact.path):
         item["key"] = artifact.key
@@ -262,6 +266,7 @@ def _pending_from_item(model: str, number: int, entry: Mapping[str, Any]) -> Pen
         size=int(entry["size"]),
         sha256=Digest(entry["sha256"]),
         key=entry.get("key") or object_key(model, number, entry["path"]),
+        executable=bool(entry.get("executable")),
         multipart=_multipart_from_item(parts) if parts else None,
         extra=unknown(entry, _PENDING),
     )

@@ -41,8 +41,10 @@ _KINDS: Final[Mapping[str, type]] = {
     "description": str,
     OURS: Mapping,
 }
-_REGISTRY: Final = frozenset({"commit", "tags", "created_by", "stage_changed_at", "stage_changed_by", "artifacts"})
-_ARTIFACT: Final = frozenset({"path", "size", "sha256", "key", "version_id", "parts_sha256"})
+_REGISTRY: Final = frozenset(
+    {"commit", "tags", "created_by", "stage_changed_at", "stage_changed_by", "artifacts", "empty_folders"}
+)
+_ARTIFACT: Final = frozenset({"path", "size", "sha256", "key", "version_id", "parts_sha256", "executable"})
 _TRASH: Final = frozenset({"stage", "deleted_at", "deleted_by", "purge_after"})
 
 
@@ -69,12 +71,13 @@ def version_from_item(item: Item) -> Version:
     known = {name: item[name] for name, kind in _KINDS.items() if isinstance(item.get(name), kind)}
     ours = known.get(OURS, {})
     manifest = _manifest(ours, model, number, known.get("s3_path", ""))
+    empty_folders = tuple(ours.get("empty_folders", ()))
     metrics = known.get("metrics", {})
     created_at = _lenient_time(item.get("created_at"))
     return Version(
         model=model,
         number=number,
-        commit=ours.get("commit") or commit_of(model, number, manifest),
+        commit=ours.get("commit") or commit_of(model, number, manifest, empty_folders),
         stage=_lenient_stage(item.get("stage")),
         s3_path=known.get("s3_path", ""),
         framework=known.get("framework") or DEFAULT_FRAMEWORK,
@@ -86,6 +89,7 @@ def version_from_item(item: Item) -> Version:
         created_by=ours.get("created_by"),
         stage_changed_at=_lenient_time(ours.get("stage_changed_at"), otherwise=created_at),
         stage_changed_by=ours.get("stage_changed_by"),
+        empty_folders=empty_folders,
         extra=_extra(item, known, created_at),
         registry_extra=unknown(ours, _REGISTRY),
     )
@@ -130,6 +134,8 @@ def _ours(version: Version) -> dict[str, Any]:
     }
     if any(artifact.sha256 or artifact.extra for artifact in version.artifacts):
         ours["artifacts"] = [_artifact_to_item(version, artifact) for artifact in version.artifacts]
+    if version.empty_folders:
+        ours["empty_folders"] = list(version.empty_folders)
     return ours
 
 
@@ -143,6 +149,7 @@ def _artifact_to_item(version: Version, artifact: Artifact) -> dict[str, Any]:
         **({} if artifact.key == default else {"key": artifact.key}),
         **({} if artifact.version_id is None else {"version_id": artifact.version_id}),
         **({} if artifact.parts_sha256 is None else {"parts_sha256": artifact.parts_sha256.hex}),
+        **({"executable": True} if artifact.executable else {}),
     }
 
 
@@ -157,6 +164,7 @@ def _manifest(ours: Mapping[str, Any], model: str, number: int, s3_path: str) ->
             key=entry.get("key") or object_key(model, number, entry["path"]),
             version_id=entry.get("version_id"),
             parts_sha256=optional_digest(entry.get("parts_sha256")),
+            executable=bool(entry.get("executable")),
             extra=unknown(entry, _ARTIFACT),
         )
         for entry in ours["artifacts"]

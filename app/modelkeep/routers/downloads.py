@@ -84,7 +84,7 @@ def render_download(download: Download, answer_format: Format = Format.JSON) -> 
         case Format.JSON:
             return Response(download_body(download, located), headers=headers, media_type="application/json")
         case Format.CURL:
-            return PlainTextResponse(curl_config(located), headers=headers)
+            return PlainTextResponse(curl_config(download, located), headers=headers)
         case Format.SHA256SUM:
             return PlainTextResponse(check_file(download, located), headers=headers)
         case Format.ENV:

@@ -10,10 +10,13 @@ _IN_CHECK_FILES: Final = str.maketrans({"\\": r"\\", "\n": r"\n", "\r": r"\r"})
 _IN_CURL_CONFIGS: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": r"\r"})
 
 
-def curl_config(located: SignedArtifacts) -> str:
-    """A config for `curl --parallel -K -`, which writes every file below its working directory."""
+def curl_config(download: Download, located: SignedArtifacts) -> str:
+    """A config for `curl --parallel -K -`, which writes every file below its working directory.
+
+    Comments at its top say which commands of a shell make what curl does not.
+    """
     options = "fail\ncreate-dirs\nretry = 5\n"
-    return options + "".join(_transfer(each) for each in located.artifacts)
+    return _left_to_do(download) + options + "".join(_transfer(each) for each in located.artifacts)
 
 
 def check_file(download: Download, located: SignedArtifacts) -> str:
@@ -34,6 +37,16 @@ def shell_variables(download: Download) -> str:
         "MODEL_S3_PATH": version.s3_path,
     }
     return "".join(f"{name}={shlex.quote(str(value))}\n" for name, value in variables.items())
+
+
+def _left_to_do(download: Download) -> str:
+    version = download.version
+    executable = [artifact.path for artifact in version.artifacts if artifact.executable]
+    commands = {"mkdir -p": version.empty_folders, "chmod +x": executable}
+    lines = [f"# {command} {shlex.quote(f'./{path}')}\n" for command, paths in commands.items() for path in paths]
+    return "".join(
+        ["# curl makes no empty folders and no file executable. When it has ended, run:\n", *lines] if lines else []
+    )
 
 
 def _transfer(located: SignedArtifact) -> str:

@@ -4,7 +4,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple, Self
 from weakref import WeakKeyDictionary
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from modelkeep.domain.downloads import Download, SignedArtifact, SignedArtifacts
 from modelkeep.domain.values import Stage
@@ -26,6 +26,7 @@ class DownloadArtifactResponse(PresignedUrlResponse):
     path: str
     size: int | None
     sha256: str | None
+    executable: bool = False
 
     @classmethod
     def of(cls, located: SignedArtifact) -> Self:
@@ -35,6 +36,7 @@ class DownloadArtifactResponse(PresignedUrlResponse):
             path=artifact.path,
             size=artifact.size,
             sha256=artifact.sha256 and artifact.sha256.hex,
+            executable=artifact.executable,
             **presigned(located.url),
         )
 
@@ -49,6 +51,7 @@ class DownloadSummary(Answer):
     generation: int
     framework: str
     s3_path: str
+    empty_folders: list[str] = Field(default_factory=list)
 
     @classmethod
     def of(cls, download: Download) -> "DownloadSummary":
@@ -62,6 +65,7 @@ class DownloadSummary(Answer):
             generation=download.generation,
             framework=version.framework,
             s3_path=version.s3_path,
+            empty_folders=list(version.empty_folders),
         )
 
 

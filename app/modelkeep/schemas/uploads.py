@@ -1,15 +1,17 @@
 """Uploads on the wire."""
 
+import operator
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationInfo
 
 from modelkeep.domain.artifact_paths import ArtifactPath, NewArtifactPath, check_distinct_paths
 from modelkeep.domain.models import DEFAULT_FRAMEWORK
 from modelkeep.domain.uploads import (
     MAX_ARTIFACTS,
+    MAX_EMPTY_FOLDERS,
     MAX_PARTS,
     MAX_TAGS,
     MAX_VERSION_SIZE,
@@ -25,11 +27,12 @@ from modelkeep.schemas.versions import Metrics
 
 
 class DeclaredArtifact(Request):
-    """A file to upload: its path in the version, its size in bytes, and its SHA-256."""
+    """A file to upload: its path in the version, its size in bytes, its SHA-256, and whether it is a program."""
 
     path: NewArtifactPath
     size: Annotated[int, Field(ge=0, json_schema_extra={"maximum": MAX_VERSION_SIZE})]
     sha256: Sha256
+    executable: Annotated[bool, Field(exclude_if=operator.not_)] = False
 
 
 def _check_artifacts(artifacts: list[DeclaredArtifact]) -> list[DeclaredArtifact]:
@@ -37,14 +40,28 @@ def _check_artifacts(artifacts: list[DeclaredArtifact]) -> list[DeclaredArtifact
     return artifacts
 
 
+def _check_empty_folders(folders: list[str], body: ValidationInfo) -> list[str]:
+    artifacts: list[DeclaredArtifact] = body.data.get("artifacts", [])
+    check_distinct_paths([*(artifact.path for artifact in artifacts), *folders])
+    return folders
+
+
 class CreateUpload(Request):
-    """A version to register. `multipart` turns multipart uploads on or off for every artifact."""
+    """A version to register. `multipart` turns multipart uploads on or off for every artifact.
+
+    `empty_folders` are paths without files, none of them in another or in a file's path.
+    """
 
     artifacts: Annotated[
         list[DeclaredArtifact],
         Field(min_length=1, json_schema_extra={"maxItems": MAX_ARTIFACTS}),
         AfterValidator(_check_artifacts),
     ]
+    empty_folders: Annotated[
+        list[NewArtifactPath],
+        Field(max_length=MAX_EMPTY_FOLDERS, exclude_if=operator.not_),
+        AfterValidator(_check_empty_folders),
+    ] = Field(default_factory=list)
     framework: Annotated[Name, Field(max_length=64)] = DEFAULT_FRAMEWORK
     metrics: Metrics = Field(default_factory=dict)
     description: Description = ""
@@ -55,9 +72,15 @@ class CreateUpload(Request):
         """The domain's form."""
         return Registration(
             artifacts=[
-                Declared(path=artifact.path, size=artifact.size, sha256=Digest(artifact.sha256))
+                Declared(
+                    path=artifact.path,
+                    size=artifact.size,
+                    sha256=Digest(artifact.sha256),
+                    executable=artifact.executable,
+                )
                 for artifact in self.artifacts
             ],
+            empty_folders=self.empty_folders,
             framework=self.framework,
             metrics={name: metric_to_decimal(value) for name, value in self.metrics.items()},
             description=self.description,

@@ -57,11 +57,17 @@ class ArtifactResponse(Answer):
     path: str
     size: int | None
     sha256: str | None
+    executable: bool = False
 
     @classmethod
     def of(cls, artifact: Artifact) -> Self:
         """Shape the domain's artifact."""
-        return cls(path=artifact.path, size=artifact.size, sha256=artifact.sha256 and artifact.sha256.hex)
+        return cls(
+            path=artifact.path,
+            size=artifact.size,
+            sha256=artifact.sha256 and artifact.sha256.hex,
+            executable=artifact.executable,
+        )
 
 
 class VersionResponse(Answer):
@@ -78,6 +84,7 @@ class VersionResponse(Answer):
     description: str
     tags: dict[str, str]
     artifacts: list[ArtifactResponse]
+    empty_folders: list[str] = Field(default_factory=list)
     size: int | None
     created_at: datetime
     created_by: str | None
@@ -99,6 +106,7 @@ class VersionResponse(Answer):
             description=version.description,
             tags=dict(version.tags),
             artifacts=[ArtifactResponse.of(artifact) for artifact in version.artifacts],
+            empty_folders=list(version.empty_folders),
             size=version.size,
             created_at=version.created_at,
             created_by=version.created_by,

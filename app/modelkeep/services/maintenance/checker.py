@@ -160,7 +160,7 @@ def _commit_faults(versions: list[Version], completed: Mapping[int, str]) -> Ite
         model, number, commit = version.model, version.number, version.commit
         if completed.get(number, commit) != commit:
             yield findings.CommitMismatch(model, number, recorded=commit, completed=completed[number])
-        if not is_named_by(commit, model, number, version.artifacts):
+        if not is_named_by(commit, model, number, version.artifacts, version.empty_folders):
             yield findings.ManifestMismatch(model, number, commit)
 
 

@@ -65,7 +65,14 @@ class ObjectAllocation:
         parts = None
         if needs_multipart(declared, threshold=self._threshold, requested=self._registration.multipart):
             parts = plan_parts(await self._store.begin(key), declared.size)
-        return PendingArtifact(path=declared.path, size=declared.size, sha256=declared.sha256, key=key, multipart=parts)
+        return PendingArtifact(
+            path=declared.path,
+            size=declared.size,
+            sha256=declared.sha256,
+            key=key,
+            executable=declared.executable,
+            multipart=parts,
+        )
 
     async def _abort(self, artifact: PendingArtifact) -> None:
         if artifact.multipart:

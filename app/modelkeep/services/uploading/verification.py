@@ -115,6 +115,7 @@ def verify(declared: PendingArtifact, stored: StoredObject, begun_at: datetime) 
         key=declared.key,
         version_id=stored.version_id,
         parts_sha256=stored.parts_sha256,
+        executable=declared.executable,
         extra=declared.extra,
     )
 
