@@ -1,6 +1,7 @@
 """The root of the command line: which commands there are, and how each of them ends."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Final
 
 import typer
@@ -11,6 +12,10 @@ from modelkeep.cli.exit_status import exit_on_error
 
 CLIENT_PANEL: Final = "Client"
 OPERATOR_PANEL: Final = "Operate"
+
+_MAY_BE_EMPTY: Final = ("--description", "--comment")
+_TYPED: Final = f"{__name__}.typed"
+"""The key of the context's `meta` that holds everything after the program's name."""
 
 
 class Program(TyperGroup):
@@ -39,9 +44,15 @@ class Program(TyperGroup):
         self._complete()
         return super().list_commands(ctx)
 
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        """Parse the options before the command."""
+        ctx.meta[_TYPED] = tuple(args)
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was named."""
         with exit_on_error(ctx):
+            _refuse_empty(ctx.meta[_TYPED])
             return super().invoke(ctx)
 
     def _complete(self) -> None:
@@ -55,3 +66,13 @@ class Program(TyperGroup):
 def _set_panel(commands: Mapping[str, Any], panel: str) -> None:
     for command in commands.values():
         command.rich_help_panel = panel
+
+
+def _refuse_empty(typed: Sequence[str]) -> None:
+    """Raise `BadParameter` for an empty value: a variable of a script that is not set gives that."""
+    for before, value in pairwise(["modelkeep", *typed]):
+        option, equals, given = value.partition("=")
+        if equals and not given and option.startswith("--") and option not in _MAY_BE_EMPTY:
+            raise typer.BadParameter("it is empty. Is a variable not set?", param_hint=f"'{option}'")
+        if not value and before not in _MAY_BE_EMPTY:
+            raise typer.BadParameter("it is empty. Is a variable not set?", param_hint=f"what follows '{before}'")

@@ -13,7 +13,7 @@ from modelkeep.client.errors import UnreachableError
 from modelkeep.client.progress import Progress
 from modelkeep.client.registrar import IdempotencyKeySource, Registrar, Source
 from modelkeep.client.registry_transport import RegistryTransport
-from modelkeep.client.requests import alias_name, build_body, model_name, ref
+from modelkeep.client.requests import alias_name, build_body, model_name, not_empty, ref
 from modelkeep.client.token_sources import TokenProvider, find_token_source
 from modelkeep.client.version_downloader import DownloadResult, VersionDownloader
 from modelkeep.domain.errors import ModelNotFoundError, VersionNotFoundError
@@ -111,7 +111,8 @@ class AsyncRegistryClient:
 
         Interrupted and called again with the same arguments, it resumes. Called again after it has returned, it
         registers another version, unless it has an `idempotency_key`: with that, the same version is returned for 24
-        hours. An `idempotency_scope` makes such a key of itself, the files and the metadata.
+        hours. An `idempotency_scope` makes such a key of itself, the files and the metadata; when its version was
+        deleted or its upload abandoned, another one is registered.
         Also raises `LocalFileError`, `ChangedFileError`, `TransferRefusedError`.
         """
         metadata: dict[str, Any] = {
@@ -123,7 +124,10 @@ class AsyncRegistryClient:
         return await self._registrar.register(
             model_name(model),
             Source(path=Path(source), include=include, exclude=exclude, follow_links=follow_links, as_zip=as_zip),
-            IdempotencyKeySource(literal=idempotency_key, scope=idempotency_scope),
+            IdempotencyKeySource(
+                literal=not_empty("idempotency_key", idempotency_key),
+                scope=not_empty("idempotency_scope", idempotency_scope),
+            ),
             metadata={name: value for name, value in metadata.items() if value},
         )
 
@@ -211,7 +215,8 @@ class AsyncRegistryClient:
         precondition = _without_unset(expected_production=expected_production)
         body = build_body(SetStage, stage=stage, comment=comment, only_newer=only_newer, **precondition)
         path = (*_version_path(model, version), "stage")
-        return await self._transport.change(VersionResponse, "PUT", *path, body=body, key=idempotency_key)
+        key = not_empty("idempotency_key", idempotency_key)
+        return await self._transport.change(VersionResponse, "PUT", *path, body=body, key=key)
 
     async def rollback(
         self, model: str, *, expected_production: int | Unset | None = UNSET, comment: str | None = None

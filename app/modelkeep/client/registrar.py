@@ -34,6 +34,9 @@ MAX_COMPLETE_ATTEMPTS: Final = 3
 MAX_BEGINNINGS: Final = 3
 """How often a registration is begun before an `IntegrityError` is raised, each time for another number."""
 
+MAX_RENEWALS: Final = 100
+"""How many keys of one registration are tried, each of which began an upload that is gone."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
@@ -53,11 +56,16 @@ class IdempotencyKeySource:
     literal: str | None = None
     scope: str | None = None
 
+    @property
+    def is_derived(self) -> bool:
+        """Whether the key is made from the scope, so that it is renewed when what it began is gone."""
+        return self.literal is None and self.scope is not None
+
     def key_for(self, model: str, body: CreateUpload) -> str | None:
         """The key to register with; `None` for a key that is used once."""
-        if self.literal is not None or self.scope is None:
+        if not self.is_derived:
             return self.literal
-        return hashlib.sha256(f"{self.scope}\n{model}\n{body.model_dump_json()}".encode()).hexdigest()
+        return _derived(self.scope, model, body.model_dump_json())
 
 
 class Registrar:
@@ -107,26 +115,24 @@ class Registrar:
         body = build_body(CreateUpload, artifacts=declared, **metadata)
         pending = PendingRegistration(self._transport.url, model, body.model_dump_json(), remark=self._progress.remark)
         key = key_source.key_for(model, body)
+        begin = partial(self._begin, model, body, pending, renew=key_source.is_derived)
         for beginning in range(1, MAX_BEGINNINGS):
             try:
-                return await self._register_once(model, body, _key_of(key, beginning), pending, hashed, transfers)
+                return await self._register_once(await begin(_key_of(key, beginning)), pending, hashed, transfers)
             except ChangedFileError:
                 raise
             except IntegrityError:
                 pending.clear()
-        return await self._register_once(model, body, _key_of(key, MAX_BEGINNINGS), pending, hashed, transfers)
+        return await self._register_once(await begin(_key_of(key, MAX_BEGINNINGS)), pending, hashed, transfers)
 
     async def _register_once(
         self,
-        model: str,
-        body: CreateUpload,
-        key: str | None,
+        upload: UploadResponse,
         pending: PendingRegistration,
         hashed: dict[str, HashedFile],
         transfers: TransferPool,
     ) -> VersionResponse:
         """Register under one number. Raises `IntegrityError` if storage has other bytes under it."""
-        upload = await self._begin(model, body, key, pending)
         version = await self._upload_and_complete(upload, hashed, transfers)
         pending.clear()
         return version
@@ -143,20 +149,23 @@ class Registrar:
         return hashed
 
     async def _begin(
-        self, model: str, body: CreateUpload, key: str | None, pending: PendingRegistration
+        self, model: str, body: CreateUpload, pending: PendingRegistration, key: str | None, *, renew: bool
     ) -> UploadResponse:
         """Begin an upload, or find the one that was begun under the key; if that is gone, begin another.
 
-        Under a `key` that is given, no other is begun: the registry's error is raised.
+        The next key is made of the last one and the number that is gone, so that every attempt at a run arrives at the
+        same one. Without `renew`, a `key` begins no other upload: the registry's error is raised.
         """
         begin = partial(self._transport.change, UploadResponse, "POST", "models", model, "versions", body=body)
-        if key is not None:
+        if key is not None and not renew:
             return await begin(key=key)
-        try:
-            return await begin(key=pending.key())
-        except UploadNotFoundError:
-            pending.clear()
-            return await begin(key=pending.key())
+        for _ in range(1, MAX_RENEWALS):
+            try:
+                return await begin(key=key or pending.key())
+            except UploadNotFoundError as gone:
+                pending.clear()
+                key = key and _derived(key, "renewed after", gone.version)
+        return await begin(key=key or pending.key())
 
     async def _upload_and_complete(
         self, upload: UploadResponse, hashed: dict[str, HashedFile], transfers: TransferPool
@@ -195,9 +204,11 @@ class Registrar:
 
 def _key_of(key: str | None, beginning: int) -> str | None:
     """The Idempotency-Key of the first or a later beginning, so that a repeat of the whole finds each of them again."""
-    if key is None or beginning == 1:
-        return key
-    return hashlib.sha256(f"{key}\n{beginning}".encode()).hexdigest()
+    return key if key is None or beginning == 1 else _derived(key, beginning)
+
+
+def _derived(*identity: object) -> str:
+    return hashlib.sha256("\n".join(map(str, identity)).encode()).hexdigest()
 
 
 def _arrived_bytes(artifact: UploadArtifactResponse, hashed: HashedFile) -> int:

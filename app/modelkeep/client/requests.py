@@ -34,6 +34,13 @@ def ref(text: str | int) -> str:
     return _validated("version", lambda text: parse_ref(text).text, str(text))
 
 
+def not_empty(location: str, text: str | None) -> str | None:
+    """The text, or `None`. Raises `InvalidRequestError` for an empty one: a variable that is not set gives that."""
+    if not text and text is not None:
+        raise InvalidRequestError([_invalid_field((location,), "it is empty; leave it out, or give a value")])
+    return text
+
+
 def _validated(location: str, check: Callable[[str], str], text: str) -> str:
     try:
         return check(text)
