@@ -465,7 +465,6 @@ def artifacts(*changes: dict[str, Any]) -> Any:
         (artifacts({"path": "a/b"}, {"path": "a-b"}, {"path": "A"}), "artifacts"),
         (registration(framework=""), "framework"),
         (registration(framework="x" * 65), "framework"),
-        (registration(framework=None), "framework"),
         (registration(framework="a\x00b"), "framework"),
         (registration(description=1), "description"),
         (registration(description=None), "description"),

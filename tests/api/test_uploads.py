@@ -415,3 +415,22 @@ async def test_a_key_holds_for_the_very_bytes_of_a_body(api: Api, model: str) ->
     assert (await api.http.post(path, content=json.dumps(body), headers=headers)).status_code == 201
     assert (await api.http.post(path, content=json.dumps(body), headers=headers)).status_code == 201
     assert (await api.http.post(path, content=json.dumps(body, indent=1), headers=headers)).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("files", "framework"),
+    [
+        ({"model.pt": b"1"}, "pytorch"),
+        ({"model.onnx": b"1"}, "onnx"),
+        ({"model.safetensors": b"1", "config.json": b"{}"}, "transformers"),
+        ({"a.bin": b"1", "b.bin": b"2"}, "unknown"),
+    ],
+)
+async def test_a_framework_that_is_not_given_is_inferred_and_said(
+    api: Api, model: str, files: dict[str, bytes], framework: str
+) -> None:
+    await api.register(model, files)
+    await api.register(model, files, framework="jax")
+    for ref, expected in {"1": (framework, True), "2": ("jax", False)}.items():
+        found = await api.ask("GET", f"/{model}/versions/{ref}")
+        assert (found["framework"], found["framework_inferred"]) == expected

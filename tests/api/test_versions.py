@@ -17,6 +17,7 @@ FIELDS = {
     "aliases",
     "s3_path",
     "framework",
+    "framework_inferred",
     "metrics",
     "description",
     "tags",

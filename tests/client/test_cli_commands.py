@@ -70,7 +70,9 @@ def test_register_prints_the_number_and_sums_up_beside_it(cli: Cli, model: str, 
     said = cli("register", model, write(3_000_000))
     assert (said.status, said.out) == (0, ["1"])
     assert said.err[:2] == ["Hashing 1 file, 2.9 MiB", "Uploading 1 file, 2.9 MiB"]
-    assert re.fullmatch(rf"Registered {model} v1: 1 file, 2\.9 MiB in [\d.]+ s \([\d.]+ [KM]iB/s\)", said.err[2])
+    assert re.fullmatch(
+        rf"Registered {model} v1 \(pytorch, inferred\): 1 file, 2\.9 MiB in [\d.]+ s \([\d.]+ [KM]iB/s\)", said.err[2]
+    )
     assert cli("--quiet", "register", model, write(100)).err == []
 
 

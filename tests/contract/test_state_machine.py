@@ -117,10 +117,14 @@ SAID: Final = st.fixed_dictionaries(
         "tags": TEXTS,
     },
 )
-UNSAID: Final[Told] = {"framework": "pytorch", "description": "", "metrics": {}, "tags": {}}
+UNSAID: Final[Told] = {"description": "", "metrics": {}, "tags": {}}
 DESCRIPTION: Final[Any] = {"description": st.sampled_from(["", "new"])}
 TAGS_EDIT: Final[Any] = {"tags": st.dictionaries(st.sampled_from(["owner", "run"]), st.sampled_from(["1", "2", None]))}
 METRICS_EDIT: Final[Any] = {"metrics": st.dictionaries(st.sampled_from(["f1", "auc"]), st.sampled_from([0.5, None]))}
+
+
+def _inferred(files: Mapping[str, bytes]) -> str:
+    return "pytorch" if len(files) == 1 or "model.pt" in files else "unknown"
 
 
 class Conversation(RuleBasedStateMachine):
@@ -185,7 +189,7 @@ class Conversation(RuleBasedStateMachine):
             f"/{name}/versions",
             body,
             key,
-            lambda: self._reference.begin(name, files, {**UNSAID, **said}),
+            lambda: self._reference.begin(name, files, {**UNSAID, "framework": _inferred(files), **said}),
             say=lambda number: self._reference.upload(name, number or 0),
             status=201,
         )

@@ -82,6 +82,7 @@ def versions(draw: st.DrawFn) -> Version:
         stage=draw(STAGES),
         s3_path=f"s3://bucket/models/{MODEL}/v{number}/",
         framework=draw(NAMES),
+        framework_inferred=draw(st.booleans()),
         metrics=draw(METRICS),
         description=draw(TEXTS),
         tags=draw(TAGS),
@@ -116,6 +117,7 @@ def uploads(draw: st.DrawFn) -> Upload:
             for path in draw(st.sets(PATHS, min_size=1))
         ),
         framework=draw(NAMES),
+        framework_inferred=draw(st.booleans()),
         metrics=draw(METRICS),
         description=draw(TEXTS),
         tags=draw(TAGS),

@@ -123,7 +123,7 @@ def version(found: "VersionResponse") -> RenderableType:
             ("version", f"v{found.version}"),
             ("stage", f"{found.stage}, since {format_moment(found.stage_changed_at)}{_by(found.stage_changed_by)}"),
             ("aliases", " ".join(found.aliases)),
-            ("framework", found.framework),
+            ("framework", f"{found.framework}{' (inferred)' * found.framework_inferred}"),
             ("metrics", " ".join(_metrics(found.metrics))),
             ("description", found.description),
             *_tags(found.tags),

@@ -29,7 +29,9 @@ def register(
     context: typer.Context,
     model: Model,
     path: Annotated[Path, typer.Argument(metavar="PATH", help="A file, or a folder with all its files.")],
-    framework: Annotated[str | None, typer.Option(metavar="NAME", help="The framework that loads the model.")] = None,
+    framework: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The framework that loads the model; else inferred.")
+    ] = None,
     metrics: Annotated[str | None, typer.Option(metavar="JSON|@FILE", help="Metrics, as an object of numbers.")] = None,
     description: Annotated[str | None, typer.Option(metavar="TEXT", help="A description of the version.")] = None,
     tag: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="A tag; may be repeated.")] = None,
@@ -76,7 +78,8 @@ def register(
             idempotency_key=idempotency_key,
             idempotency_scope=run.scope,
         )
-        done = f"Registered {version.model} v{version.version}"
+        framework = f"{version.framework}, inferred" if version.framework_inferred else version.framework
+        done = f"Registered {version.model} v{version.version} ({framework})"
         transfer.print_summary(done, count=len(version.artifacts), size=version.size or 0)
         if promote is not None:
             version = _promote(transfer, version, promote, idempotency_key or run.scope)

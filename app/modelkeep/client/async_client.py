@@ -104,6 +104,7 @@ class AsyncRegistryClient:
     ) -> VersionResponse:
         """Register a file, or the files of a folder, as the next version of a model, and return that version.
 
+        A `framework` that is not given is inferred from the files' names; `framework_inferred` of the version says so.
         `include` and `exclude` are patterns as in a `.gitignore`; what the folder's `.modelkeepignore` names is left
         out, and so are `.git`, `__pycache__`, `.DS_Store`, `.ipynb_checkpoints`, `.cache/huggingface`, `.modelkeep*`.
         A link to a file of the folder is followed, and so are those of a snapshot in a Hugging Face cache; with

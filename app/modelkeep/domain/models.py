@@ -85,6 +85,7 @@ class Version:
     stage_changed_at: datetime
     stage_changed_by: str | None
     empty_folders: tuple[str, ...] = ()
+    framework_inferred: bool = False
     aliases: tuple[str, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
     registry_extra: Mapping[str, Any] = field(default_factory=dict)

@@ -9,7 +9,8 @@ from typing import Any, Final, Literal
 from modelkeep.domain.artifacts import Manifest, commit_of
 from modelkeep.domain.errors import ArtifactNotFoundError, ArtifactTooLargeError, TooManyArtifactsError
 from modelkeep.domain.events import Operation
-from modelkeep.domain.models import DEFAULT_FRAMEWORK, Version
+from modelkeep.domain.frameworks import infer_framework
+from modelkeep.domain.models import Version
 from modelkeep.domain.values import Digest, PresignedUrl, Stage
 
 MIB: Final = 1024 * 1024
@@ -38,11 +39,14 @@ class Declared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registration:
-    """The request that begins an upload. `multipart` overrides the threshold for all artifacts."""
+    """The request that begins an upload. `multipart` overrides the threshold for all artifacts.
+
+    A framework that is not given is inferred from the paths.
+    """
 
     artifacts: Sequence[Declared]
     empty_folders: Sequence[str] = ()
-    framework: str = DEFAULT_FRAMEWORK
+    framework: str | None = None
     metrics: Mapping[str, Decimal] = field(default_factory=dict)
     description: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -99,6 +103,7 @@ class Upload:
     created_by: str
     expires_at: datetime
     empty_folders: tuple[str, ...] = ()
+    framework_inferred: bool = False
     revision: int = 1
     extra: Mapping[str, Any] = field(default_factory=dict)
 
@@ -196,7 +201,8 @@ def reserve(
         model=model,
         number=number,
         artifacts=artifacts,
-        framework=registration.framework,
+        framework=registration.framework or infer_framework(artifact.path for artifact in artifacts),
+        framework_inferred=registration.framework is None,
         metrics=registration.metrics,
         description=registration.description,
         tags=registration.tags,
@@ -219,6 +225,7 @@ def completed(upload: Upload, manifest: Manifest, operation: Operation, *, s3_pa
         stage=Stage.STAGING,
         s3_path=s3_path,
         framework=upload.framework,
+        framework_inferred=upload.framework_inferred,
         metrics=upload.metrics,
         description=upload.description,
         tags=upload.tags,

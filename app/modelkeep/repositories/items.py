@@ -66,6 +66,7 @@ _UPLOAD: Final = frozenset(
         "created_by",
         "expires_at",
         "empty_folders",
+        "framework_inferred",
         "revision",
     }
 )
@@ -171,6 +172,7 @@ def upload_to_item(upload: Upload) -> dict[str, Any]:
         "expires_at": to_text(upload.expires_at),
         "revision": upload.revision,
         **({"empty_folders": list(upload.empty_folders)} if upload.empty_folders else {}),
+        **({"framework_inferred": True} if upload.framework_inferred else {}),
     }
 
 
@@ -189,6 +191,7 @@ def upload_from_item(item: Item) -> Upload:
         created_by=item["created_by"],
         expires_at=from_text(item["expires_at"]),
         empty_folders=tuple(item.get("empty_folders", ())),
+        framework_inferred=bool(item.get("framework_inferred")),
         revision=int(item.get("revision", 0)),
         extra=unknown(item, _UPLOAD),
     )

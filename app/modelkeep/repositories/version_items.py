@@ -42,7 +42,16 @@ _KINDS: Final[Mapping[str, type]] = {
     OURS: Mapping,
 }
 _REGISTRY: Final = frozenset(
-    {"commit", "tags", "created_by", "stage_changed_at", "stage_changed_by", "artifacts", "empty_folders"}
+    {
+        "commit",
+        "tags",
+        "created_by",
+        "stage_changed_at",
+        "stage_changed_by",
+        "framework_inferred",
+        "artifacts",
+        "empty_folders",
+    }
 )
 _ARTIFACT: Final = frozenset({"path", "size", "sha256", "key", "version_id", "parts_sha256", "executable"})
 _TRASH: Final = frozenset({"stage", "deleted_at", "deleted_by", "purge_after"})
@@ -90,6 +99,7 @@ def version_from_item(item: Item) -> Version:
         stage_changed_at=_lenient_time(ours.get("stage_changed_at"), otherwise=created_at),
         stage_changed_by=ours.get("stage_changed_by"),
         empty_folders=empty_folders,
+        framework_inferred=bool(ours.get("framework_inferred")),
         extra=_extra(item, known, created_at),
         registry_extra=unknown(ours, _REGISTRY),
     )
@@ -132,6 +142,8 @@ def _ours(version: Version) -> dict[str, Any]:
         "stage_changed_at": to_text(version.stage_changed_at),
         "stage_changed_by": version.stage_changed_by,
     }
+    if version.framework_inferred:
+        ours["framework_inferred"] = True
     if any(artifact.sha256 or artifact.extra for artifact in version.artifacts):
         ours["artifacts"] = [_artifact_to_item(version, artifact) for artifact in version.artifacts]
     if version.empty_folders:

@@ -8,7 +8,6 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, ValidationInfo
 
 from modelkeep.domain.artifact_paths import ArtifactPath, NewArtifactPath, check_distinct_paths
-from modelkeep.domain.models import DEFAULT_FRAMEWORK
 from modelkeep.domain.uploads import (
     MAX_ARTIFACTS,
     MAX_EMPTY_FOLDERS,
@@ -62,7 +61,10 @@ class CreateUpload(Request):
         Field(max_length=MAX_EMPTY_FOLDERS, exclude_if=operator.not_),
         AfterValidator(_check_empty_folders),
     ] = Field(default_factory=list)
-    framework: Annotated[Name, Field(max_length=64)] = DEFAULT_FRAMEWORK
+    framework: Annotated[
+        Annotated[Name, Field(max_length=64)] | None,
+        Field(description="The framework that loads the version. If absent, it is inferred from the paths."),
+    ] = None
     metrics: Metrics = Field(default_factory=dict)
     description: Description = ""
     tags: Annotated[dict[Name, TagValue], Field(max_length=MAX_TAGS)] = Field(default_factory=dict)

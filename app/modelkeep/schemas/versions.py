@@ -80,6 +80,9 @@ class VersionResponse(Answer):
     aliases: list[str]
     s3_path: str
     framework: str
+    framework_inferred: Annotated[
+        bool, Field(description="Whether the framework was not given, but inferred from the files' names.")
+    ] = False
     metrics: dict[str, float]
     description: str
     tags: dict[str, str]
@@ -102,6 +105,7 @@ class VersionResponse(Answer):
             aliases=list(version.aliases),
             s3_path=version.s3_path,
             framework=version.framework,
+            framework_inferred=version.framework_inferred,
             metrics={name: float(value) for name, value in version.metrics.items()},
             description=version.description,
             tags=dict(version.tags),
