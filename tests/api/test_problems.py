@@ -486,6 +486,7 @@ def artifacts(*changes: dict[str, Any]) -> Any:
         (registration(metrics={"a": 1e126}), "metrics.a"),
         (registration(metrics={"a": 1e-131}), "metrics.a"),
         (registration(metrics={"a": 10**400}), "metrics.a"),
+        (registration(metrics={"a": 2**53 + 1}), "metrics.a"),
         (registration(metrics={"": 1}), "metrics."),
         (registration(metrics={"x" * 129: 1}), f"metrics.{'x' * 129}"),
         (registration(metrics={"\ud800": 1}), "metrics.\ufffd\ufffd\ufffd"),
@@ -551,6 +552,7 @@ async def test_a_registration_outside_the_rules_is_refused_by_place(
             ("PATCH", f"/{{model}}/versions/{STAGING}", body)
             for body in [
                 {"stage": "production"}, {"version": 4}, {"metrics": {"a": "1"}}, {"metrics": {"a": float("nan")}},
+                {"metrics": {"a": True}}, {"metrics": {"a": 2**53 + 1}},
                 {"tags": {"a": 1}}, {"tags": []}, {"description": 1}, {"description": "x" * 4097},
                 {"metrics": {f"{i}": 1 for i in range(201)}}, {"tags": {f"{i}": None for i in range(65)}},
             ]

@@ -17,6 +17,8 @@ from tests.support.servers import free_port
 
 Write = Callable[..., Path]
 
+SIZE = "a metric is finite, and 0 or between 1e-130 and 9.99e125 in size"
+
 
 @pytest.fixture
 def cli(dev_url: str) -> Cli:
@@ -160,13 +162,18 @@ def test_an_output_that_takes_no_bytes(cli: Cli, registered: str) -> None:
         ('{"f1": 0.9,\n "auc" 0.8}', "not JSON at line 2, column 8: expecting ':' delimiter."),
         ('{"f1": NaN}', "NaN is not a finite number."),
         ('{"f1": -Infinity}', "-Infinity is not a finite number."),
-        ('{"f1": 1e999}', "'f1' is not a finite number."),
-        (f'{{"f1": 1{"0" * 400}}}', "'f1' is not a finite number."),
+        ('{"f1": 1e999}', f"'f1' is Infinity: {SIZE}."),
+        (f'{{"f1": 1{"0" * 400}}}', f"'f1' is 1{'0' * 39}: {SIZE}."),
+        ('{"f1": 1e-200}', f"'f1' is 1e-200: {SIZE}."),
+        (
+            f'{{"seed": {2**53 + 1}}}',
+            f"'seed' is {2**53 + 1}: a metric holds no integer beyond 2**53 exactly; make it a tag.",
+        ),
         ("0.9", 'metrics are a JSON object of numbers, like {"f1": 0.94}.'),
         ('[["f1", 0.9]]', 'metrics are a JSON object of numbers, like {"f1": 0.94}.'),
-        ('{"f1": "0.9"}', "'f1' is \"0.9\", not a number."),
-        ('{"f1": true}', "'f1' is true, not a number."),
-        ('{"f1": null}', "'f1' is null, not a number."),
+        ('{"f1": "0.9"}', "'f1' is \"0.9\": a metric is a number, not text."),
+        ('{"f1": true}', "'f1' is true: a metric is a number, not a truth value."),
+        ('{"f1": null}', "'f1' is null: a metric is a number, not null."),
         ("@/nowhere/metrics.json", "'/nowhere/metrics.json' cannot be read: No such file or directory."),
         ("[" * 100_000, "not JSON that can be read."),
     ],

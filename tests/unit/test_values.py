@@ -2,7 +2,10 @@
 
 import base64
 import math
+import operator
 from decimal import Decimal
+from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -144,6 +147,58 @@ def test_a_metric(value: float) -> None:
 )
 def test_no_metric(value: float) -> None:
     with pytest.raises(ValueError, match="a metric is finite"):
+        check_metric(value)
+
+
+class Scalar:
+    """A number of a library: it converts itself, and says what it holds, as numpy's and torch's do."""
+
+    def __init__(self, value: float, dtype: str = "float32", shape: tuple[int, ...] = ()) -> None:
+        self.value, self.dtype, self.shape = value, dtype, shape
+
+    def __float__(self) -> float:
+        return float(self.value)
+
+    def __index__(self) -> int:
+        return operator.index(self.value)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "value", [0.5, Decimal("0.5"), Fraction(1, 2), Scalar(0.5), Scalar(0.5, "torch.float32"), Scalar(0.5, "bfloat16")]
+)
+def test_whatever_converts_to_a_float_is_a_metric(value: object) -> None:
+    assert check_metric(value) == 0.5
+    assert type(check_metric(value)) is float
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (True, "a truth value"),
+        ("0.5", "text"),
+        (b"0.5", "bytes"),
+        (None, "null"),
+        ([0.5], "a list"),
+        ({"mean": 0.5}, "an object"),
+        (1j, "complex"),
+        (object(), "object"),
+        *((Scalar(1, dtype), "Scalar") for dtype in ("bool", "torch.bool", "complex64", "timedelta64[s]")),
+        (Scalar(1, shape=(1,)), "Scalar"),
+    ],
+)
+def test_what_is_no_number_is_no_metric(value: object, kind: str) -> None:
+    with pytest.raises(ValueError, match=f"a metric is a number, not {kind}$"):
+        check_metric(value)
+
+
+@pytest.mark.parametrize("value", [2**53, -(2**53), 2**60, 10**22, Scalar(2**62, "int64"), Decimal(2**60)])
+def test_an_integer_that_a_float_holds_is_a_metric(value: Any) -> None:
+    assert int(check_metric(value)) == int(getattr(value, "value", value))
+
+
+@pytest.mark.parametrize("value", [2**53 + 1, -(2**53) - 1, 10**23, Scalar(2**53 + 1, "int64"), Decimal(2**53 + 1)])
+def test_an_integer_that_a_float_would_round_is_no_metric(value: object) -> None:
+    with pytest.raises(ValueError, match=r"beyond 2\*\*53"):
         check_metric(value)
 
 

@@ -1,13 +1,14 @@
 """Arguments and options that are parsed: a mistake is a usage error that says what is accepted."""
 
 import json
-import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn
 
 import typer
+
+from modelkeep.domain.values import check_metric
 
 _NUMBER: Final = re.compile(r"v?([1-9][0-9]{0,9})\Z")
 
@@ -66,7 +67,7 @@ def parse_metrics(given: str | None) -> dict[str, float]:
         _usage_error("--metrics", "not JSON that can be read.")
     if not isinstance(parsed, dict):
         _usage_error("--metrics", 'metrics are a JSON object of numbers, like {"f1": 0.94}.')
-    return {name: _finite_number(name, value) for name, value in parsed.items()}
+    return {name: _number(name, value) for name, value in parsed.items()}
 
 
 def _read_text(path: str) -> str:
@@ -78,16 +79,11 @@ def _read_text(path: str) -> str:
         _usage_error("--metrics", f"'{path}' is not a text file.")
 
 
-def _finite_number(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        _usage_error("--metrics", f"'{name}' is {json.dumps(value)[:40]}, not a number.")
+def _number(name: str, value: Any) -> float:
     try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number):
-        _usage_error("--metrics", f"'{name}' is not a finite number.")
-    return number
+        return check_metric(value)
+    except ValueError as error:
+        _usage_error("--metrics", f"'{name}' is {json.dumps(value)[:40]}: {error}.")
 
 
 def _reject_constant(word: str) -> NoReturn:

@@ -122,7 +122,7 @@ def edit(
     """Change the description, metrics and tags of a version; without VERSION, those of the model."""
     given = {
         "description": description,
-        "metrics": _merge(parse_metrics(metrics), remove_metric) if metrics or remove_metric else None,
+        "metrics": _merge(parse_metrics(metrics), remove_metric) if metrics is not None or remove_metric else None,
         "tags": _merge(parse_tags(tag or []), remove_tag) if tag or remove_tag else None,
     }
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}

@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self, SupportsFloat, TypeVar
 
 from modelkeep.client.addresses import DEFAULT_URL
 from modelkeep.client.cache import Cache
@@ -92,7 +92,7 @@ class AsyncRegistryClient:
         source: str | os.PathLike[str],
         *,
         framework: str | None = None,
-        metrics: Mapping[str, float] | None = None,
+        metrics: Mapping[str, SupportsFloat] | None = None,
         description: str | None = None,
         tags: Mapping[str, str] | None = None,
         include: Sequence[str] = (),
@@ -113,12 +113,13 @@ class AsyncRegistryClient:
         Interrupted and called again with the same arguments, it resumes. Called again after it has returned, it
         registers another version, unless it has an `idempotency_key`: with that, the same version is returned for 24
         hours. An `idempotency_scope` makes such a key of itself, the files and the metadata; when its version was
-        deleted or its upload abandoned, another one is registered.
+        deleted or its upload abandoned, another one is registered. A metric is whatever has `__float__`, but no truth
+        value, text or array; an integer beyond 2**53 must be one that a float holds.
         Also raises `LocalFileError`, `ChangedFileError`, `TransferRefusedError`.
         """
         metadata: dict[str, Any] = {
             "framework": framework,
-            "metrics": metrics and {name: float(value) for name, value in metrics.items()},
+            "metrics": metrics and dict(metrics),
             "description": description,
             "tags": tags and dict(tags),
         }
@@ -241,7 +242,7 @@ class AsyncRegistryClient:
         version: int,
         *,
         description: str | Unset = UNSET,
-        metrics: Mapping[str, float | None] | Unset = UNSET,
+        metrics: Mapping[str, SupportsFloat | None] | Unset = UNSET,
         tags: Mapping[str, str | None] | Unset = UNSET,
     ) -> VersionResponse:
         """Change a version's description, metrics and tags. The latter two are merged; `None` removes a key."""

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import math
+import operator
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,7 +11,8 @@ from datetime import datetime
 from decimal import Decimal
 from enum import Enum, StrEnum
 from ipaddress import ip_address
-from typing import Annotated, Final, Literal
+from types import NoneType
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
@@ -30,6 +32,17 @@ _SHA256 = re.compile(SHA256_PATTERN.replace("$", r"\Z"))
 _RESERVED_ALIASES = frozenset({"latest", "main", "production", "staging", "archived", "none"})
 SMALLEST_METRIC: Final = 1e-130
 LARGEST_METRIC: Final = 9.99e125
+
+_EXACT_INTEGERS: Final = 2**53
+"""A float holds every integer up to this one."""
+
+_KINDS: Final[Mapping[type, str]] = {
+    bool: "a truth value",
+    str: "text",
+    NoneType: "null",
+    list: "a list",
+    dict: "an object",
+}
 
 
 class Unset(Enum):
@@ -173,11 +186,42 @@ def is_reserved_alias(alias: str) -> bool:
     return alias in _RESERVED_ALIASES or bool(_VERSION_LIKE.match(alias) or _COMMIT.match(alias))
 
 
-def check_metric(value: float) -> float:
-    """Return `value` if the table can store it exactly; raise `ValueError` if not."""
-    if not math.isfinite(value) or (value and not SMALLEST_METRIC <= abs(value) <= LARGEST_METRIC):
+def check_metric(value: object) -> float:
+    """The float that a metric is stored as, of whatever is one number: it has `__float__`, as scalars of numpy have.
+
+    Raises `ValueError` for any other value, for what the table cannot store exactly, and for an integer that a float
+    does not hold.
+    """
+    if _is_no_number(value):
+        raise ValueError(f"a metric is a number, not {_KINDS.get(type(value), type(value).__name__)}")
+    exact: Any = _integer_of(value) or value
+    try:
+        number = float(exact)
+    except (TypeError, ValueError, OverflowError):
+        number = math.inf
+    if not math.isfinite(number) or (number and not SMALLEST_METRIC <= abs(number) <= LARGEST_METRIC):
         raise ValueError("a metric is finite, and 0 or between 1e-130 and 9.99e125 in size")
-    return value
+    if abs(number) >= _EXACT_INTEGERS and exact != number:
+        raise ValueError("a metric holds no integer beyond 2**53 exactly; make it a tag")
+    return number
+
+
+def _is_no_number(value: object) -> bool:
+    """Text, truth, several numbers, and what arrays hold beside real numbers."""
+    kind = str(getattr(value, "dtype", type(value).__name__))
+    return (
+        isinstance(value, str | bytes | bool)
+        or not hasattr(value, "__float__")
+        or bool(getattr(value, "shape", ()))
+        or any(word in kind for word in ("bool", "complex", "time"))
+    )
+
+
+def _integer_of(value: Any) -> int | None:
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None
 
 
 def metric_to_decimal(value: float) -> Decimal:

@@ -1,9 +1,10 @@
 """Versions on the wire."""
 
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 
-from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic.json_schema import JsonSchemaValue
 
 from modelkeep.domain.artifacts import Artifact
 from modelkeep.domain.changes import Edit
@@ -13,21 +14,23 @@ from modelkeep.domain.values import LARGEST_METRIC, SMALLEST_METRIC, UNSET, Stag
 from modelkeep.schemas.base import Answer, Description, Name, PageResponse, Request
 from modelkeep.schemas.models import TagsEdit
 
-Metric = Annotated[
-    float,
-    AfterValidator(check_metric),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "number", "const": 0},
-                {"type": "number", "minimum": SMALLEST_METRIC, "maximum": LARGEST_METRIC},
-                {"type": "number", "minimum": -LARGEST_METRIC, "maximum": -SMALLEST_METRIC},
-            ]
-        }
-    ),
+_STORED_NUMBERS: Final[list[JsonSchemaValue]] = [
+    {"type": "number", "const": 0},
+    {"type": "number", "minimum": SMALLEST_METRIC, "maximum": LARGEST_METRIC},
+    {"type": "number", "minimum": -LARGEST_METRIC, "maximum": -SMALLEST_METRIC},
+]
+
+
+def _check_change(value: object) -> float | None:
+    return None if value is None else check_metric(value)
+
+
+Metric = Annotated[float, BeforeValidator(check_metric), WithJsonSchema({"anyOf": _STORED_NUMBERS})]
+MetricChange = Annotated[
+    float | None, BeforeValidator(_check_change), WithJsonSchema({"anyOf": [*_STORED_NUMBERS, {"type": "null"}]})
 ]
 Metrics = Annotated[dict[Name, Metric], Field(max_length=MAX_METRICS)]
-MetricsEdit = Annotated[dict[Name, Metric | None], Field(max_length=MAX_METRICS)]
+MetricsEdit = Annotated[dict[Name, MetricChange], Field(max_length=MAX_METRICS)]
 
 
 class EditVersion(Request):
