@@ -6,6 +6,7 @@ On a terminal there are colours, and tables as wide as it is. Elsewhere lines ar
 import json
 import sys
 from collections.abc import Callable
+from io import TextIOWrapper
 from typing import Any, Final, TypeVar
 
 import typer
@@ -25,6 +26,16 @@ _UNLIMITED_WIDTH: Final = 100_000
 def is_terminal() -> bool:
     """Whether standard output is a terminal."""
     return sys.stdout.isatty()
+
+
+def escape_what_cannot_be_encoded() -> None:
+    """Let standard output and standard error write an escape for a character that their encoding does not have.
+
+    The C locale's handler of errors stays: there, a path comes out by the bytes that it has.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def console(*, err: bool = False) -> Console:

@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 from typer.main import get_group
 
 from modelkeep.cli.exit_status import exit_on_error
+from modelkeep.cli.output import escape_what_cannot_be_encoded
 
 CLIENT_PANEL: Final = "Client"
 OPERATOR_PANEL: Final = "Operate"
@@ -45,7 +46,8 @@ class Program(TyperGroup):
         return super().list_commands(ctx)
 
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
-        """Parse the options before the command."""
+        """Parse the options before the command. From here on, output that cannot be encoded is escaped."""
+        escape_what_cannot_be_encoded()
         ctx.meta[_TYPED] = tuple(args)
         return super().parse_args(ctx, args)
 
