@@ -107,7 +107,8 @@ def build_services(
     stale_cache = StaleCache(settings.stale_ttl_seconds, on_stale)
     resolver = Resolver(ledger, heads, stored, stale_cache)
     poller = HeadPoller(resolver.find_head, is_ending)
-    versions = VersionService(ledger, stored, resolver, store, limits)
+    events = Events(table)
+    versions = VersionService(ledger, stored, events, resolver, store, limits)
     return Services(
         models=ModelService(ledger, heads, stored, store, limits),
         versions=versions,
@@ -115,7 +116,7 @@ def build_services(
         stages=StageService(ledger, versions),
         aliases=AliasService(ledger, versions),
         downloads=DownloadService(resolver, stale_cache, poller, PresignedUrlCache(store, limits)),
-        events=EventService(ledger, Events(table)),
+        events=EventService(ledger, events),
         tokens=TokenService(tokens),
         authenticator=Authenticator(
             tokens, trust_of(table, settings), Verifier(), stale_ttl=settings.stale_ttl_seconds

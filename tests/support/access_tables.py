@@ -105,6 +105,7 @@ TOO_LARGE: Final = "413 artifact_too_large"
 UNFENCED: Final = "428 precondition_required"
 OTHERWISE: Final = "412 production_changed"
 
+_THEN: Final = "/versions/production?at=2020-01-01T00:00:00Z"
 _ZEROS: Final = "0" * 64
 _REGISTRATION: Final = {"artifacts": [{"path": "model.pt", "size": 6 * 1024**4, "sha256": _ZEROS}]}
 _PARTS: Final = {"path": "large.bin", "parts": [{"number": 1, "sha256": _ZEROS}]}
@@ -112,6 +113,7 @@ _FENCED: Final = {"stage": "production", "expected_production": None}
 _ENDED: Final = {"principal": "ci", "allow": ["reader"], "models": ["a"], "expires_at": "2020-01-01T00:00:00Z"}
 
 _WRITTEN_OUT: Final = [
+    Question("get_version", "GET", _THEN, "model.read event.read", "404 production_not_found", NO_MODEL),
     Question("get_model", "GET", "", "model.read", "200", NO_MODEL),
     Question("edit_model", "PATCH", "", "model.write", "200", NO_MODEL, {}),
     Question("delete_model", "DELETE", "", "model.write version.delete", "409 model_not_empty", NO_MODEL),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from modelkeep.domain import changes
 from modelkeep.domain.changes import CreateItem, Decision, DeleteItem, Edit, StageRequest, Unchanged
 from modelkeep.domain.errors import RegistryError
-from modelkeep.domain.events import Event
+from modelkeep.domain.events import Event, production_after
 from modelkeep.domain.models import Head, TrashedVersion, Version
 from modelkeep.domain.uploads import Upload
 from modelkeep.domain.values import Stage
@@ -29,6 +29,7 @@ class World:
         self.head: Head | None = None
         self.events: list[Event] = []
         self.given: list[int] = []
+        self.held: dict[int, int | None] = {}
         self.live: dict[int, Version] = {}
         self.uploads: dict[int, Upload] = {}
         self.trash: dict[int, TrashedVersion] = {}
@@ -129,6 +130,9 @@ class World:
         assert set(head.production_history) <= numbers
         assert all(before != after for before, after in pairwise((*head.production_history, head.production_version)))
         assert self.given == list(range(1, head.next_version))
+        self.held[head.generation] = head.production_version
+        for generation, holder in self.held.items():
+            assert production_after(reversed(self.events[:generation])) == holder
         assert len(self.live) + len(self.uploads) + len(self.trash) == len({*self.live, *self.uploads, *self.trash})
         if head.deleted_at is None:
             assert head.latest_version == max(numbers, default=None)

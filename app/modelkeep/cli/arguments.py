@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn
 
@@ -18,6 +19,15 @@ def version_number(text: str | int) -> int:
     if parsed := _NUMBER.match(str(text)):
         return int(parsed[1])
     raise typer.BadParameter(f"'{text}' is no version number. Write it as 4 or v4.")
+
+
+def parse_time(text: str | datetime) -> datetime:
+    """A day's beginning, or a time; in UTC unless it has an offset. Raises `BadParameter`."""
+    try:
+        parsed = datetime.fromisoformat(str(text))
+    except ValueError:
+        raise typer.BadParameter(f"'{text}' is no time. Write it as 2026-01-31 or 2026-01-31T12:00:00Z.") from None
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
 Model = Annotated[str, typer.Argument(metavar="NAME", help="The model's name.")]

@@ -1,11 +1,12 @@
 """The commands that change nothing."""
 
+from datetime import datetime
 from typing import Annotated
 
 import typer
 
 from modelkeep.cli import tables
-from modelkeep.cli.arguments import Model
+from modelkeep.cli.arguments import Model, parse_time
 from modelkeep.cli.options import examples
 from modelkeep.cli.output import answer, answer_list
 from modelkeep.cli.session import connected
@@ -40,14 +41,24 @@ def show(
     context: typer.Context,
     name: VersionOf,
     version: SeparateRef = None,
+    at: Annotated[
+        datetime | None,
+        typer.Option(
+            metavar="TIME",
+            parser=parse_time,
+            help="With the ref production: what was production then, as 2026-01-31 or 2026-01-31T12:00:00Z.",
+        ),
+    ] = None,
 ) -> None:
     """Show a model, or one of its versions."""
     wanted = meant(name, version)
+    if at is not None and wanted.ref is None:
+        raise typer.BadParameter("a time is for a version. Write NAME@production.", param_hint="'--at'")
     with connected(context) as registry:
         if wanted.ref is None:
             answer(context, registry.get_model(wanted.model), tables.model)
         else:
-            answer(context, registry.get_version(wanted.model, wanted.ref), tables.version)
+            answer(context, registry.get_version(wanted.model, wanted.ref, at=at), tables.version)
 
 
 @queries.command()

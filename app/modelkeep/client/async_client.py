@@ -4,6 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Self, SupportsFloat, TypeVar
 
@@ -13,7 +14,7 @@ from modelkeep.client.errors import UnreachableError
 from modelkeep.client.progress import Progress
 from modelkeep.client.registrar import IdempotencyKeySource, Registrar, Source
 from modelkeep.client.registry_transport import RegistryTransport
-from modelkeep.client.requests import alias_name, build_body, model_name, not_empty, ref
+from modelkeep.client.requests import alias_name, build_body, model_name, moment, not_empty, ref
 from modelkeep.client.token_sources import TokenProvider, find_token_source
 from modelkeep.client.version_downloader import DownloadResult, VersionDownloader
 from modelkeep.domain.errors import ModelNotFoundError, VersionNotFoundError
@@ -187,9 +188,13 @@ class AsyncRegistryClient:
         """The versions of a model, or those in `stage`, newest first; at most `limit` of them."""
         return await self._list(VersionPage, "models", model_name(model), "versions", limit=limit, stage=stage)
 
-    async def get_version(self, model: str, version: int | str) -> VersionResponse:
-        """The version of this number or ref."""
-        return await self._transport.get(VersionResponse, "models", model_name(model), "versions", ref(version))
+    async def get_version(self, model: str, version: int | str, *, at: datetime | None = None) -> VersionResponse:
+        """The version of this number or ref; with `at`, a time with a time zone, the one that was `production` then.
+
+        Raises `ProductionNotFoundError` if none was, or the one that was is deleted.
+        """
+        path = ("models", model_name(model), "versions", ref(version))
+        return await self._transport.get(VersionResponse, *path, at=None if at is None else moment(at))
 
     async def list_events(
         self, model: str, *, after: int | None = None, limit: int | None = None

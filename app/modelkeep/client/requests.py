@@ -1,6 +1,7 @@
 """Validates requests before they are sent, by the registry's own rules, so that a mistake costs no round trip."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -39,6 +40,13 @@ def not_empty(location: str, text: str | None) -> str | None:
     if not text and text is not None:
         raise InvalidRequestError([_invalid_field((location,), "it is empty; leave it out, or give a value")])
     return text
+
+
+def moment(at: datetime) -> str:
+    """A moment as the registry reads it. Raises `InvalidRequestError` if it has no time zone."""
+    if at.tzinfo is None:
+        raise InvalidRequestError([_invalid_field(("at",), "this time has no time zone")])
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _validated(location: str, check: Callable[[str], str], text: str) -> str:

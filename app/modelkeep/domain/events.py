@@ -1,10 +1,12 @@
 """A model's history: who changed what, and when, numbered without gaps."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
+
+from modelkeep.domain.values import Stage
 
 IDEMPOTENCY_LIFE_SECONDS: Final = 24 * 3600
 """How long a repeat under the same Idempotency-Key returns the first outcome."""
@@ -86,3 +88,28 @@ def event_type(text: str) -> EventType | str:
 
 
 _TYPES: Final[Mapping[str, EventType]] = {kind.value: kind for kind in EventType}
+
+
+_MAY_PROMOTE: Final = frozenset({EventType.STAGE_CHANGED, EventType.ROLLED_BACK, EventType.MODEL_ADOPTED})
+
+
+def promotes(event: Event) -> bool:
+    """Whether the event made a version production: by promotion, by rollback, or as the one that was adopted so."""
+    return event.type in _MAY_PROMOTE and event.target == Stage.PRODUCTION
+
+
+def production_after(events: Iterable[Event]) -> int | None:
+    """The version that is production after these events, newest first; `None` if none is.
+
+    Of a history, those since the last one that `promotes` are enough. A version that is moved out of production need
+    not be the one that was: one that another program had moved there is archived without replacing it.
+    """
+    out: set[int | None] = set()
+    for event in events:
+        if promotes(event):
+            return None if event.version in out else event.version
+        if event.origin == Stage.PRODUCTION or event.type is EventType.VERSION_DELETED:
+            out.add(event.version)
+        elif event.type is EventType.MODEL_DELETED:
+            return None
+    return None

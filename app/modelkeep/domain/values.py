@@ -7,7 +7,7 @@ import operator
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum, StrEnum
 from ipaddress import ip_address
@@ -27,6 +27,7 @@ _MODEL_NAME = re.compile(MODEL_NAME_PATTERN.replace("$", r"\Z"))
 _ALIAS = re.compile(ALIAS_PATTERN.replace("$", r"\Z"))
 _COMMIT = re.compile(r"[0-9a-f]{40}\Z")
 _NUMBER = re.compile(r"v?([1-9][0-9]{0,9})\Z")
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)\Z", re.ASCII)
 _VERSION_LIKE = re.compile(r"v[0-9]+\Z")
 _SHA256 = re.compile(SHA256_PATTERN.replace("$", r"\Z"))
 _RESERVED_ALIASES = frozenset({"latest", "main", "production", "staging", "archived", "none"})
@@ -149,6 +150,16 @@ def parse_ref(text: str) -> Ref:
     if _ALIAS.match(text) and not is_reserved_alias(text):
         return Ref(RefKind.ALIAS, text)
     raise ValueError("a ref is a version number, latest, production, staging, an alias, or a commit of 40 hex digits")
+
+
+def parse_moment(text: str) -> datetime:
+    """Parse a time of RFC 3339, with its offset, into UTC. Raises `ValueError`."""
+    try:
+        if _MOMENT.match(text):
+            return datetime.fromisoformat(text.upper()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise ValueError("a time is like 2026-01-31T12:00:00Z, or has an offset: +01:00, in a query written %2B01:00")
 
 
 def check_model_name(name: str) -> str:

@@ -1,6 +1,7 @@
 """Reads the history of models."""
 
 from collections.abc import AsyncGenerator
+from datetime import datetime
 from typing import Final
 
 from modelkeep.domain.events import Event
@@ -42,3 +43,30 @@ class Events:
                 after = event.generation
                 yield event
             more = page.more
+
+    async def walk_back(self, model: str, *, after: int) -> AsyncGenerator[Event, None]:
+        """All events before the generation `after`, newest first."""
+        more = True
+        while more:
+            page = await self._table.query(f"{EVENT}{model}", after=after, descending=True, limit=_PAGE_SIZE)
+            for item in page.items:
+                event = event_from_item(item)
+                after = event.generation
+                yield event
+            more = page.more
+
+    async def generation_at(self, model: str, at: datetime, *, latest: int) -> int:
+        """The generation of the latest event that is not later than `at`, 0 if there is none, by binary search.
+
+        Events have the time of the process that wrote them. So where clocks differ, and an event is earlier than the
+        one before it, the answer is exact up to that difference.
+        """
+        low, high = 0, latest + 1
+        while high - low > 1:
+            middle = (low + high) // 2
+            event = await self.find(model, middle)
+            if event and event.at <= at:
+                low = middle
+            else:
+                high = middle
+        return low

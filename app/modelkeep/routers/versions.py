@@ -1,8 +1,10 @@
 """Versions that are complete."""
 
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from pydantic import BeforeValidator, WithJsonSchema
 
 from modelkeep.domain.access.actions import Action
 from modelkeep.domain.errors import (
@@ -10,10 +12,11 @@ from modelkeep.domain.errors import (
     InvalidCursorError,
     ModelBeingDeletedError,
     ModelNotFoundError,
+    ProductionNotFoundError,
     VersionInUseError,
     VersionNotFoundError,
 )
-from modelkeep.domain.values import Stage
+from modelkeep.domain.values import Stage, parse_moment
 from modelkeep.http.dependencies import Caller, Cursor, Limit, Model, Number, ReadCaller, VersionRefParam, Versions
 from modelkeep.http.openapi import requires
 from modelkeep.http.problems import BODY_ERRORS, WRITE_ERRORS, error_responses
@@ -21,6 +24,12 @@ from modelkeep.schemas.versions import EditVersion, VersionPage, VersionResponse
 
 router = APIRouter(prefix="/v1/models", tags=["versions"])
 
+At = Annotated[
+    datetime | None,
+    Query(description="With the ref `production`: the version that was production at this time, by history."),
+    BeforeValidator(parse_moment),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
 OfStage = Annotated[Stage | None, Query(description="Only versions of this stage.")]
 
 
@@ -46,14 +55,14 @@ async def list_versions(
 @router.get(
     "/{model}/versions/{version}",
     response_description="The version.",
-    responses=error_responses(ModelNotFoundError, VersionNotFoundError, ContentionError),
-    openapi_extra=requires(Action.MODEL_READ),
+    responses=error_responses(ModelNotFoundError, VersionNotFoundError, ProductionNotFoundError, ContentionError),
+    openapi_extra=requires(Action.MODEL_READ, Action.EVENT_READ),
 )
 async def get_version(
-    model: Model, version: VersionRefParam, caller: ReadCaller, versions: Versions
+    model: Model, version: VersionRefParam, caller: ReadCaller, versions: Versions, at: At = None
 ) -> VersionResponse:
-    """Read the version that a ref resolves to."""
-    return VersionResponse.of(await versions.get(model, version, caller))
+    """Read the version that a ref resolves to; with `at`, the one that was production then, as it is now."""
+    return VersionResponse.of(await versions.get(model, version, caller, at=at))
 
 
 @router.patch(

@@ -1,17 +1,21 @@
 """Lists, reads, edits, deletes and restores complete versions."""
 
 from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import replace
+from datetime import datetime
 
 from modelkeep.domain import changes
 from modelkeep.domain.access.actions import Action
 from modelkeep.domain.artifacts import Artifact
 from modelkeep.domain.changes import Decision, Edit
-from modelkeep.domain.errors import VersionNotFoundError
+from modelkeep.domain.errors import InvalidRequestError, ProductionNotFoundError, VersionNotFoundError
+from modelkeep.domain.events import Event, production_after, promotes
 from modelkeep.domain.limits import ServiceLimits
 from modelkeep.domain.models import Head, Version, existing
 from modelkeep.domain.values import Ref, RefKind, Stage
 from modelkeep.kit.concurrency import gather_limited
+from modelkeep.repositories.events import Events
 from modelkeep.repositories.ledger import Ledger
 from modelkeep.repositories.pages import Page
 from modelkeep.repositories.versions import Versions
@@ -24,9 +28,16 @@ class VersionService:
     """Complete versions of a model."""
 
     def __init__(
-        self, ledger: Ledger, versions: Versions, resolver: Resolver, store: ObjectStore, limits: ServiceLimits
+        self,
+        ledger: Ledger,
+        versions: Versions,
+        events: Events,
+        resolver: Resolver,
+        store: ObjectStore,
+        limits: ServiceLimits,
     ) -> None:
         self._ledger = ledger
+        self._events = events
         self._versions = versions
         self._resolver = resolver
         self._store = store
@@ -48,9 +59,15 @@ class VersionService:
         versions = await gather_limited(self._with_sizes, page.items)
         return Page([version.with_head(head) for version in versions], page.next_cursor)
 
-    async def get(self, model: str, ref: Ref, caller: Caller) -> Version:
-        """The version that answers to a ref. Raises `ModelNotFoundError`, `VersionNotFoundError`, `ContentionError`."""
+    async def get(self, model: str, ref: Ref, caller: Caller, *, at: datetime | None = None) -> Version:
+        """The version that answers to a ref; with `at`, the one that was production then, as it is now.
+
+        Raises `ModelNotFoundError`, `VersionNotFoundError`, `ContentionError`; with `at`, `ProductionNotFoundError` if
+        no version was production then, or it is deleted, and `InvalidRequestError` for any other ref.
+        """
         caller.require(Action.MODEL_READ, model)
+        if at is not None:
+            return await self._get_production_at(model, ref, at, caller)
         _, version = await self._resolver.resolve(model, ref)
         return await self._with_sizes(version)
 
@@ -112,6 +129,28 @@ class VersionService:
         """The version with this number. Raises `ModelNotFoundError`, `VersionNotFoundError`."""
         _, version = await self._resolver.resolve(model, Ref(RefKind.NUMBER, str(number), number))
         return await self._with_sizes(version)
+
+    async def _get_production_at(self, model: str, ref: Ref, at: datetime, caller: Caller) -> Version:
+        caller.require(Action.EVENT_READ, model)
+        if ref.kind is not RefKind.PRODUCTION:
+            message = "what a ref named at an earlier time is only known of 'production'"
+            raise InvalidRequestError([{"location": "query.at", "message": message}])
+        head = existing(await self._ledger.head(model), model)
+        number = await self._find_production_at(head, at)
+        version = await self._versions.find(model, number) if number else None
+        if version is None:
+            raise ProductionNotFoundError(model, at.isoformat().replace("+00:00", "Z"), number)
+        return (await self._with_sizes(version)).with_head(head)
+
+    async def _find_production_at(self, head: Head, at: datetime) -> int | None:
+        generation = await self._events.generation_at(head.model, at, latest=head.generation)
+        since: list[Event] = []
+        async with aclosing(self._events.walk_back(head.model, after=generation + 1)) as events:
+            async for event in events:
+                since.append(event)
+                if promotes(event):
+                    break
+        return production_after(since)
 
     async def _with_sizes(self, version: Version) -> Version:
         """The version with the sizes that its item lacks (it was adopted), as the store has them."""

@@ -4,6 +4,7 @@ RegistryError
 ├── NotFoundError            absent, or not visible to the caller
 │   ├── ModelNotFoundError
 │   ├── VersionNotFoundError
+│   ├── ProductionNotFoundError  at a moment of the past
 │   ├── UploadNotFoundError
 │   ├── AliasNotFoundError
 │   ├── ArtifactNotFoundError
@@ -112,6 +113,7 @@ from modelkeep.domain.errors.not_found import (
     MultipartNotFoundError,
     NotFoundError,
     ObjectNotFoundError,
+    ProductionNotFoundError,
     TokenNotFoundError,
     UploadNotFoundError,
     VersionNotFoundError,
@@ -196,6 +198,7 @@ __all__ = [
     "PreconditionFailedError",
     "PreconditionRequiredError",
     "ProductionChangedError",
+    "ProductionNotFoundError",
     "RangeNotSatisfiableError",
     "RegistryError",
     "RequestTimeoutError",

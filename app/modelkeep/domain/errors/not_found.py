@@ -37,6 +37,23 @@ class VersionNotFoundError(NotFoundError):
 
 
 @dataclass(eq=False)
+class ProductionNotFoundError(NotFoundError):
+    """No version was production at the moment `at`, or the one that was (`version`) is deleted."""
+
+    model: str
+    at: str
+    version: int | None
+
+    def __str__(self) -> str:
+        if self.version is None:
+            return f"No version of '{self.model}' was in production at {self.at}. Its history says when one was."
+        return (
+            f"Version {self.version} of '{self.model}' was in production at {self.at}, and was deleted since. Restore"
+            " it, if it is still in the trash."
+        )
+
+
+@dataclass(eq=False)
 class UploadNotFoundError(NotFoundError):
     """No upload is open under this number: it was completed, abandoned or expired."""
 

@@ -1,0 +1,63 @@
+"""Finding the right version: who was production then, lists with metrics, two versions side by side."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from modelkeep.client import AsyncRegistryClient
+from modelkeep.domain.errors import InvalidRequestError, ProductionNotFoundError
+from tests.support.processes.cli import Cli
+
+Write = Callable[..., Path]
+Ask = Callable[[str], Any]
+
+
+@pytest.fixture
+def cli(url: str) -> Cli:
+    return Cli(url)
+
+
+@pytest.fixture
+def api(url: str) -> Ask:
+    """What the registry itself answers."""
+    return lambda path: httpx.get(f"{url}/v1/models{path}", trust_env=False).json()
+
+
+@pytest.fixture
+def registered(cli: Cli, model: str, write: Write) -> str:
+    """A model with three versions, of which the second and then the third were production."""
+    for number in range(1, 4):
+        cli.does("register", model, write(1000), "--metrics", f'{{"f1": 0.{number}}}')
+    for number in (2, 3):
+        cli.does("promote", model, number)
+    return model
+
+
+# who was production
+
+
+def test_show_says_what_was_production_at_a_time(cli: Cli, api: Ask, registered: str) -> None:
+    promoted = [event["at"] for event in api(f"/{registered}/events")["items"] if event["to"] == "production"]
+    assert cli.answer("show", registered, "production", "--at", promoted[0])["version"] == 2
+    assert cli.answer("show", registered, "production", "--at", "2999-01-01") == api(f"/{registered}/versions/3")
+    said = cli("show", registered, "production", "--at", "2020-01-31")
+    sentence = f"Error: No version of '{registered}' was in production at 2020-01-31T00:00:00Z."
+    assert (said.status, said.err[0]) == (1, f"{sentence} Its history says when one was.")
+    assert cli("show", registered, "production", "--at", "yesterday").status == 2
+    assert cli("show", registered, "--at", "2020-01-31").status == 2
+
+
+async def test_get_version_takes_a_time(registry: AsyncRegistryClient, registered: str) -> None:
+    found = await registry.get_version(registered, "production", at=datetime.now(UTC))
+    assert found == await registry.get_version(registered, 3)
+    with pytest.raises(ProductionNotFoundError) as refused:
+        await registry.get_version(registered, "production", at=datetime(2020, 1, 31, tzinfo=UTC))
+    assert (refused.value.model, refused.value.at) == (registered, "2020-01-31T00:00:00Z")
+    assert refused.value.version is None
+    for ref, at in [("production", datetime(2020, 1, 31)), ("latest", datetime.now(UTC))]:  # noqa: DTZ001
+        with pytest.raises(InvalidRequestError):
+            await registry.get_version(registered, ref, at=at)
