@@ -61,3 +61,24 @@ async def test_get_version_takes_a_time(registry: AsyncRegistryClient, registere
     for ref, at in [("production", datetime(2020, 1, 31)), ("latest", datetime.now(UTC))]:  # noqa: DTZ001
         with pytest.raises(InvalidRequestError):
             await registry.get_version(registered, ref, at=at)
+
+
+# lists
+
+
+async def test_list_versions_selects_and_sorts(registry: AsyncRegistryClient, registered: str) -> None:
+    await registry.edit_version(registered, 1, tags={"dataset": "2026-03", "team": "a"})
+    await registry.edit_version(registered, 2, tags={"dataset": "2026-03"}, metrics={"f1": None})
+    await registry.set_alias(registered, "champion", 2)
+
+    async def numbers(**query: Any) -> list[int]:
+        return [version.version for version in await registry.list_versions(registered, **query)]
+
+    assert await numbers(sort="-metrics.f1") == [3, 1, 2]
+    assert await numbers(sort="metrics.f1", limit=1) == [1]
+    assert await numbers(sort="created_at") == [1, 2, 3]
+    assert await numbers(tags={"dataset": "2026-03"}) == [2, 1]
+    assert await numbers(tags={"dataset": "2026-03", "team": "a"}) == [1]
+    assert await numbers(alias="*") == await numbers(alias="champion") == [2]
+    with pytest.raises(InvalidRequestError):
+        await numbers(sort="f1")

@@ -125,6 +125,7 @@ _WRITTEN_OUT: Final = [
     ),
     Question("abandon_upload", "DELETE", f"/versions/{ABANDONED}/upload", "version.upload", NO_UPLOAD, NO_UPLOAD),
     Question("list_versions", "GET", "/versions?limit=1", "model.read", "200", NO_MODEL),
+    Question("list_versions", "GET", "/versions?tag=a=b&alias=*&sort=-metrics.f1", "model.read", "200", NO_MODEL),
     Question("get_version", "GET", "/versions/production", "model.read", "200", NO_MODEL),
     Question("edit_version", "PATCH", f"/versions/{STAGING}", "version.edit", "200", NO_MODEL, {}),
     Question("delete_version", "DELETE", f"/versions/{PRODUCTION}", "version.delete", "409 version_in_use", NO_MODEL),

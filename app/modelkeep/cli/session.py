@@ -42,7 +42,9 @@ class Transfer:
 @contextmanager
 def connected(context: typer.Context) -> Iterator["RegistryClient"]:
     """Open a client of the registry that the options name. Ctrl-C ends the program at once."""
-    with _open(context) as registry:
+    from modelkeep.cli.progress import display  # noqa: PLC0415 -- see transferring
+
+    with _open(context, progress=display(options_of(context))) as registry:
         try:
             yield registry
         except KeyboardInterrupt:

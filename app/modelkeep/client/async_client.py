@@ -13,7 +13,7 @@ from modelkeep.client.cache import Cache
 from modelkeep.client.errors import UnreachableError
 from modelkeep.client.progress import Progress
 from modelkeep.client.registrar import IdempotencyKeySource, Registrar, Source
-from modelkeep.client.registry_transport import RegistryTransport
+from modelkeep.client.registry_transport import QueryValue, RegistryTransport
 from modelkeep.client.requests import alias_name, build_body, model_name, moment, not_empty, ref
 from modelkeep.client.token_sources import TokenProvider, find_token_source
 from modelkeep.client.version_downloader import DownloadResult, VersionDownloader
@@ -25,7 +25,7 @@ from modelkeep.schemas.downloads import DownloadResponse
 from modelkeep.schemas.events import EventPage, EventResponse
 from modelkeep.schemas.models import EditModel, ModelPage, ModelResponse
 from modelkeep.schemas.stages import RollBack, SetStage
-from modelkeep.schemas.versions import EditVersion, VersionPage, VersionResponse
+from modelkeep.schemas.versions import EditVersion, SortedVersionPage, VersionPage, VersionResponse
 
 Item = TypeVar("Item")
 
@@ -71,7 +71,7 @@ class AsyncRegistryClient:
         environment = os.environ
         url = url or environment.get("MODELKEEP_URL") or DEFAULT_URL
         audience = environment.get("MODELKEEP_AUDIENCE") or url.rstrip("/")
-        progress = progress or Progress()
+        self._progress = progress = progress or Progress()
         folder = cache_dir or environment.get("MODELKEEP_CACHE_DIR")
         if cache_hard_links is None:
             cache_hard_links = environment.get("MODELKEEP_CACHE_HARD_LINKS", "").lower() in _YES
@@ -183,10 +183,24 @@ class AsyncRegistryClient:
         return await self._transport.get(ModelResponse, "models", model_name(model))
 
     async def list_versions(
-        self, model: str, *, stage: str | None = None, limit: int | None = None
+        self,
+        model: str,
+        *,
+        stage: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        alias: str | None = None,
+        sort: str | None = None,
+        limit: int | None = None,
     ) -> list[VersionResponse]:
-        """The versions of a model, or those in `stage`, newest first; at most `limit` of them."""
-        return await self._list(VersionPage, "models", model_name(model), "versions", limit=limit, stage=stage)
+        """The versions of a model, or those in `stage`, with these tags, with `alias`; at most `limit` of them.
+
+        `alias="*"` is any alias. They are newest first, or in the order of `sort`: `metrics.<name>` or `created_at`,
+        descending after a dash (`-metrics.f1`); versions without the metric are last. Of more than 1,000 versions the
+        newest are sorted, which is remarked.
+        """
+        filters = {"stage": stage, "tag": [f"{name}={value}" for name, value in (tags or {}).items()], "alias": alias}
+        schema: type[PageResponse[VersionResponse]] = SortedVersionPage if sort else VersionPage
+        return await self._list(schema, "models", model_name(model), "versions", limit=limit, sort=sort, **filters)
 
     async def get_version(self, model: str, version: int | str, *, at: datetime | None = None) -> VersionResponse:
         """The version of this number or ref; with `at`, a time with a time zone, the one that was `production` then.
@@ -274,7 +288,7 @@ class AsyncRegistryClient:
         return await self._transport.change(VersionResponse, "POST", *_version_path(model, version), "restore")
 
     async def _list(
-        self, schema: type[PageResponse[Item]], *path: str, limit: int | None, **query: str | int | None
+        self, schema: type[PageResponse[Item]], *path: str, limit: int | None, **query: QueryValue
     ) -> list[Item]:
         items: list[Item] = []
         cursor: str | None = None
@@ -282,6 +296,8 @@ class AsyncRegistryClient:
             size = _PAGE_SIZE if limit is None else min(_PAGE_SIZE, limit - len(items))
             page = await self._transport.get(schema, *path, limit=size, cursor=cursor, **query)
             items += page.items
+            if cursor is None and isinstance(page, SortedVersionPage) and page.older_left_out:
+                self._progress.remark("Only the newest 1,000 versions were sorted; there are older ones.")
             cursor = page.next_cursor
             if cursor is None:
                 break

@@ -1,7 +1,7 @@
 """The registry over HTTP: each request is repeated where that is safe, and a problem is raised as its error."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Final, Self, TypeVar
 from urllib.parse import quote
@@ -33,6 +33,10 @@ _MAX_RESPONSE_BYTES: Final = 64 * 1024 * 1024
 """More than a page of a hundred versions with a thousand artifacts each."""
 
 
+QueryValue = str | int | Sequence[str] | None
+"""The value of a query parameter, or several; without `None`, which is not sent."""
+
+
 class RegistryTransport:
     """The HTTP API of one registry. Every change has an Idempotency-Key, so it can be repeated after a lost reply."""
 
@@ -52,7 +56,7 @@ class RegistryTransport:
     async def __aexit__(self, *failure: object) -> None:
         await self._http.aclose()
 
-    async def get(self, schema: type[Resource], *path: str | int, **query: str | int | None) -> Resource:
+    async def get(self, schema: type[Resource], *path: str | int, **query: QueryValue) -> Resource:
         """Read a resource. Raises the registry's error, `UnreachableError` or `NotARegistryError`."""
         params = {name: value for name, value in query.items() if value is not None}
         return self._parse(schema, path, await self._request("GET", path, query=params))
@@ -79,7 +83,7 @@ class RegistryTransport:
         method: str,
         path: tuple[str | int, ...],
         *,
-        query: Mapping[str, str | int] | None = None,
+        query: Mapping[str, QueryValue] | None = None,
         body: BaseModel | None = None,
         key: str | None = None,
     ) -> httpx.Response:

@@ -1,10 +1,10 @@
 """Versions that are complete."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
-from pydantic import BeforeValidator, WithJsonSchema
+from fastapi import APIRouter, Depends, Query
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 from modelkeep.domain.access.actions import Action
 from modelkeep.domain.errors import (
@@ -16,13 +16,25 @@ from modelkeep.domain.errors import (
     VersionInUseError,
     VersionNotFoundError,
 )
-from modelkeep.domain.values import Stage, parse_moment
+from modelkeep.domain.values import ALIAS_PATTERN, AliasName, Stage, parse_moment
+from modelkeep.domain.version_selection import ORDER_PATTERN, TAG_PATTERN, Selection, parse_order, parse_tag
 from modelkeep.http.dependencies import Caller, Cursor, Limit, Model, Number, ReadCaller, VersionRefParam, Versions
 from modelkeep.http.openapi import requires
 from modelkeep.http.problems import BODY_ERRORS, WRITE_ERRORS, error_responses
-from modelkeep.schemas.versions import EditVersion, VersionPage, VersionResponse
+from modelkeep.schemas.versions import EditVersion, SortedVersionPage, VersionPage, VersionResponse
 
 router = APIRouter(prefix="/v1/models", tags=["versions"])
+
+
+def _check_tag(text: str) -> str:
+    parse_tag(text)
+    return text
+
+
+def _check_order(text: str) -> str:
+    parse_order(text)
+    return text
+
 
 At = Annotated[
     datetime | None,
@@ -31,11 +43,44 @@ At = Annotated[
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
 OfStage = Annotated[Stage | None, Query(description="Only versions of this stage.")]
+WithTags = Annotated[
+    list[Annotated[str, AfterValidator(_check_tag), WithJsonSchema({"type": "string", "pattern": TAG_PATTERN})]],
+    Query(
+        alias="tag",
+        default_factory=list,
+        max_length=64,
+        description="Only versions with this tag, as `name=value`; repeat for more.",
+    ),
+]
+WithAlias = Annotated[
+    Literal["*"] | AliasName | None,
+    Query(description="Only the version with this alias; `*`: those with any."),
+    WithJsonSchema({"type": "string", "pattern": rf"^\*$|{ALIAS_PATTERN}", "examples": ["*", "champion"]}),
+]
+SortBy = Annotated[
+    str | None,
+    AfterValidator(_check_order),
+    Query(
+        alias="sort",
+        description="`created_at` or `metrics.<name>`, descending after a dash; of the newest 1,000 versions.",
+    ),
+    WithJsonSchema({"type": "string", "pattern": ORDER_PATTERN, "examples": ["-metrics.f1", "created_at"]}),
+]
+
+
+async def _read_selection(
+    tags: WithTags, stage: OfStage = None, alias: WithAlias = None, sort: SortBy = None
+) -> Selection:
+    order = None if sort is None else parse_order(sort)
+    return Selection(stage=stage, tags=tuple(map(parse_tag, tags)), alias=alias, order=order)
+
+
+Selected = Annotated[Selection, Depends(_read_selection)]
 
 
 @router.get(
     "/{model}/versions",
-    response_description="A page of versions, newest first.",
+    response_description="A page of versions, newest first unless `sort` says otherwise.",
     responses=error_responses(InvalidCursorError, ModelNotFoundError),
     openapi_extra=requires(Action.MODEL_READ),
 )
@@ -43,13 +88,13 @@ async def list_versions(
     model: Model,
     caller: ReadCaller,
     versions: Versions,
-    stage: OfStage = None,
+    selection: Selected,
     cursor: Cursor = None,
     limit: Limit = 50,
-) -> VersionPage:
-    """List versions, newest first. With `stage`, a page may be short although more follow."""
-    page = await versions.list(model, caller, stage=stage, cursor=cursor, limit=limit)
-    return VersionPage(items=[VersionResponse.of(version) for version in page.items], next_cursor=page.next_cursor)
+) -> VersionPage | SortedVersionPage:
+    """List versions, newest first or sorted. With a filter, a page may be short although more follow."""
+    page = await versions.list(model, caller, selection, cursor=cursor, limit=limit)
+    return VersionPage.of(page.items, page.next_cursor, older_left_out=page.older_left_out)
 
 
 @router.get(

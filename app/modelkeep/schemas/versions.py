@@ -1,5 +1,6 @@
 """Versions on the wire."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Final, Self
 
@@ -124,3 +125,19 @@ class VersionResponse(Answer):
 
 class VersionPage(PageResponse[VersionResponse]):
     """One page of versions, newest first; `next_cursor` continues the list and is null at its end."""
+
+    @classmethod
+    def of(
+        cls, versions: Sequence[Version], next_cursor: str | None, *, older_left_out: bool | None
+    ) -> "VersionPage | SortedVersionPage":
+        """Shape a page of the domain's versions."""
+        items = [VersionResponse.of(version) for version in versions]
+        if older_left_out is None:
+            return cls(items=items, next_cursor=next_cursor)
+        return SortedVersionPage(items=items, next_cursor=next_cursor, older_left_out=older_left_out)
+
+
+class SortedVersionPage(PageResponse[VersionResponse]):
+    """One page of a list with `sort`. `older_left_out`: whether there are others than the newest 1,000 versions."""
+
+    older_left_out: bool

@@ -13,7 +13,8 @@ from modelkeep.domain.errors import InvalidRequestError, ProductionNotFoundError
 from modelkeep.domain.events import Event, production_after, promotes
 from modelkeep.domain.limits import ServiceLimits
 from modelkeep.domain.models import Head, Version, existing
-from modelkeep.domain.values import Ref, RefKind, Stage
+from modelkeep.domain.values import Ref, RefKind
+from modelkeep.domain.version_selection import Selection
 from modelkeep.kit.concurrency import gather_limited
 from modelkeep.repositories.events import Events
 from modelkeep.repositories.ledger import Ledger
@@ -21,6 +22,7 @@ from modelkeep.repositories.pages import Page
 from modelkeep.repositories.versions import Versions
 from modelkeep.services.access.caller import Caller
 from modelkeep.services.reading.resolver import Resolver
+from modelkeep.services.reading.sorted_versions import list_sorted
 from modelkeep.storage.objects import ObjectStore
 
 
@@ -44,20 +46,24 @@ class VersionService:
         self._limits = limits
 
     async def list(
-        self, model: str, caller: Caller, *, stage: Stage | None, cursor: str | None, limit: int
+        self, model: str, caller: Caller, selection: Selection, *, cursor: str | None, limit: int
     ) -> Page[Version]:
-        """Versions of one stage or all, newest first. Raises `ModelNotFoundError`, `InvalidCursorError`."""
+        """The selected versions. Raises `ModelNotFoundError`, `InvalidCursorError`.
+
+        With an order, only the newest 1,000 are looked at, and the page says whether there are others.
+        """
         caller.require(Action.MODEL_READ, model)
         head = existing(await self._ledger.head(model), model)
-        page = await self._versions.list(
-            model,
-            None if stage is None else lambda version: version.with_head(head).stage is stage,
-            scope=f"versions {model} {stage or ''}",
-            cursor=cursor,
-            limit=limit,
-        )
+        scope = f"versions {model} {selection.name}"
+        if selection.order:
+            page = await list_sorted(
+                self._versions, head, selection, selection.order, scope=scope, cursor=cursor, limit=limit
+            )
+        else:
+            is_included = (lambda version: selection.has(version.with_head(head))) if selection.is_filter else None
+            page = await self._versions.list(model, is_included, scope=scope, cursor=cursor, limit=limit)
         versions = await gather_limited(self._with_sizes, page.items)
-        return Page([version.with_head(head) for version in versions], page.next_cursor)
+        return replace(page, items=[version.with_head(head) for version in versions])
 
     async def get(self, model: str, ref: Ref, caller: Caller, *, at: datetime | None = None) -> Version:
         """The version that answers to a ref; with `at`, the one that was production then, as it is now.
