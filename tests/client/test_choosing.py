@@ -1,5 +1,6 @@
 """Finding the right version: who was production then, lists with metrics, two versions side by side."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -82,3 +83,50 @@ async def test_list_versions_selects_and_sorts(registry: AsyncRegistryClient, re
     assert await numbers(alias="*") == await numbers(alias="champion") == [2]
     with pytest.raises(InvalidRequestError):
         await numbers(sort="f1")
+
+
+def test_list_shows_a_column_for_each_metric_and_the_best_first(cli: Cli, model: str, write: Write) -> None:
+    for metrics in ('{"f1": 0.5, "loss": 2}', '{"f1": 0.9, "size": 7}', '{"loss": 0.25}'):
+        cli.does("register", model, write(1000), "--metrics", metrics, "--tag", "dataset=2026-03")
+    cli.does("alias", "set", model, "champion", 2)
+    header, *rows = cli.does("list", model, "--sort", "f1")
+    assert re.split(r"  +", header) == [
+        "version",
+        "stage",
+        "aliases",
+        "size",
+        "framework",
+        "f1",
+        "metrics.size",
+        "loss",
+        "created",
+    ]
+    assert [row.split()[0] for row in rows] == ["v2", "v1", "v3"]
+    assert "0.9" in rows[0]
+    numbers = {
+        ("--sort", "-f1"): ["1", "2", "3"],
+        ("--sort", "-loss", "--limit", 1): ["3"],
+        ("--sort", "created"): ["3", "2", "1"],
+        ("--sort", "-created", "--limit", 2): ["1", "2"],
+        ("--has-alias",): ["2"],
+        ("--tag", "dataset=2026-03", "--stage", "staging"): ["3", "2", "1"],
+        ("--tag", "dataset=2026-04"): [],
+    }
+    for options, expected in numbers.items():
+        assert cli.does("list", model, *options, "-q") == expected, options
+    assert [each["version"] for each in cli.answer("list", model, "--sort", "f1", "-q")] == [2, 1, 3]
+    assert model in cli.does("list", "-q")
+    for wrong in (["--sort", "f1"], ["--has-alias"], ["--tag", "a=b"], [model, "--sort", ""], [model, "--tag", "a"]):
+        assert cli("list", *wrong).status == 2, wrong
+
+
+def test_alias_list_shows_each_alias_with_its_version(cli: Cli, registered: str) -> None:
+    assert cli("alias", "list", registered).err == ["There are no aliases."]
+    for alias, number in (("eu", 3), ("champion", 2)):
+        cli.does("alias", "set", registered, alias, number)
+    assert [line.split() for line in cli.does("alias", "list", registered)] == [
+        ["alias", "version"], ["champion", "v2"], ["eu", "v3"]
+    ]  # fmt: skip
+    assert cli.answer("alias", "list", registered) == [
+        {"alias": "champion", "version": 2}, {"alias": "eu", "version": 3}
+    ]  # fmt: skip

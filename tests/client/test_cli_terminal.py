@@ -51,10 +51,10 @@ def test_a_list_of_versions_fits_and_is_aligned(screen: Terminal, cli: Cli, mode
     assert status == "status 0"
     assert max(map(len, table)) <= COLUMNS
     assert cells(table) == [
-        ["version", "stage", "aliases", "size", "framework", "metrics", "created"],
-        ["v3", "staging", "", "1000 B", "pytorch", "", "just now"],
-        ["v2", "production", "canary …", "1000 B", "pytorch", "a_metric…=0.123457", "just now"],
-        ["v1", "staging", "", "1000 B", "pytorch", "accuracy=0.967 …", "just now"],
+        ["version", "stage", "aliases", "size", "framework", "f1", "accuracy", "…", "created"],
+        ["v3", "staging", "", "1000 B", "pytorch", "", "", "", "just now"],
+        ["v2", "production", "canary …", "1000 B", "pytorch", "0.8", "", "…", "just now"],
+        ["v1", "staging", "", "1000 B", "pytorch", "0.941", "0.967", "", "just now"],
     ]
     assert re.search(r"\x1b\[[0-9;]*32mproduction", screen.colours())
 

@@ -62,6 +62,14 @@ def parse_tags(tags: Sequence[str]) -> dict[str, str]:
     return {name: value for name, _, value in (tag.partition("=") for tag in tags)}
 
 
+def parse_sort(text: str) -> str:
+    """What a list is sorted by: the highest or latest first, or last after a dash. Raises `BadParameter`."""
+    name = text.removeprefix("-")
+    if not name:
+        _usage_error("--sort", "name a metric, or write created.")
+    return f"{'' if text.startswith('-') else '-'}{'created_at' if name == 'created' else f'metrics.{name}'}"
+
+
 def parse_metrics(given: str | None) -> dict[str, float]:
     """Metrics from a JSON object of numbers, or from `@FILE` that holds one. Raises `BadParameter`."""
     if given is None:

@@ -15,13 +15,13 @@ from modelkeep.cli.arguments import (
     precondition,
 )
 from modelkeep.cli.options import examples
-from modelkeep.cli.output import answer
+from modelkeep.cli.output import answer, answer_list
 from modelkeep.cli.session import connected
 from modelkeep.cli.version_arguments import SeparateRef, VersionOf, meant
 from modelkeep.domain.values import Stage
 
 mutations = typer.Typer()
-alias = typer.Typer(help="Set and remove movable names of versions.")
+alias = typer.Typer(help="List, set and remove movable names of versions.")
 mutations.add_typer(alias, name="alias")
 
 Alias = Annotated[str, typer.Argument(metavar="ALIAS", help="The alias.")]
@@ -91,6 +91,16 @@ def set_alias(
     with connected(context) as registry:
         pointed = registry.set_alias(wanted.model, alias, wanted.number_now(registry), comment=comment)
         answer(context, pointed, lambda it: f"{it.model}@{it.alias} is v{it.version}")
+
+
+@alias.command(name="list")
+def list_aliases(context: typer.Context, model: Model) -> None:
+    """List the aliases of a model, and the version of each."""
+    with connected(context) as registry:
+        aliases = [
+            {"alias": name, "version": number} for name, number in sorted(registry.get_model(model).aliases.items())
+        ]
+        answer_list(context, aliases, tables.aliases, "There are no aliases.")
 
 
 @alias.command(name="rm")

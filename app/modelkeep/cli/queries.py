@@ -1,14 +1,17 @@
 """The commands that change nothing."""
 
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Annotated
 
 import typer
+from rich.console import RenderableType
 
 from modelkeep.cli import tables
-from modelkeep.cli.arguments import Model, parse_time
-from modelkeep.cli.options import examples
-from modelkeep.cli.output import answer, answer_list
+from modelkeep.cli.arguments import Model, parse_sort, parse_tags, parse_time
+from modelkeep.cli.options import examples, options_of
+from modelkeep.cli.output import Item, answer, answer_list
 from modelkeep.cli.session import connected
 from modelkeep.cli.version_arguments import SeparateRef, VersionOf, meant
 from modelkeep.domain.values import Stage
@@ -23,17 +26,55 @@ def list_(
         str | None, typer.Argument(metavar="[NAME]", help="The model; without it, models are listed.")
     ] = None,
     stage: Annotated[Stage | None, typer.Option(help="Only versions in this stage.")] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Only versions with this tag; repeat for more.")
+    ] = None,
+    sort: Annotated[
+        str | None,
+        typer.Option(
+            metavar="METRIC|created", help="The highest first, or the latest; after a dash, as -loss, the lowest first."
+        ),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="At most so many.")] = None,
+    *,
+    has_alias: Annotated[bool, typer.Option("--has-alias", help="Only versions with an alias.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print numbers only; of models, names.")] = False,
 ) -> None:
     """List the versions of a model, newest first; or the models."""
-    if model is None and stage is not None:
-        raise typer.BadParameter("a stage is of versions. Name their model.", param_hint="'--stage'")
+    if model is None and (stage or tag or sort or has_alias):
+        raise typer.BadParameter("--stage, --tag, --sort and --has-alias are for versions. Name their model.")
+    quiet = quiet or options_of(context).quiet
     with connected(context) as registry:
         if model is None:
-            answer_list(context, registry.list_models(), tables.models, "There are no models yet.")
-        else:
-            answer_list(
-                context, registry.list_versions(model, stage=stage), tables.versions, "There are no such versions."
-            )
+            models = registry.list_models(limit=limit)
+            _print_list(context, models, tables.models, "There are no models yet.", [it.model for it in models], quiet)
+            return
+        versions = registry.list_versions(
+            model,
+            stage=stage,
+            tags=parse_tags(tag or []),
+            alias="*" if has_alias else None,
+            sort=None if sort is None else parse_sort(sort),
+            limit=limit,
+        )
+        table = partial(tables.versions, sorted_by=sort and sort.removeprefix("-"))
+        numbers = [str(it.version) for it in versions]
+        _print_list(context, versions, table, "There are no such versions.", numbers, quiet)
+
+
+def _print_list(
+    context: typer.Context,
+    found: list[Item],
+    table: Callable[[list[Item]], RenderableType],
+    if_empty: str,
+    names: list[str],
+    quiet: bool,
+) -> None:
+    if quiet and not options_of(context).as_json:
+        for name in names:
+            typer.echo(name)
+    else:
+        answer_list(context, found, table, if_empty)
 
 
 @queries.command(epilog=examples("modelkeep show fraud-detector", "modelkeep show fraud-detector@production"))

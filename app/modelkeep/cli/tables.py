@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Group, JustifyMethod, RenderableType
 from rich.table import Table
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 _STAGE_STYLES: Final = {"production": "bold green", "archived": "dim"}
 _JUSTIFICATIONS: Final[dict[str, JustifyMethod]] = {"size": "right", "generation": "right"}
 _FREE_TEXT: Final = frozenset({"change", "comment", "description"})
+_LEFT_OUT_FIRST: Final = ("framework", "size", "aliases", "created")
+"""Columns of versions that make room for the metric that was asked for."""
+
+_FIXED_COLUMNS: Final = _FREE_TEXT | {"version", "stage", "aliases", "size", "framework", "created", "…"}
 _GAP: Final = 2
 _MAX_MIN_WIDTH: Final = 16
 _SHORT_DIGEST_LENGTH: Final = 12
@@ -72,17 +76,58 @@ def models(found: Sequence["ModelResponse"]) -> RenderableType:
     )
 
 
-def versions(found: Sequence["VersionResponse"]) -> RenderableType:
-    """A line for each version."""
-    return _table(
-        version=[f"v{version.version}" for version in found],
-        stage=[Text(version.stage, _STAGE_STYLES.get(version.stage, "")) for version in found],
-        aliases=[TruncatedCell(version.aliases) for version in found],
-        size=[format_size(version.size) for version in found],
-        framework=[_text(version.framework) for version in found],
-        metrics=[TruncatedCell(_metrics(version.metrics)) for version in found],
-        created=[_when(version.created_at) for version in found],
-    )
+def versions(found: Sequence["VersionResponse"], *, sorted_by: str | None = None) -> RenderableType:
+    """A line for each version, with a column for each metric that fits; that of `sorted_by` is always there."""
+    columns: dict[str, Cells] = {
+        "version": [f"v{version.version}" for version in found],
+        "stage": [Text(version.stage, _STAGE_STYLES.get(version.stage, "")) for version in found],
+        "aliases": [TruncatedCell(version.aliases) for version in found],
+        "size": [format_size(version.size) for version in found],
+        "framework": [_text(version.framework) for version in found],
+        "created": [_when(version.created_at) for version in found],
+    }
+    metrics = _metric_columns(found)
+    asked = {name: cells for name, cells in metrics.items() if name == _metric_label(sorted_by or "")}
+    names = [name for name in _LEFT_OUT_FIRST if name in columns]
+    while names and _width_of({**columns, **asked, "…": "…"}) > console().width:
+        del columns[names.pop(0)]
+    shown = dict(asked)
+    for name in [name for name in metrics if name not in asked]:
+        if _width_of({**columns, **shown, name: metrics[name], "…": "…"}) <= console().width:
+            shown[name] = metrics[name]
+    if left_out := [metrics[name] for name in metrics if name not in shown]:
+        shown["…"] = ["…" if any(cells) else "" for cells in zip(*left_out, strict=True)]
+    created = {"created": columns.pop("created")} if "created" in columns else {}
+    return _table(**columns, **shown, **created)
+
+
+def _metric_columns(found: Sequence["VersionResponse"]) -> dict[str, Cells]:
+    """A column for each metric that one of the versions has."""
+    names = dict.fromkeys(name for version in found for name in version.metrics)
+    return {
+        _metric_label(name): [f"{version.metrics[name]:.6g}" if name in version.metrics else "" for version in found]
+        for name in names
+    }
+
+
+def _metric_label(name: str) -> str:
+    """The heading of a metric's column."""
+    return f"metrics.{name}" if name in _FIXED_COLUMNS else one_line(name)
+
+
+def _width_of(columns: Mapping[str, Cells]) -> int:
+    """The least width of a table of these columns."""
+    widths = [
+        max(len(name), *(cell.min_width if isinstance(cell, TruncatedCell) else len(str(cell)) for cell in cells))
+        for name, cells in columns.items()
+        if any(map(str, cells))
+    ]
+    return sum(widths) + _GAP * max(0, len(widths) - 1)
+
+
+def aliases(found: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """A line for each alias."""
+    return _table(alias=[_text(each["alias"]) for each in found], version=[_version(each["version"]) for each in found])
 
 
 def events(found: Sequence["EventResponse"]) -> RenderableType:
