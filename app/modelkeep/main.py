@@ -22,7 +22,19 @@ from modelkeep.http.openapi import DocumentedApi
 from modelkeep.http.route_table import ROWS, RouteRow, RouteTable
 from modelkeep.http.server.graceful_shutdown import GracefulShutdown
 from modelkeep.http.server.response_watch import ResponseWatch
-from modelkeep.routers import aliases, docs, downloads, events, health, models, stages, tokens, uploads, versions
+from modelkeep.routers import (
+    aliases,
+    comparisons,
+    docs,
+    downloads,
+    events,
+    health,
+    models,
+    stages,
+    tokens,
+    uploads,
+    versions,
+)
 from modelkeep.routers.download_fast_path import DownloadFastPath
 from modelkeep.settings import Settings
 from modelkeep.storage.instrumentation import OnCall, OperationTiming
@@ -82,7 +94,7 @@ def create_app(settings: Settings | None = None, *, rows: Sequence[RouteRow] = R
 
 def _include_routes(app: FastAPI, settings: Settings, health_router: APIRouter) -> None:
     app.router.routes.insert(0, DownloadFastPath())
-    for router in (models, uploads, versions, stages, aliases, downloads, events, tokens):
+    for router in (models, uploads, versions, comparisons, stages, aliases, downloads, events, tokens):
         app.include_router(router.router)
     app.include_router(health_router)
     if settings.backend == "local":

@@ -31,6 +31,7 @@ TABLE = {
     "DELETE /v1/models/{model}/versions/{version}/upload",
     "GET /v1/models/{model}/versions",
     "GET /v1/models/{model}/versions/{version}",
+    "GET /v1/models/{model}/compare",
     "PATCH /v1/models/{model}/versions/{version}",
     "DELETE /v1/models/{model}/versions/{version}",
     "POST /v1/models/{model}/versions/{version}/restore",

@@ -130,3 +130,28 @@ def test_alias_list_shows_each_alias_with_its_version(cli: Cli, registered: str)
     assert cli.answer("alias", "list", registered) == [
         {"alias": "champion", "version": 2}, {"alias": "eu", "version": 3}
     ]  # fmt: skip
+
+
+def test_diff_shows_what_differs(cli: Cli, api: Ask, model: str, write: Write) -> None:
+    first = write(folder="one", **{"same.bin": 1000, "weights.bin": 2048, "gone.txt": 10})
+    second = write(folder="two", **{"weights.bin": 4096, "added.txt": 20})
+    (second / "same.bin").write_bytes((first / "same.bin").read_bytes())
+    cli.does("register", model, first, "--metrics", '{"f1": 0.5, "loss": 2}', "--tag", "team=a", "--tag", "run=1")
+    cli.does("register", model, second, "--metrics", '{"f1": 0.75}', "--tag", "team=a", "--tag", "run=2")
+    cli.does("promote", model, 1)
+    said = [re.split(r"  +", line) for line in cli.does("diff", model, "production", 2) if line]
+    assert said == [
+        ["metric", "v1", "v2", "difference"],
+        ["f1", "0.5", "0.75", "+0.25"],
+        ["loss", "2", "-", ""][:3],
+        ["tag", "v1", "v2"],
+        ["run", "1", "2"],
+        ["team", "a", "a"],
+        ["file", "change", "v1", "v2"],
+        ["added.txt", "added", "-", "20 B"],
+        ["gone.txt", "removed", "10 B", "-"],
+        ["same.bin", "same", "1000 B", "1000 B"],
+        ["weights.bin", "changed", "2.0 KiB", "4.0 KiB"],
+    ]
+    assert cli.answer("diff", model, 1, 2) == api(f"/{model}/compare?a=1&b=2")
+    assert cli("diff", model, 1, 9).status == 1

@@ -113,6 +113,7 @@ _FENCED: Final = {"stage": "production", "expected_production": None}
 _ENDED: Final = {"principal": "ci", "allow": ["reader"], "models": ["a"], "expires_at": "2020-01-01T00:00:00Z"}
 
 _WRITTEN_OUT: Final = [
+    Question("compare_versions", "GET", f"/compare?a={ARCHIVED}&b={PRODUCTION}", "model.read", "200", NO_MODEL),
     Question("get_version", "GET", _THEN, "model.read event.read", "404 production_not_found", NO_MODEL),
     Question("get_model", "GET", "", "model.read", "200", NO_MODEL),
     Question("edit_model", "PATCH", "", "model.write", "200", NO_MODEL, {}),

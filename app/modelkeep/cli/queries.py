@@ -103,6 +103,18 @@ def show(
 
 
 @queries.command()
+def diff(
+    context: typer.Context,
+    model: Model,
+    a: Annotated[str, typer.Argument(metavar="A", help="A version: a number, production, an alias, a commit.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="The version to compare with it.")],
+) -> None:
+    """Compare two versions: metrics with differences, tags, and files by their bytes."""
+    with connected(context) as registry:
+        answer(context, registry.compare_versions(model, a, b), tables.comparison)
+
+
+@queries.command()
 def history(
     context: typer.Context,
     model: Model,

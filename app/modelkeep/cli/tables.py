@@ -12,6 +12,7 @@ from modelkeep.cli.output import console, is_terminal
 from modelkeep.kit.text import escaped, format_age, format_count, format_moment, format_size, one_line
 
 if TYPE_CHECKING:
+    from modelkeep.schemas.comparisons import ComparisonResponse
     from modelkeep.schemas.events import EventResponse
     from modelkeep.schemas.models import ModelResponse
     from modelkeep.schemas.versions import VersionResponse
@@ -184,6 +185,35 @@ def version(found: "VersionResponse") -> RenderableType:
         sha256=[_digest(artifact.sha256 or "?") for artifact in found.artifacts],
     )
     return Group(card, "", files)
+
+
+def comparison(found: "ComparisonResponse") -> RenderableType:
+    """A table of metrics, one of tags and one of files."""
+    a, b = f"v{found.a}", f"v{found.b}"
+    a, b = (a, b) if a != b else (a, f"{b} ")
+    metrics: dict[str, Cells] = {
+        "metric": [_text(each.name) for each in found.metrics],
+        a: [_number(each.a) for each in found.metrics],
+        b: [_number(each.b) for each in found.metrics],
+        "difference": ["" if each.difference is None else f"{each.difference:+.6g}" for each in found.metrics],
+    }
+    tags: dict[str, Cells] = {
+        "tag": [_text(each.name) for each in found.tags],
+        a: [_text("-" if each.a is None else each.a) for each in found.tags],
+        b: [_text("-" if each.b is None else each.b) for each in found.tags],
+    }
+    files: dict[str, Cells] = {
+        "file": [_path(each.path) for each in found.files],
+        "change": [each.state for each in found.files],
+        a: ["-" if each.state == "added" else format_size(each.a_size) for each in found.files],
+        b: ["-" if each.state == "removed" else format_size(each.b_size) for each in found.files],
+    }
+    shown = [_table(**columns) for columns in (metrics, tags, files) if any(columns.values())]
+    return Group(*(part for table in shown for part in (table, "")))
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.6g}"
 
 
 def _table(**columns: Cells) -> Table:

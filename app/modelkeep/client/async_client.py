@@ -21,6 +21,7 @@ from modelkeep.domain.errors import ModelNotFoundError, VersionNotFoundError
 from modelkeep.domain.values import UNSET, Unset
 from modelkeep.schemas.aliases import AliasResponse, SetAlias
 from modelkeep.schemas.base import PageResponse
+from modelkeep.schemas.comparisons import ComparisonResponse
 from modelkeep.schemas.downloads import DownloadResponse
 from modelkeep.schemas.events import EventPage, EventResponse
 from modelkeep.schemas.models import EditModel, ModelPage, ModelResponse
@@ -209,6 +210,10 @@ class AsyncRegistryClient:
         """
         path = ("models", model_name(model), "versions", ref(version))
         return await self._transport.get(VersionResponse, *path, at=None if at is None else moment(at))
+
+    async def compare_versions(self, model: str, a: int | str, b: int | str) -> ComparisonResponse:
+        """Metrics with their differences, tags, and files of two versions side by side."""
+        return await self._transport.get(ComparisonResponse, "models", model_name(model), "compare", a=ref(a), b=ref(b))
 
     async def list_events(
         self, model: str, *, after: int | None = None, limit: int | None = None

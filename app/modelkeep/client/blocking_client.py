@@ -71,6 +71,7 @@ class RegistryClient:
     get_model = _blocking(AsyncRegistryClient.get_model)
     list_versions = _blocking(AsyncRegistryClient.list_versions)
     get_version = _blocking(AsyncRegistryClient.get_version)
+    compare_versions = _blocking(AsyncRegistryClient.compare_versions)
     list_events = _blocking(AsyncRegistryClient.list_events)
     promote = _blocking(AsyncRegistryClient.promote)
     rollback = _blocking(AsyncRegistryClient.rollback)

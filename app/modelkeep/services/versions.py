@@ -5,10 +5,11 @@ from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime
 
-from modelkeep.domain import changes
+from modelkeep.domain import changes, comparison
 from modelkeep.domain.access.actions import Action
 from modelkeep.domain.artifacts import Artifact
 from modelkeep.domain.changes import Decision, Edit
+from modelkeep.domain.comparison import Comparison
 from modelkeep.domain.errors import InvalidRequestError, ProductionNotFoundError, VersionNotFoundError
 from modelkeep.domain.events import Event, production_after, promotes
 from modelkeep.domain.limits import ServiceLimits
@@ -76,6 +77,10 @@ class VersionService:
             return await self._get_production_at(model, ref, at, caller)
         _, version = await self._resolver.resolve(model, ref)
         return await self._with_sizes(version)
+
+    async def compare(self, model: str, a: Ref, b: Ref, caller: Caller) -> Comparison:
+        """Two versions side by side. Raises `ModelNotFoundError`, `VersionNotFoundError`, `ContentionError`."""
+        return comparison.compare(await self.get(model, a, caller), await self.get(model, b, caller))
 
     async def edit(self, model: str, number: int, edit: Edit, caller: Caller) -> Version:
         """Change description, metrics and tags. Raises `VersionNotFoundError`, `MetadataTooLargeError`."""
