@@ -19,7 +19,7 @@ from modelkeep.bootstrap import open_storage, ownership_of
 from modelkeep.domain.errors import BucketOwnedError, BucketUnmarkedError
 from modelkeep.domain.ownership import OWNER_KEY
 from modelkeep.repositories.keys import owner_key
-from modelkeep.services import ownership
+from modelkeep.services import health, ownership
 from modelkeep.settings import Settings
 from modelkeep.storage.aws import dynamodb, dynamodb_setup
 from modelkeep.storage.aws.session import new_session
@@ -231,6 +231,17 @@ async def test_a_bucket_that_does_not_answer_stops_no_service_from_starting(
     async with serving(neighbour.settings) as api:
         problem = check_problem(await readiness(api), 503, "bucket_owned")
         assert problem["owner"] == owner.settings.table
+
+
+async def test_a_service_that_runs_stops_being_ready_when_its_bucket_is_handed_on(
+    owner: Storage, neighbour: Storage, variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "OWNER_CHECK_SECONDS", 0.0)
+    async with serving(owner.settings) as api:
+        assert (await readiness(api)).status_code == 200
+        assert (await operating(variables_of(variables, neighbour), "init", "--take-over")).status == 0
+        problem = check_problem(await readiness(api), 503, "bucket_owned")
+        assert problem["owner"] == neighbour.settings.table
 
 
 async def test_what_marks_a_bucket_never_expires_and_is_no_orphan(owner: Storage) -> None:

@@ -1,6 +1,7 @@
 """Checks whether the process can serve (readiness)."""
 
 import asyncio
+import time
 from typing import Final
 
 from modelkeep.domain.errors import UnavailableError
@@ -9,6 +10,9 @@ from modelkeep.services.ownership import Ownership
 from modelkeep.storage.objects import ObjectStore
 
 CHECK_TIMEOUT_SECONDS: Final = 2.0
+
+OWNER_CHECK_SECONDS: Final = 60.0
+"""How long the answer to who owns the bucket is good: another table may be given it while the process runs."""
 
 
 class HealthService:
@@ -23,7 +27,7 @@ class HealthService:
         self._store = store
         self._ownership = ownership
         self._store_was_reached = False
-        self._owner_was_asked = False
+        self._owner_check_due = 0.0
 
     async def check(self) -> None:
         """Return if the process can serve.
@@ -35,9 +39,9 @@ class HealthService:
                 await self._read()
         except TimeoutError:
             raise UnavailableError("Storage does not answer. Check that the service can reach it.") from None
-        if not self._owner_was_asked:
+        if time.monotonic() >= self._owner_check_due:
             await self._ownership.refuse_foreign()
-            self._owner_was_asked = True
+            self._owner_check_due = time.monotonic() + OWNER_CHECK_SECONDS
 
     async def _read(self) -> None:
         await self._heads.find("")
