@@ -58,6 +58,7 @@ def find_files(
     `LocalFileError` for what is missing, empty, neither file nor folder, or a link that is not followed.
     """
     if not _is_folder(source):
+        _check_regular(source, source.stat())
         return [_local_file(source.name, source, source.resolve())]
     selection = Selection(source, include=include, exclude=exclude)
     files = SourceTree(source, selection, follow_links=follow_links).files
@@ -82,14 +83,20 @@ def hash_file(
     Without `part_size` the parts are those that a registry plans for a file of this size. `report` is called with the
     number of bytes of each block.
 
-    Raises `LocalFileError`, and `ChangedFileError` if the file has changed since it was listed.
+    Raises `LocalFileError`, also for a file that has another number of bytes than its size (of FUSE, in `/proc`), and
+    `ChangedFileError` if the file has changed since it was listed.
     """
     part_size = part_size or plan_parts("", max(1, file.size)).part_size
     try:
         with opened(file) as content:
             sha256, parts = _digests(content, part_size, hash_executor if file.size > part_size else None, report)
+            counted = content.tell() + len(content.read(1))
     except OSError as error:
         raise LocalFileError(file.source, f"cannot be read: {error.strerror}.") from error
+    if counted != file.size:
+        kind = "more" if counted > file.size else "fewer"
+        advice = "Copy it to another disk, and register that."
+        raise LocalFileError(file.source, f"gives {kind} bytes than the {file.size} of its size. {advice}")
     return HashedFile(file=file, sha256=sha256, part_size=part_size, parts=parts or [sha256])
 
 
@@ -165,6 +172,11 @@ def _local_file(name: str, written: Path, source: Path) -> LocalFile:
         raise LocalFileError(written, f"cannot be registered: {error}. Rename or --exclude it.") from None
     except OSError as error:
         raise LocalFileError(written, f"cannot be read: {error.strerror}.") from error
+    _check_regular(written, status)
+    return LocalFile(path=path, source=source, size=status.st_size, mtime_ns=status.st_mtime_ns)
+
+
+def _check_regular(written: Path, status: os.stat_result) -> None:
+    """Raise `LocalFileError` for a pipe, a socket or a device."""
     if not stat.S_ISREG(status.st_mode):
         raise LocalFileError(written, "is no regular file. Only files with bytes of their own can be registered.")
-    return LocalFile(path=path, source=source, size=status.st_size, mtime_ns=status.st_mtime_ns)
