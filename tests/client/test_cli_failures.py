@@ -42,9 +42,21 @@ def other() -> Iterator[Proxy]:
 
 
 def test_an_absent_model(cli: Cli, model: str) -> None:
-    absent = ("model_not_found", f"There is no model '{model}'. Registering its first version creates it.")
+    advice = "Check its name; the first version that is registered creates it."
+    absent = ("model_not_found", f"There is no model '{model}'. {advice}")
     for command in (["list", model], ["show", model], ["download", model], ["rollback", model], ["promote", model, 1]):
         assert cli.refusal(*command) == absent
+
+
+@pytest.mark.parametrize("command", ["show {}", "list {}", "download {}", "promote {} 1", "alias rm {} x"])
+def test_an_absent_model_with_a_name_much_like_another(cli: Cli, registered: str, command: str) -> None:
+    words = command.format(registered[:-1]).split()
+    assert f"Did you mean '{registered}'?" in cli(*words).err
+    assert len(cli("-o", "json", *words).err) == 1
+
+
+def test_an_absent_model_like_no_other_brings_no_question(cli: Cli, registered: str) -> None:
+    assert not [line for line in cli("show", "zzz-unlike-any").err if "Did you mean" in line]
 
 
 def test_a_service_that_asks_nobody_names_the_address_that_it_does_not_answer_at(dev_url: str) -> None:

@@ -139,7 +139,10 @@ def test_ctrl_c_is_an_answer_too(screen: Terminal, cli: Cli, model: str, write: 
 
 def test_an_error_is_a_sentence_and_a_code(screen: Terminal, model: str) -> None:
     *sentence, code, status = screen.run("show", model)
-    assert "".join(sentence) == f"Error: There is no model '{model}'. Registering its first version creates it."
+    assert (
+        "".join(sentence)
+        == f"Error: There is no model '{model}'. Check its name; the first version that is registered creates it."
+    )
     assert (code, status) == ("code: model_not_found", "status 1")
 
 

@@ -4,21 +4,27 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
 from modelkeep.cli.exit_status import Status
 from modelkeep.cli.options import options_of
 from modelkeep.cli.output import console, notice
+from modelkeep.domain.errors import ModelNotFoundError, RegistryError
 from modelkeep.kit.proxies import UnusableVariableError
 from modelkeep.kit.text import format_count, format_duration, format_size
 
 if TYPE_CHECKING:
     from modelkeep.cli.progress import Display
     from modelkeep.client import RegistryClient
+
+
+_ALIKE: Final = 0.75
+_ALIKE_AMONG: Final = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +84,19 @@ def _open(context: typer.Context, **options: Any) -> Iterator["RegistryClient"]:
     except ValueError as error:
         raise typer.BadParameter(f"{error}.", param_hint="'--url' or MODELKEEP_URL") from None
     with registry:
-        yield registry
+        try:
+            yield registry
+        except ModelNotFoundError as absent:
+            _name_alike(context, registry, absent.model)
+            raise
+
+
+def _name_alike(context: typer.Context, registry: "RegistryClient", model: str) -> None:
+    """Ask whether another model was meant: those of the first page that begin with the same letter, by likeness."""
+    with suppress(RegistryError):
+        models = registry.list_models(prefix=model[:1], limit=_ALIKE_AMONG)
+        for name in get_close_matches(model, [each.model for each in models], n=1, cutoff=_ALIKE):
+            notice(context, f"Did you mean '{name}'?")
 
 
 def _exit_at_once(sentence: str) -> None:

@@ -20,7 +20,7 @@ class ModelNotFoundError(NotFoundError):
     model: str
 
     def __str__(self) -> str:
-        return f"There is no model '{self.model}'. Registering its first version creates it."
+        return f"There is no model '{self.model}'. Check its name; the first version that is registered creates it."
 
 
 @dataclass(eq=False)
