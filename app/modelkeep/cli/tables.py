@@ -179,12 +179,17 @@ def version(found: "VersionResponse") -> RenderableType:
             ("size", f"{format_size(found.size)} in {format_count(len(found.artifacts), 'file')}"),
         ]
     )
-    files = _table(
+    listed = _table(
         file=[_path(artifact.path) for artifact in found.artifacts],
         size=[format_size(artifact.size) for artifact in found.artifacts],
         sha256=[_digest(artifact.sha256 or "?") for artifact in found.artifacts],
     )
-    return Group(card, "", files)
+    return Group(card, "", listed)
+
+
+def files(sizes: Mapping[str, int]) -> RenderableType:
+    """A line for each file."""
+    return _table(file=[_path(path) for path in sizes], size=[format_size(size) for size in sizes.values()])
 
 
 def comparison(found: "ComparisonResponse") -> RenderableType:

@@ -2,18 +2,20 @@
 
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from modelkeep.cli import promotions
+from modelkeep.cli import promotions, tables
 from modelkeep.cli.arguments import Jobs, Model, parse_metrics, parse_tags
 from modelkeep.cli.ci_environment import current_run
 from modelkeep.cli.options import examples, options_of
-from modelkeep.cli.output import notice, print_json
+from modelkeep.cli.output import notice, print_json, print_text
 from modelkeep.cli.session import Transfer, transferring
 from modelkeep.cli.version_arguments import SeparateRef, VersionOf, meant
+from modelkeep.domain.frameworks import infer_framework
 from modelkeep.domain.values import Stage
 from modelkeep.kit.text import format_count, format_size
 
@@ -24,7 +26,12 @@ if TYPE_CHECKING:
 transfers = typer.Typer()
 
 
-@transfers.command()
+@transfers.command(
+    epilog=examples(
+        "modelkeep register fraud-detector ./checkpoints/model.pt --framework pytorch",
+        "modelkeep register fraud-detector ./checkpoints/run-7 --exclude '*.tmp' --dry-run",
+    )
+)
 def register(
     context: typer.Context,
     model: Model,
@@ -53,6 +60,9 @@ def register(
         bool, typer.Option("--follow-links", help="Follow links that lead out of the folder, or to folders.")
     ] = False,
     as_zip: Annotated[bool, typer.Option("--zip", help="Register a folder as one archive.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List what would be sent; begin and send nothing.")
+    ] = False,
 ) -> None:
     """Register a file or folder as the next version; print its number.
 
@@ -66,15 +76,24 @@ def register(
         "description": description,
         "tags": run.tags() | parse_tags(tag or []),
     }
+    selection: dict[str, Any] = {
+        "include": include or (),
+        "exclude": exclude or (),
+        "follow_links": follow_links,
+        "as_zip": as_zip,
+    }
     with transferring(context, jobs) as transfer:
+        if dry_run:
+            is_archive = as_zip and path.is_dir()
+            _print_preview(
+                context, model, transfer.registry.preview(path, **selection), framework, is_archive=is_archive
+            )
+            return
         version = transfer.registry.register(
             model,
             path,
             **metadata,
-            include=include or (),
-            exclude=exclude or (),
-            follow_links=follow_links,
-            as_zip=as_zip,
+            **selection,
             idempotency_key=idempotency_key,
             idempotency_scope=run.scope,
         )
@@ -87,6 +106,23 @@ def register(
         print_json(version)
     else:
         typer.echo(version.version)
+
+
+def _print_preview(
+    context: typer.Context, model: str, sizes: Mapping[str, int], framework: str | None, *, is_archive: bool
+) -> None:
+    """Print what would be registered: a line for each file, or one JSON document."""
+    inferred = infer_framework(["archive.zip"] if is_archive else sizes)
+    total = sum(sizes.values())
+    if options_of(context).as_json:
+        described = {"model": model, "framework": framework or inferred, "framework_inferred": framework is None}
+        files = [{"path": path, "size": size} for path, size in sizes.items()]
+        print_json({**described, "archive": is_archive, "size": total, "artifacts": files})
+        return
+    named = framework or f"{inferred}, inferred"
+    form = ", as one archive" * is_archive
+    notice(context, f"Would register {model} ({named}): {format_count(len(sizes), 'file')}, {format_size(total)}{form}")
+    print_text(tables.files(sizes))
 
 
 def _promote(transfer: Transfer, version: "VersionResponse", stage: Stage, scope: str | None) -> "VersionResponse":
@@ -123,20 +159,30 @@ def download(
         bool, typer.Option("--if-changed", help="Do nothing if the files there are those of this version: always so.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace what no download has put there.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be fetched; fetch and write nothing.")
+    ] = False,
 ) -> None:
     """Download a version, verify every byte, and print the path."""
     wanted = meant(name, ref, version)
     with transferring(context, jobs) as transfer:
         found = transfer.registry.download(
-            wanted.model, wanted.ref or "production", dest=dest, paths=path or (), force=force, wait=wait
+            wanted.model,
+            wanted.ref or "production",
+            dest=dest,
+            paths=path or (),
+            force=force,
+            dry_run=dry_run,
+            wait=wait,
         )
         named = f"{found.model} v{found.version}"
-        if found.changed:
-            transfer.print_summary(f"Downloaded {named}", count=len(found.artifacts), size=found.size)
+        summary = f"{format_count(len(found.artifacts), 'file')}, {format_size(found.size)}"
+        if not found.changed:
+            notice(context, f"{named} is there: {summary}")
+        elif dry_run:
+            notice(context, f"Would download {named}: {summary}")
         else:
-            notice(
-                context, f"{named} is there: {format_count(len(found.artifacts), 'file')}, {format_size(found.size)}"
-            )
+            transfer.print_summary(f"Downloaded {named}", count=len(found.artifacts), size=found.size)
     if options_of(context).as_json:
         print_json(_to_json(found))
     else:

@@ -135,6 +135,22 @@ class AsyncRegistryClient:
             metadata={name: value for name, value in metadata.items() if value},
         )
 
+    async def preview(
+        self,
+        source: str | os.PathLike[str],
+        *,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        follow_links: bool = False,
+        as_zip: bool = False,
+    ) -> dict[str, int]:
+        """The files that `register` with these arguments would send, with their sizes in bytes; reads and sends none.
+
+        Raises `LocalFileError` as `register` does, and `TooManyArtifactsError`.
+        """
+        wanted = Source(path=Path(source), include=include, exclude=exclude, follow_links=follow_links, as_zip=as_zip)
+        return await self._registrar.preview(wanted)
+
     async def download(
         self,
         model: str,
@@ -144,6 +160,7 @@ class AsyncRegistryClient:
         paths: Sequence[str] = (),
         if_changed: bool = False,  # noqa: ARG002 -- of earlier releases, which downloaded again without it
         force: bool = False,
+        dry_run: bool = False,
         wait: float = 0,
     ) -> DownloadResult:
         """Put the files of a version below `dest`: `dest/<file>` if it has only one, else the folder `dest/<model>`.
@@ -152,11 +169,11 @@ class AsyncRegistryClient:
         `if_changed` says. Else the size and SHA-256 of each file are verified; then all files appear in one step, in
         place of an earlier version. What no download put there is replaced only with `force`, else it raises
         `LocalFileError`. Interrupted and called again, it resumes. `paths` selects artifacts by patterns as in a
-        `.gitignore`. `wait` is how many seconds to wait for the ref to exist. Also raises `DamagedDownloadError`,
-        `TransferRefusedError`.
+        `.gitignore`. With `dry_run` nothing is fetched or written, and `changed` says whether it would be. `wait` is
+        how many seconds to wait for the ref to exist. Also raises `DamagedDownloadError`, `TransferRefusedError`.
         """
         resolved = await self._resolve(model, version, wait=wait)
-        return await self._downloader.download(resolved, Path(dest), paths=paths, force=force)
+        return await self._downloader.download(resolved, Path(dest), paths=paths, force=force, dry_run=dry_run)
 
     async def get_download_urls(self, model: str, version: int | str = "production") -> DownloadResponse:
         """Presigned URLs for the files of a version, and what a container needs to know of the version."""

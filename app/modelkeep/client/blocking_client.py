@@ -65,6 +65,7 @@ class RegistryClient:
             raise
 
     register = _blocking(AsyncRegistryClient.register)
+    preview = _blocking(AsyncRegistryClient.preview)
     download = _blocking(AsyncRegistryClient.download)
     get_download_urls = _blocking(AsyncRegistryClient.get_download_urls)
     list_models = _blocking(AsyncRegistryClient.list_models)

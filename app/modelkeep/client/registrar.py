@@ -85,22 +85,31 @@ class Registrar:
         Raises `LocalFileError`, `ChangedFileError`, `TransferRefusedError`, `UnreachableError`, the registry's errors.
         """
         async with TransferPool(jobs=self._jobs, report=self._progress.advance) as transfers:
-            files = await transfers.in_thread(
-                find_files,
-                source.path,
-                include=source.include,
-                exclude=source.exclude,
-                follow_links=source.follow_links,
-                remark=self._progress.remark,
-            )
-            if len(files) > MAX_ARTIFACTS and not source.as_zip:
-                raise TooManyArtifactsError(count=len(files), limit=MAX_ARTIFACTS)
+            files = await self._find(source, transfers)
             if source.as_zip and source.path.is_dir():
                 async with zipped(model, source.path, files, transfers, self._progress.remark) as archive:
                     return await self._register(
                         model, await transfers.in_thread(find_files, archive), key_source, metadata, transfers
                     )
             return await self._register(model, files, key_source, metadata, transfers)
+
+    async def preview(self, source: Source) -> dict[str, int]:
+        """The sizes of the files that would be registered, in bytes, by path. Raises `LocalFileError`."""
+        async with TransferPool(jobs=self._jobs, report=self._progress.advance) as transfers:
+            return {file.path: file.size for file in await self._find(source, transfers)}
+
+    async def _find(self, source: Source, transfers: TransferPool) -> list[LocalFile]:
+        files = await transfers.in_thread(
+            find_files,
+            source.path,
+            include=source.include,
+            exclude=source.exclude,
+            follow_links=source.follow_links,
+            remark=self._progress.remark,
+        )
+        if len(files) > MAX_ARTIFACTS and not source.as_zip:
+            raise TooManyArtifactsError(count=len(files), limit=MAX_ARTIFACTS)
+        return files
 
     async def _register(
         self,

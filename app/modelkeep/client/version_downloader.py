@@ -78,11 +78,11 @@ class VersionDownloader:
         self._cache = cache
 
     async def download(
-        self, version: DownloadResponse, dest: Path, *, paths: Sequence[str], force: bool
+        self, version: DownloadResponse, dest: Path, *, paths: Sequence[str], force: bool, dry_run: bool
     ) -> DownloadResult:
         """Put the artifacts that match `paths`, or all, below `dest`, unless they are there; a call resumes another.
 
-        What no download put there is replaced only by `force`.
+        What no download put there is replaced only by `force`. With `dry_run` nothing is written or fetched.
 
         Raises `DamagedDownloadError`, `LocalFileError`, `TransferRefusedError`, `UnreachableError`, the registry's.
         """
@@ -93,8 +93,12 @@ class VersionDownloader:
             try:
                 destination.check(force=force)
                 was_begun = destination.is_begun()
-                if not was_begun and await transfers.in_thread(destination.is_up_to_date):
+                if (dry_run or not was_begun) and await transfers.in_thread(destination.is_up_to_date):
                     return done(changed=False)
+                if dry_run:
+                    if not force:
+                        await self._check_replaceable(destination, version, transfers)
+                    return done(changed=True)
                 await transfers.in_thread(dest.mkdir, parents=True, exist_ok=True)
                 async with async_locked_if_possible(destination.lock, self._say_unlocked) as waited:
                     if (waited or was_begun) and await transfers.in_thread(destination.is_up_to_date):
