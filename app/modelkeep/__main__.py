@@ -27,6 +27,7 @@ program = typer.Typer(
     help="A model registry: one production version per model, at every instant.",
     cls=Modelkeep,
     callback=read_options,
+    context_settings={"help_option_names": ["--help", "-h"]},
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )

@@ -314,3 +314,9 @@ def test_documents_are_never_coloured(dev_url: str, registered: str) -> None:
     said = Cli(dev_url, {"FORCE_COLOR": "1"})("-o", "json", "list", registered)
     assert json.loads("\n".join(said.out))
     assert "\x1b" not in "".join(said.out)
+
+
+@pytest.mark.parametrize("command", [[], ["show"], ["alias", "set"], ["serve"]], ids=" ".join)
+def test_help_has_a_short_name(command: list[str]) -> None:
+    cli = Cli("")
+    assert cli.does(*command, "-h") == cli.does(*command, "--help")
