@@ -320,3 +320,18 @@ def test_documents_are_never_coloured(dev_url: str, registered: str) -> None:
 def test_help_has_a_short_name(command: list[str]) -> None:
     cli = Cli("")
     assert cli.does(*command, "-h") == cli.does(*command, "--help")
+
+
+def test_a_metric_is_given_by_itself(cli: Cli, model: str, write: Write) -> None:
+    source = write(10)
+    answer = cli.answer(
+        "register", model, source, "--metrics", '{"f1": 0.1, "auc": 1}', "--metric", "f1=0.9", "--metric", "a=b=-2e3"
+    )
+    assert answer["metrics"] == {"f1": 0.9, "auc": 1.0, "a=b": -2000.0}
+    assert cli.answer("edit", f"{model}@1", "--metric", "auc=0.5")["metrics"] == {"f1": 0.9, "auc": 0.5, "a=b": -2000.0}
+    for wrong in ("f1", "=1", "f1=high", "f1=nan", "f1=1e999"):
+        code, said = cli.refusal("register", model, source, "--metric", wrong, status=2)
+        assert (code, said.partition("'--metric': ")[2]) == (
+            "usage",
+            f"'{wrong}' is not of the form name=number, like f1=0.94.",
+        )

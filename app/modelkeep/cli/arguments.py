@@ -36,6 +36,9 @@ Expect = Annotated[
     str | None,
     typer.Option(metavar="N|none", help="Do nothing unless this version (or none) is production now."),
 ]
+Metric = Annotated[
+    list[str] | None, typer.Option(metavar="NAME=NUMBER", help="A metric, over that of --metrics; repeat for more.")
+]
 Jobs = Annotated[
     int | None,
     typer.Option(min=1, metavar="N", help="How many files, parts and ranges to transfer at a time.", show_default="8"),
@@ -68,6 +71,22 @@ def parse_sort(text: str) -> str:
     if not name:
         _usage_error("--sort", "name a metric, or write created.")
     return f"{'' if text.startswith('-') else '-'}{'created_at' if name == 'created' else f'metrics.{name}'}"
+
+
+def parse_metric_options(given: str | None, single: Sequence[str] | None) -> dict[str, float]:
+    """Metrics from `--metrics`, and over them those from a list of `name=number`. Raises `BadParameter`."""
+    return parse_metrics(given) | dict(map(_parse_metric, single or []))
+
+
+def _parse_metric(metric: str) -> tuple[str, float]:
+    name, _, text = metric.rpartition("=")
+    try:
+        number = check_metric(int(text) if text.lstrip("+-").isdecimal() else float(text))
+    except ValueError:
+        name, number = "", 0.0
+    if not name:
+        _usage_error("--metric", f"'{metric}' is not of the form name=number, like f1=0.94.")
+    return name, number
 
 
 def parse_metrics(given: str | None) -> dict[str, float]:

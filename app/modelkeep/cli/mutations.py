@@ -9,8 +9,9 @@ from modelkeep.cli import promotions, tables
 from modelkeep.cli.arguments import (
     Comment,
     Expect,
+    Metric,
     Model,
-    parse_metrics,
+    parse_metric_options,
     parse_tags,
     precondition,
 )
@@ -125,6 +126,7 @@ def edit(
     metrics: Annotated[
         str | None, typer.Option(metavar="JSON|@FILE", help="Metrics to set, as an object of numbers.")
     ] = None,
+    metric: Metric = None,
     tag: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="A tag to set; repeat for more.")] = None,
     remove_tag: Annotated[list[str] | None, typer.Option(metavar="KEY", help="A tag to remove.")] = None,
     remove_metric: Annotated[list[str] | None, typer.Option(metavar="KEY", help="A metric to remove.")] = None,
@@ -132,7 +134,9 @@ def edit(
     """Change the description, metrics and tags of a version; without VERSION, those of the model."""
     given = {
         "description": description,
-        "metrics": _merge(parse_metrics(metrics), remove_metric) if metrics is not None or remove_metric else None,
+        "metrics": _merge(parse_metric_options(metrics, metric), remove_metric)
+        if metrics is not None or metric or remove_metric
+        else None,
         "tags": _merge(parse_tags(tag or []), remove_tag) if tag or remove_tag else None,
     }
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}

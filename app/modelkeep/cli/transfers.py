@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from modelkeep.cli import promotions, tables
-from modelkeep.cli.arguments import Jobs, Model, parse_metrics, parse_tags
+from modelkeep.cli.arguments import Jobs, Metric, Model, parse_metric_options, parse_tags
 from modelkeep.cli.ci_environment import current_run
 from modelkeep.cli.options import examples, options_of
 from modelkeep.cli.output import notice, print_json, print_text
@@ -40,6 +40,7 @@ def register(
         str | None, typer.Option(metavar="NAME", help="The framework that loads the model; else inferred.")
     ] = None,
     metrics: Annotated[str | None, typer.Option(metavar="JSON|@FILE", help="Metrics, as an object of numbers.")] = None,
+    metric: Metric = None,
     description: Annotated[str | None, typer.Option(metavar="TEXT", help="A description of the version.")] = None,
     tag: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="A tag; may be repeated.")] = None,
     include: Annotated[
@@ -72,7 +73,7 @@ def register(
     run = current_run(os.environ, path)
     metadata: dict[str, Any] = {
         "framework": framework,
-        "metrics": parse_metrics(metrics),
+        "metrics": parse_metric_options(metrics, metric),
         "description": description,
         "tags": run.tags() | parse_tags(tag or []),
     }
