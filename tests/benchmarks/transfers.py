@@ -25,7 +25,7 @@ from typing import Any
 
 import httpx
 
-from modelkeep.client.local_files import HashedFile, find_files, hash_file
+from modelkeep.client.local_files import HashedFile, find_tree, hash_file
 from tests.support.programs import EXECUTABLE, Server, clean_environment, serving
 from tests.support.servers import free_port
 
@@ -164,7 +164,7 @@ def measure(case: Case, folder: Path, workers: int, *, curl_first: bool) -> None
         server.wait()
         by_curl = ByCurl(server, folder)
         with ThreadPoolExecutor(1) as beside:
-            hashed = [hash_file(file, beside, lambda _: None) for file in find_files(case.source)]
+            hashed = [hash_file(file, beside, lambda _: None) for file in find_tree(case.source).files]
         by_curl.split(hashed)
         register = ("register", "ours", str(case.source))
         download = ("download", "ours@latest", "--dest", str(folder / "by-us"))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelkeep.client.errors import ChangedFileError, LocalFileError
-from modelkeep.client.local_files import HashedFile, LocalFile, find_files, hash_file, is_unchanged
+from modelkeep.client.local_files import HashedFile, LocalFile, find_tree, hash_file, is_unchanged
 from modelkeep.domain.uploads import plan_parts
 from modelkeep.kit.digests import sha256_of_file
 
@@ -32,13 +32,13 @@ def hashed(file: LocalFile, part_size: int | None = None) -> tuple[HashedFile, i
 
 def test_files_are_found_by_artifact_path_in_order(tmp_path: Path) -> None:
     make(tmp_path, "b.bin", "a/c.bin", "a/b/d.bin", "a.bin", ".modelkeep.json", "a/.modelkeep.json", "a/.git/config")
-    assert [file.path for file in find_files(tmp_path)] == sorted(["b.bin", "a/c.bin", "a/b/d.bin", "a.bin"])
+    assert [file.path for file in find_tree(tmp_path).files] == sorted(["b.bin", "a/c.bin", "a/b/d.bin", "a.bin"])
 
 
 def test_one_file_has_its_own_name_even_behind_a_link(tmp_path: Path) -> None:
     make(tmp_path, "checkpoint-9000.bin")
     (tmp_path / "model.pt").symlink_to("checkpoint-9000.bin")
-    (found,) = find_files(tmp_path / "model.pt")
+    (found,) = find_tree(tmp_path / "model.pt").files
     assert (found.path, found.source, found.size) == ("model.pt", tmp_path / "checkpoint-9000.bin", 19)
 
 
@@ -56,7 +56,7 @@ def test_a_pattern_with_a_slash_is_of_paths_and_one_without_of_names(
     tmp_path: Path, include: list[str], exclude: list[str], expected: list[str]
 ) -> None:
     make(tmp_path, "a.bin", "w/b.bin", "w/x/c.txt", "d.txt")
-    assert [file.path for file in find_files(tmp_path, include=include, exclude=exclude)] == expected
+    assert [file.path for file in find_tree(tmp_path, include=include, exclude=exclude).files] == expected
 
 
 @given(size=st.integers(0, 5000), part_size=st.integers(1, 3000))
@@ -67,7 +67,7 @@ def test_a_file_is_read_once_for_all_its_digests(
     content = os.urandom(size)
     path = tmp_path_factory.getbasetemp() / "hashed.bin"
     path.write_bytes(content)
-    found, reported = hashed(find_files(path)[0], part_size)
+    found, reported = hashed(find_tree(path).files[0], part_size)
     parts = [content[start : start + part_size] for start in range(0, max(1, size), part_size)]
     assert found.sha256 == sha256_of_file(path) == hashlib.sha256(content).hexdigest()
     assert list(found.parts) == [hashlib.sha256(part).hexdigest() for part in parts]
@@ -77,19 +77,19 @@ def test_a_file_is_read_once_for_all_its_digests(
 def test_a_file_of_several_parts_is_hashed_by_two_threads_alike(tmp_path: Path) -> None:
     content = os.urandom(3 * MIB + 5)
     (tmp_path / "a.bin").write_bytes(content)
-    found, _ = hashed(find_files(tmp_path)[0], 2 * MIB)
+    found, _ = hashed(find_tree(tmp_path).files[0], 2 * MIB)
     assert found.sha256 == hashlib.sha256(content).hexdigest()
     assert list(found.parts) == [hashlib.sha256(part).hexdigest() for part in (content[: 2 * MIB], content[2 * MIB :])]
 
 
 def test_parts_are_those_that_the_registry_plans(tmp_path: Path) -> None:
     make(tmp_path, "a.bin")
-    assert hashed(find_files(tmp_path)[0])[0].part_size == plan_parts("", 5).part_size
+    assert hashed(find_tree(tmp_path).files[0])[0].part_size == plan_parts("", 5).part_size
 
 
 @pytest.mark.parametrize("change", ["longer", "as long", "gone"])
 def test_a_file_that_changes_is_noticed(tmp_path: Path, change: str) -> None:
-    (found,) = find_files(make(tmp_path, "a.bin"))
+    (found,) = find_tree(make(tmp_path, "a.bin")).files
     assert is_unchanged(found)
     if change == "gone":
         found.source.unlink()

@@ -4,17 +4,18 @@ import errno
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 import unicodedata
 import zipfile
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
 from modelkeep.client.disk_layout import state_folder
 from modelkeep.client.errors import LocalFileError
-from modelkeep.client.local_files import LocalFile, opened
+from modelkeep.client.local_files import LocalTree, opened
 from modelkeep.client.transfer_pool import TransferPool
 from modelkeep.domain.artifact_paths import check_new_artifact_path
 from modelkeep.kit.file_locks import async_locked
@@ -24,13 +25,16 @@ _MIN_DATE: Final = (1980, 1, 1, 0, 0, 0)
 """The earliest date of the zip format, for every file."""
 
 _FILE_MODE: Final = 0o644 << 16
+_PROGRAM_MODE: Final = 0o755 << 16
+_FOLDER_MODE: Final = (stat.S_IFDIR | 0o755) << 16 | 0x10
+"""With the mark of a folder for readers that know no modes."""
 
 
 @asynccontextmanager
 async def zipped(
-    model: str, source: Path, files: Sequence[LocalFile], transfers: TransferPool, remark: Callable[[str], None]
+    model: str, source: Path, tree: LocalTree, transfers: TransferPool, remark: Callable[[str], None]
 ) -> AsyncIterator[Path]:
-    """Write files of the folder `source` into an archive, which is removed when the block ends.
+    """Write the `tree` of the folder `source` into an archive, which is removed when the block ends.
 
     It has the name of the folder, or of the model where that is no artifact path. The files are stored, not
     compressed: weights hardly shrink. Raises `LocalFileError` and `ChangedFileError`.
@@ -38,9 +42,9 @@ async def zipped(
     resolved = await transfers.in_thread(source.resolve)
     folder = state_folder() / "archives" / hashlib.sha256(os.fsencode(resolved)).hexdigest()
     try:
-        async with _folder_of_its_own(folder, sum(file.size for file in files), transfers, remark) as folder:
+        async with _folder_of_its_own(folder, sum(file.size for file in tree.files), transfers, remark) as folder:
             archive = folder / _name(resolved, model)
-            await transfers.in_thread(_write, archive, files)
+            await transfers.in_thread(_write, archive, tree)
             yield archive
     except OSError as error:
         raise LocalFileError(
@@ -81,11 +85,15 @@ def _name(folder: Path, model: str) -> str:
         return f"{model}.zip"
 
 
-def _write(archive: Path, files: Sequence[LocalFile]) -> None:
+def _write(archive: Path, tree: LocalTree) -> None:
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as bundle:
-        for file in files:
+        for file in tree.files:
             entry = zipfile.ZipInfo(file.path, _MIN_DATE)
-            entry.external_attr = _FILE_MODE
+            entry.external_attr = _PROGRAM_MODE if file.executable else _FILE_MODE
             entry.file_size = file.size
             with opened(file) as content, bundle.open(entry, "w") as target:
                 shutil.copyfileobj(content, target, _BLOCK)
+        for folder in tree.empty_folders:
+            entry = zipfile.ZipInfo(f"{folder}/", _MIN_DATE)
+            entry.external_attr = _FOLDER_MODE
+            bundle.writestr(entry, b"")

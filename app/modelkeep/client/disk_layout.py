@@ -3,7 +3,7 @@
 A download, all of it below DEST, because DEST may be a mount point: nothing can be renamed over it, or into it from
 another file system.
 
-DEST/model.pt                       the only file of a version
+DEST/model.pt                       the only file of a version without empty folders
 DEST/.modelkeep.MODEL.json          marker of such files: {"files": {"model.pt": "<sha256>"}} on one line. A file with
                                     another SHA-256 is replaced only if it is that of a registered version, or by force
 DEST/MODEL/…                        the files of any other version
@@ -17,6 +17,7 @@ DEST/.MODEL.partial/                what has arrived; removed when the download 
     <key>.partial.blocks            journal of that file: the object's ETag, padded to 256 bytes, then one byte for each
                                     MiB, which is 1 once its bytes are in the file
     <key>.cached                    a file that came out of the cache and is not verified yet
+    <key>.own                       a copy of a file that is a link into the cache, to be made executable
     tree/ and replaced/             the folder that is about to appear, and the one that it replaces
 
 The cache, which all processes of a machine may share:

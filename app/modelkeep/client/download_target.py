@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import stat
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -18,14 +19,25 @@ from modelkeep.schemas.downloads import DownloadArtifactResponse, DownloadRespon
 
 
 class DownloadTarget:
-    """The place of the `selected` artifacts of a version below `dest`. Methods block, and may raise `OSError`."""
+    """The place below `dest` of artifacts and folders of a version that were selected.
 
-    def __init__(self, dest: Path, version: DownloadResponse, selected: Sequence[DownloadArtifactResponse]) -> None:
+    Methods block, and may raise `OSError`.
+    """
+
+    def __init__(
+        self,
+        dest: Path,
+        version: DownloadResponse,
+        selected: Sequence[DownloadArtifactResponse],
+        empty_folders: Sequence[str] = (),
+    ) -> None:
         self._version = version
         self._selected = selected
+        self._empty_folders = empty_folders
         only = version.artifacts[0].path
         reserved = (f".{version.model}.", FILE_MARKER_PREFIX)
-        self._is_file = len(version.artifacts) == 1 and "/" not in only and not only.startswith(reserved)
+        is_alone = len(version.artifacts) == 1 and not version.empty_folders
+        self._is_file = is_alone and "/" not in only and not only.startswith(reserved)
         self.dest = dest
         self.path = dest / (only if self._is_file else version.model)
         self.partial = dest / f".{version.model}.partial"
@@ -65,8 +77,8 @@ class DownloadTarget:
         return self.partial.exists() or self.lock.exists()
 
     def is_up_to_date(self) -> bool:
-        """Whether `path` holds exactly the selected artifacts, by size and SHA-256."""
-        selected = {artifact.path for artifact in self._selected}
+        """Whether `path` holds exactly what was selected: artifacts by size, SHA-256 and mode, and empty folders."""
+        selected = {artifact.path for artifact in self._selected} | {f"{folder}/" for folder in self._empty_folders}
         with suppress(FileNotFoundError):
             same_paths = self._is_file or self._paths() - {MARKER_FILE} == selected - {MARKER_FILE}
             return same_paths and all(self._is_intact(artifact) for artifact in self._selected)
@@ -77,6 +89,9 @@ class DownloadTarget:
 
         `files` are in `partial`, by artifact path. They stay there until then: interrupted, nothing is fetched again.
         """
+        for artifact in self._selected:
+            if artifact.executable:
+                _make_executable(files[artifact.path])
         if self._is_file:
             (file,) = files.values()
             sha256 = self._selected[0].sha256 or sha256_of_file(file)
@@ -90,6 +105,8 @@ class DownloadTarget:
                 target = tree / path
                 target.parent.mkdir(parents=True, exist_ok=True)
                 _link(file, target)
+            for folder in self._empty_folders:
+                (tree / folder).mkdir(parents=True)
             marker = {"model": self._version.model, "version": self._version.version, "commit": self._version.commit}
             if MARKER_FILE not in files:
                 (tree / MARKER_FILE).write_text(f"{json.dumps(marker)}\n")
@@ -124,13 +141,21 @@ class DownloadTarget:
             return False
 
     def _paths(self) -> set[str]:
-        found = (entry for entry in self.path.rglob("*") if not entry.is_dir() or entry.is_symlink())
-        return {unicodedata.normalize("NFC", entry.relative_to(self.path).as_posix()) for entry in found}
+        """Of files and links, and of folders with nothing in them, which end in a slash."""
+        found: set[str] = set()
+        for entry in self.path.rglob("*"):
+            is_folder = entry.is_dir() and not entry.is_symlink()
+            if not (is_folder and any(entry.iterdir())):
+                path = unicodedata.normalize("NFC", entry.relative_to(self.path).as_posix())
+                found.add(f"{path}/" if is_folder else path)
+        return found
 
     def _is_intact(self, artifact: DownloadArtifactResponse) -> bool:
         file = self.path if self._is_file else self.path / artifact.path
         with suppress(OSError):
-            if file.is_file() and not file.is_symlink() and file.stat().st_size == artifact.size:
+            status = file.lstat()
+            has_mode = status.st_mode & stat.S_IXUSR or not artifact.executable
+            if stat.S_ISREG(status.st_mode) and has_mode and status.st_size == artifact.size:
                 return artifact.sha256 is None or sha256_of_file(file) == artifact.sha256
         return False
 
@@ -141,6 +166,21 @@ def _not_ours(path: Path) -> LocalFileError:
         "was not put there by a download, or has changed since. Move it away, choose another folder, or replace it"
         " with --force (in Python force=True).",
     )
+
+
+def _make_executable(file: Path) -> None:
+    """Let those execute a file who may read it; one that a cache has too is copied before, as the cache's stays.
+
+    A file system without modes refuses, and the file remains as it is.
+    """
+    if file.stat().st_nlink > 1:
+        own = file.with_name(f"{file.name}.own")
+        shutil.copyfile(file, own)
+        durable_files.sync(own)
+        own.replace(file)
+    mode = file.stat().st_mode
+    with suppress(PermissionError):
+        file.chmod(mode | (mode & 0o444) >> 2)
 
 
 def _link(file: Path, target: Path) -> None:

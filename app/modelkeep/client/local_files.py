@@ -25,13 +25,22 @@ _BLOCK: Final = 1024 * 1024
 class LocalFile:
     """A file that will be the artifact `path`, at a path without links.
 
-    `mtime_ns` is its time of modification, in nanoseconds since 1970.
+    `mtime_ns` is its time of modification, in nanoseconds since 1970. It is `executable` if it is so for its owner.
     """
 
     path: str
     source: Path
     size: int
     mtime_ns: int
+    executable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalTree:
+    """What is to be registered, sorted by path: files, and folders with nothing in them."""
+
+    files: list[LocalFile]
+    empty_folders: list[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,35 +53,36 @@ class HashedFile:
     parts: Sequence[str]
 
 
-def find_files(
+def find_tree(
     source: Path,
     *,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     follow_links: bool = False,
     remark: Callable[[str], None] = lambda _: None,
-) -> list[LocalFile]:
-    """List a file, or the files below a folder that `Selection` takes, by artifact path.
+) -> LocalTree:
+    """List a file, or what `Selection` takes of a folder: files, and folders with nothing in them.
 
     `remark` is called with sentences about what was left out. Raises `InvalidRequestError` for what is no pattern, and
     `LocalFileError` for what is missing, empty, neither file nor folder, or a link that is not followed.
     """
     if not _is_folder(source):
         _check_regular(source, source.stat())
-        return [_local_file(source.name, source, source.resolve())]
+        return LocalTree(files=[_local_file(source.name, source, source.resolve())], empty_folders=[])
     selection = Selection(source, include=include, exclude=exclude)
-    files = SourceTree(source, selection, follow_links=follow_links).files
+    tree = SourceTree(source, selection, follow_links=follow_links)
     for sentence in selection.remarks():
         remark(sentence)
-    if not files:
+    if not tree.files:
         condition = " that match the patterns" if selection.is_limited else ""
         raise LocalFileError(source, f"has no files{condition}; a version has at least one.")
-    found = [_local_file(name, source / name, file) for name, file in files.items()]
+    files = [_local_file(name, source / name, file) for name, file in tree.files.items()]
+    folders = [_path(name, source / name) for name in tree.empty_folders]
     try:
-        check_distinct_paths(files)
+        check_distinct_paths([*tree.files, *tree.empty_folders])
     except ValueError as error:
         raise LocalFileError(source, f"cannot be registered: {error}.") from None
-    return sorted(found, key=lambda file: file.path)
+    return LocalTree(files=sorted(files, key=lambda file: file.path), empty_folders=sorted(folders))
 
 
 def hash_file(
@@ -165,18 +175,24 @@ def _is_folder(source: Path) -> bool:
 
 def _local_file(name: str, written: Path, source: Path) -> LocalFile:
     """The file at `source`, which has no link in it, under a name; `written` is where the caller sees it."""
+    path = _path(name, written)
     try:
-        path = check_new_artifact_path(unicodedata.normalize("NFC", name))
         status = source.lstat()
-    except ValueError as error:
-        raise LocalFileError(written, f"cannot be registered: {error}. Rename or --exclude it.") from None
     except OSError as error:
         raise LocalFileError(written, f"cannot be read: {error.strerror}.") from error
     _check_regular(written, status)
-    return LocalFile(path=path, source=source, size=status.st_size, mtime_ns=status.st_mtime_ns)
+    executable = bool(status.st_mode & stat.S_IXUSR)
+    return LocalFile(path=path, source=source, size=status.st_size, mtime_ns=status.st_mtime_ns, executable=executable)
 
 
 def _check_regular(written: Path, status: os.stat_result) -> None:
     """Raise `LocalFileError` for a pipe, a socket or a device."""
     if not stat.S_ISREG(status.st_mode):
         raise LocalFileError(written, "is no regular file. Only files with bytes of their own can be registered.")
+
+
+def _path(name: str, written: Path) -> str:
+    try:
+        return check_new_artifact_path(unicodedata.normalize("NFC", name))
+    except ValueError as error:
+        raise LocalFileError(written, f"cannot be registered: {error}. Rename or --exclude it.") from None

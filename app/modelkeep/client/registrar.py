@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from modelkeep.client.archives import zipped
-from modelkeep.client.errors import ChangedFileError, NotARegistryError
-from modelkeep.client.local_files import HashedFile, LocalFile, find_files, hash_file
+from modelkeep.client.errors import ChangedFileError, LocalFileError, NotARegistryError
+from modelkeep.client.local_files import HashedFile, LocalFile, LocalTree, find_tree, hash_file
 from modelkeep.client.pending_registration import PendingRegistration
 from modelkeep.client.progress import Progress, Step
 from modelkeep.client.registry_transport import RegistryTransport
@@ -23,7 +23,7 @@ from modelkeep.domain.errors import (
     UploadIncompleteError,
     UploadNotFoundError,
 )
-from modelkeep.domain.uploads import MAX_ARTIFACTS, MAX_PART_SIZE
+from modelkeep.domain.uploads import MAX_ARTIFACTS, MAX_EMPTY_FOLDERS, MAX_PART_SIZE
 from modelkeep.kit.concurrency import gather_limited
 from modelkeep.schemas.uploads import CreateUpload, UploadArtifactResponse, UploadResponse
 from modelkeep.schemas.versions import VersionResponse
@@ -85,43 +85,44 @@ class Registrar:
         Raises `LocalFileError`, `ChangedFileError`, `TransferRefusedError`, `UnreachableError`, the registry's errors.
         """
         async with TransferPool(jobs=self._jobs, report=self._progress.advance) as transfers:
-            files = await self._find(source, transfers)
+            tree = await self._find(source, transfers)
             if source.as_zip and source.path.is_dir():
-                async with zipped(model, source.path, files, transfers, self._progress.remark) as archive:
+                async with zipped(model, source.path, tree, transfers, self._progress.remark) as archive:
                     return await self._register(
-                        model, await transfers.in_thread(find_files, archive), key_source, metadata, transfers
+                        model, await transfers.in_thread(find_tree, archive), key_source, metadata, transfers
                     )
-            return await self._register(model, files, key_source, metadata, transfers)
+            return await self._register(model, tree, key_source, metadata, transfers)
 
     async def preview(self, source: Source) -> dict[str, int]:
         """The sizes of the files that would be registered, in bytes, by path. Raises `LocalFileError`."""
         async with TransferPool(jobs=self._jobs, report=self._progress.advance) as transfers:
-            return {file.path: file.size for file in await self._find(source, transfers)}
+            return {file.path: file.size for file in (await self._find(source, transfers)).files}
 
-    async def _find(self, source: Source, transfers: TransferPool) -> list[LocalFile]:
-        files = await transfers.in_thread(
-            find_files,
+    async def _find(self, source: Source, transfers: TransferPool) -> LocalTree:
+        tree = await transfers.in_thread(
+            find_tree,
             source.path,
             include=source.include,
             exclude=source.exclude,
             follow_links=source.follow_links,
             remark=self._progress.remark,
         )
-        if len(files) > MAX_ARTIFACTS and not source.as_zip:
-            raise TooManyArtifactsError(count=len(files), limit=MAX_ARTIFACTS)
-        return files
+        if not source.as_zip:
+            _check_counts(source.path, tree)
+        return tree
 
     async def _register(
         self,
         model: str,
-        files: list[LocalFile],
+        tree: LocalTree,
         key_source: IdempotencyKeySource,
         metadata: dict[str, Any],
         transfers: TransferPool,
     ) -> VersionResponse:
-        hashed = await self._hash(files, transfers)
-        declared = [{"path": file.path, "size": file.size, "sha256": hashed[file.path].sha256} for file in files]
-        body = build_body(CreateUpload, artifacts=declared, **metadata)
+        hashed = await self._hash(tree.files, transfers)
+        folders = {"empty_folders": tree.empty_folders} if tree.empty_folders else {}
+        declared = [_declared(hashed[file.path]) for file in tree.files]
+        body = build_body(CreateUpload, artifacts=declared, **folders, **metadata)
         pending = PendingRegistration(self._transport.url, model, body.model_dump_json(), remark=self._progress.remark)
         key = key_source.key_for(model, body)
         begin = partial(self._begin, model, body, pending, renew=key_source.is_derived)
@@ -209,6 +210,23 @@ class Registrar:
                 hashed[artifact.path] = await transfers.in_thread(
                     hash_file, known.file, transfers.hash_executor, lambda _: None, part_size=size
                 )
+
+
+def _check_counts(source: Path, tree: LocalTree) -> None:
+    if len(tree.files) > MAX_ARTIFACTS:
+        raise TooManyArtifactsError(count=len(tree.files), limit=MAX_ARTIFACTS)
+    if len(tree.empty_folders) > MAX_EMPTY_FOLDERS:
+        limit = f"{MAX_EMPTY_FOLDERS:,}"
+        raise LocalFileError(
+            source, f"has {len(tree.empty_folders):,} empty folders; at most {limit} are registered, more with --zip."
+        )
+
+
+def _declared(hashed: HashedFile) -> dict[str, Any]:
+    """A file as the body declares it; what an earlier release of the service does not know is named only if needed."""
+    file = hashed.file
+    declared = {"path": file.path, "size": file.size, "sha256": hashed.sha256}
+    return {**declared, "executable": True} if file.executable else declared
 
 
 def _key_of(key: str | None, beginning: int) -> str | None:

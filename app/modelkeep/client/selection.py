@@ -36,9 +36,9 @@ class Selection:
         self._left_out = _left_out(folder / IGNORE_FILE, exclude)
         self._counts: Counter[str] = Counter()
 
-    def takes(self, file: str) -> bool:
-        """Whether a file is to be registered."""
-        return not self._is_left_out(file) and (not self._include or self._include.deciding(file) is not None)
+    def takes(self, path: str) -> bool:
+        """Whether a file is to be registered, or an empty folder, whose name ends in a slash."""
+        return not self._is_left_out(path) and (not self._include or self._include.deciding(path) is not None)
 
     def opens(self, folder: str) -> bool:
         """Whether there may be something to be registered in a folder, whose name ends in a slash."""

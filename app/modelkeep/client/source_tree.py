@@ -47,12 +47,14 @@ class RefusedLink:
 class SourceTree:
     """The files below a folder that a selection takes, and no others that are in it.
 
-    `files` are by name as it is written on the disk; each is at its real path, which has no link in it.
+    `files` are by name as it is written on the disk; each is at its real path, which has no link in it. `empty_folders`
+    have nothing in them at all: one whose files are all left out is none.
     """
 
     def __init__(self, folder: Path, selection: Selection, *, follow_links: bool) -> None:
         """Raises `LocalFileError` for what cannot be read, and for links that are not followed: all in one sentence."""
         self.files: dict[str, Path] = {}
+        self.empty_folders: list[str] = []
         self._folder = folder
         self._root = folder.resolve()
         self._blobs = _blobs_beside(self._root)
@@ -73,6 +75,8 @@ class SourceTree:
             raise self._unreadable(prefix, error) from error
         if identity in above:
             raise LocalFileError(self._folder / prefix, "is a folder that lies in itself. --exclude it.")
+        if prefix and not entries and self._selection.takes(_composed(prefix)):
+            self.empty_folders.append(prefix.removesuffix("/"))
         for entry in entries:
             name = f"{prefix}{entry.name}"
             if entry.is_symlink():

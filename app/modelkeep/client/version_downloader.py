@@ -37,8 +37,9 @@ _STAT_BLOCK: Final = 512
 class DownloadResult:
     """A version on this machine. It can be used as a path: `open(result)`, `Path(result)`, `torch.load(result)`.
 
-    `path` is the file if the version has only one, else the folder of its files. `artifacts` are the selected ones,
-    `resolved` is the registry's answer for the ref, and `changed` is `False` if `path` was up to date before.
+    `path` is the file if the version has only one and no empty folder, else the folder of its files. `artifacts` are
+    the selected ones, `resolved` is the registry's answer for the ref, and `changed` is `False` if `path` was up to
+    date before.
     """
 
     path: Path
@@ -80,14 +81,15 @@ class VersionDownloader:
     async def download(
         self, version: DownloadResponse, dest: Path, *, paths: Sequence[str], force: bool, dry_run: bool
     ) -> DownloadResult:
-        """Put the artifacts that match `paths`, or all, below `dest`, unless they are there; a call resumes another.
+        """Put the artifacts and empty folders that match `paths`, or all, below `dest`, unless they are there.
 
-        What no download put there is replaced only by `force`. With `dry_run` nothing is written or fetched.
+        What no download put there is replaced only by `force`. An interrupted call is resumed. With `dry_run`, nothing
+        is written or fetched.
 
         Raises `DamagedDownloadError`, `LocalFileError`, `TransferRefusedError`, `UnreachableError`, the registry's.
         """
-        selected = _select(version, paths)
-        destination = DownloadTarget(dest, version, selected)
+        selected, empty_folders = _select(version, paths)
+        destination = DownloadTarget(dest, version, selected, empty_folders)
         done = partial(DownloadResult, path=destination.path, resolved=version, artifacts=selected)
         async with TransferPool(jobs=self._jobs, report=self._progress.advance) as transfers:
             try:
@@ -173,28 +175,38 @@ def _existing(files: Iterable[Path]) -> set[Path]:
     return {file for file in files if file.exists()}
 
 
-def _select(version: DownloadResponse, patterns: Sequence[str]) -> list[DownloadArtifactResponse]:
-    """The artifacts that match a pattern, or all. Every path and digest is checked, because they become file names."""
+def _select(
+    version: DownloadResponse, patterns: Sequence[str]
+) -> tuple[Sequence[DownloadArtifactResponse], Sequence[str]]:
+    """The artifacts and the empty folders that match a pattern, or all.
+
+    Every path and digest is checked, because they become file names.
+    """
     try:
+        for folder in version.empty_folders:
+            check_artifact_path(folder)
         for artifact in version.artifacts:
             check_artifact_path(artifact.path)
             if artifact.sha256 is not None:
                 Digest(artifact.sha256)
-        check_distinct_paths(artifact.path for artifact in version.artifacts)
+        check_distinct_paths([*(artifact.path for artifact in version.artifacts), *version.empty_folders])
     except ValueError as error:
         raise InvalidRequestError([{"location": "artifacts", "message": str(error)}]) from None
-    return _matching(version, patterns) if patterns else version.artifacts
+    return _matching(version, patterns) if patterns else (version.artifacts, version.empty_folders)
 
 
-def _matching(version: DownloadResponse, patterns: Sequence[str]) -> list[DownloadArtifactResponse]:
+def _matching(
+    version: DownloadResponse, patterns: Sequence[str]
+) -> tuple[Sequence[DownloadArtifactResponse], Sequence[str]]:
     try:
         wanted = PathPatterns(patterns)
     except ValueError as error:
         raise InvalidRequestError([{"location": "paths", "message": str(error)}]) from None
     selected = [artifact for artifact in version.artifacts if wanted.deciding(artifact.path) is not None]
-    if unmatched := wanted.unmatched or ([] if selected else patterns):
+    empty_folders = [folder for folder in version.empty_folders if wanted.deciding(f"{folder}/") is not None]
+    if unmatched := wanted.unmatched or ([] if selected or empty_folders else patterns):
         raise ArtifactNotFoundError(version.model, version.version, unmatched[0])
-    return selected
+    return selected, empty_folders
 
 
 def _partial_name(artifact: DownloadArtifactResponse) -> str:
