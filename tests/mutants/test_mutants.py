@@ -30,6 +30,8 @@ DOWNLOADS: Final = "tests/api/test_downloads.py"
 LOGGING: Final = "tests/api/test_logging.py"
 LEFT_OUT: Final = "tests/client/test_left_out.py"
 OVERWRITTEN: Final = "tests/client/test_nothing_overwritten.py"
+COMMITS: Final = "tests/unit/test_commits.py"
+REAL_FOLDERS: Final = "tests/client/test_real_folders.py"
 LINKS: Final = "tests/client/test_links.py"
 PATHS: Final = "tests/unit/test_artifact_paths.py"
 NEWER: Final = "tests/contract/test_newer_releases.py"
@@ -60,6 +62,10 @@ NOTICED_BY: Final[Mapping[str, Sequence[str]]] = {
     ],
     "own_file_overwritten": [f"{OVERWRITTEN}::test_a_file_of_something_else_is_refused_and_left_alone[dev]"],
     "link_followed_outside": [f"{LINKS}::test_all_other_links_are_refused_in_one_sentence[False]"],
+    "folders_beside_the_commit": [f"{COMMITS}::test_other_contents_have_another_commit"],
+    "cached_file_made_executable": [
+        f"{REAL_FOLDERS}::test_a_program_has_its_mode_with_and_without_a_cache[dev-links-0o22]",
+    ],
     "paths_of_two_forms": [
         f"{PATHS}::test_paths_that_cannot_lie_in_one_folder_are_named_as_they_are_written[paths7]",
     ],
