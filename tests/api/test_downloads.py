@@ -11,8 +11,8 @@ import pytest
 from modelkeep.settings import Settings
 from tests.support.api import Api, Shelf, sha256, signed_until, when
 
-FIELDS = {"model", "version", "stage", "commit", "generation", "framework", "s3_path", "artifacts"}
-ARTIFACT_FIELDS = {"path", "size", "sha256", "method", "url", "headers", "expires_at"}
+FIELDS = {"model", "version", "stage", "commit", "generation", "framework", "s3_path", "artifacts", "empty_folders"}
+ARTIFACT_FIELDS = {"path", "size", "sha256", "executable", "method", "url", "headers", "expires_at"}
 
 
 async def get(api: Api, model: str, ref: str = "production", known: str | None = None) -> httpx.Response:

@@ -22,6 +22,7 @@ FIELDS = {
     "description",
     "tags",
     "artifacts",
+    "empty_folders",
     "size",
     "created_at",
     "created_by",
@@ -56,7 +57,8 @@ async def test_a_version_says_all_that_was_registered(api: Api, model: str) -> N
         "stage_changed_by": "anonymous",
     }
     assert found["artifacts"] == [
-        {"path": path, "size": len(files[path]), "sha256": sha256(files[path])} for path in sorted(files)
+        {"path": path, "size": len(files[path]), "sha256": sha256(files[path]), "executable": False}
+        for path in sorted(files)
     ]
     assert re.fullmatch(r"[0-9a-f]{32}00000001", found["commit"])
     assert found["created_at"] == found["stage_changed_at"]

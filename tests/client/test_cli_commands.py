@@ -167,7 +167,8 @@ def test_download_answers_with_what_is_there(
     assert answer == {
         "path": str(tmp_path / "there" / "model.pt"),
         **{
-            name: version[name] for name in ("model", "version", "stage", "commit", "framework", "s3_path", "artifacts")
+            name: version[name]
+            for name in ("model", "version", "stage", "commit", "framework", "s3_path", "artifacts", "empty_folders")
         },
         "generation": api(f"/{registered}")["generation"],
         "changed": True,

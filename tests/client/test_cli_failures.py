@@ -213,7 +213,10 @@ def test_a_usage_error_says_where_to_look(cli: Cli, model: str) -> None:
     [
         (["rollback", "m", "--expect", "x"], "Invalid value for '--expect': 'x' is neither a version number nor none."),
         (["register", "m", "p", "--tag", "team"], "Invalid value for '--tag': 'team' is not of the form key=value."),
-        (["list", "--stage", "production"], "Invalid value for '--stage': a stage is of versions. Name their model."),
+        (
+            ["list", "--stage", "production"],
+            "Invalid value: --stage, --tag, --sort and --has-alias are for versions. Name their model.",
+        ),
         (["edit", "m"], "Invalid value for options: say what to change."),
         (["edit", "m", "--metrics", "{}"], "Invalid value for 'VERSION': metrics are of a version. Give its number."),
         (["delete", "m", "1"], "Invalid value for '--yes': there is no terminal to ask on. Add --yes."),

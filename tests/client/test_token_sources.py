@@ -422,7 +422,7 @@ def test_a_token_goes_nowhere_but_to_the_registry(
     with Proxy().running() as elsewhere, RegistryClient() as registry:
         asking.storage.when("GET", STORE, answers(307, location=f"{elsewhere.url}/model.pt"))
         with pytest.raises(Exception, match="Storage refused"):
-            registry.download(registered, dest=tmp_path)
+            registry.download(registered, dest=tmp_path / "serving")
         asking.proxy.when("GET", "^/v1/", problem(401, "token_expired", expired_at="then"))
         with pytest.raises(TokenExpiredError):
             registry.list_models()

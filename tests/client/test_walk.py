@@ -32,7 +32,8 @@ async def test_a_file_is_registered_promoted_and_downloaded(
     path = (await registry.download(model, dest=tmp_path / "serving")).path
     assert path == tmp_path / "serving" / "model.pt"
     assert path.read_bytes() == source.read_bytes()
-    assert [entry.name for entry in path.parent.iterdir()] == ["model.pt"]
+    names = {entry.name for entry in path.parent.iterdir()}
+    assert names == {"model.pt", f".modelkeep.{model}.json"}
     assert (version.metrics, version.tags, version.size) == ({"accuracy": 0.967}, {"owner": "risk"}, 3 * MIB + 17)
 
 

@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 
 from modelkeep import ProductionChangedError, RegistryClient, VersionNotFoundError
+from modelkeep.settings import Settings
+from modelkeep.storage.aws import dynamodb, dynamodb_setup
+from modelkeep.storage.aws.session import new_session
 from tests.support.api import serving as serving_app
 from tests.support.backends import aws_environment, environment, prepare
 from tests.support.pages import manual
@@ -144,6 +147,12 @@ def test_metadata_of_yesterday_is_served_beside_bytes_of_today(tmp_path: Path) -
         assert (tmp_path / "serving" / "model.pt").read_bytes() == b"another length"
 
 
+async def restored_table(settings: Settings) -> None:
+    """A table such as AWS restores into: beside a bucket that still belongs to the old one."""
+    async with dynamodb.open_client(new_session(), settings.table) as client:
+        assert [step async for step in dynamodb_setup.set_up_table(client, settings.table)]
+
+
 @pytest.mark.timeout(300)
 async def test_a_table_of_yesterday_is_served_beside_the_bucket_of_today(ministack: AwsServer, tmp_path: Path) -> None:
     variables = aws_environment(ministack)
@@ -157,7 +166,7 @@ async def test_a_table_of_yesterday_is_served_beside_the_bucket_of_today(minista
             (tmp_path / "revoked-since").write_text(f"{stolen}\n")
             assert await api.register("demo", {"model.pt": b"two"}, multipart=True) == 2
     with environment(restored) as settings:
-        await prepare(settings)
+        await restored_table(settings)
         async with looking_into(settings) as storage:
             await storage.restore(yesterday)
             said = await asyncio.to_thread(run, ON_AWS, tmp_path, variables)

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import re
 import shutil
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
@@ -58,6 +59,8 @@ from tests.support.stores import digest_of, read_all
 from tests.support.upkeep import Storage, looking_into
 
 DAY = timedelta(days=1)
+WITHOUT_HEAD = re.compile("has no head|was never given out: the next one is 1")
+"""What a check says of a model that is not complete at the destination: its head is written last."""
 AS_JSON = ("-o", "json", "migrate")
 
 
@@ -199,13 +202,11 @@ async def test_the_trash_is_kept_and_can_be_restored(folder: Path, aws: Settings
 async def test_a_dry_run_says_what_would_be_and_writes_nothing(
     folder: Path, aws: Settings, variables: dict[str, str]
 ) -> None:
-    async with looking_into(aws) as storage:
-        before = await everything(storage.table)
     said = await moving(variables, folder, "aws", "--dry-run")
     assert said.status == 0
     assert f"{SMALL}: 3 versions, 3 objects to copy (15 B), 7 events" in said.out
     async with looking_into(aws) as storage:
-        assert await everything(storage.table) == before
+        assert await everything(storage.table) == {}
         assert await storage.keys() == set()
     await moving(variables, folder, "aws")
     said = await moving(variables, folder, "aws", "--dry-run")
@@ -437,7 +438,7 @@ async def test_a_killed_program_goes_on_where_it_was(
         process = await asyncio.create_subprocess_exec(*command, env=clean_environment(variables))
         kills += await kill_somewhen(process, within=(0.3 * whole, whole))
         async with looking_into(aws) as storage:
-            unfinished = [fault for fault in await storage.check() if "has no head" not in fault]
+            unfinished = [fault for fault in await storage.check() if not WITHOUT_HEAD.search(fault)]
             assert unfinished == []
     assert kills >= (3 if thorough else 1)
     assert (await moving(variables, many, "aws")).status == 0
@@ -503,7 +504,7 @@ async def test_a_head_never_names_a_version_whose_bytes_did_not_come(
     async with serving(aws) as api, looking_into(aws) as storage:
         assert await names(api) == [BEGUN, SMALL]
         assert not [key for key in await everything(storage.table) if MODEL in key.partition]
-        assert await storage.check() == []
+        assert all(WITHOUT_HEAD.search(fault) for fault in await storage.check())
     async with serving(local_settings(folder)) as api:
         await api.ask("DELETE", f"/{MODEL}/versions/{latest}", status=204)
     said = await moving(variables, folder, "aws")

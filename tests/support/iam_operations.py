@@ -154,6 +154,7 @@ async def _change(site: Site) -> None:
     assert site.model in [found["model"] async for found in site.api.walk("")]
     assert len([version async for version in site.api.walk(f"/{site.model}/versions")]) == 2
     await site.ask("GET", "/versions/latest")
+    await site.ask("GET", "/compare?a=1&b=2")
     assert await site.api.fetch(site.model) == FILES
     answer = await site.api.request("GET", f"/models/{site.model}/versions/1/artifacts/model.pt")
     assert (await site.api.http.get(answer.headers["location"])).content == FILES["model.pt"]
@@ -166,12 +167,17 @@ async def _change(site: Site) -> None:
 
 
 async def _tokens(site: Site) -> None:
-    end = (datetime.now(UTC) + timedelta(days=1)).isoformat()
-    body = {"principal": "ci", "allow": ["reader"], "models": ["*"], "expires_at": end}
-    made = (await site.api.request("POST", "/tokens", json=body)).json()
-    assert (await site.api.request("GET", "/tokens")).json()["items"]
-    assert (await site.api.request("DELETE", f"/tokens/{made['id']}")).status_code == 204
-    await site.run("token", "create", site.model, "--days", "1", "--allow", "reader")
+    """Make tokens by the command, and with one of these at a service that asks for one."""
+    (secret,) = (await site.run("token", "create", site.model, "--days", "1", "--allow", "admin")).out
+    with environment(site.variables) as settings:
+        async with secured(settings) as service:
+            service.anonymous.http.event_hooks = site.api.http.event_hooks
+            end = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+            body = {"principal": "ci", "allow": ["reader"], "models": ["*"], "expires_at": end}
+            holder = service.bearer(secret)
+            made = (await holder.request("POST", "/tokens", json=body)).json()
+            assert (await holder.request("GET", "/tokens")).json()["items"]
+            assert (await holder.request("DELETE", f"/tokens/{made['id']}")).status_code == 204
     (listed,) = [line for line in (await site.run("token", "list")).out if site.model in line]
     await site.run("token", "revoke", listed.split()[0])
 

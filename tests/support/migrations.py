@@ -11,6 +11,7 @@ from unittest import mock
 
 from modelkeep.admin.wording import sentence
 from modelkeep.bootstrap import open_storage
+from modelkeep.repositories.keys import owner_key
 from modelkeep.repositories.versions import Versions
 from modelkeep.services.maintenance.migrator import Migrator
 from modelkeep.services.maintenance.model_migration import RegistryEndpoint
@@ -105,7 +106,7 @@ async def trash_of(table: Table, model: str) -> list[Any]:
 
 
 async def everything(table: Table) -> dict[ItemKey, Item]:
-    """Every item of a table."""
+    """Every item of a table, but the id that it shares with its bucket."""
     found: dict[ItemKey, Item] = {}
     after, more = None, True
     while more:
@@ -114,6 +115,7 @@ async def everything(table: Table) -> dict[ItemKey, Item]:
             after = ItemKey(item["model_name"], int(item["version"]))
             found[after] = item
         more = page.more
+    found.pop(owner_key(), None)
     return found
 
 

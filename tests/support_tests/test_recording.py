@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.api import BASE, Api
+from tests.support.api import BASE, SIGNED_OF_A_FILE, Api
 from tests.support.histories.recording import ATTEMPTS, FILES, Client, Record
 from tests.support.reference_registry import Begin, Move, Read, Request, Resolve
 
@@ -79,7 +79,7 @@ async def test_a_list_without_the_model_is_counted_and_left_out() -> None:
 async def delivered(answers: Iterable[httpx.Response]) -> None:
     """Send the bytes to a storage that gives these answers, all of which have to be asked for."""
     left = iter(answers)
-    signed = {"method": "PUT", "url": "http://storage/key", "headers": {}}
+    signed = {"method": "PUT", "url": "http://storage/key", "headers": dict.fromkeys(SIGNED_OF_A_FILE, "3")}
     (path,) = FILES
     upload = {"artifacts": [{"path": path, "state": "missing", "upload": signed}]}
     async with httpx.AsyncClient(base_url=BASE, transport=httpx.MockTransport(lambda _: next(left))) as http:

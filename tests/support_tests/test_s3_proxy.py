@@ -126,7 +126,7 @@ async def test_a_completion_that_always_meets_a_fault(
     proxy.plan = always(fault, operations=[COMPLETE])
     meaning = await outcome(doors.through(fault).complete(key, multipart, parts))
     await proxy.quiesce()
-    assert meaning is {Fault.CONFLICT: MultipartRefusedError}.get(
+    assert meaning is {Fault.CONFLICT: MultipartGoneError}.get(
         fault, None if fault in UNHARMED else StoreUnavailableError
     )
     assert (await doors.behind.stat(key) is not None) == fault.has_effect
@@ -141,7 +141,7 @@ async def test_a_completion_that_meets_a_fault_once_stands_whatever_was_said(
     proxy.plan = in_turn([fault], operations=[COMPLETE])
     meaning = await outcome(doors.through(fault).complete(key, multipart, parts))
     assert meaning in {None, MultipartGoneError, MultipartRefusedError}
-    assert fault.has_effect or meaning is (MultipartRefusedError if fault is Fault.CONFLICT else None)
+    assert fault.has_effect or meaning is (MultipartGoneError if fault is Fault.CONFLICT else None)
     stands = await doors.behind.stat(key) is not None
     assert stands == (fault is not Fault.CONFLICT)
 

@@ -192,5 +192,8 @@ def download(
 
 def _to_json(found: "DownloadResult") -> dict[str, Any]:
     described = found.resolved.model_dump(mode="json", exclude={"artifacts"})
-    files = [artifact.model_dump(mode="json", include={"path", "size", "sha256"}) for artifact in found.artifacts]
+    files = [
+        artifact.model_dump(mode="json", include={"path", "size", "sha256", "executable"})
+        for artifact in found.artifacts
+    ]
     return {"path": str(found.path), **described, "changed": found.changed, "size": found.size, "artifacts": files}
