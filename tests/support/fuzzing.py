@@ -58,6 +58,7 @@ UNSPEAKABLE_RULES: Final = (
     "should match pattern '^[0-9A-Za-z]{1,32}$'",
     # another kind of token than the one that is sent
     "only a token of a trusted issuer can be exchanged",
+    "is only known of 'production'",  # a time with another ref
 )
 """Parts of the messages of `invalid_request` that no schema can say."""
 
