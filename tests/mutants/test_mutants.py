@@ -143,6 +143,7 @@ def test_every_patch_is_tried() -> None:
     assert {path.stem for path in HERE.glob("*.patch")} == set(NOTICED_BY)
 
 
+@pytest.mark.timeout(300)  # above that of the run inside, which would else be answered to the next row
 @pytest.mark.parametrize("mutant", NOTICED_BY)
 def test_a_mutant_is_noticed(runner: MutantRunner, tmp_path: Path, mutant: str) -> None:
     """By an assertion of the very test; that the test passes on the project itself, the suite around says."""
