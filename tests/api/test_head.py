@@ -179,11 +179,10 @@ async def test_head_of_an_absent_artifact(app: Any, shelf: Shelf, path: str) -> 
 # -- the URLs of the local store
 
 
+@pytest.mark.parametrize("settings", ["local"], indirect=True)
 async def test_a_url_of_the_local_store_answers_head_without_reading(
     api: Api, settings: Settings, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if settings.backend != "local":
-        pytest.skip("the URLs of S3 are answered by S3")
     await api.register(model, {"model.pt": b"weights"})
     (artifact,) = (await api.download(model, "1"))["artifacts"]
     got = await api.http.get(artifact["url"])

@@ -9,6 +9,7 @@ from unittest import mock
 import pytest
 from starlette.types import Receive, Scope, Send
 
+from modelkeep.http.server.response_watch import ResponseWatch
 from tests.support.backends import local_environment
 from tests.support.programs import EXECUTABLE, operate
 from tests.support.programs import serving as serving_program
@@ -18,8 +19,14 @@ from tests.support.stores import serving
 PROXY, STRANGER, CLIENT = "127.0.0.1", "127.0.0.2", "203.0.113.9"
 
 
-async def tell_client(scope: Scope, _: Receive, send: Send) -> None:
+async def tell_client(scope: Scope, receive: Receive, send: Send) -> None:
     """An app that answers with the address that it takes its client to have."""
+    if scope["type"] == "lifespan":
+        scope["state"]["response_watch"] = ResponseWatch(lambda: None)
+        for event in ("startup", "shutdown"):
+            await receive()
+            await send({"type": f"lifespan.{event}.complete"})
+        return
     body = scope["client"][0].encode("latin-1")
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
     await send({"type": "http.response.body", "body": body})
@@ -33,7 +40,7 @@ def served(folder: Path, trusted: str) -> Iterator[int]:
         operate(local_environment(folder) | proxied, "serve", "--host", "127.0.0.1")
     options = dict(run.call_args.kwargs)
     chosen = {name: options[name] for name in ("http", "loop", "proxy_headers", "forwarded_allow_ips")}
-    with serving(tell_client, port := free_port(), lifespan="off", **chosen):
+    with serving(tell_client, port := free_port(), lifespan="on", **chosen):
         yield port
 
 

@@ -189,7 +189,7 @@ async def test_the_service_serves_what_the_recipe_wrote(api: Api, recipe: Recipe
     newest = versions[0]
     assert (newest["metrics"], newest["framework"]) == ({"accuracy": 0.903, "f1": 0.941}, "pytorch")
     assert (newest["description"], newest["created_at"]) == ("version 3", "2025-03-04T12:30:00Z")
-    assert newest["artifacts"] == [{"path": "model.pt", "size": 7, "sha256": None}]
+    assert newest["artifacts"] == [{"path": "model.pt", "size": 7, "sha256": None, "executable": False}]
     assert await api.fetch("fraud") == {"model.pt": b"fraud 2"}
     assert changed(before, recipe.raw()) == set(), "reading writes nothing"
 

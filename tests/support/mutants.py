@@ -19,7 +19,8 @@ from xml.etree import ElementTree as ET
 from tests.support.processes import forked_pytest
 
 REPOSITORY: Final = Path(__file__).parents[2]
-_OF_THE_RUN_AROUND: Final = ("PYTEST_", "COV_", "COVERAGE_")
+_OF_THE_RUN_AROUND: Final = ("PYTEST_", "COV_", "COVERAGE_", "CI", "BUILD_NUMBER")
+"""What begins so; with `CI` set, pytest explains a failed comparison in full, which for 100 kB takes minutes."""
 
 
 class DoesNotApplyError(Exception):
