@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,10 +121,12 @@ async def connect() -> AsyncIterator[Connect]:
         yield connect_to
 
 
-def start(tmp_path: Path, command: list[str | Path], *, workers: int = 1) -> AbstractContextManager[Server]:
+def start(
+    tmp_path: Path, command: list[str | Path], *, workers: int = 1, more: Mapping[str, str] = {}
+) -> AbstractContextManager[Server]:
     port = free_port()
     options = ["serve", "--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)]
-    variables = local_environment(tmp_path / "data") | {"MODELKEEP_PUBLIC_URL": f"http://127.0.0.1:{port}"}
+    variables = local_environment(tmp_path / "data") | {"MODELKEEP_PUBLIC_URL": f"http://127.0.0.1:{port}", **more}
     return serving([*command, *options], variables, port=port, log=tmp_path / "log")
 
 
@@ -139,6 +141,20 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture
 async def client(server: Server, connect: Connect) -> Client:
     return await connect(server)
+
+
+@pytest.fixture(scope="module")
+def patient_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The program, which waits for whoever sends slowly."""
+    with start(tmp_path_factory.mktemp("patient"), SHORT_TIMEOUTS, more={short_timeouts.READ_PATIENTLY: "1"}) as server:
+        server.wait("/readyz")
+        yield server
+
+
+@pytest.fixture
+async def unhurried_client(patient_server: Server, connect: Connect) -> Client:
+    """A client that may take its time."""
+    return await connect(patient_server)
 
 
 def test_the_program_waits_ten_seconds_for_a_header_section() -> None:
@@ -205,17 +221,19 @@ LONG = b"a" * 33 * KIB
         pytest.param([CHUNKED, b"2", *[b";extension=" + b"a" * KIB] * 33], id="chunk extension"),
     ],
 )
-async def test_a_header_section_over_32_kib_is_rejected_and_not_read_on(client: Client, pieces: list[bytes]) -> None:
-    await client.say(*pieces, pause=0.001)
-    answer = await client.last_answer()
+async def test_a_header_section_over_32_kib_is_rejected_and_not_read_on(
+    unhurried_client: Client, pieces: list[bytes]
+) -> None:
+    await unhurried_client.say(*pieces, pause=0.001)
+    answer = await unhurried_client.last_answer()
     assert (answer.status, answer.code) == (431, "header_fields_too_large")
-    assert await client.is_cut_off(*[b"a" * MIB] * 20)
+    assert await unhurried_client.is_cut_off(*[b"a" * MIB] * 20)
 
 
-async def test_a_header_section_of_almost_32_kib_is_served(client: Client) -> None:
+async def test_a_header_section_of_almost_32_kib_is_served(unhurried_client: Client) -> None:
     for _ in range(3):  # a connection counts each head alone
-        await client.say(GET[:-2], b"X-Long: ", *[b"a" * KIB] * 31, b"\r\n\r\n")
-        assert (await client.answer()).status == 200
+        await unhurried_client.say(GET[:-2], b"X-Long: ", *[b"a" * KIB] * 31, b"\r\n\r\n")
+        assert (await unhurried_client.answer()).status == 200
 
 
 @pytest.mark.parametrize(
@@ -233,12 +251,12 @@ async def test_a_header_section_of_almost_32_kib_is_served(client: Client) -> No
     ids=["announced", "chunked", "no such route", "not signed"],
 )
 async def test_a_client_that_sends_an_unwanted_body_can_read_why_and_is_then_cut_off(
-    client: Client, pieces: list[bytes], status: int, code: str
+    unhurried_client: Client, pieces: list[bytes], status: int, code: str
 ) -> None:
-    await client.say(*pieces)
-    answer = await client.last_answer()
+    await unhurried_client.say(*pieces)
+    answer = await unhurried_client.last_answer()
     assert (answer.status, answer.code) == (status, code)
-    assert await client.is_cut_off(*[b"x" * MIB] * 20)
+    assert await unhurried_client.is_cut_off(*[b"x" * MIB] * 20)
 
 
 async def test_after_an_answer_to_half_a_request_the_connection_is_gone_soon(client: Client) -> None:

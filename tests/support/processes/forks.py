@@ -82,6 +82,14 @@ class Forks:
         order = {"environment": clean_environment(variables), "log": str(log), "folder": str(folder), "later": later}
         return Forked(self.order(start=words, **order), log, self)
 
+    def listens(self) -> bool:
+        """Whether orders are taken yet: the socket has its name a moment before."""
+        try:
+            self.order()
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+        return True
+
     def order(self, **order: Any) -> Any:
         with Client(self.address) as server:
             server.send(order)
@@ -94,10 +102,10 @@ def forking(folder: Path) -> Iterator[Forks]:
     address = str(folder / "forks")
     command = [sys.executable, "-m", __name__, address]
     with subprocess.Popen(command, env=clean_environment({}), cwd=REPOSITORY) as process:
-        while not Path(address).exists():
+        forks = Forks(address)
+        while not forks.listens():
             assert process.poll() is None
             time.sleep(POLL_SECONDS)
-        forks = Forks(address)
         try:
             yield forks
         finally:
