@@ -122,8 +122,8 @@ class Backend:
         return Running(stack.enter_context(serving(command, self.variables, port=port, log=log)), port)
 
     def beside(self, table: str) -> "Backend":
-        """The same servers with another table, and services of its own."""
-        variables = self.variables | {"MODELKEEP_TABLE": table}
+        """The same servers with another table, a bucket of the same name, and services of its own."""
+        variables = self.variables | {"MODELKEEP_TABLE": table, "MODELKEEP_BUCKET": table}
         return Backend(self.name, variables, self._folder, self._stack)
 
     async def prepare(self) -> Self:
