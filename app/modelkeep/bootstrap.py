@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
 from modelkeep.domain.access.trust import Trust
+from modelkeep.domain.changes import Change
 from modelkeep.domain.limits import ServiceLimits
 from modelkeep.http.context import Services
 from modelkeep.identity.verifier import Verifier
@@ -101,9 +102,14 @@ def build_services(
     `on_call` is called after each operation of the table or the store, `on_change` after each change of a model, and
     `on_stale` for each answer from memory. Long polls end once `is_ending()`.
     """
+
+    def announce(change: Change[object]) -> None:
+        on_change(change)
+        poller.publish(change.head)
+
     limits, files = limits_of(settings), store
     table, store = instrument_table(table, on_call), instrument_store(store, on_call)
-    ledger, heads, stored, tokens = Ledger(table, on_change), Heads(table), Versions(table), Tokens(table)
+    ledger, heads, stored, tokens = Ledger(table, announce), Heads(table), Versions(table), Tokens(table)
     stale_cache = StaleCache(settings.stale_ttl_seconds, on_stale)
     resolver = Resolver(ledger, heads, stored, stale_cache)
     poller = HeadPoller(resolver.find_head, is_ending)

@@ -22,13 +22,19 @@ LONG = 50
 @pytest.fixture(autouse=True)
 def quick(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Poll every 50 ms."""
-    if "slow" not in request.fixturenames:
+    if not {"slow", "never"} & set(request.fixturenames):
         monkeypatch.setattr("modelkeep.services.reading.head_poller.POLL_SECONDS", 0.05)
 
 
 @pytest.fixture
 def slow() -> None:
     """Poll every second, as in production."""
+
+
+@pytest.fixture
+def never(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not poll before any of these tests is over."""
+    monkeypatch.setattr("modelkeep.services.reading.head_poller.POLL_SECONDS", 2.0 * LONG)
 
 
 @pytest.fixture
@@ -75,8 +81,9 @@ async def test_a_wait_ends_with_304(api: Api, two: str) -> None:
     assert 0.5 <= seconds < 10
 
 
+@pytest.mark.usefixtures("never")
 @pytest.mark.parametrize("ref", ["production", "champion", "latest", "staging"])
-async def test_another_version_ends_a_wait(api: Api, two: str, ref: str) -> None:
+async def test_a_change_by_this_process_ends_a_wait_at_once(api: Api, two: str, ref: str) -> None:
     task = await waiting(api, two, ref=ref)
     if ref == "production":
         await api.promote(two, 2)

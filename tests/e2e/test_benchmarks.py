@@ -30,6 +30,8 @@ LINES = {
     "start to ready": "local",
     "memory of an idle worker": "local",
     "its growth by": "local",
+    "last of 20 waiting is told": "local",
+    "20 waiting for nothing": "local",
     "throughput of 5x overload": "local",
     "errors of 5x overload": "local",
 }

@@ -105,6 +105,22 @@ def test_a_generation_that_was_read_already_needs_no_read() -> None:
     in_virtual_time(check())
 
 
+def test_what_the_process_has_changed_itself_is_told_at_once_without_a_read() -> None:
+    async def check() -> None:
+        table = Table()
+        poller = HeadPoller(table.find, never)
+        ours = waiting(poller)
+        others = [waiting(poller, generation=7, seconds=0.9), waiting(poller, model="other", seconds=0.9)]
+        await asyncio.sleep(0.2)
+        poller.publish(head(model=MODEL, generation=7))
+        poller.publish(head(model="nobody-waits", generation=7))
+        assert await ours == (True, 0.2)
+        assert await asyncio.gather(*others) == [(False, 0.9)] * 2
+        assert not table.reads
+
+    in_virtual_time(check())
+
+
 def test_a_wait_that_is_over_returns_false_whatever_was_read() -> None:
     async def check() -> None:
         poller = HeadPoller(Table(7).find, never)

@@ -21,7 +21,7 @@ from pathlib import Path
 import uvloop
 
 from modelkeep.http.server.process_limits import raise_connection_limits
-from tests.benchmarks.speed import mlflow, promoting, resolving, robustness, signing
+from tests.benchmarks.speed import mlflow, promoting, resolving, robustness, signing, waiting
 from tests.benchmarks.speed.results import HEADING, Line, machine, show
 from tests.benchmarks.speed.site import SETTINGS, Backend, Scale, Site
 
@@ -48,6 +48,7 @@ ROWS = {
     "workers": Row(resolving.workers, LOCAL),
     "presign": Row(signing.presign, LOCAL),
     "process": Row(robustness.process, ("local", "ministack")),
+    "waiting": Row(waiting.waiting, ("local", "ministack")),
     "overload": Row(robustness.overload, LOCAL),
 }
 

@@ -54,6 +54,8 @@ class Scale:
     """They end after this time, all or not."""
 
     overload_seconds: float = 60
+    waiting: int = 1_000
+    idle_seconds: float = 5
     backends: int | None = None
     """As many of those that could be, or all."""
 
@@ -72,6 +74,8 @@ class Scale:
             calls=2,
             requests=50,
             overload_seconds=0.2,
+            waiting=20,
+            idle_seconds=0.5,
             backends=1,
         )
 

@@ -14,13 +14,19 @@ POLL_SECONDS: Final = 1.0
 class HeadPoller:
     """Reads the head of each model that requests wait for once a second, however many wait.
 
-    Once `is_draining` returns true (graceful shutdown), all waits end within a second.
+    What this process changes itself is published at once. Once `is_draining` returns true (graceful shutdown), all
+    waits end within a second.
     """
 
     def __init__(self, find_head: Callable[[str], Awaitable[Head | None]], is_draining: Callable[[], bool]) -> None:
         self._find_head = find_head
         self._is_draining = is_draining
         self._subscriptions: dict[str, _Subscription] = {}
+
+    def publish(self, head: Head) -> None:
+        """Wake the requests that wait for an earlier generation of this head."""
+        if subscription := self._subscriptions.get(head.model):
+            subscription.publish(head.generation)
 
     async def wait_for_change(self, model: str, generation: int, *, until: float) -> bool:
         """Return true once the head has a later generation; false at `until` (event loop time), or when draining."""
