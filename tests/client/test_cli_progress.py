@@ -11,7 +11,7 @@ import pytest
 from rich.cells import cell_len
 
 from modelkeep.cli import progress
-from modelkeep.cli.options import Options
+from modelkeep.cli.options import Options, Output
 from modelkeep.cli.progress import Bars, Display, Lines, display
 from modelkeep.client import Step
 
@@ -68,9 +68,9 @@ def test_a_log_has_a_line_for_each_step_and_one_in_ten_seconds(
 
 
 def test_the_display_suits_where_it_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    people = Options(url=None, as_json=False, quiet=False)
-    program = Options(url=None, as_json=True, quiet=False)
-    silent = Options(url=None, as_json=False, quiet=True)
+    people = Options(url=None, output=Output.HUMAN, quiet=False)
+    program = Options(url=None, output=Output.JSON, quiet=False)
+    silent = Options(url=None, output=Output.HUMAN, quiet=True)
     assert [type(display(options)) for options in (people, program, silent)] == [Lines, Display, Display]
     monkeypatch.setattr(sys, "stderr", Screen())
     assert [type(display(options)) for options in (people, program, silent)] == [Bars, Bars, Display]

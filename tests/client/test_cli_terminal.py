@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from json import dumps
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,22 @@ def test_a_history_and_a_list_of_models_fit(screen: Terminal, cli: Cli, model: s
         assert max(map(len, lines)) <= COLUMNS
         assert "…" in "".join(lines) or command[0] != "history"
         assert "…" not in "".join(lines) or command[0] != "show"
+
+
+def test_what_was_asked_for_is_neither_cut_nor_left_out(screen: Terminal, cli: Cli, model: str, write: Write) -> None:
+    metrics = {"validation/macro_f1_over_the_holdout_of_march": 0.912345, **{f"loss_{at}": 0.5 for at in range(9)}}
+    cli.does("register", model, write(1000), "--framework", "a-framework-of-some-length", "--metrics", dumps(metrics))
+    cli.does("promote", model, 1, "--comment", "approved in CHG-2291 after a long discussion")
+    cli.does("promote", model, 1, "archived", "--comment", "many words on why this had to happen")
+    header, row, _ = screen.run("list", model, "--sort", next(iter(metrics)))
+    assert (header.split()[2], row.split()[1:3]) == (next(iter(metrics)), ["archived", "0.912345"])
+    assert max(map(len, (header, row))) <= COLUMNS
+    lines = screen.run("history", model)
+    assert sum(change in line for line in lines for change in ("staging → production", "production → archived")) == 2
+    assert max(map(len, lines)) <= COLUMNS
+    wide = "".join(screen.run("list", model, "--wide"))
+    assert {*metrics, "a-framework-of-some-length"} <= set(wide.split())
+    assert "many words on why this had to happen" in "".join(screen.run("history", model, "--wide"))
 
 
 def test_an_upload_has_a_bar_for_each_large_file_and_one_for_all(

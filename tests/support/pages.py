@@ -39,9 +39,9 @@ class Page:
         return re.findall(r"^```([^\n`]+)\n(.*?)^```$", self.text, re.MULTILINE | re.DOTALL)
 
     def commands(self) -> list[list[str]]:
-        """What the program is called with in blocks, word by word, without redirections and what follows."""
+        """What the program is called with in blocks, word by word, without `-o`, redirections and what follows."""
         joined = "\n".join(body for words, body in self.fenced() if not words.startswith("python"))
-        lines = re.findall(r"(?:^|[\s(;])modelkeep ([a-z-][^\n|>)#]*)", joined.replace("\\\n", " "))
+        lines = re.findall(r"(?:^|[\s(;])modelkeep (?:-o [a-z]+ )?([a-z-][^\n|>)#]*)", joined.replace("\\\n", " "))
         return [line.split() for line in lines]
 
     def table(self, heading: str) -> list[list[str]]:

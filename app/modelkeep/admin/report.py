@@ -8,8 +8,8 @@ from typing import Any
 import typer
 
 from modelkeep.admin.wording import sentence
-from modelkeep.cli.options import options_of
-from modelkeep.cli.output import print_json
+from modelkeep.cli.options import Output, options_of
+from modelkeep.cli.output import print_for_programs
 from modelkeep.services.maintenance.findings import Finding
 
 
@@ -20,27 +20,32 @@ def print_findings(
 
     The document is `{"complete": bool, "count": int, "findings": [{"code": str, "detail": sentence, …fields}]}`. If a
     source raises, the document has what was found until then, and is not `complete`; without any finding there is none.
+    JSON Lines and CSV have a line for each finding.
     """
-    as_json = options_of(context).as_json
-    found = asyncio.run(_print(sources, as_json=as_json))
-    if summary and not as_json:
+    options = options_of(context)
+    found = asyncio.run(_print(context, sources, for_programs=options.for_programs))
+    if summary and not options.for_programs:
         typer.echo(summary(found))
     return found
 
 
-async def _print(sources: tuple[AsyncIterable[Finding], ...], *, as_json: bool) -> Sequence[Finding]:
+async def _print(
+    context: typer.Context, sources: tuple[AsyncIterable[Finding], ...], *, for_programs: bool
+) -> Sequence[Finding]:
     found: list[Finding] = []
     complete = False
     try:
         for source in sources:
             async for finding in source:
                 found.append(finding)
-                if not as_json:
+                if not for_programs:
                     typer.echo(sentence(finding))
         complete = True
     finally:
-        if as_json and (complete or found):
-            print_json({"complete": complete, "count": len(found), "findings": [_entry(finding) for finding in found]})
+        if for_programs and (complete or found):
+            entries = [_entry(finding) for finding in found]
+            document = {"complete": complete, "count": len(found), "findings": entries}
+            print_for_programs(context, document if options_of(context).output is Output.JSON else entries)
     return found
 
 

@@ -8,7 +8,7 @@ import typer
 
 from modelkeep import manual
 from modelkeep.cli.options import options_of
-from modelkeep.cli.output import is_terminal, print_json, print_text
+from modelkeep.cli.output import is_terminal, print_for_programs, print_text
 
 commands = typer.Typer()
 
@@ -20,23 +20,23 @@ def docs(
 ) -> None:
     """Show a page of the manual, or list its topics."""
     if topic is None:
-        _list(as_json=options_of(context).as_json)
+        _list(context)
         return
     page = _find(topic)
-    if options_of(context).as_json:
-        print_json({"topic": page.topic, "markdown": page.text})
+    if options_of(context).for_programs:
+        print_for_programs(context, {"topic": page.topic, "markdown": page.text})
     elif is_terminal():
         _page_on_terminal(page.text)
     else:
         typer.echo(page.text, nl=False)
 
 
-def _list(*, as_json: bool) -> None:
+def _list(context: typer.Context) -> None:
     from rich.table import Table  # noqa: PLC0415 -- help needs none of it
 
     pages = [manual.page(topic) for topic in manual.topics()]
-    if as_json:
-        print_json([{"topic": page.topic, "summary": page.summary} for page in pages])
+    if options_of(context).for_programs:
+        print_for_programs(context, [{"topic": page.topic, "summary": page.summary} for page in pages])
         return
     table = Table.grid("topic", "summary", padding=(0, 2, 0, 0))
     for page in pages:

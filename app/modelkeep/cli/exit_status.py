@@ -44,7 +44,7 @@ class _Failure:
 @contextmanager
 def exit_on_error(context: typer.Context) -> Iterator[None]:
     """End the program with a status and a sentence, whatever goes wrong in the block, which runs the command named."""
-    as_json = context.params.get("output") is Output.JSON
+    as_json = context.params.get("output", Output.HUMAN) is not Output.HUMAN
     try:
         yield
     except typer.Exit:

@@ -1,11 +1,12 @@
 """The commands that change what is registered."""
 
 import sys
+from functools import partial
 from typing import Annotated, Any
 
 import typer
 
-from modelkeep.cli import promotions, tables
+from modelkeep.cli import promotions
 from modelkeep.cli.arguments import (
     Comment,
     Expect,
@@ -18,6 +19,8 @@ from modelkeep.cli.arguments import (
 from modelkeep.cli.options import examples
 from modelkeep.cli.output import answer, answer_list
 from modelkeep.cli.session import connected
+from modelkeep.cli.tables import cards, lists
+from modelkeep.cli.tables.layout import Wide, screen
 from modelkeep.cli.version_arguments import SeparateRef, VersionOf, meant
 from modelkeep.domain.values import Stage
 
@@ -94,14 +97,18 @@ def set_alias(
         answer(context, pointed, lambda it: f"{it.model}@{it.alias} is v{it.version}")
 
 
-@alias.command(name="list")
-def list_aliases(context: typer.Context, model: Model) -> None:
+@alias.command(
+    name="list",
+    epilog=examples("modelkeep alias list fraud-detector", "modelkeep -o csv alias list fraud-detector"),
+)
+def list_aliases(context: typer.Context, model: Model, *, wide: Wide = False) -> None:
     """List the aliases of a model, and the version of each."""
     with connected(context) as registry:
         aliases = [
             {"alias": name, "version": number} for name, number in sorted(registry.get_model(model).aliases.items())
         ]
-        answer_list(context, aliases, tables.aliases, "There are no aliases.")
+        table = partial(lists.aliases, screen(wide=wide))
+        answer_list(context, aliases, table, "There are no aliases.", columns=["alias", "version"])
 
 
 @alias.command(name="rm")
@@ -147,10 +154,10 @@ def edit(
         raise typer.BadParameter("metrics are of a version. Give its number.", param_hint="'VERSION'")
     with connected(context) as registry:
         if wanted.ref is None:
-            answer(context, registry.edit_model(wanted.model, **changes), tables.model)
+            answer(context, registry.edit_model(wanted.model, **changes), cards.model)
         else:
             number = wanted.number_now(registry)
-            answer(context, registry.edit_version(wanted.model, number, **changes), tables.version)
+            answer(context, registry.edit_version(wanted.model, number, **changes), cards.version)
 
 
 def _merge(changed: dict[str, Any], removed: list[str] | None) -> dict[str, Any]:

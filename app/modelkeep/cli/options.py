@@ -9,19 +9,26 @@ import typer
 
 
 class Output(StrEnum):
-    """The form of standard output."""
+    """The form of standard output: for people, or for programs."""
 
     HUMAN = "human"
     JSON = "json"
+    JSONL = "jsonl"
+    CSV = "csv"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """The options of one run. With `as_json`, standard output is one JSON document and nothing else."""
+    """The options of one run."""
 
     url: str | None
-    as_json: bool
+    output: Output
     quiet: bool
+
+    @property
+    def for_programs(self) -> bool:
+        """Whether standard output is the answer in a form for programs, and nothing else."""
+        return self.output is not Output.HUMAN
 
 
 def examples(*commands: str) -> str:
@@ -41,7 +48,10 @@ def read_options(
         str | None, typer.Option(envvar="MODELKEEP_URL", metavar="URL", help="The registry's address.")
     ] = None,
     output: Annotated[
-        Output, typer.Option("--output", "-o", help="Print tables, or one JSON document.")
+        Output,
+        typer.Option(
+            "--output", "-o", help="Print tables, or for programs: one JSON document, a line of it for each entry, CSV."
+        ),
     ] = Output.HUMAN,
     *,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no summary.")] = False,
@@ -50,7 +60,7 @@ def read_options(
     ] = False,
 ) -> None:
     """Store the options for the command that follows."""
-    context.obj = Options(url=url, as_json=output is Output.JSON, quiet=quiet)
+    context.obj = Options(url=url, output=output, quiet=quiet)
 
 
 def options_of(context: typer.Context) -> Options:

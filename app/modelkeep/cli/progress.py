@@ -58,7 +58,7 @@ def display(options: Options) -> Display:
         return Display()
     if sys.stderr.isatty():
         return Bars()
-    return Display() if options.as_json else Lines()
+    return Display() if options.for_programs else Lines()
 
 
 class Lines(Display):

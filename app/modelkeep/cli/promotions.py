@@ -27,7 +27,7 @@ class Before:
 
 def look(context: typer.Context, registry: "RegistryClient", model: str) -> Before | None:
     """The model as it is now; `None` if the caller may not read it, or if the output is not for people."""
-    if options_of(context).as_json:
+    if options_of(context).for_programs:
         return None
     with suppress(NotFoundError, ForbiddenError):
         found = registry.get_model(model)

@@ -1,25 +1,34 @@
 """The commands that change nothing."""
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from datetime import datetime
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import RenderableType
 
-from modelkeep.cli import tables
 from modelkeep.cli.arguments import Model, parse_sort, parse_tags, parse_time
-from modelkeep.cli.options import examples, options_of
-from modelkeep.cli.output import Item, answer, answer_list
+from modelkeep.cli.options import Output, examples, options_of
+from modelkeep.cli.output import answer, answer_list, print_for_programs
+from modelkeep.cli.records import columns_of
 from modelkeep.cli.session import connected
+from modelkeep.cli.tables import cards, lists
+from modelkeep.cli.tables.comparison import RECORD, comparison, records
+from modelkeep.cli.tables.layout import Wide, screen
+from modelkeep.cli.tables.versions import versions
 from modelkeep.cli.version_arguments import SeparateRef, VersionOf, meant
 from modelkeep.domain.values import Stage
+
+if TYPE_CHECKING:
+    from modelkeep.client import RegistryClient
 
 queries = typer.Typer()
 
 
-@queries.command(name="list")
+@queries.command(
+    name="list",
+    epilog=examples("modelkeep list fraud-detector --sort f1 --limit 5", "modelkeep -o csv list fraud-detector"),
+)
 def list_(
     context: typer.Context,
     model: Annotated[
@@ -39,6 +48,7 @@ def list_(
     *,
     has_alias: Annotated[bool, typer.Option("--has-alias", help="Only versions with an alias.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print numbers only; of models, names.")] = False,
+    wide: Wide = False,
 ) -> None:
     """List the versions of a model, newest first; or the models."""
     if model is None and (stage or tag or sort or has_alias):
@@ -46,10 +56,9 @@ def list_(
     quiet = quiet or options_of(context).quiet
     with connected(context) as registry:
         if model is None:
-            models = registry.list_models(limit=limit)
-            _print_list(context, models, tables.models, "There are no models yet.", [it.model for it in models], quiet)
+            _list_models(context, registry, limit, quiet=quiet, wide=wide)
             return
-        versions = registry.list_versions(
+        found = registry.list_versions(
             model,
             stage=stage,
             tags=parse_tags(tag or []),
@@ -57,24 +66,31 @@ def list_(
             sort=None if sort is None else parse_sort(sort),
             limit=limit,
         )
-        table = partial(tables.versions, sorted_by=sort and sort.removeprefix("-"))
-        numbers = [str(it.version) for it in versions]
-        _print_list(context, versions, table, "There are no such versions.", numbers, quiet)
+        if quiet and not options_of(context).for_programs:
+            _print_names(it.version for it in found)
+            return
+        from modelkeep.schemas.versions import VersionResponse  # noqa: PLC0415 -- help need not wait for it
+
+        table = partial(versions, screen(wide=wide), sorted_by=sort and sort.removeprefix("-"))
+        answer_list(context, found, table, "There are no such versions.", columns=columns_of(VersionResponse))
 
 
-def _print_list(
-    context: typer.Context,
-    found: list[Item],
-    table: Callable[[list[Item]], RenderableType],
-    if_empty: str,
-    names: list[str],
-    quiet: bool,
+def _list_models(
+    context: typer.Context, registry: "RegistryClient", limit: int | None, *, quiet: bool, wide: bool
 ) -> None:
-    if quiet and not options_of(context).as_json:
-        for name in names:
-            typer.echo(name)
-    else:
-        answer_list(context, found, table, if_empty)
+    from modelkeep.schemas.models import ModelResponse  # noqa: PLC0415 -- help need not wait for it
+
+    found = registry.list_models(limit=limit)
+    if quiet and not options_of(context).for_programs:
+        _print_names(it.model for it in found)
+        return
+    table = partial(lists.models, screen(wide=wide))
+    answer_list(context, found, table, "There are no models yet.", columns=columns_of(ModelResponse))
+
+
+def _print_names(names: Iterable[object]) -> None:
+    for name in names:
+        typer.echo(name)
 
 
 @queries.command(epilog=examples("modelkeep show fraud-detector", "modelkeep show fraud-detector@production"))
@@ -97,29 +113,45 @@ def show(
         raise typer.BadParameter("a time is for a version. Write NAME@production.", param_hint="'--at'")
     with connected(context) as registry:
         if wanted.ref is None:
-            answer(context, registry.get_model(wanted.model), tables.model)
+            answer(context, registry.get_model(wanted.model), cards.model)
         else:
-            answer(context, registry.get_version(wanted.model, wanted.ref, at=at), tables.version)
+            answer(context, registry.get_version(wanted.model, wanted.ref, at=at), cards.version)
 
 
-@queries.command()
+@queries.command(
+    epilog=examples("modelkeep diff fraud-detector production 8", "modelkeep -o jsonl diff fraud-detector 6 7"),
+)
 def diff(
     context: typer.Context,
     model: Model,
     a: Annotated[str, typer.Argument(metavar="A", help="A version: a number, production, an alias, a commit.")],
     b: Annotated[str, typer.Argument(metavar="B", help="The version to compare with it.")],
+    *,
+    wide: Wide = False,
 ) -> None:
     """Compare two versions: metrics with differences, tags, and files by their bytes."""
     with connected(context) as registry:
-        answer(context, registry.compare_versions(model, a, b), tables.comparison)
+        found = registry.compare_versions(model, a, b)
+        if options_of(context).output in {Output.HUMAN, Output.JSON}:
+            answer(context, found, partial(comparison, screen(wide=wide)))
+        else:
+            print_for_programs(context, list(records(found)), columns=RECORD)
 
 
-@queries.command()
+@queries.command(
+    epilog=examples("modelkeep history fraud-detector", "modelkeep -o jsonl history fraud-detector --after 12"),
+)
 def history(
     context: typer.Context,
     model: Model,
     after: Annotated[int | None, typer.Option(min=0, metavar="N", help="Only events after this generation.")] = None,
+    *,
+    wide: Wide = False,
 ) -> None:
     """Show the history of a model: who changed what and when, oldest first."""
     with connected(context) as registry:
-        answer_list(context, registry.list_events(model, after=after), tables.events, "Nothing happened since.")
+        found = registry.list_events(model, after=after)
+        from modelkeep.schemas.events import EventResponse  # noqa: PLC0415 -- help need not wait for it
+
+        table = partial(lists.events, screen(wide=wide))
+        answer_list(context, found, table, "Nothing happened since.", columns=columns_of(EventResponse))

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from modelkeep.cli import promotions, tables
+from modelkeep.cli import promotions
 from modelkeep.cli.arguments import Jobs, Metric, Model, parse_metric_options, parse_tags
 from modelkeep.cli.ci_environment import current_run
 from modelkeep.cli.options import examples, options_of
-from modelkeep.cli.output import notice, print_json, print_text
+from modelkeep.cli.output import notice, print_for_programs, print_text
 from modelkeep.cli.session import Transfer, transferring
+from modelkeep.cli.tables import lists
+from modelkeep.cli.tables.layout import screen
 from modelkeep.cli.version_arguments import SeparateRef, VersionOf, meant
 from modelkeep.domain.frameworks import infer_framework
 from modelkeep.domain.values import Stage
@@ -103,8 +105,8 @@ def register(
         transfer.print_summary(done, count=len(version.artifacts), size=version.size or 0)
         if promote is not None:
             version = _promote(transfer, version, promote, idempotency_key or run.scope)
-    if options_of(context).as_json:
-        print_json(version)
+    if options_of(context).for_programs:
+        print_for_programs(context, version)
     else:
         typer.echo(version.version)
 
@@ -115,15 +117,15 @@ def _print_preview(
     """Print what would be registered: a line for each file, or one JSON document."""
     inferred = infer_framework(["archive.zip"] if is_archive else sizes)
     total = sum(sizes.values())
-    if options_of(context).as_json:
+    if options_of(context).for_programs:
         described = {"model": model, "framework": framework or inferred, "framework_inferred": framework is None}
         files = [{"path": path, "size": size} for path, size in sizes.items()]
-        print_json({**described, "archive": is_archive, "size": total, "artifacts": files})
+        print_for_programs(context, {**described, "archive": is_archive, "size": total, "artifacts": files})
         return
     named = framework or f"{inferred}, inferred"
     form = ", as one archive" * is_archive
     notice(context, f"Would register {model} ({named}): {format_count(len(sizes), 'file')}, {format_size(total)}{form}")
-    print_text(tables.files(sizes))
+    print_text(lists.files(screen(), sizes))
 
 
 def _promote(transfer: Transfer, version: "VersionResponse", stage: Stage, scope: str | None) -> "VersionResponse":
@@ -184,8 +186,8 @@ def download(
             notice(context, f"Would download {named}: {summary}")
         else:
             transfer.print_summary(f"Downloaded {named}", count=len(found.artifacts), size=found.size)
-    if options_of(context).as_json:
-        print_json(_to_json(found))
+    if options_of(context).for_programs:
+        print_for_programs(context, _to_json(found))
     else:
         typer.echo(found)
 

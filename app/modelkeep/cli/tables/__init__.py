@@ -1,0 +1,1 @@
+"""What commands show to people: lists as tables, single things as cards."""
