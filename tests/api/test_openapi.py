@@ -25,6 +25,7 @@ TABLE = {
     "PATCH /v1/models/{model}",
     "DELETE /v1/models/{model}",
     "POST /v1/models/{model}/versions",
+    "GET /v1/models/{model}/uploads",
     "GET /v1/models/{model}/versions/{version}/upload",
     "POST /v1/models/{model}/versions/{version}/upload/parts",
     "POST /v1/models/{model}/versions/{version}/complete",

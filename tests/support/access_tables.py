@@ -119,6 +119,7 @@ _WRITTEN_OUT: Final = [
     Question("edit_model", "PATCH", "", "model.write", "200", NO_MODEL, {}),
     Question("delete_model", "DELETE", "", "model.write version.delete", "409 model_not_empty", NO_MODEL),
     Question("begin_upload", "POST", "/versions", "version.upload", TOO_LARGE, TOO_LARGE, _REGISTRATION),
+    Question("list_uploads", "GET", "/uploads?limit=1", "model.read", "200", NO_MODEL),
     Question("get_upload", "GET", f"/versions/{OPEN}/upload", "version.upload", "200", NO_UPLOAD),
     Question("sign_parts", "POST", f"/versions/{OPEN}/upload/parts", "version.upload", "200", NO_UPLOAD, _PARTS),
     Question(

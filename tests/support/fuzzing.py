@@ -17,7 +17,7 @@ LARGE_PARTS: Final = 4
 """Of `large.bin` on the shelves."""
 
 KEYED: Final = re.compile(r"(POST|PUT|PATCH|DELETE) /v1/models")
-LISTS: Final = re.compile(r"GET /v1/(tokens|models|models/\{model\}/(events|versions))$")
+LISTS: Final = re.compile(r"GET /v1/(tokens|models|models/\{model\}/(events|uploads|versions))$")
 
 UNSPEAKABLE: Final = {
     # The key came with another request before: a document has no memory.

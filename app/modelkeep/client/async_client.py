@@ -26,6 +26,7 @@ from modelkeep.schemas.downloads import DownloadResponse
 from modelkeep.schemas.events import EventPage, EventResponse
 from modelkeep.schemas.models import EditModel, ModelPage, ModelResponse
 from modelkeep.schemas.stages import RollBack, SetStage
+from modelkeep.schemas.uploads import UploadPage, UploadProgressResponse
 from modelkeep.schemas.versions import EditVersion, SortedVersionPage, VersionPage, VersionResponse
 
 Item = TypeVar("Item")
@@ -237,6 +238,14 @@ class AsyncRegistryClient:
     ) -> list[EventResponse]:
         """The events of a model, or those after generation `after`, oldest first; at most `limit` of them."""
         return await self._list(EventPage, "models", model_name(model), "events", limit=limit, after=after)
+
+    async def list_uploads(self, model: str, *, limit: int | None = None) -> list[UploadProgressResponse]:
+        """The uploads of a model under way, newest first, with how much has arrived; at most `limit` of them."""
+        return await self._list(UploadPage, "models", model_name(model), "uploads", limit=limit)
+
+    async def abandon_upload(self, model: str, version: int) -> None:
+        """Give up an upload; what has arrived is removed, and its number is not used again."""
+        await self._transport.remove(*_version_path(model, version), "upload")
 
     async def promote(
         self,

@@ -74,6 +74,8 @@ class RegistryClient:
     get_version = _blocking(AsyncRegistryClient.get_version)
     compare_versions = _blocking(AsyncRegistryClient.compare_versions)
     list_events = _blocking(AsyncRegistryClient.list_events)
+    list_uploads = _blocking(AsyncRegistryClient.list_uploads)
+    abandon_upload = _blocking(AsyncRegistryClient.abandon_upload)
     promote = _blocking(AsyncRegistryClient.promote)
     rollback = _blocking(AsyncRegistryClient.rollback)
     set_alias = _blocking(AsyncRegistryClient.set_alias)

@@ -84,6 +84,14 @@ class Versions:
                 break
         return Page(found, cursors.encode(scope, str(after)))
 
+    async def list_uploads(self, model: str, *, scope: str, cursor: str | None, limit: int) -> Page[Upload]:
+        """Uploads, newest first; a page may be short although the list continues. Raises `InvalidCursorError`."""
+        after = cursors.decode_number(scope, cursor)
+        page = await self._table.query(f"{UPLOAD}{model}", after=after, descending=True, limit=limit)
+        uploads = [upload_from_item(item) for item in page.items]
+        more = page.more and uploads
+        return Page(uploads, cursors.encode(scope, str(uploads[-1].number)) if more else None)
+
     async def walk(self, model: str) -> AsyncGenerator[Version, None]:
         """All live versions, newest first."""
         async for item in self._walk(model):

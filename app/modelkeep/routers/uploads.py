@@ -7,6 +7,7 @@ from modelkeep.domain.errors import (
     ArtifactNotFoundError,
     ArtifactTooLargeError,
     ChecksumMismatchError,
+    InvalidCursorError,
     ModelBeingDeletedError,
     ModelNotFoundError,
     NewerFormatError,
@@ -19,10 +20,17 @@ from modelkeep.domain.errors import (
     UploadNotFoundError,
     VersionConflictError,
 )
-from modelkeep.http.dependencies import Caller, Model, Number, ReadCaller, Uploads
+from modelkeep.http.dependencies import Caller, Cursor, Limit, Model, Number, ReadCaller, Uploads
 from modelkeep.http.openapi import links, requires
 from modelkeep.http.problems import BODY_ERRORS, WRITE_ERRORS, error_responses
-from modelkeep.schemas.uploads import CreateUpload, PartsResponse, SignParts, UploadResponse
+from modelkeep.schemas.uploads import (
+    CreateUpload,
+    PartsResponse,
+    SignParts,
+    UploadPage,
+    UploadProgressResponse,
+    UploadResponse,
+)
 from modelkeep.schemas.versions import VersionResponse
 
 router = APIRouter(prefix="/v1/models", tags=["uploads"])
@@ -48,6 +56,20 @@ router = APIRouter(prefix="/v1/models", tags=["uploads"])
 async def begin_upload(model: Model, body: CreateUpload, caller: Caller, uploads: Uploads) -> UploadResponse:
     """Reserve the next version number and get URLs to upload to. The first version of a model creates it."""
     return UploadResponse.of(await uploads.begin(model, body.to_registration(), caller))
+
+
+@router.get(
+    "/{model}/uploads",
+    response_description="A page of uploads, newest first.",
+    responses=error_responses(InvalidCursorError, ModelNotFoundError),
+    openapi_extra=requires(Action.MODEL_READ),
+)
+async def list_uploads(
+    model: Model, caller: ReadCaller, uploads: Uploads, cursor: Cursor = None, limit: Limit = 50
+) -> UploadPage:
+    """List the uploads under way, and how much of each has arrived. A page may be short although more follow."""
+    page = await uploads.list(model, caller, cursor=cursor, limit=limit)
+    return UploadPage(items=[UploadProgressResponse.of(each) for each in page.items], next_cursor=page.next_cursor)
 
 
 @router.get(

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, ValidationInfo
 
 from modelkeep.domain.artifact_paths import ArtifactPath, NewArtifactPath, check_distinct_paths
+from modelkeep.domain.upload_progress import UploadProgress
 from modelkeep.domain.uploads import (
     MAX_ARTIFACTS,
     MAX_EMPTY_FOLDERS,
@@ -21,7 +22,16 @@ from modelkeep.domain.uploads import (
     UploadStatus,
 )
 from modelkeep.domain.values import Digest, Sha256, metric_to_decimal
-from modelkeep.schemas.base import Answer, Description, Name, PresignedUrlResponse, Request, TagValue, presigned
+from modelkeep.schemas.base import (
+    Answer,
+    Description,
+    Name,
+    PageResponse,
+    PresignedUrlResponse,
+    Request,
+    TagValue,
+    presigned,
+)
 from modelkeep.schemas.versions import Metrics
 
 
@@ -169,6 +179,40 @@ class UploadResponse(Answer):
             expires_at=status.expires_at,
             artifacts=[_artifact(artifact) for artifact in status.artifacts],
         )
+
+
+class UploadProgressResponse(Answer):
+    """How much of an upload has arrived: whole artifacts, and bytes, which include parts of large ones."""
+
+    model: str
+    version: int
+    artifact_count: int
+    arrived_count: int
+    size: int
+    arrived_size: int
+    created_at: datetime
+    created_by: str
+    expires_at: datetime
+
+    @classmethod
+    def of(cls, progress: UploadProgress) -> Self:
+        """Shape the domain's progress."""
+        upload = progress.upload
+        return cls(
+            model=upload.model,
+            version=upload.number,
+            artifact_count=len(upload.artifacts),
+            arrived_count=progress.arrived_count,
+            size=progress.size,
+            arrived_size=progress.arrived_size,
+            created_at=upload.created_at,
+            created_by=upload.created_by,
+            expires_at=upload.expires_at,
+        )
+
+
+class UploadPage(PageResponse[UploadProgressResponse]):
+    """One page of uploads, newest first; `next_cursor` continues the list and is null at its end."""
 
 
 def _artifact(artifact: ArtifactStatus) -> UploadArtifactResponse:

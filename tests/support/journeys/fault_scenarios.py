@@ -119,6 +119,7 @@ class Walk:
         await self.ask("POST", "/versions/2/restore")
         await self.ask("PATCH", "/versions/2", {"metrics": {"f1": 0.9}})
         assert (await self.begin(LARGE, multipart=True))["version"] == 3
+        assert [each["version"] for each in (await self.ask("GET", "/uploads"))["items"]] == [3]
         await self.ask("DELETE", "/versions/3/upload", status=204)
         await self.look_around()
         await self.ask("PUT", "/versions/1/stage", {"stage": "archived"})

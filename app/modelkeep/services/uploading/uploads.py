@@ -18,6 +18,7 @@ from modelkeep.domain.errors import (
 from modelkeep.domain.events import Operation
 from modelkeep.domain.limits import ServiceLimits
 from modelkeep.domain.models import Head, Version, existing, require_known_format
+from modelkeep.domain.upload_progress import UploadProgress
 from modelkeep.domain.uploads import (
     PendingArtifact,
     Registration,
@@ -30,12 +31,15 @@ from modelkeep.domain.uploads import (
 )
 from modelkeep.domain.values import Digest
 from modelkeep.kit.concurrency import gather_limited
+from modelkeep.repositories import cursor as cursors
 from modelkeep.repositories.ledger import Ledger
+from modelkeep.repositories.pages import Page
 from modelkeep.repositories.versions import Versions
 from modelkeep.services.access.caller import Caller
 from modelkeep.services.uploading.allocation import ObjectAllocation
 from modelkeep.services.uploading.assembly import Assembly
 from modelkeep.services.uploading.cleanup import abort_multiparts
+from modelkeep.services.uploading.progress import inspectable, progress_of
 from modelkeep.services.uploading.status import upload_status, version_status
 from modelkeep.services.uploading.verification import ArtifactState, verify
 from modelkeep.storage.objects import ObjectStore
@@ -83,6 +87,21 @@ class UploadService:
         except RegistryError:
             await allocation.release()
             raise
+
+    async def list(self, model: str, caller: Caller, *, cursor: str | None, limit: int) -> Page[UploadProgress]:
+        """Uploads and how much of each has arrived, newest first, also of those that have expired.
+
+        It changes none of them, and signs nothing. A page is short if its uploads have more than 1,000 large artifacts.
+        Raises `ModelNotFoundError`, `InvalidCursorError`.
+        """
+        caller.require(Action.MODEL_READ, model)
+        existing(await self._ledger.head(model), model)
+        scope = f"uploads {model}"
+        page = await self._versions.list_uploads(model, scope=scope, cursor=cursor, limit=limit)
+        uploads = inspectable(page.items)
+        is_cut = len(uploads) < len(page.items)
+        next_cursor = cursors.encode(scope, str(uploads[-1].number)) if is_cut else page.next_cursor
+        return Page(await progress_of(self._store, uploads), next_cursor)
 
     async def status(self, model: str, number: int, caller: Caller) -> UploadStatus:
         """What has arrived and what is missing, with fresh URLs for that.
