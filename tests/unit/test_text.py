@@ -4,7 +4,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from modelkeep.kit.text import format_age, format_count, format_duration, format_moment, format_size, one_line
+from modelkeep.kit.text import (
+    format_age,
+    format_count,
+    format_duration,
+    format_moment,
+    format_share,
+    format_size,
+    format_until,
+    one_line,
+)
 
 GIB = 1024**3
 
@@ -58,3 +67,35 @@ def test_counts(count: int, read: str) -> None:
 
 def test_foreign_text_is_one_line_that_a_terminal_does_not_obey() -> None:
     assert one_line(" two\nlines\x1b[31m and\ttabs ") == "two lines [31m and tabs"
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "read"),
+    [
+        (0, 9, "0 of 9 B"),
+        (9, 9, "all of 9 B"),
+        (0, 0, "all of 0 B"),
+        (1023, 1024, "0.9 of 1.0 KiB"),
+        (600 * 1024**2, 1434 * 1024**2, "0.5 of 1.4 GiB"),
+        (700 * 1024**2 - 1, 700 * 1024**2, "699 of 700 MiB"),
+        (1, 1434 * 1024**2, "0.0 of 1.4 GiB"),
+        (1434 * 1024**2 - 1, 1434 * 1024**2, "1.4 of 1.4 GiB"),
+        (1024**3 + 1024**2 * 409, 1434 * 1024**2, "1.3 of 1.4 GiB"),
+    ],
+)
+def test_a_share_is_in_the_unit_of_the_whole_and_never_all_of_it_too_soon(part: int, whole: int, read: str) -> None:
+    assert format_share(part, whole) == read
+
+
+@pytest.mark.parametrize(
+    ("left", "read"),
+    [
+        (timedelta(seconds=-1), "over"),
+        (timedelta(seconds=59), "in 0 min"),
+        (timedelta(minutes=59, seconds=59), "in 59 min"),
+        (timedelta(hours=47, minutes=59), "in 47 h"),
+        (timedelta(days=2, minutes=5), "in 2 d"),
+    ],
+)
+def test_what_is_ahead_is_read_in_one_unit(left: timedelta, read: str) -> None:
+    assert format_until(datetime.now(UTC) + left) == read

@@ -199,6 +199,17 @@ def _confirm(subject: str) -> None:
         raise typer.Exit(1)
 
 
+@mutations.command(epilog=examples("modelkeep abandon fraud-detector 8", "modelkeep abandon fraud-detector@8"))
+def abandon(context: typer.Context, name: VersionOf, version: SeparateRef = None) -> None:
+    """Give up the upload of a version: what has arrived is removed, and its number is not used again."""
+    wanted = meant(name, version)
+    number = wanted.number()
+    with connected(context) as registry:
+        registry.abandon_upload(wanted.model, number)
+        abandoned = {"model": wanted.model, "version": number}
+        answer(context, abandoned, lambda _: f"The upload of {wanted.model} v{number} is abandoned")
+
+
 @mutations.command(epilog=examples("modelkeep restore fraud-detector@3", "modelkeep restore fraud-detector 3"))
 def restore(context: typer.Context, name: VersionOf, version: SeparateRef = None) -> None:
     """Take a deleted version out of the trash. It is named by its number: no other ref names what is deleted."""

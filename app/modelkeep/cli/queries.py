@@ -1,9 +1,10 @@
 """The commands that change nothing."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -17,12 +18,16 @@ from modelkeep.cli.tables.comparison import RECORD, comparison, records
 from modelkeep.cli.tables.layout import Wide, screen
 from modelkeep.cli.tables.versions import versions
 from modelkeep.cli.version_arguments import SeparateRef, VersionOf, meant
+from modelkeep.domain.errors import RegistryError
 from modelkeep.domain.values import Stage
+from modelkeep.kit.text import format_share
 
 if TYPE_CHECKING:
     from modelkeep.client import RegistryClient
 
 queries = typer.Typer()
+
+_NAMED_UPLOADS: Final = 5
 
 
 @queries.command(
@@ -72,7 +77,21 @@ def list_(
         from modelkeep.schemas.versions import VersionResponse  # noqa: PLC0415 -- help need not wait for it
 
         table = partial(versions, screen(wide=wide), sorted_by=sort and sort.removeprefix("-"))
-        answer_list(context, found, table, "There are no such versions.", columns=columns_of(VersionResponse))
+        is_filtered = bool(stage or tag or has_alias)
+        if_empty = "There are no such versions." if found or is_filtered else _why_there_is_none(registry, model)
+        answer_list(context, found, table, if_empty, columns=columns_of(VersionResponse))
+
+
+def _why_there_is_none(registry: "RegistryClient", model: str) -> str:
+    """What is under way, if anything is; a service of an earlier release does not know."""
+    with suppress(RegistryError):
+        if found := registry.list_uploads(model, limit=_NAMED_UPLOADS):
+            shares = [f"v{it.version} ({format_share(it.arrived_size, it.size)})" for it in found]
+            return (
+                f"{model} has no complete version; under way: {', '.join(shares)}."
+                f" `modelkeep uploads {model}` says when they expire."
+            )
+    return f"{model} has no versions."
 
 
 def _list_models(
@@ -91,6 +110,19 @@ def _list_models(
 def _print_names(names: Iterable[object]) -> None:
     for name in names:
         typer.echo(name)
+
+
+@queries.command(
+    epilog=examples("modelkeep uploads fraud-detector", "modelkeep -o jsonl uploads fraud-detector"),
+)
+def uploads(context: typer.Context, model: Model, *, wide: Wide = False) -> None:
+    """List the uploads of a model under way: how much of each has arrived, and when it expires."""
+    with connected(context) as registry:
+        found = registry.list_uploads(model)
+        from modelkeep.schemas.uploads import UploadProgressResponse  # noqa: PLC0415 -- help need not wait for it
+
+        table = partial(lists.uploads, screen(wide=wide))
+        answer_list(context, found, table, "No upload is under way.", columns=columns_of(UploadProgressResponse))
 
 
 @queries.command(epilog=examples("modelkeep show fraud-detector", "modelkeep show fraud-detector@production"))

@@ -25,6 +25,7 @@ from modelkeep.domain.errors import (
 )
 from modelkeep.domain.uploads import MAX_ARTIFACTS, MAX_EMPTY_FOLDERS, MAX_PART_SIZE
 from modelkeep.kit.concurrency import gather_limited
+from modelkeep.kit.text import format_share
 from modelkeep.schemas.uploads import CreateUpload, UploadArtifactResponse, UploadResponse
 from modelkeep.schemas.versions import VersionResponse
 
@@ -183,9 +184,13 @@ class Registrar:
         path = ("models", upload.model, "versions", upload.version)
         await self._match_part_sizes(upload, hashed, transfers)
         uploader = Uploader(self._transport, transfers, hashed)
+        arrived = {artifact.path: _arrived_bytes(artifact, hashed[artifact.path]) for artifact in upload.artifacts}
+        if upload.expires_at and any(arrived.values()):
+            share = format_share(sum(arrived.values()), sum(each.file.size for each in hashed.values()))
+            self._progress.remark(f"Resuming v{upload.version}: {share} are there.")
         self._progress.begin(Step.UPLOADING, {path: each.file.size for path, each in hashed.items()})
-        for artifact in upload.artifacts:
-            self._progress.advance(artifact.path, _arrived_bytes(artifact, hashed[artifact.path]))
+        for path_of_file, size in arrived.items():
+            self._progress.advance(path_of_file, size)
         complete = partial(self._transport.change, VersionResponse, "POST", *path, "complete")
         for _ in range(MAX_COMPLETE_ATTEMPTS - 1):
             await uploader.send(upload)

@@ -40,6 +40,16 @@ def format_size(count: float | None) -> str:
     return f"{count:.0f} {unit}" if unit == "B" or count >= _WHOLE_FROM else f"{count:.1f} {unit}"
 
 
+def format_share(part: int, whole: int) -> str:
+    """How many of all bytes, in the unit of all: `0.6 of 1.4 GiB`, rounded down; `all of 1.4 GiB` only if they are."""
+    if part >= whole:
+        return f"all of {format_size(whole)}"
+    number, unit = format_size(whole).split()
+    digits = 1 if "." in number else 0
+    scaled = part / _STEP ** _UNITS.index(unit)
+    return f"{int(scaled * 10**digits) / 10**digits:.{digits}f} of {number} {unit}"
+
+
 def format_count(count: int, noun: str) -> str:
     """A number of things: `1 file`, `1,024 files`. The plural of `noun` takes an s."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
@@ -66,6 +76,16 @@ def format_age(at: datetime) -> str:
     if passed < _WEEK:
         return f"{int(passed // _DAY)} d ago"
     return f"{at:%Y-%m-%d}"
+
+
+def format_until(at: datetime) -> str:
+    """How long a moment is ahead: `in 23 h`; `over` if it is past."""
+    left = (at - datetime.now(UTC)).total_seconds()
+    if left <= 0:
+        return "over"
+    if left < _HOUR:
+        return f"in {int(left // _MINUTE)} min"
+    return f"in {int(left // _HOUR)} h" if left < 2 * _DAY else f"in {int(left // _DAY)} d"
 
 
 def format_moment(at: datetime) -> str:

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from modelkeep.cli.tables.layout import Free, Screen
 from modelkeep.domain.values import Stage
-from modelkeep.kit.text import escaped, format_age, format_moment, one_line
+from modelkeep.kit.text import escaped, format_age, format_moment, format_until, one_line
 
 _STAGE_STYLES: Final = {"production": "bold green", "archived": "dim"}
 _SHORT_DIGEST_LENGTH: Final = 12
@@ -33,6 +33,11 @@ def number(value: float | None) -> str:
 def when(on: Screen, at: datetime) -> str:
     """A time, or how long ago it was."""
     return format_age(at) if on.brief else format_moment(at)
+
+
+def until(on: Screen, at: datetime) -> str:
+    """A time, or how far it is ahead."""
+    return format_until(at) if on.brief else format_moment(at)
 
 
 def digest(on: Screen, sha256: str | None) -> str:

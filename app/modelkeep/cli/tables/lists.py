@@ -7,11 +7,12 @@ from rich.table import Table
 
 from modelkeep.cli.tables import cells
 from modelkeep.cli.tables.layout import Columns, Free, Screen, Words, table
-from modelkeep.kit.text import format_size
+from modelkeep.kit.text import format_share, format_size
 
 if TYPE_CHECKING:
     from modelkeep.schemas.events import EventResponse
     from modelkeep.schemas.models import ModelResponse
+    from modelkeep.schemas.uploads import UploadProgressResponse
 
 _LEFT_OUT_OF_MODELS: Final = ("description", "aliases", "updated")
 _LEFT_OUT_OF_EVENTS: Final = ("generation", "comment", "by", "when")
@@ -51,6 +52,19 @@ def events(on: Screen, found: Sequence["EventResponse"]) -> Table:
         "comment": [cells.free(event.comment or "") for event in found],
     }
     return table(on, columns, left_out=_LEFT_OUT_OF_EVENTS)
+
+
+def uploads(on: Screen, found: Sequence["UploadProgressResponse"]) -> Table:
+    """A line for each upload."""
+    columns: Columns = {
+        "version": [cells.version(upload.version) for upload in found],
+        "arrived": [format_share(upload.arrived_size, upload.size) for upload in found],
+        "files": [f"{upload.arrived_count} of {upload.artifact_count}" for upload in found],
+        "begun": [cells.when(on, upload.created_at) for upload in found],
+        "expires": [cells.until(on, upload.expires_at) for upload in found],
+        "by": [cells.free(upload.created_by) for upload in found],
+    }
+    return table(on, columns)
 
 
 def files(on: Screen, sizes: Mapping[str, int]) -> Table:
