@@ -102,7 +102,8 @@ async def test_the_newest_are_sorted_and_the_answer_says_so(
 
 async def test_a_cursor_is_of_one_selection(api: Api, listed: str) -> None:
     queries = ["", "stage=staging", "tag=team=a", "tag=team=a&tag=team=a", "alias=*", "sort=created_at",
-               "sort=-created_at", "sort=metrics.f1", "sort=-metrics.f1", "sort=metrics.f1&alias=*"]  # fmt: skip
+               "sort=-created_at", "same_files_as=6", "same_files_as=5",
+               "sort=metrics.f1", "sort=-metrics.f1", "sort=metrics.f1&alias=*"]  # fmt: skip
     cursors = {query: (await api.ask("GET", f"/{listed}/versions?limit=1&{query}"))["next_cursor"] for query in queries}
     for issued, other in product(queries, queries):
         if cursors[issued] and other != issued:
@@ -110,11 +111,30 @@ async def test_a_cursor_is_of_one_selection(api: Api, listed: str) -> None:
             await api.problem("GET", path, status=400, code="invalid_cursor")
 
 
+async def test_a_list_has_the_earlier_versions_with_the_same_files(api: Api, model: str) -> None:
+    one, two = {"a.bin": b"a", "b.bin": b"b"}, {"a.bin": b"a"}
+    for files in (one, two, one, {"a.bin": b"b", "b.bin": b"a"}, {"a.bin": b"a", "c.bin": b"b"}, one):
+        await api.register(model, files)
+    await api.promote(model, 1)
+    for limit in (1, 100):
+        assert await numbers(api, model, limit, same_files_as=6) == [3, 1]
+        assert await numbers(api, model, limit, same_files_as=3) == [1]
+        assert (
+            await numbers(api, model, limit, same_files_as=5) == await numbers(api, model, limit, same_files_as=1) == []
+        )
+        assert await numbers(api, model, limit, same_files_as=6, sort="created_at") == [1, 3]
+        assert await numbers(api, model, limit, same_files_as=6, stage="production") == [1]
+    await api.problem("GET", f"/{model}/versions?same_files_as=7", status=404, code="version_not_found")
+    await api.ask("DELETE", f"/{model}/versions/3", status=204)
+    assert await numbers(api, model, 100, same_files_as=6) == [1]
+
+
 @pytest.mark.parametrize(
     ("query", "where"),
     [("sort=", "sort"), ("sort=f1", "sort"), ("sort=metrics.", "sort"), ("sort=--created_at", "sort"),
      (f"sort=metrics.{'m' * 129}", "sort"), ("tag=team", "tag.0"), ("tag=%3Da", "tag.0"), ("alias=", "alias"),
-     ("alias=**", "alias"), ("&".join(["tag=a=b"] * 65), "tag")],
+     ("alias=**", "alias"), ("same_files_as=0", "same_files_as"), ("same_files_as=v1", "same_files_as"),
+     ("&".join(["tag=a=b"] * 65), "tag")],
 )  # fmt: skip
 async def test_what_is_no_selection_is_refused(api: Api, shelf: Shelf, query: str, where: str) -> None:
     refused = await api.problem("GET", f"/{shelf.model}/versions?{query}", status=422, code="invalid_request")

@@ -82,7 +82,7 @@ def test_register_answers_as_the_api_does(
     (tmp_path / "metrics.json").write_text('{"f1": 0.941, "epochs": 3}')
     metadata = ["--framework", "onnx", "--metrics", f"@{tmp_path / 'metrics.json'}", "--description", "New"]
     answer = cli.answer("register", model, write(100), *metadata, "--tag", "team=risk", "--tag", "note=a=b")
-    assert answer == api(f"/{model}/versions/1")
+    assert answer == {**api(f"/{model}/versions/1"), "same_files_as": None}
     assert (answer["framework"], answer["metrics"]) == ("onnx", {"f1": 0.941, "epochs": 3.0})
     assert (answer["description"], answer["tags"]) == ("New", {"team": "risk", "note": "a=b"})
 

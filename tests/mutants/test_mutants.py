@@ -63,6 +63,7 @@ NOTICED_BY: Final[Mapping[str, Sequence[str]]] = {
     "own_file_overwritten": [f"{OVERWRITTEN}::test_a_file_of_something_else_is_refused_and_left_alone[dev]"],
     "link_followed_outside": [f"{LINKS}::test_all_other_links_are_refused_in_one_sentence[False]"],
     "folders_beside_the_commit": [f"{COMMITS}::test_other_contents_have_another_commit"],
+    "unknown_files_as_the_same": [f"{COMMITS}::test_files_are_the_same_by_path_and_digest_and_unknown_ones_never"],
     "cached_file_made_executable": [
         f"{REAL_FOLDERS}::test_a_program_has_its_mode_with_and_without_a_cache[dev-links-0o22]",
     ],

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelkeep.domain.artifact_paths import check_artifact_path
-from modelkeep.domain.artifacts import Artifact, commit_of, is_named_by, manifest_of
+from modelkeep.domain.artifacts import Artifact, Manifest, commit_of, have_same_files, is_named_by, manifest_of
 from modelkeep.domain.values import Digest
 
 MODEL = "fraud"
@@ -64,3 +64,18 @@ def test_a_commit_names_what_an_earlier_release_knew_of_the_files() -> None:
     assert not is_named_by(commit_of(MODEL, 1, programs, ["folder"]), MODEL, 1, programs, ["other"])
     assert not is_named_by(commit_of(MODEL, 1, programs, ["folder"]), MODEL, 1, plain, ["folder"])
     assert not is_named_by(commit_of(MODEL, 1, programs, ["folder"]), MODEL, 1, programs, [])
+
+
+def test_files_are_the_same_by_path_and_digest_and_unknown_ones_never() -> None:
+    def files(**digests: str | None) -> Manifest:
+        return manifest_of(
+            Artifact(path=path, size=None, sha256=Digest(digest * 32) if digest else None, key=path)
+            for path, digest in digests.items()
+        )
+
+    one = files(a="00", b="11")
+    assert have_same_files(one, files(b="11", a="00"))
+    for other in (files(a="00"), files(a="11", b="00"), files(a="00", c="11"), files(a="00", b=None)):
+        assert not have_same_files(one, other)
+        assert not have_same_files(other, one)
+    assert not have_same_files(files(a=None), files(a=None))

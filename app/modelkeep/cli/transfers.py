@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,7 @@ from modelkeep.cli.session import Transfer, transferring
 from modelkeep.cli.tables import lists
 from modelkeep.cli.tables.layout import screen
 from modelkeep.cli.version_arguments import SeparateRef, VersionOf, meant
+from modelkeep.domain.errors import RegistryError
 from modelkeep.domain.frameworks import infer_framework
 from modelkeep.domain.values import Stage
 from modelkeep.kit.text import format_count, format_size
@@ -100,15 +102,27 @@ def register(
             idempotency_key=idempotency_key,
             idempotency_scope=run.scope,
         )
-        framework = f"{version.framework}, inferred" if version.framework_inferred else version.framework
-        done = f"Registered {version.model} v{version.version} ({framework})"
+        same = _find_same_files(transfer, version)
+        framework = f"{version.framework}{', inferred' * version.framework_inferred}"
+        as_before = f"; the files of v{same}" if same else ""
+        done = f"Registered {version.model} v{version.version} ({framework}{as_before})"
         transfer.print_summary(done, count=len(version.artifacts), size=version.size or 0)
         if promote is not None:
             version = _promote(transfer, version, promote, idempotency_key or run.scope)
     if options_of(context).for_programs:
-        print_for_programs(context, version)
+        print_for_programs(context, {**version.model_dump(mode="json"), "same_files_as": same})
     else:
         typer.echo(version.version)
+
+
+def _find_same_files(transfer: Transfer, version: "VersionResponse") -> int | None:
+    """The newest earlier version with the same files, if it would be said and the caller may read it."""
+    options = options_of(transfer.context)
+    if options.quiet and not options.for_programs:
+        return None
+    with suppress(RegistryError):
+        return transfer.registry.find_same_files(version) if version.version > 1 else None
+    return None
 
 
 def _print_preview(

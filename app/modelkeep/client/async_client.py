@@ -229,6 +229,15 @@ class AsyncRegistryClient:
         path = ("models", model_name(model), "versions", ref(version))
         return await self._transport.get(VersionResponse, *path, at=None if at is None else moment(at))
 
+    async def find_same_files(self, version: VersionResponse) -> int | None:
+        """The number of the newest earlier version with the same paths and bytes; `None` if there is none.
+
+        One request, in which the registry looks at the newest 1,000 versions.
+        """
+        path = ("models", model_name(version.model), "versions")
+        page = await self._transport.get(VersionPage, *path, same_files_as=version.version, limit=1)
+        return next((each.version for each in page.items if _have_same_files(each, version)), None)
+
     async def compare_versions(self, model: str, a: int | str, b: int | str) -> ComparisonResponse:
         """Metrics with their differences, tags, and files of two versions side by side."""
         return await self._transport.get(ComparisonResponse, "models", model_name(model), "compare", a=ref(a), b=ref(b))
@@ -337,6 +346,12 @@ class AsyncRegistryClient:
 
 def _without_unset(**fields: Any) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not UNSET}
+
+
+def _have_same_files(earlier: VersionResponse, version: VersionResponse) -> bool:
+    """Whether the registry has answered what it was asked: an earlier release knows no such filter."""
+    files, others = ({each.path: each.sha256 for each in it.artifacts} for it in (earlier, version))
+    return earlier.version < version.version and files == others
 
 
 def _version_path(model: str, version: int) -> tuple[str, ...]:

@@ -72,6 +72,7 @@ class RegistryClient:
     get_model = _blocking(AsyncRegistryClient.get_model)
     list_versions = _blocking(AsyncRegistryClient.list_versions)
     get_version = _blocking(AsyncRegistryClient.get_version)
+    find_same_files = _blocking(AsyncRegistryClient.find_same_files)
     compare_versions = _blocking(AsyncRegistryClient.compare_versions)
     list_events = _blocking(AsyncRegistryClient.list_events)
     list_uploads = _blocking(AsyncRegistryClient.list_uploads)

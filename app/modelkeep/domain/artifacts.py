@@ -68,6 +68,11 @@ def manifest_of(artifacts: Iterable[Artifact]) -> Manifest:
     return tuple(sorted(artifacts, key=lambda artifact: artifact.path))
 
 
+def have_same_files(a: Manifest, b: Manifest) -> bool:
+    """Whether both have the same paths with the same bytes; a digest that is not known is equal to none."""
+    return all(item.sha256 for item in a) and [(i.path, i.sha256) for i in a] == [(i.path, i.sha256) for i in b]
+
+
 def commit_of(model: str, number: int, manifest: Sequence[Artifact], empty_folders: Iterable[str] = ()) -> str:
     """40 hex digits that name this version for good: 32 of a SHA-256 over the manifest, then the number in 8.
 

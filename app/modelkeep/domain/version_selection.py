@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
+from modelkeep.domain.artifacts import have_same_files
 from modelkeep.domain.models import Version
 from modelkeep.domain.values import Stage
 
@@ -43,26 +44,31 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Versions in a stage, with all of these tags, and with an alias (`*`: with any); newest first without an order."""
+    """Versions in a stage, with all of these tags, with an alias (`*`: with any), with the files of a later version.
+
+    Newest first without an order; `later` is the version whose number is `same_files_as`, once it was read.
+    """
 
     stage: Stage | None = None
     tags: Sequence[tuple[str, str]] = ()
     alias: str | None = None
+    same_files_as: int | None = None
+    later: Version | None = None
     order: Order | None = None
 
     @property
     def is_filter(self) -> bool:
         """Whether it leaves versions out."""
-        return bool(self.stage or self.tags or self.alias)
+        return bool(self.stage or self.tags or self.alias or self.same_files_as)
 
     @property
     def name(self) -> str:
         """Equal exactly for equal selections. That of a stage alone is as earlier releases have it in their cursors."""
         stage = self.stage or ""
-        if not (self.tags or self.alias or self.order):
+        if not (self.tags or self.alias or self.order or self.same_files_as):
             return stage
         order = self.order and [self.order.metric, self.order.descending]
-        return json.dumps([stage, list(self.tags), self.alias, order])
+        return json.dumps([stage, list(self.tags), self.alias, order, self.same_files_as])
 
     def has(self, version: Version) -> bool:
         """Whether a version, with its head, belongs to the list."""
@@ -72,6 +78,10 @@ class Selection:
             and (
                 self.alias is None
                 or (bool(version.aliases) if self.alias == ANY_ALIAS else self.alias in version.aliases)
+            )
+            and (
+                self.later is None
+                or (version.number < self.later.number and have_same_files(version.artifacts, self.later.artifacts))
             )
         )
 

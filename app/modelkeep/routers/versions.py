@@ -16,7 +16,7 @@ from modelkeep.domain.errors import (
     VersionInUseError,
     VersionNotFoundError,
 )
-from modelkeep.domain.values import ALIAS_PATTERN, AliasName, Stage, parse_moment
+from modelkeep.domain.values import ALIAS_PATTERN, MAX_VERSION, AliasName, Stage, parse_moment
 from modelkeep.domain.version_selection import ORDER_PATTERN, TAG_PATTERN, Selection, parse_order, parse_tag
 from modelkeep.http.dependencies import Caller, Cursor, Limit, Model, Number, ReadCaller, VersionRefParam, Versions
 from modelkeep.http.openapi import requires
@@ -57,6 +57,14 @@ WithAlias = Annotated[
     Query(description="Only the version with this alias; `*`: those with any."),
     WithJsonSchema({"type": "string", "pattern": rf"^\*$|{ALIAS_PATTERN}", "examples": ["*", "champion"]}),
 ]
+SameFilesAs = Annotated[
+    int | None,
+    Query(
+        ge=1,
+        le=MAX_VERSION,
+        description="Only versions before this one that have its files: the same paths with the same SHA-256.",
+    ),
+]
 SortBy = Annotated[
     str | None,
     AfterValidator(_check_order),
@@ -69,10 +77,16 @@ SortBy = Annotated[
 
 
 async def _read_selection(
-    tags: WithTags, stage: OfStage = None, alias: WithAlias = None, sort: SortBy = None
+    tags: WithTags,
+    stage: OfStage = None,
+    alias: WithAlias = None,
+    same_files_as: SameFilesAs = None,
+    sort: SortBy = None,
 ) -> Selection:
     order = None if sort is None else parse_order(sort)
-    return Selection(stage=stage, tags=tuple(map(parse_tag, tags)), alias=alias, order=order)
+    return Selection(
+        stage=stage, tags=tuple(map(parse_tag, tags)), alias=alias, same_files_as=same_files_as, order=order
+    )
 
 
 Selected = Annotated[Selection, Depends(_read_selection)]
@@ -81,7 +95,7 @@ Selected = Annotated[Selection, Depends(_read_selection)]
 @router.get(
     "/{model}/versions",
     response_description="A page of versions, newest first unless `sort` says otherwise.",
-    responses=error_responses(InvalidCursorError, ModelNotFoundError),
+    responses=error_responses(InvalidCursorError, ModelNotFoundError, VersionNotFoundError),
     openapi_extra=requires(Action.MODEL_READ),
 )
 async def list_versions(

@@ -49,13 +49,16 @@ class VersionService:
     async def list(
         self, model: str, caller: Caller, selection: Selection, *, cursor: str | None, limit: int
     ) -> Page[Version]:
-        """The selected versions. Raises `ModelNotFoundError`, `InvalidCursorError`.
+        """The selected versions.
 
-        With an order, only the newest 1,000 are looked at, and the page says whether there are others.
+        With an order, only the newest 1,000 are looked at, and the page says whether there are others. Raises
+        `ModelNotFoundError`, `InvalidCursorError`; `VersionNotFoundError` if `same_files_as` is not there.
         """
         caller.require(Action.MODEL_READ, model)
         head = existing(await self._ledger.head(model), model)
         scope = f"versions {model} {selection.name}"
+        if selection.same_files_as:
+            selection = replace(selection, later=await self.require(model, selection.same_files_as))
         if selection.order:
             page = await list_sorted(
                 self._versions, head, selection, selection.order, scope=scope, cursor=cursor, limit=limit
