@@ -16,6 +16,7 @@ from modelkeep.domain.values import Stage
 from modelkeep.schemas.comparisons import ComparisonResponse
 from modelkeep.schemas.events import EventResponse
 from modelkeep.schemas.models import ModelResponse
+from modelkeep.schemas.uploads import UploadProgressResponse
 from modelkeep.schemas.versions import VersionResponse
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -153,6 +154,17 @@ def test_a_list_of_models_never_cuts_a_name_or_the_versions(name: str) -> None:
     assert row.split()[:3] == [name, "v11", "v12"]
     assert len(row) <= 80 or len(name) > 60
     assert ("description" in header) == (name == "fraud")
+
+
+def test_a_list_of_uploads_never_cuts_what_has_arrived() -> None:
+    upload = UploadProgressResponse(
+        model="m", version=12, artifact_count=1000, arrived_count=998, size=2**40 - 1, arrived_size=2**40 - 2**30,
+        created_at=NOW, created_by=LONG * 2, expires_at=NOW,
+    )  # fmt: skip
+    header, row = lines(lists.uploads(brief(80), [upload]))
+    assert header.split() == ["version", "arrived", "files", "begun", "expires", "by"]
+    assert re_split(row)[:-1] == ["v12", "1023 of 1024 GiB", "998 of 1000", "2026-01-31", "over"]
+    assert len(row) <= 80
 
 
 def _shown_differences() -> Sequence[str]:

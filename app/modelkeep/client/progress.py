@@ -29,7 +29,7 @@ class Progress:
         """`size` more bytes of a file are done; a negative number must be done again."""
 
     def remark(self, sentence: str) -> None:
-        """Something that is no failure, but that the caller may not expect: files are left out, a cache is not used.
+        """What is no failure, but may surprise: files are left out, a cache is not used, an upload is resumed.
 
         By default a warning of the logger `modelkeep.client`.
         """

@@ -6,7 +6,7 @@ wider than the terminal if it must be.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Final, Protocol
+from typing import Annotated, Final
 
 import typer
 from rich.cells import cell_len, set_cell_size
@@ -37,19 +37,6 @@ def screen(*, wide: bool = False) -> Screen:
 
 
 Wide = Annotated[bool, typer.Option("--wide", help="All columns, and nothing cut, however narrow the terminal is.")]
-
-
-class Cell(Protocol):
-    """Text that can be shortened."""
-
-    @property
-    def min_width(self) -> int:
-        """The least width that makes sense."""
-        ...
-
-    def fit(self, width: int) -> str:
-        """The text for a column of this width, at least `min_width`."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +95,9 @@ def _cut_start(text: str, width: int) -> str:
     return f"…{text[start:]}"
 
 
-Cells = Sequence[str | Text | Cell]
+Cells = Sequence[str | Text | Words | Free]
+"""A column. `Words` and `Free` can be shortened to their `min_width`."""
+
 Columns = Mapping[str, Cells]
 
 
@@ -133,16 +122,20 @@ def fitting(on: Screen, columns: Columns, *, left_out: Sequence[str]) -> dict[st
     """The columns that are not empty, without as many of those that may be left out as there is no room for."""
     shown = {name: cells for name, cells in columns.items() if any(map(str, cells))}
     for name in left_out:
-        if fits(on, shown):
+        if room_left(on, shown) >= 0:
             break
         shown.pop(name, None)
     return shown
 
 
-def fits(on: Screen, columns: Columns) -> bool:
-    """Whether there is room for these columns, once cells are shortened."""
-    widths = [_width(name, cells, least=True) for name, cells in columns.items() if any(map(str, cells))]
-    return sum(widths) + _GAP * max(0, len(widths) - 1) <= on.width
+def room_left(on: Screen, columns: Columns) -> int:
+    """What these columns leave of the width, once cells are shortened; below 0 if they do not fit."""
+    return on.width + _GAP - sum(room_for(name, cells) for name, cells in columns.items() if any(map(str, cells)))
+
+
+def room_for(name: str, cells: Cells) -> int:
+    """What a column takes of the width at least, with the gap beside it."""
+    return _GAP + _width(name, cells, least=True)
 
 
 def card(lines: Iterable[tuple[str, str]]) -> RenderableType:
@@ -170,9 +163,9 @@ def _width(name: str, cells: Cells, *, least: bool) -> int:
     return max(cell_len(name), *(_cell_width(cell, least=least) for cell in cells))
 
 
-def _cell_width(cell: str | Text | Cell, *, least: bool) -> int:
+def _cell_width(cell: str | Text | Words | Free, *, least: bool) -> int:
     return cell_len(str(cell)) if isinstance(cell, str | Text) or not least else cell.min_width
 
 
-def _fit(cell: str | Text | Cell, width: int) -> str | Text:
+def _fit(cell: str | Text | Words | Free, width: int) -> str | Text:
     return cell if isinstance(cell, str | Text) else cell.fit(width)

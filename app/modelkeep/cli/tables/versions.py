@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 from rich.table import Table
 
 from modelkeep.cli.tables import cells
-from modelkeep.cli.tables.layout import Cells, Screen, Words, fits, fitting, table
+from modelkeep.cli.tables.layout import Cells, Screen, Words, fitting, room_for, room_left, table
 from modelkeep.kit.text import format_size, one_line
 
 if TYPE_CHECKING:
@@ -34,9 +34,11 @@ def versions(on: Screen, found: Sequence["VersionResponse"], *, sorted_by: str |
     shown = {name: metrics.pop(name) for name in [asked] if name in metrics}
     mark: dict[str, Cells] = {"…": ["…"]} if metrics else {}
     kept = fitting(on, columns | shown | mark, left_out=[name for name in _LEFT_OUT_FIRST if name != sorted_by])
+    room = room_left(on, kept)
     for name in list(metrics):
-        if fits(on, kept | {name: metrics[name]}):
-            shown[name] = kept[name] = metrics.pop(name)
+        if (needed := room_for(name, metrics[name])) <= room:
+            shown[name] = metrics.pop(name)
+            room -= needed
     if metrics:
         shown["…"] = ["…" if any(values) else "" for values in zip(*metrics.values(), strict=True)]
     last = {name: kept[name] for name in [CREATED] if name in kept}
