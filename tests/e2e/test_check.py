@@ -364,3 +364,14 @@ async def test_a_program_reads_faults_as_json(model: str, storage: Storage, vari
             "newest": 3,
         }
     ]
+
+
+async def test_other_forms_have_a_line_for_each_fault(model: str, storage: Storage, variables: dict[str, str]) -> None:
+    await storage.edit(head_key(model), latest_version=2)
+    said = await operating(variables, "-o", "jsonl", "check")
+    assert (said.status, said.err) == (1, [])
+    (finding,) = [each for each in map(json.loads, said.out) if each["model"] == model]
+    assert (finding["code"], finding["recorded"], finding["newest"]) == ("latest_version_mismatch", 2, 3)
+    header, *rows = (await operating(variables, "-o", "csv", "check")).out
+    assert header.startswith("code,detail,model")
+    assert len(rows) == len(said.out)
