@@ -60,7 +60,7 @@ def answer_list(
     human: Callable[[list[Item]], RenderableType],
     if_empty: str,
     *,
-    columns: Iterable[str],
+    columns: Iterable[str] = (),
 ) -> None:
     """Print a list as `answer` does; an empty one is the notice `if_empty` for people, a header in CSV."""
     if options_of(context).for_programs:
