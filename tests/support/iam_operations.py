@@ -137,6 +137,7 @@ async def _register(site: Site) -> None:
     begun = await site.api.begin(site.model, FILES, multipart=True)
     parts = {"path": "model.pt", "parts": [{"number": 1, "sha256": begun["artifacts"][0]["sha256"]}]}
     signed = await site.api.ask("POST", f"/{site.model}/versions/3/upload/parts", parts)
+    await site.ask("GET", "/uploads")
     await site.ask("DELETE", "/versions/3/upload", status=204)
     late = await site.api.send(signed["parts"][0], FILES["model.pt"])
     assert late.status_code == 404, PARTS_STAY
