@@ -143,6 +143,7 @@ OTHER_BYTES: dict[str, dict[str, Any]] = {
     "size_mismatch": {"path": "model.pt", "declared": 10, "stored": 11},
     "checksum_mismatch": {"path": "model.pt"},
     "object_predates_upload": {"path": "model.pt"},
+    "reused_object_changed": {"path": "model.pt", "reused_from": 1},
 }
 
 

@@ -150,13 +150,13 @@ async def test_an_interrupted_model_deletion_is_finished(api: Api, storage: Stor
 async def test_nothing_that_is_referred_to_is_ever_touched(api: Api, storage: Storage) -> None:
     files = {"model.pt": b"bytes", "config.json": b"{}"}
     for _ in range(4):
-        await api.register("m", files)
+        await api.register("m", files, reuse=False)
     await api.promote("m", 1)
     await api.promote("m", 2)
     await api.ask("PUT", "/m/aliases/canary", {"version": 3})
     await api.ask("DELETE", "/m/versions/4", status=204)
-    await api.upload(await api.begin("m", files), files)
-    await api.upload(await api.begin("m", files, multipart=True), files)
+    await api.upload(await api.begin("m", files, reuse=False), files)
+    await api.upload(await api.begin("m", files, multipart=True, reuse=False), files)
     before, parts, items = await storage.keys(), await storage.open_multiparts(), await storage.items()
     assert (len(before), len(parts)) == (10, 2)
 

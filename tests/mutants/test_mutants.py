@@ -43,6 +43,7 @@ LOST_PARTS: Final = "tests/api/test_lost_parts.py"
 ALLOCATION: Final = "tests/unit/test_allocation.py"
 DENY: Final = "tests/api/test_default_deny.py"
 OWNERS: Final = "tests/e2e/test_owners.py"
+REUSE: Final = "tests/e2e/test_reuse.py"
 EXCHANGE: Final = "tests/api/test_exchange.py"
 FOLDING: Final = "tests/contract/test_folding_disks.py"
 AT_REST: Final = "tests/contract/test_data_at_rest.py"
@@ -98,6 +99,8 @@ NOTICED_BY: Final[Mapping[str, Sequence[str]]] = {
     "undecided_route": [f"{DENY}::test_a_route_that_decides_nothing_answers_nothing[forgetful-None]"],
     "open_by_prefix": [f"{DENY}::test_a_route_that_decides_nothing_answers_nothing[forgetful-None]"],
     "owner_ignored": [f"{OWNERS}::test_a_sweep_takes_nothing_of_a_neighbour"],
+    "borrowed_bytes_purged": [f"{REUSE}::test_bytes_live_as_long_as_a_version_names_them"],
+    "moving_references_trusted": [f"{REUSE}::test_what_moves_while_references_are_read_is_left_for_the_next_sweep"],
     "copy_taken_for_the_owner": [f"{OWNERS}::test_a_copy_of_the_table_is_another_table"],
     "init_takes_over": [f"{OWNERS}::test_of_two_that_are_set_up_at_once_one_owns_the_bucket"],
     "marker_not_seen": [

@@ -540,8 +540,11 @@ class ReferenceRegistry:
         model = self._models.setdefault(name, Model(name))
         if model.state.is_deleted:
             model.description, model.tags = "", {}
+        lenders = [model.contents[each] for each in (model.state.latest, model.state.production) if each]
+        held = {content for lender in lenders for content in lender.files.values()}
         number = self.change(name, Begin())
-        model.contents[len(model.state.stages)] = Content(files, dict(said))
+        arrived = {path for path, content in files.items() if content in held}
+        model.contents[len(model.state.stages)] = Content(files, dict(said), arrived)
         return number
 
     def upload(self, name: str, number: int) -> Told:

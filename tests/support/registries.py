@@ -50,13 +50,13 @@ class Registry:
         return (await self.services.uploads.begin(model, registration, caller())).number
 
     async def send(self, model: str, number: int, content: bytes = b"weights") -> None:
-        """Do what the upload's URL says."""
+        """Do what the upload's URLs say."""
         status = await self.services.uploads.status(model, number, caller())
-        (signed,) = [artifact.upload for artifact in status.artifacts if artifact.upload]
-        parts = urlsplit(signed.url)
-        key = parts.path.removeprefix("/local-store/")
-        delivery = SignedPut.from_parameters(key, self._store.check(signed.method, key, parts.query))
-        await self._store.receive(delivery, _chunks(content))
+        for signed in [artifact.upload for artifact in status.artifacts if artifact.upload]:
+            parts = urlsplit(signed.url)
+            key = parts.path.removeprefix("/local-store/")
+            delivery = SignedPut.from_parameters(key, self._store.check(signed.method, key, parts.query))
+            await self._store.receive(delivery, _chunks(content))
 
     async def register(self, model: str) -> int:
         """Begin, upload, complete; answer the number."""

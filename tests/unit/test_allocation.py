@@ -35,9 +35,9 @@ async def test_a_number_with_free_keys_is_found_in_few_requests(
         path.touch()
     store = instrument_store(await FileStore.open(tmp_path, public_url="http://unused"), asked.append)
     allocation = ObjectAllocation(store, "m", REGISTRATION, threshold=1)
-    found, artifacts = await allocation.from_number(following)
+    found, artifacts = await allocation.from_number(following, [])
     assert (found, [artifact.key for artifact in artifacts]) == (number, [object_key("m", number, "model.pt")])
     assert len(asked) <= most
     asked.clear()
-    assert await allocation.from_number(following) == (found, artifacts)
+    assert await allocation.from_number(following, []) == (found, artifacts)
     assert asked == []

@@ -1,7 +1,7 @@
 """Registers files on this machine as a complete version."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -19,13 +19,14 @@ from modelkeep.client.transfer_pool import TransferPool
 from modelkeep.client.uploader import Uploader
 from modelkeep.domain.errors import (
     IntegrityError,
+    ReusedObjectChangedError,
     TooManyArtifactsError,
     UploadIncompleteError,
     UploadNotFoundError,
 )
 from modelkeep.domain.uploads import MAX_ARTIFACTS, MAX_EMPTY_FOLDERS, MAX_PART_SIZE
 from modelkeep.kit.concurrency import gather_limited
-from modelkeep.kit.text import format_share
+from modelkeep.kit.text import format_count, format_share
 from modelkeep.schemas.uploads import CreateUpload, UploadArtifactResponse, UploadResponse
 from modelkeep.schemas.versions import VersionResponse
 
@@ -126,15 +127,17 @@ class Registrar:
         body = build_body(CreateUpload, artifacts=declared, **folders, **metadata)
         pending = PendingRegistration(self._transport.url, model, body.model_dump_json(), remark=self._progress.remark)
         key = key_source.key_for(model, body)
-        begin = partial(self._begin, model, body, pending, renew=key_source.is_derived)
+        begin = partial(self._begin, model, pending=pending, renew=key_source.is_derived)
         for beginning in range(1, MAX_BEGINNINGS):
             try:
-                return await self._register_once(await begin(_key_of(key, beginning)), pending, hashed, transfers)
+                return await self._register_once(await begin(body, _key_of(key, beginning)), pending, hashed, transfers)
             except ChangedFileError:
                 raise
-            except IntegrityError:
+            except IntegrityError as error:
                 pending.clear()
-        return await self._register_once(await begin(_key_of(key, MAX_BEGINNINGS)), pending, hashed, transfers)
+                if isinstance(error, ReusedObjectChangedError):
+                    body = body.model_copy(update={"reuse": False})
+        return await self._register_once(await begin(body, _key_of(key, MAX_BEGINNINGS)), pending, hashed, transfers)
 
     async def _register_once(
         self,
@@ -160,7 +163,7 @@ class Registrar:
         return hashed
 
     async def _begin(
-        self, model: str, body: CreateUpload, pending: PendingRegistration, key: str | None, *, renew: bool
+        self, model: str, body: CreateUpload, key: str | None, *, pending: PendingRegistration, renew: bool
     ) -> UploadResponse:
         """Begin an upload, or find the one that was begun under the key; if that is gone, begin another.
 
@@ -185,9 +188,7 @@ class Registrar:
         await self._match_part_sizes(upload, hashed, transfers)
         uploader = Uploader(self._transport, transfers, hashed)
         arrived = {artifact.path: _arrived_bytes(artifact, hashed[artifact.path]) for artifact in upload.artifacts}
-        if upload.expires_at and any(arrived.values()):
-            share = format_share(sum(arrived.values()), sum(each.file.size for each in hashed.values()))
-            self._progress.remark(f"Resuming v{upload.version}: {share} are there.")
+        self._say_what_is_there(upload, arrived)
         self._progress.begin(Step.UPLOADING, {path: each.file.size for path, each in hashed.items()})
         for path_of_file, size in arrived.items():
             self._progress.advance(path_of_file, size)
@@ -199,6 +200,16 @@ class Registrar:
             upload = await self._transport.get(UploadResponse, *path, "upload")
         await uploader.send(upload)
         return await complete()
+
+    def _say_what_is_there(self, upload: UploadResponse, arrived: Mapping[str, int]) -> None:
+        """Tell what need not be sent, because an earlier version holds it or an interrupted call has sent it."""
+        if reused := [artifact.reused_from for artifact in upload.artifacts if artifact.reused_from]:
+            versions = " and ".join(f"v{number}" for number in sorted(set(reused)))
+            self._progress.remark(f"{len(reused)} of {format_count(len(arrived), 'file')} are those of {versions}.")
+        sent = {artifact.path: artifact.size or 0 for artifact in upload.artifacts if not artifact.reused_from}
+        if upload.expires_at and any(arrived[path] for path in sent):
+            share = format_share(sum(arrived[path] for path in sent), sum(sent.values()))
+            self._progress.remark(f"Resuming v{upload.version}: {share} are there.")
 
     async def _match_part_sizes(
         self, upload: UploadResponse, hashed: dict[str, HashedFile], transfers: TransferPool

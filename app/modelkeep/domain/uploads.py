@@ -18,6 +18,7 @@ GIB: Final = 1024 * MIB
 MAX_ARTIFACTS: Final = 1_000
 MAX_EMPTY_FOLDERS: Final = 1_000
 MAX_METRICS: Final = 200
+MAX_REUSE_FROM: Final = 8
 MAX_TAGS: Final = 64
 MAX_VERSION_SIZE: Final = 5 * 1024 * GIB
 MAX_PARTS: Final = 1_000
@@ -41,11 +42,14 @@ class Declared:
 class Registration:
     """The request that begins an upload. `multipart` overrides the threshold for all artifacts.
 
-    A framework that is not given is inferred from the paths.
+    A framework that is not given is inferred from the paths. With `reuse`, bytes that the latest version, the
+    production version or one of `reuse_from` holds are not sent again.
     """
 
     artifacts: Sequence[Declared]
     empty_folders: Sequence[str] = ()
+    reuse: bool = True
+    reuse_from: Sequence[int] = ()
     framework: str | None = None
     metrics: Mapping[str, Decimal] = field(default_factory=dict)
     description: str = ""
@@ -72,8 +76,18 @@ class Multipart:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reused:
+    """The object of an earlier version that holds the bytes of an artifact: what is recorded of it, beside its key."""
+
+    version: int
+    version_id: str | None = None
+    parts_sha256: Digest | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PendingArtifact:
-    """An artifact of an upload: declared, with the key that its object will have."""
+    """An artifact of an upload: declared, with the key that its object will have, or has as that of another version."""
 
     path: str
     size: int
@@ -81,6 +95,7 @@ class PendingArtifact:
     key: str
     executable: bool = False
     multipart: Multipart | None = None
+    reused: Reused | None = None
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
@@ -134,7 +149,10 @@ class PartsStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArtifactStatus:
-    """The state of one artifact; a missing one has either an upload URL or parts."""
+    """The state of one artifact; a missing one has either an upload URL or parts.
+
+    `reused_from` is the earlier version whose object it has.
+    """
 
     path: str
     size: int | None
@@ -142,6 +160,7 @@ class ArtifactStatus:
     state: Literal["missing", "arrived"]
     upload: PresignedUrl | None = None
     multipart: PartsStatus | None = None
+    reused_from: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from typing import Any, Final
 from modelkeep.domain.artifacts import object_key
 from modelkeep.domain.events import Event, event_type
 from modelkeep.domain.models import FORMAT, Head, TrashedVersion, Version
-from modelkeep.domain.uploads import Multipart, PendingArtifact, Upload
+from modelkeep.domain.uploads import Multipart, PendingArtifact, Reused, Upload
 from modelkeep.domain.values import Digest
 from modelkeep.repositories.keys import (
     CATALOG,
@@ -70,7 +70,8 @@ _UPLOAD: Final = frozenset(
         "revision",
     }
 )
-_PENDING: Final = frozenset({"path", "size", "sha256", "key", "multipart", "executable"})
+_PENDING: Final = frozenset({"path", "size", "sha256", "key", "multipart", "executable", "reused"})
+_REUSED: Final = frozenset({"version", "version_id", "parts_sha256"})
 _MULTIPART: Final = frozenset({"id", "part_size", "part_count", "parts_sha256"})
 _EVENT: Final = frozenset(
     {
@@ -259,11 +260,13 @@ def _pending_to_item(upload: Upload, artifact: PendingArtifact) -> dict[str, Any
             "part_count": parts.part_count,
             **({} if parts.parts_sha256 is None else {"parts_sha256": parts.parts_sha256.hex}),
         }
+    if artifact.reused:
+        item["reused"] = _reused_to_item(artifact.reused)
     return item
 
 
 def _pending_from_item(model: str, number: int, entry: Mapping[str, Any]) -> PendingArtifact:
-    parts = entry.get("multipart")
+    parts, reused = entry.get("multipart"), entry.get("reused")
     return PendingArtifact(
         path=entry["path"],
         size=int(entry["size"]),
@@ -271,7 +274,26 @@ def _pending_from_item(model: str, number: int, entry: Mapping[str, Any]) -> Pen
         key=entry.get("key") or object_key(model, number, entry["path"]),
         executable=bool(entry.get("executable")),
         multipart=_multipart_from_item(parts) if parts else None,
+        reused=_reused_from_item(reused) if reused else None,
         extra=unknown(entry, _PENDING),
+    )
+
+
+def _reused_to_item(reused: Reused) -> dict[str, Any]:
+    return {
+        **reused.extra,
+        "version": reused.version,
+        **({} if reused.version_id is None else {"version_id": reused.version_id}),
+        **({} if reused.parts_sha256 is None else {"parts_sha256": reused.parts_sha256.hex}),
+    }
+
+
+def _reused_from_item(entry: Mapping[str, Any]) -> Reused:
+    return Reused(
+        version=int(entry["version"]),
+        version_id=entry.get("version_id"),
+        parts_sha256=optional_digest(entry.get("parts_sha256")),
+        extra=unknown(entry, _REUSED),
     )
 
 

@@ -13,6 +13,7 @@ from modelkeep.domain.uploads import (
     MAX_ARTIFACTS,
     MAX_EMPTY_FOLDERS,
     MAX_PARTS,
+    MAX_REUSE_FROM,
     MAX_TAGS,
     MAX_VERSION_SIZE,
     ArtifactStatus,
@@ -21,7 +22,7 @@ from modelkeep.domain.uploads import (
     SignedPart,
     UploadStatus,
 )
-from modelkeep.domain.values import Digest, Sha256, metric_to_decimal
+from modelkeep.domain.values import Digest, Sha256, VersionNumber, metric_to_decimal
 from modelkeep.schemas.base import (
     Answer,
     Description,
@@ -79,6 +80,21 @@ class CreateUpload(Request):
     description: Description = ""
     tags: Annotated[dict[Name, TagValue], Field(max_length=MAX_TAGS)] = Field(default_factory=dict)
     multipart: bool | None = None
+    reuse: Annotated[
+        bool,
+        Field(
+            exclude_if=bool,
+            description="Whether bytes that an earlier version of the model holds are taken from it, not sent.",
+        ),
+    ] = True
+    reuse_from: Annotated[
+        list[VersionNumber],
+        Field(
+            max_length=MAX_REUSE_FROM,
+            exclude_if=operator.not_,
+            description="Versions to take bytes from, beside the latest and production.",
+        ),
+    ] = Field(default_factory=list)
 
     def to_registration(self) -> Registration:
         """The domain's form."""
@@ -98,6 +114,8 @@ class CreateUpload(Request):
             description=self.description,
             tags=self.tags,
             multipart=self.multipart,
+            reuse=self.reuse,
+            reuse_from=self.reuse_from,
         )
 
 
@@ -152,7 +170,10 @@ class MultipartResponse(Answer):
 
 
 class UploadArtifactResponse(Answer):
-    """One file of an upload. A missing one has `upload`, or `multipart` and its URLs from `upload/parts`."""
+    """One file of an upload. A missing one has `upload`, or `multipart` and its URLs from `upload/parts`.
+
+    One whose bytes an earlier version holds has arrived, and names that version.
+    """
 
     path: str
     size: int | None
@@ -160,6 +181,7 @@ class UploadArtifactResponse(Answer):
     state: Literal["missing", "arrived"]
     upload: PresignedUrlResponse | None = None
     multipart: MultipartResponse | None = None
+    reused_from: Annotated[int | None, Field(exclude_if=operator.not_)] = None
 
 
 class UploadResponse(Answer):
@@ -227,4 +249,5 @@ def _artifact(artifact: ArtifactStatus) -> UploadArtifactResponse:
         and MultipartResponse(
             part_size=parts.part_size, part_count=parts.part_count, parts_done=list(parts.parts_done)
         ),
+        reused_from=artifact.reused_from,
     )

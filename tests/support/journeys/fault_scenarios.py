@@ -118,7 +118,7 @@ class Walk:
         await self.ask("DELETE", "/versions/2", status=204)
         await self.ask("POST", "/versions/2/restore")
         await self.ask("PATCH", "/versions/2", {"metrics": {"f1": 0.9}})
-        assert (await self.begin(LARGE, multipart=True))["version"] == 3
+        assert (await self.begin(LARGE, multipart=True, reuse=False))["version"] == 3
         assert [each["version"] for each in (await self.ask("GET", "/uploads"))["items"]] == [3]
         await self.ask("DELETE", "/versions/3/upload", status=204)
         await self.look_around()
@@ -153,8 +153,8 @@ class Walk:
         assert [artifact["state"] for artifact in begun["artifacts"]] == ["missing"]
         await self._api.upload(begun, files)
 
-    async def begin(self, files: Mapping[str, bytes], *, multipart: bool) -> Any:
-        body = {"artifacts": declare(files), "multipart": multipart}
+    async def begin(self, files: Mapping[str, bytes], *, multipart: bool, reuse: bool = True) -> Any:
+        body = {"artifacts": declare(files), "multipart": multipart, "reuse": reuse}
         return await self.ask("POST", "/versions", body, status=201)
 
     async def pieces(self, number: int, artifact: Mapping[str, Any], content: bytes) -> list[tuple[Any, bytes]]:

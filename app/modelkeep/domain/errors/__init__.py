@@ -50,7 +50,8 @@ RegistryError
 │   └── IntegrityError       the bytes are not the declared ones
 │       ├── SizeMismatchError
 │       ├── ChecksumMismatchError
-│       └── ObjectPredatesUploadError
+│       ├── ObjectPredatesUploadError
+│       └── ReusedObjectChangedError
 ├── TooLargeError
 │   ├── ArtifactTooLargeError
 │   ├── TooManyArtifactsError
@@ -136,6 +137,7 @@ from modelkeep.domain.errors.requests import (
     RangeNotSatisfiableError,
     RequestTimeoutError,
     RequestTooLargeError,
+    ReusedObjectChangedError,
     SizeMismatchError,
     TooLargeError,
     TooManyArtifactsError,
@@ -203,6 +205,7 @@ __all__ = [
     "RegistryError",
     "RequestTimeoutError",
     "RequestTooLargeError",
+    "ReusedObjectChangedError",
     "SignatureMismatchError",
     "SignedHeaderMismatchError",
     "SizeMismatchError",

@@ -127,6 +127,20 @@ class ObjectPredatesUploadError(IntegrityError):
 
 
 @dataclass(eq=False)
+class ReusedObjectChangedError(IntegrityError):
+    """The bytes that an earlier version holds are not in storage as they were recorded: somebody has removed them."""
+
+    path: str
+    reused_from: int
+
+    def __str__(self) -> str:
+        return (
+            f"The bytes of '{self.path}', which version {self.reused_from} holds, are not in storage as they were "
+            f'recorded. Run `modelkeep check`, and register the files again with "reuse": false.'
+        )
+
+
+@dataclass(eq=False)
 class TooLargeError(RegistryError):
     """Over a limit."""
 

@@ -30,13 +30,20 @@ from modelkeep.storage.objects import ObjectStore
 ORPHAN_GRACE: Final = timedelta(hours=1)
 """An object can be an orphan once it is older than the longest upload by this."""
 
+MAX_READINGS: Final = 5
+"""How often the references of a model are read while it changes; then its objects are left for the next sweep."""
+
 
 @dataclass(frozen=True, slots=True)
 class ReferencedObjects:
-    """Keys and multipart ids that the table names."""
+    """Keys and multipart ids that the table names, by `models` none of which changed while it was read.
+
+    What these do not name is never named again: a registration takes bytes only from a version that is live.
+    """
 
     keys: frozenset[str]
     multiparts: frozenset[str]
+    models: frozenset[str]
 
 
 class Sweeper:
@@ -133,6 +140,8 @@ class Sweeper:
         """Remove the bytes of what the table no longer names, but none that it names elsewhere."""
         await self._ownership.require()
         for gone in dropped:
+            if (gone.model if isinstance(gone, Upload) else gone.version.model) not in referenced.models:
+                continue
             if isinstance(gone, Upload):
                 await delete_upload_objects(self._store, gone, referenced=referenced.keys)
             elif not any(is_foreign(self._store, gone.version, artifact) for artifact in gone.version.artifacts):
@@ -145,7 +154,7 @@ class Sweeper:
         multiparts = [m async for m in self._store.list_multiparts(KEY_PREFIX) if m.begun_at < before]
         referenced = await self._referenced(names)
         for key, version_ids in objects.items():
-            if key not in referenced.keys and await self._is_unreferenced(key):
+            if key not in referenced.keys and await self._is_unreferenced(key, referenced):
                 yield findings.OrphanedObject(key)
                 for version_id in () if dry_run else version_ids:
                     await self._store.delete(key, version_id=version_id)
@@ -166,21 +175,33 @@ class Sweeper:
     async def _referenced(self, names: list[str]) -> ReferencedObjects:
         keys: set[str] = set()
         multiparts: set[str] = set()
-        for name in names:
-            keys.update([a.key async for v in self._versions.walk(name) for a in v.artifacts])
-            keys.update([a.key async for t in self._versions.walk_trash(name) for a in t.version.artifacts])
-            pending = [a async for u in self._versions.walk_uploads(name) for a in u.artifacts]
+        settled = [name for name in names if await self._add_references(name, keys, multiparts)]
+        return ReferencedObjects(frozenset(keys), frozenset(multiparts), frozenset(settled))
+
+    async def _add_references(self, model: str, keys: set[str], multiparts: set[str]) -> bool:
+        """Whether they are complete: what moves (an upload that is completed) while it is read could be missed."""
+        for _ in range(MAX_READINGS):
+            before = await self._generation(model)
+            keys.update([a.key async for v in self._versions.walk(model) for a in v.artifacts])
+            keys.update([a.key async for t in self._versions.walk_trash(model) for a in t.version.artifacts])
+            pending = [a async for u in self._versions.walk_uploads(model) for a in u.artifacts]
             keys.update(artifact.key for artifact in pending)
             multiparts.update(artifact.multipart.id for artifact in pending if artifact.multipart)
-        return ReferencedObjects(frozenset(keys), frozenset(multiparts))
+            if before == await self._generation(model):
+                return True
+        return False
 
-    async def _is_unreferenced(self, key: str) -> bool:
+    async def _generation(self, model: str) -> int | None:
+        head = await self._heads.find(model)
+        return head.generation if head else None
+
+    async def _is_unreferenced(self, key: str, referenced: ReferencedObjects) -> bool:
         """Whether a key is that of a number which the registry gave out, and which is in use no more.
 
         If the number moves between the reads, the head moves as well, and the object is left for the next sweep.
         """
         found = numbered_key(key)
-        if not found:
+        if not found or found[0] not in referenced.models:
             return False
         model, number = found
         head = await self._heads.find(model)

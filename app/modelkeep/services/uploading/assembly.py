@@ -5,11 +5,11 @@ its completion. Then another is opened and written to the upload. The digest of 
 before they are assembled, so that whoever finds the object later knows whether it is that of the upload.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from modelkeep.domain.errors import UnavailableError, UploadIncompleteError
+from modelkeep.domain.errors import ReusedObjectChangedError, UnavailableError, UploadIncompleteError
 from modelkeep.domain.models import require_known_format
 from modelkeep.domain.uploads import Upload
 from modelkeep.kit.concurrency import gather_limited
@@ -52,7 +52,7 @@ class Assembly:
     async def complete(self, upload: Upload) -> tuple[Upload, States] | None:
         """Assemble every object, and return it as `stored`; `None` if the upload was completed or dropped meanwhile.
 
-        Raises `UploadIncompleteError` with what is missing.
+        Raises `ReusedObjectChangedError`, and `UploadIncompleteError` with what is missing.
         """
         current: Upload | None = upload
         while current and (inspected := await self.inspect(current)):
@@ -108,7 +108,10 @@ class Assembly:
         return await self._versions.replace_upload(upload, changed)
 
 
-def _require_complete(upload: Upload, states: Iterable[ArtifactState]) -> None:
+def _require_complete(upload: Upload, states: Sequence[ArtifactState]) -> None:
+    for state in states:
+        if state.is_withdrawn and state.artifact.reused:
+            raise ReusedObjectChangedError(state.artifact.path, state.artifact.reused.version)
     missing = [state.missing() for state in states if not state.is_complete]
     if missing:
         raise UploadIncompleteError(upload.model, upload.number, missing=missing)

@@ -22,7 +22,11 @@ async def delete_upload_objects(store: ObjectStore, upload: Upload, *, reference
     """Delete the parts and objects of a dropped upload, except the objects whose key is `referenced` elsewhere."""
     await _abort_all(store, upload)
     unreferenced = [artifact for artifact in upload.artifacts if artifact.key not in referenced]
-    await gather_limited(lambda artifact: store.delete(artifact.key), unreferenced)
+
+    async def delete(artifact: PendingArtifact) -> None:
+        await store.delete(artifact.key, version_id=artifact.reused.version_id if artifact.reused else None)
+
+    await gather_limited(delete, unreferenced)
 
 
 async def delete_version_objects(store: ObjectStore, version: Version, *, referenced: frozenset[str]) -> None:

@@ -1,6 +1,7 @@
 """How much of uploads has arrived, without a change to them, and in few requests to the store.
 
-One listing for each upload shows its whole objects; the parts of each other large artifact are listed.
+One listing for each upload shows its whole objects, and what it reuses is taken for there. The parts of each other
+large artifact are listed.
 """
 
 from collections.abc import Iterable, Sequence
@@ -51,7 +52,7 @@ def _arrived_size(state: ArtifactState) -> int:
 
 def _size_of(artifact: PendingArtifact, keys: frozenset[str], sizes: dict[str, int]) -> int | None:
     """Bytes of an artifact that are there; `None` without any object."""
-    return artifact.size if artifact.key in keys else sizes.get(artifact.key)
+    return artifact.size if artifact.reused or artifact.key in keys else sizes.get(artifact.key)
 
 
 def _progress(upload: Upload, sizes: Iterable[int | None]) -> UploadProgress:

@@ -35,7 +35,7 @@ def version_status(version: Version) -> UploadStatus:
 async def _describe(store: ObjectStore, state: ArtifactState, ttl: timedelta) -> ArtifactStatus:
     artifact = state.artifact
     url = None
-    if not state.is_complete and artifact.multipart is None:
+    if not state.is_complete and artifact.multipart is None and artifact.reused is None:
         url = await store.presign_put(artifact.key, size=artifact.size, sha256=artifact.sha256, ttl=ttl)
     return ArtifactStatus(
         path=artifact.path,
@@ -44,6 +44,7 @@ async def _describe(store: ObjectStore, state: ArtifactState, ttl: timedelta) ->
         state="arrived" if state.is_complete else "missing",
         upload=url,
         multipart=_parts(artifact, state),
+        reused_from=artifact.reused.version if artifact.reused else None,
     )
 
 

@@ -1,6 +1,6 @@
 """Begins, describes, completes and abandons uploads, and presigns their parts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from modelkeep.domain import changes
 from modelkeep.domain.access.actions import Action
@@ -68,7 +68,8 @@ class UploadService:
         async def decide(head: Head | None) -> Decision[UploadStatus]:
             if head and head.deletion_in_progress:
                 raise ModelBeingDeletedError(model)
-            number, artifacts = await allocation.from_number(changes.next_version(head))
+            lenders = await self._lenders(head, registration) if head else []
+            number, artifacts = await allocation.from_number(changes.next_version(head), lenders)
             upload = reserve(model, number, registration, artifacts, operation, ttl=self._limits.upload_ttl)
             begun = changes.begin(head, upload, operation)
             status = await self._fresh_status(upload)
@@ -148,7 +149,7 @@ class UploadService:
         """Verify that every artifact is stored as declared, and create the version. Idempotent.
 
         Raises `ModelNotFoundError`, `UploadNotFoundError`, `UploadIncompleteError` with what is missing,
-        `SizeMismatchError`, `ChecksumMismatchError`, `ObjectPredatesUploadError`.
+        `SizeMismatchError`, `ChecksumMismatchError`, `ObjectPredatesUploadError`, `ReusedObjectChangedError`.
         """
         operation = caller.operation(Action.VERSION_UPLOAD, model)
         upload = await self._versions.find_upload(model, number)
@@ -183,6 +184,15 @@ class UploadService:
         if dropped:
             await abort_multiparts(self._store, dropped)
 
+    async def _lenders(self, head: Head, registration: Registration) -> Sequence[Version]:
+        """The live versions whose bytes a registration may take; the head moves when one is deleted."""
+        if not registration.reuse:
+            return []
+        named = [*registration.reuse_from, head.latest_version, head.production_version]
+        numbers = list(dict.fromkeys(number for number in named if number is not None))
+        found = await self._versions.find_many(head.model, numbers) if numbers else []
+        return [version for version in found if version]
+
     async def _verified(self, upload: Upload, operation: Operation) -> Version | None:
         """The version that the upload becomes; `None` if it was completed or dropped meanwhile."""
         assembled = await self._assembly.complete(upload)
@@ -209,5 +219,7 @@ class UploadService:
         return upload.artifact(path)
 
     async def _fresh_status(self, upload: Upload) -> UploadStatus:
-        states = [ArtifactState(artifact=artifact) for artifact in upload.artifacts]
+        states = [
+            ArtifactState(artifact=artifact, is_recorded=artifact.reused is not None) for artifact in upload.artifacts
+        ]
         return await upload_status(self._store, upload, states, self._limits.upload_url_ttl)

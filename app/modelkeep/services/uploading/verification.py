@@ -7,8 +7,13 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from modelkeep.domain.artifacts import Artifact
-from modelkeep.domain.errors import ChecksumMismatchError, ObjectPredatesUploadError, SizeMismatchError
-from modelkeep.domain.uploads import PendingArtifact
+from modelkeep.domain.errors import (
+    ChecksumMismatchError,
+    ObjectPredatesUploadError,
+    ReusedObjectChangedError,
+    SizeMismatchError,
+)
+from modelkeep.domain.uploads import PendingArtifact, Reused
 from modelkeep.domain.values import Digest, digest_of_parts
 from modelkeep.storage.objects import MultipartGoneError, MultipartRefusedError, ObjectStore, StoredObject, StoredPart
 
@@ -23,13 +28,15 @@ Source: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html (Req
 class ArtifactState:
     """One artifact of an upload: its object if it is `stored`, else the valid `parts` that have arrived.
 
-    `is_gone` is whether the multipart object is of no use any more, because it was completed or it was lost.
+    `is_gone` is whether the multipart object is of no use any more, because it was completed or it was lost;
+    `is_recorded` whether its object is that of a version, and was not looked for.
     """
 
     artifact: PendingArtifact
     stored: StoredObject | None = None
     parts: Sequence[StoredPart] = ()
     is_gone: bool = False
+    is_recorded: bool = False
 
     @property
     def is_lost(self) -> bool:
@@ -40,13 +47,19 @@ class ArtifactState:
     def is_complete(self) -> bool:
         """Whether the object, or every part of it, has arrived."""
         multipart = self.artifact.multipart
-        return self.stored is not None or (multipart is not None and len(self.parts) == multipart.part_count)
+        has_all_parts = multipart is not None and len(self.parts) == multipart.part_count
+        return self.stored is not None or self.is_recorded or has_all_parts
 
     @property
     def parts_sha256(self) -> Digest | None:
         """The digest of the digests of the parts; `None` without parts."""
         digests = [part.sha256 for part in self.parts if part.sha256]
         return digest_of_parts(digests) if digests else None
+
+    @property
+    def is_withdrawn(self) -> bool:
+        """Whether the object that was to be reused is not there any more."""
+        return self.artifact.reused is not None and self.stored is None
 
     def missing(self) -> dict[str, object]:
         """What is missing, for a caller: `{path}`, or `{path, parts}` with the missing part numbers."""
@@ -62,9 +75,10 @@ class ArtifactState:
 
 async def inspect(store: ObjectStore, artifact: PendingArtifact) -> ArtifactState:
     """The state of an artifact in the store: valid parts have the size of their number and a checksum."""
-    multipart = artifact.multipart
+    multipart, reused = artifact.multipart, artifact.reused
     if multipart is None:
-        return ArtifactState(artifact=artifact, stored=await store.stat(artifact.key))
+        version_id = reused.version_id if reused else None
+        return ArtifactState(artifact=artifact, stored=await store.stat(artifact.key, version_id=version_id))
     try:
         parts = await store.list_parts(artifact.key, multipart.id)
     except MultipartGoneError:
@@ -100,14 +114,23 @@ async def complete_multipart(store: ObjectStore, state: ArtifactState) -> Artifa
 def verify(declared: PendingArtifact, stored: StoredObject, begun_at: datetime) -> Artifact:
     """The artifact of an upload that was begun at a time, if its object is the declared one.
 
-    Raises `SizeMismatchError`, `ChecksumMismatchError`, `ObjectPredatesUploadError`.
+    Raises `SizeMismatchError`, `ChecksumMismatchError`, `ObjectPredatesUploadError`; `ReusedObjectChangedError` for the
+    object of an earlier version.
     """
+    if declared.reused:
+        if stored.size != declared.size or not _has_recorded_bytes(declared, declared.reused, stored):
+            raise ReusedObjectChangedError(declared.path, declared.reused.version)
+        return _verified(declared, stored)
     if stored.size != declared.size:
         raise SizeMismatchError(declared.path, declared=declared.size, stored=stored.size)
     if not _has_declared_bytes(declared, stored):
         raise ChecksumMismatchError(declared.path)
     if stored.modified_at < begun_at - CLOCK_TOLERANCE:
         raise ObjectPredatesUploadError(declared.path)
+    return _verified(declared, stored)
+
+
+def _verified(declared: PendingArtifact, stored: StoredObject) -> Artifact:
     return Artifact(
         path=declared.path,
         size=declared.size,
@@ -126,3 +149,12 @@ def _has_declared_bytes(declared: PendingArtifact, stored: StoredObject) -> bool
         return stored.sha256 == declared.sha256
     noted = declared.multipart.parts_sha256
     return noted is not None and stored.parts_sha256 == noted
+
+
+def _has_recorded_bytes(declared: PendingArtifact, reused: Reused, stored: StoredObject) -> bool:
+    """By its version id, which names these bytes; else by the digest of the whole, or by that of the parts."""
+    if reused.version_id is not None:
+        return stored.version_id == reused.version_id
+    if stored.sha256 is not None:
+        return stored.sha256 == declared.sha256
+    return stored.parts_sha256 is not None and stored.parts_sha256 == reused.parts_sha256
