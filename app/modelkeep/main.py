@@ -34,6 +34,7 @@ from modelkeep.routers import (
     tokens,
     uploads,
     versions,
+    whoami,
 )
 from modelkeep.routers.download_fast_path import DownloadFastPath
 from modelkeep.settings import Settings
@@ -94,7 +95,7 @@ def create_app(settings: Settings | None = None, *, rows: Sequence[RouteRow] = R
 
 def _include_routes(app: FastAPI, settings: Settings, health_router: APIRouter) -> None:
     app.router.routes.insert(0, DownloadFastPath())
-    for router in (models, uploads, versions, comparisons, stages, aliases, downloads, events, tokens):
+    for router in (models, uploads, versions, comparisons, stages, aliases, downloads, events, tokens, whoami):
         app.include_router(router.router)
     app.include_router(health_router)
     if settings.backend == "local":

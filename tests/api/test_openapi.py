@@ -46,6 +46,7 @@ TABLE = {
     "POST /v1/tokens",
     "GET /v1/tokens",
     "DELETE /v1/tokens/{token}",
+    "GET /v1/whoami",
     "POST /v1/auth/token",
     "GET /healthz",
     "GET /readyz",

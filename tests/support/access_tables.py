@@ -166,6 +166,7 @@ OTHER_QUESTIONS: Final = [
     Question("create_token", "POST", "/tokens", "token.admin", "422 invalid_request", "", _ENDED),
     Question("list_tokens", "GET", "/tokens?limit=1", "token.admin", "200", ""),
     Question("revoke_token", "DELETE", "/tokens/absent", "token.admin", "404 token_not_found", ""),
+    Question("get_caller", "GET", "/whoami", "", "200", ""),
     Question("exchange_token", "POST", "/auth/token", "", "422 invalid_request", ""),
 ]
-"""About no model. Whoever is known may list models: of those that he may not read, nothing is there."""
+"""About no model. Whoever is known may ask who it is, and list models: those that it may not read are not there."""

@@ -57,6 +57,11 @@ class Caller:
         self.decisions.append(AuthorizationDecision(Action.MODEL_READ, ALL_MODELS, allowed=True, rule=None))
         return self.may_read
 
+    def identify(self) -> Principal:
+        """The principal, for the caller itself; logged as a decision on `caller.identify`, which is always allowed."""
+        self.decisions.append(AuthorizationDecision("caller.identify", ALL_MODELS, allowed=True, rule=None))
+        return self.principal
+
     def trust_rules(self) -> Sequence[str]:
         """The trust rules that the caller's identity matched, if any; logged as a decision on `token.exchange`."""
         rules = self.principal.rules
