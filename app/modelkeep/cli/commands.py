@@ -2,10 +2,11 @@
 
 import typer
 
+from modelkeep.cli.doctor import commands as doctor
 from modelkeep.cli.mutations import mutations
 from modelkeep.cli.queries import queries
 from modelkeep.cli.transfers import transfers
 
 commands = typer.Typer()
-for group in (transfers, queries, mutations):
+for group in (transfers, queries, mutations, doctor):
     commands.add_typer(group)

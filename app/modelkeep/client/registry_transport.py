@@ -1,9 +1,9 @@
 """The registry over HTTP: each request is repeated where that is safe, and a problem is raised as its error."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
-from typing import Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -38,15 +38,27 @@ QueryValue = str | int | Sequence[str] | None
 
 
 class RegistryTransport:
-    """The HTTP API of one registry. Every change has an Idempotency-Key, so it can be repeated after a lost reply."""
+    """The HTTP API of one registry. Every change has an Idempotency-Key, so it can be repeated after a lost reply.
 
-    def __init__(self, url: str, *, token_source: TokenSource | None = None) -> None:
+    `max_attempts` limits how often a request is sent, and `hooks` are called as httpx calls its event hooks.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        token_source: TokenSource | None = None,
+        timeout: httpx.Timeout = _TIMEOUT,
+        max_attempts: int = MAX_ATTEMPTS,
+        hooks: Mapping[str, list[Callable[..., Any]]] | None = None,
+    ) -> None:
         """Raises `ValueError` if `url` is not the address of a registry, or the environment names no usable proxy."""
         self.url = require_address(url)
         self._token_source = token_source
+        self._max_attempts = max_attempts
         headers = {"user-agent": USER_AGENT, "accept": "application/json", "accept-encoding": "identity"}
         self._http = httpx.AsyncClient(
-            headers=headers, timeout=_TIMEOUT, follow_redirects=False, transport=AsyncTransport()
+            headers=headers, timeout=timeout, follow_redirects=False, transport=AsyncTransport(), event_hooks=hooks
         )
 
     async def __aenter__(self) -> Self:
@@ -105,11 +117,12 @@ class RegistryTransport:
             try:
                 response = await self._send_authenticated(request)
             except httpx.RequestError as error:
-                if attempt >= (CONNECT_ATTEMPTS if isinstance(error, httpx.ConnectError) else MAX_ATTEMPTS):
+                limit = CONNECT_ATTEMPTS if isinstance(error, httpx.ConnectError) else MAX_ATTEMPTS
+                if attempt >= min(limit, self._max_attempts):
                     raise UnreachableError(self.url, reason_of(error)) from error
                 await asyncio.sleep(retry_delay(attempt))
                 continue
-            if response.status_code not in RETRYABLE or attempt >= MAX_ATTEMPTS:
+            if response.status_code not in RETRYABLE or attempt >= self._max_attempts:
                 self._raise_for_problem(response)
                 return response
             await asyncio.sleep(retry_delay(attempt, retry_after(response)))

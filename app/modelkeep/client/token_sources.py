@@ -17,7 +17,7 @@ from modelkeep.client.github import request_token
 TokenProvider = Callable[[], str]
 """Returns a token that is valid now. It may block: it is called in a thread."""
 
-_EXPIRY_MARGIN_SECONDS: Final = 60.0
+EXPIRY_MARGIN_SECONDS: Final = 60.0
 """A token that expires within so many seconds is renewed before the next request."""
 
 _HEADER_SAFE: Final = re.compile(r"[!-~]+\Z")
@@ -32,7 +32,7 @@ class TokenSource:
 
     def __init__(self, provider: TokenProvider, *, source: str, is_cached: bool = True) -> None:
         self._provider = provider
-        self._source = source
+        self.source = source
         self._is_cached = is_cached
         self._token = ""
         self._renew_at = 0.0
@@ -43,7 +43,7 @@ class TokenSource:
         async with self._lock:
             if not self._is_cached or time.time() >= self._renew_at:
                 self._token = await self._call_provider()
-                self._renew_at = _expiry(self._token) - _EXPIRY_MARGIN_SECONDS
+                self._renew_at = _expiry(self._token) - EXPIRY_MARGIN_SECONDS
             return self._token
 
     async def renew(self, refused: str) -> str | None:
@@ -57,11 +57,11 @@ class TokenSource:
         try:
             token = await asyncio.to_thread(self._provider)
         except OSError as error:
-            raise NoTokenError(self._source, error.strerror or str(error)) from error
+            raise NoTokenError(self.source, error.strerror or str(error)) from error
         if not token:
-            raise NoTokenError(self._source, "it is empty")
+            raise NoTokenError(self.source, "it is empty")
         if not _HEADER_SAFE.match(token):
-            raise NoTokenError(self._source, "it has spaces, line breaks or other characters that no token has")
+            raise NoTokenError(self.source, "it has spaces, line breaks or other characters that no token has")
         return token
 
 
