@@ -62,7 +62,7 @@ def create_app(settings: Settings | None = None, *, rows: Sequence[RouteRow] = R
     `rows` are those of the route table: every route has to be covered by one.
     """
     settings = settings or Settings()
-    logging.configure(settings.log_level)
+    logging.configure(settings.log_level, settings.log_format)
     metrics, shutdown, traces = Metrics(), GracefulShutdown(settings.shutdown_delay_seconds), tracing.from_environment()
     app = DocumentedApi(
         title="Model registry",

@@ -86,6 +86,9 @@ class Settings(BaseSettings):
     )
     docs: bool = Field(False, description="Serve interactive documentation at `/docs`.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="The least severe log line.")
+    log_format: Literal["json", "text"] = Field(
+        "json", description="Log lines for programs, or for people, as `dev` writes them to a terminal."
+    )
 
     @property
     def public_host(self) -> str:

@@ -468,20 +468,27 @@ def test_dev_makes_no_token_and_asks_for_one_where_others_reach_it(tmp_path: Pat
     assert operate(local_environment(data), "token", "list").out == made
 
 
-def test_dev_says_how_to_make_the_token_without_which_it_does_not_start_for_others(tmp_path: Path) -> None:
+@pytest.fixture
+def port(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A free port; and the program is on the path, without `uv run`."""
+    monkeypatch.delenv("UV_RUN_RECURSION_DEPTH", raising=False)
+    return str(free_port())
+
+
+def test_dev_says_how_to_make_the_token_without_which_it_does_not_start_for_others(tmp_path: Path, port: str) -> None:
     data = tmp_path / "data"
-    said = operate({}, "dev", "--host", "0.0.0.0", "--data-dir", str(data))
+    said = operate({}, "dev", "--host", "0.0.0.0", "--port", port, "--data-dir", str(data))
     assert (said.status, said.err) == (2, [NO_ACCESS_CONFIGURED])
-    assert said.out[-2:] == [
+    assert said.out == [
         f"Clients must show a token: MODELKEEP_BACKEND=local MODELKEEP_DATA_DIR={data} \\",
         "    modelkeep token create NAME --allow admin --days 30",
     ]
 
 
-def test_dev_is_not_moved_by_the_settings_of_a_service(tmp_path: Path) -> None:
+def test_dev_is_not_moved_by_the_settings_of_a_service(tmp_path: Path, port: str) -> None:
     variables = local_environment(tmp_path) | {"MODELKEEP_AUTH": "none", "MODELKEEP_INSECURE": "1"}
     with mock.patch("uvicorn.run") as run, mock.patch("modelkeep.admin.serving.check_access_configured") as check:
-        said = operate(variables, "dev", "--host", "0.0.0.0", "--data-dir", str(tmp_path / "data"))
+        said = operate(variables, "dev", "--host", "0.0.0.0", "--port", port, "--data-dir", str(tmp_path / "data"))
     assert said.status == 0, said
     assert run.called
     assert check.call_args.args[0].auth is None

@@ -51,7 +51,7 @@ async def check_access_configured(settings: Settings, host: str) -> None:
     """
     if settings.auth == "none" and not settings.insecure:
         _check_local(settings, host)
-    logging.configure(settings.log_level)
+    logging.configure(settings.log_level, settings.log_format)
     async with _table(settings) as table:
         trust = trust_of(table, settings)
         if settings.auth == "none":
@@ -100,7 +100,7 @@ async def revoke_token(settings: Settings, token_id: str) -> None:
 
 async def explain(settings: Settings, text: str, action: Action, model: str) -> Explanation:
     """Why the bearer of the token `text` may do something, or why not."""
-    logging.configure(settings.log_level)
+    logging.configure(settings.log_level, settings.log_format)
     async with _table(settings) as table:
         explainer = Explainer(Tokens(table), trust_of(table, settings), Verifier())
         return await explainer.explain(text, action, model)

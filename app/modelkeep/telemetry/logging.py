@@ -1,18 +1,21 @@
-"""Structured logs: one JSON line per event on standard error, without a secret or a signed URL."""
+"""Structured logs: one line per event on standard error, JSON or text, without a secret or a signed URL."""
 
 import json
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
-from typing import Any, Final, TextIO
+from typing import Any, Final, Literal, TextIO
 
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, Processor
 
 from modelkeep.telemetry.redaction import redacted
+from modelkeep.telemetry.text_lines import text_line
+
+LogFormat = Literal["json", "text"]
 
 NOISY_LOGGERS = (
     "httpx",
@@ -38,7 +41,7 @@ _PROCESSORS: Final[list[Processor]] = [*_SHARED, structlog.stdlib.ProcessorForma
 """One list for the life of the process: a logger keeps the list that it was first used with."""
 
 
-def configure(level: str) -> None:
+def configure(level: str, form: LogFormat = "json") -> None:
     """Configure logging for the whole process, so that our own lines and those of libraries have one form."""
     structlog.configure(
         processors=_PROCESSORS,
@@ -46,14 +49,15 @@ def configure(level: str) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    handler = JsonLineHandler(sys.stderr)
+    as_text = form == "text"
+    handler = LineHandler(sys.stderr, text_line if as_text else json.dumps)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=_SHARED,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
-                _render,
+                structlog.processors.format_exc_info if as_text else _EXCEPTIONS_AS_JSON,
+                _render_as_text if as_text else _render,
             ],
         )
     )
@@ -74,14 +78,18 @@ def log_request(fields: Mapping[str, Any]) -> None:
         return
     when = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     base = {"level": "info", "logger": "modelkeep.requests", "time": when}
-    line = redacted(json.dumps({"event": "http_request", **fields, **structlog.contextvars.get_contextvars(), **base}))
+    line = {"event": "http_request", **fields, **structlog.contextvars.get_contextvars(), **base}
     for handler in root.handlers:
-        if isinstance(handler, JsonLineHandler):
-            handler.write(line)
+        if isinstance(handler, LineHandler):
+            handler.write(redacted(handler.render_request(line)))
 
 
-class JsonLineHandler(logging.StreamHandler[TextIO]):
-    """Writes lines to standard error, of structlog as well as of libraries."""
+class LineHandler(logging.StreamHandler[TextIO]):
+    """Writes lines to standard error, of structlog and of libraries. `render_request` is for those of requests."""
+
+    def __init__(self, stream: TextIO, render_request: Callable[[Mapping[str, Any]], str]) -> None:
+        super().__init__(stream)
+        self.render_request = render_request
 
     def write(self, line: str) -> None:
         """Write a whole line. A line that cannot be written is lost: logging must not fail a request."""
@@ -89,8 +97,13 @@ class JsonLineHandler(logging.StreamHandler[TextIO]):
             self.stream.write(line + self.terminator)
 
 
+_EXCEPTIONS_AS_JSON: Final = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
 _to_json = structlog.processors.JSONRenderer()
 
 
 def _render(logger: logging.Logger, method: str, line: EventDict) -> str:
     return redacted(str(_to_json(logger, method, line)))
+
+
+def _render_as_text(_: logging.Logger, __: str, line: EventDict) -> str:
+    return redacted(text_line(line))
