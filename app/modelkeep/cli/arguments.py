@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, NoReturn
 
 import typer
 
+from modelkeep.cli import completion
 from modelkeep.domain.values import check_metric
 
 _NUMBER: Final = re.compile(r"v?([1-9][0-9]{0,9})\Z")
@@ -30,7 +31,7 @@ def parse_time(text: str | datetime) -> datetime:
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
-Model = Annotated[str, typer.Argument(metavar="NAME", help="The model's name.")]
+Model = Annotated[str, typer.Argument(metavar="NAME", help="The model's name.", autocompletion=completion.model_of)]
 Comment = Annotated[str | None, typer.Option(metavar="TEXT", help="Why; kept in the history.")]
 Expect = Annotated[
     str | None,

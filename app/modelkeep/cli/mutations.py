@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from modelkeep.cli import promotions
+from modelkeep.cli import completion, promotions
 from modelkeep.cli.arguments import (
     Comment,
     Expect,
@@ -28,7 +28,7 @@ mutations = typer.Typer()
 alias = typer.Typer(help="List, set and remove movable names of versions.")
 mutations.add_typer(alias, name="alias")
 
-Alias = Annotated[str, typer.Argument(metavar="ALIAS", help="The alias.")]
+Alias = Annotated[str, typer.Argument(metavar="ALIAS", help="The alias.", autocompletion=completion.alias_of)]
 
 
 @mutations.command(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from modelkeep.cli import completion
 from modelkeep.cli.arguments import Model, parse_sort, parse_tags, parse_time
 from modelkeep.cli.options import Output, examples, options_of
 from modelkeep.cli.output import answer, answer_list, print_for_programs
@@ -37,7 +38,10 @@ _NAMED_UPLOADS: Final = 5
 def list_(
     context: typer.Context,
     model: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="The model; without it, models are listed.")
+        str | None,
+        typer.Argument(
+            metavar="[NAME]", help="The model; without it, models are listed.", autocompletion=completion.model_of
+        ),
     ] = None,
     stage: Annotated[Stage | None, typer.Option(help="Only versions in this stage.")] = None,
     tag: Annotated[
@@ -156,8 +160,15 @@ def show(
 def diff(
     context: typer.Context,
     model: Model,
-    a: Annotated[str, typer.Argument(metavar="A", help="A version: a number, production, an alias, a commit.")],
-    b: Annotated[str, typer.Argument(metavar="B", help="The version to compare with it.")],
+    a: Annotated[
+        str,
+        typer.Argument(
+            metavar="A", help="A version: a number, production, an alias, a commit.", autocompletion=completion.ref_of
+        ),
+    ],
+    b: Annotated[
+        str, typer.Argument(metavar="B", help="The version to compare with it.", autocompletion=completion.ref_of)
+    ],
     *,
     wide: Wide = False,
 ) -> None:

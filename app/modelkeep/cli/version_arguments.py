@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from modelkeep.cli import completion
 from modelkeep.cli.arguments import version_number
 
 if TYPE_CHECKING:
@@ -16,9 +17,13 @@ VersionOf = Annotated[
     typer.Argument(
         metavar="NAME[@REF]",
         help="The model, and its version: a number, latest, production, staging, an alias, a commit.",
+        autocompletion=completion.version_of,
     ),
 ]
-SeparateRef = Annotated[str | None, typer.Argument(metavar="[VERSION]", help="The version, if not after the @.")]
+SeparateRef = Annotated[
+    str | None,
+    typer.Argument(metavar="[VERSION]", help="The version, if not after the @.", autocompletion=completion.ref_of),
+]
 
 
 @dataclass(frozen=True, slots=True)
