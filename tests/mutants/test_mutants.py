@@ -51,6 +51,7 @@ CACHE: Final = "tests/client/test_distrusted_cache.py"
 RATE_LIMITS: Final = "tests/api/test_rate_limits.py"
 HEAD: Final = "tests/api/test_head.py"
 BROWSER_GUARD: Final = "tests/api/test_browser_guard.py"
+DOCTOR: Final = "tests/client/test_doctor.py"
 
 NOTICED_BY: Final[Mapping[str, Sequence[str]]] = {
     "counter_by_add": [f"{RACES}::test_a_registration_that_is_decided_again_spends_one_number[local]"],
@@ -117,6 +118,7 @@ NOTICED_BY: Final[Mapping[str, Sequence[str]]] = {
     ],
     "good_token_refused": [f"{RATE_LIMITS}::test_good_tokens_pass_whatever_fails_at_their_address[local]"],
     "body_after_head": [f"{HEAD}::test_head_is_get_without_a_body[local-/v1/models]"],
+    "doctor_prints_signed_url": [f"{DOCTOR}::test_storage_that_is_not_reached"],
     "token_for_nobody": [f"{BROWSER_GUARD}::test_a_caller_that_nobody_asked_gets_no_token[local]"],
     "production_by_index": [f"{RESOLUTION}::test_production_is_what_was_promoted_last_however_the_indexes_lag[local]"],
     "refs_by_an_old_head": [f"{RESOLUTION}::test_what_another_process_acknowledged_is_in_the_next_answer[local]"],
