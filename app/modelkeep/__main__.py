@@ -3,6 +3,7 @@
 import typer
 
 from modelkeep.cli.commands import commands as client_commands
+from modelkeep.cli.global_options import HELP_OPTIONS
 from modelkeep.cli.options import read_options
 from modelkeep.cli.program import Program
 
@@ -27,7 +28,7 @@ program = typer.Typer(
     help="A model registry: one production version per model, at every instant.",
     cls=Modelkeep,
     callback=read_options,
-    context_settings={"help_option_names": ["--help", "-h"]},
+    context_settings={"help_option_names": HELP_OPTIONS},
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )

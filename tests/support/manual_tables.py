@@ -16,6 +16,7 @@ from annotated_types import Ge, Le
 
 from modelkeep import AsyncRegistryClient
 from modelkeep.__main__ import program
+from modelkeep.cli.global_options import GLOBAL_PANEL
 from modelkeep.domain import errors
 from modelkeep.domain.errors import RegistryError
 from modelkeep.http.failures import status_of
@@ -105,7 +106,8 @@ def commands() -> Iterator[Row]:
     """Every command, as it is typed."""
     for name, command in walk_commands(typer.main.get_command(program)):
         arguments = [_argument(each) for each in command.params if each.param_type_name == "argument"]
-        options = [option for each in command.params for option in each.opts if option.startswith("--")]
+        own = [each for each in command.params if getattr(each, "rich_help_panel", None) != GLOBAL_PANEL]
+        options = [option for each in own for option in each.opts if option.startswith("--")]
         usage = " ".join([name, *arguments])
         yield f"`{usage}`", " ".join(f"`{option}`" for option in options), _first_sentence_of_help(command)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,11 @@ from modelkeep.kit.proxies import UnusableVariableError
 
 OPERATOR_COMMAND: Final = f"{__name__}.operator_command"
 """The key of a context's `meta` that holds the words of the operator's command that runs, if it is one."""
+
+TYPED: Final = f"{__name__}.typed"
+"""The key of a context's `meta` that holds everything after the program's name."""
+
+_JSON_TYPED: Final = re.compile(r"(?:^| )(?:-o ?|--output[ =])(?:jsonl?|csv)(?: |$)")
 
 
 class Status(IntEnum):
@@ -44,7 +50,6 @@ class _Failure:
 @contextmanager
 def exit_on_error(context: typer.Context) -> Iterator[None]:
     """End the program with a status and a sentence, whatever goes wrong in the block, which runs the command named."""
-    as_json = context.params.get("output", Output.HUMAN) is not Output.HUMAN
     try:
         yield
     except typer.Exit:
@@ -56,6 +61,7 @@ def exit_on_error(context: typer.Context) -> Iterator[None]:
         _abandon_standard_output()
         raise typer.Exit(Status.REFUSED) from None
     except Exception as error:
+        as_json = _is_json_wanted(context, error)
         failure = _operator_failure(error, context.meta.get(OPERATOR_COMMAND)) or _failure(error, as_json=as_json)
         if failure is None:
             if os.environ.get("MODELKEEP_LOG_LEVEL") == "DEBUG":
@@ -63,6 +69,14 @@ def exit_on_error(context: typer.Context) -> Iterator[None]:
             failure = _defect(error)
         _print(failure, as_json=as_json)
         raise typer.Exit(failure.status) from None
+
+
+def _is_json_wanted(context: typer.Context, error: Exception) -> bool:
+    """Whether JSON was asked for; after a command that could not be parsed, by what was typed."""
+    if context.params.get("output", Output.HUMAN) is not Output.HUMAN:
+        return True
+    typed = " ".join(context.meta.get(TYPED, ()))
+    return isinstance(error, typer.TyperException) and _JSON_TYPED.search(typed) is not None
 
 
 def _operator_failure(error: Exception, command: str | None) -> _Failure | None:

@@ -1,4 +1,4 @@
-"""The root of the command line: which commands there are, and how each of them ends."""
+"""The root of the command line: which commands there are, what all of them take, and how each of them ends."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -8,15 +8,14 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_group
 
-from modelkeep.cli.exit_status import exit_on_error
+from modelkeep.cli.exit_status import TYPED, exit_on_error
+from modelkeep.cli.global_options import complete_options, show_flags_without_value
 from modelkeep.cli.output import escape_what_cannot_be_encoded
 
 CLIENT_PANEL: Final = "Client"
 OPERATOR_PANEL: Final = "Operate"
 
 _MAY_BE_EMPTY: Final = ("--description", "--comment")
-_TYPED: Final = f"{__name__}.typed"
-"""The key of the context's `meta` that holds everything after the program's name."""
 
 
 class Program(TyperGroup):
@@ -27,7 +26,7 @@ class Program(TyperGroup):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        _set_panel(self.commands, CLIENT_PANEL)
+        self._prepare(self.commands, CLIENT_PANEL)
         self._is_complete = False
 
     def load_operator_commands(self) -> typer.Typer:
@@ -48,26 +47,27 @@ class Program(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
         """Parse the options before the command. From here on, output that cannot be encoded is escaped."""
         escape_what_cannot_be_encoded()
-        ctx.meta[_TYPED] = tuple(args)
+        show_flags_without_value(self)
+        ctx.meta[TYPED] = tuple(args)
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was named."""
         with exit_on_error(ctx):
-            _refuse_empty(ctx.meta[_TYPED])
+            _refuse_empty(ctx.meta[TYPED])
             return super().invoke(ctx)
 
     def _complete(self) -> None:
         if not self._is_complete:
             operator_commands = get_group(self.load_operator_commands()).commands
-            _set_panel(operator_commands, OPERATOR_PANEL)
+            self._prepare(operator_commands, OPERATOR_PANEL)
             self.commands.update(operator_commands)
             self._is_complete = True
 
-
-def _set_panel(commands: Mapping[str, Any], panel: str) -> None:
-    for command in commands.values():
-        command.rich_help_panel = panel
+    def _prepare(self, commands: Mapping[str, Any], panel: str) -> None:
+        complete_options(commands.values(), self.params)
+        for command in commands.values():
+            command.rich_help_panel = panel
 
 
 def _refuse_empty(typed: Sequence[str]) -> None:
