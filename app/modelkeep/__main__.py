@@ -1,5 +1,7 @@
 """The program `modelkeep`."""
 
+from typing import Any
+
 import typer
 
 from modelkeep.cli.commands import commands as client_commands
@@ -13,14 +15,19 @@ class Modelkeep(Program):
 
     def load_operator_commands(self) -> typer.Typer:
         """Import the commands of `modelkeep.admin`."""
-        from modelkeep.admin.access_commands import commands as access_commands  # noqa: PLC0415 -- a client needs none
-        from modelkeep.admin.commands import commands as operator_commands  # noqa: PLC0415
+        from modelkeep.admin.commands import commands as operator_commands  # noqa: PLC0415 -- a client needs none
         from modelkeep.cli.docs import commands as docs_commands  # noqa: PLC0415
 
         commands = typer.Typer()
-        for group in (operator_commands, access_commands, docs_commands):
+        for group in (operator_commands, docs_commands):
             commands.add_typer(group)
         return commands
+
+    def open_storage(self) -> Any:
+        """Import what works on the storage itself."""
+        from modelkeep.admin.direct_access import DirectAccess  # noqa: PLC0415 -- a client needs none
+
+        return DirectAccess()
 
 
 program = typer.Typer(

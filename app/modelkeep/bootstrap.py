@@ -19,6 +19,8 @@ from modelkeep.repositories.trust import TrustDocuments
 from modelkeep.repositories.versions import Versions
 from modelkeep.schemas import access_file
 from modelkeep.services.access.authenticator import Authenticator
+from modelkeep.services.access.explainer import Explainer
+from modelkeep.services.access.rules import RuleService
 from modelkeep.services.access.tokens import TokenService
 from modelkeep.services.access.trust import TrustService
 from modelkeep.services.aliases import AliasService
@@ -115,6 +117,8 @@ def build_services(
     poller = HeadPoller(resolver.find_head, is_ending)
     events = Events(table)
     versions = VersionService(ledger, stored, events, resolver, store, limits)
+    trust, verifier = trust_of(table, settings), Verifier()
+    explainer = Explainer(tokens, trust, verifier)
     return Services(
         models=ModelService(ledger, heads, stored, store, limits),
         versions=versions,
@@ -124,9 +128,8 @@ def build_services(
         downloads=DownloadService(resolver, stale_cache, poller, PresignedUrlCache(store, limits)),
         events=EventService(ledger, events),
         tokens=TokenService(tokens),
-        authenticator=Authenticator(
-            tokens, trust_of(table, settings), Verifier(), stale_ttl=settings.stale_ttl_seconds
-        ),
+        rules=RuleService(TrustDocuments(table), trust, explainer, access_file.parse_new),
+        authenticator=Authenticator(tokens, trust, verifier, stale_ttl=settings.stale_ttl_seconds),
         health=HealthService(heads, store, ownership_of(table, store, settings)),
         files=files if isinstance(files, FileStore) else None,
     )

@@ -30,6 +30,7 @@ from modelkeep.routers import (
     events,
     health,
     models,
+    rules,
     stages,
     tokens,
     uploads,
@@ -95,7 +96,7 @@ def create_app(settings: Settings | None = None, *, rows: Sequence[RouteRow] = R
 
 def _include_routes(app: FastAPI, settings: Settings, health_router: APIRouter) -> None:
     app.router.routes.insert(0, DownloadFastPath())
-    for router in (models, uploads, versions, comparisons, stages, aliases, downloads, events, tokens, whoami):
+    for router in (models, uploads, versions, comparisons, stages, aliases, downloads, events, tokens, rules, whoami):
         app.include_router(router.router)
     app.include_router(health_router)
     if settings.backend == "local":

@@ -203,9 +203,14 @@ async def test_a_page_of_another_origin_may_send_what_it_cannot_read(guarded: Ap
 
 
 async def test_a_caller_that_nobody_asked_gets_no_token(guarded: Api, settings: Settings) -> None:
-    for path, body in [("/v1/tokens", a_token()), ("/v1/auth/token", None)]:
+    rules: dict[str, Any] = {"rules": []}
+    for method, path, body in [
+        ("POST", "/v1/tokens", a_token()),
+        ("POST", "/v1/auth/token", None),
+        ("PUT", "/v1/access", rules),
+    ]:
         problem = check_problem(
-            await ask(guarded, "POST", path, ("host", OWN), body=body), 403, "authentication_disabled"
+            await ask(guarded, method, path, ("host", OWN), body=body), 403, "authentication_disabled"
         )
         assert "modelkeep token create" in problem["detail"]
     admin = ("authorization", f"Bearer {await token_for(settings, allow=['admin'])}")

@@ -19,6 +19,7 @@ from modelkeep.domain.access.trust import IssuerKind
 from modelkeep.domain.values import UNSET
 from modelkeep.repositories.tokens import Tokens
 from modelkeep.repositories.trust import TrustDocuments
+from modelkeep.schemas import access_file
 from modelkeep.services.access import authenticator, trust
 from modelkeep.settings import Settings
 from tests.support.access import Clock, Secured, secured, token_for
@@ -86,7 +87,7 @@ class Services:
 
     async def set_rules(self, **document: Any) -> None:
         """What `modelkeep access set` does."""
-        await access.set_rules(self.settings, self.write(**document))
+        await access.set_rules(self.settings, access_file.load(self.write(**document)))
 
     async def put_text(self, text: str) -> None:
         """Write what `access set` would refuse."""

@@ -68,7 +68,9 @@ def proxy(dev_behind_proxy: tuple[Proxy, Server]) -> Iterator[Proxy]:
 def token(dev_behind_proxy: tuple[Proxy, Server]) -> str:
     """An administrator's token for the registry behind the proxy."""
     (folder,) = re.findall(r"data in (\S+)", dev_behind_proxy[1].said())
-    made = operate(local_environment(Path(folder)), *["token", "create", "dev", "--allow", "admin", "--days", "30"])
+    made = operate(
+        local_environment(Path(folder)), *["token", "create", "--direct", "dev", "--allow", "admin", "--days", "30"]
+    )
     (token,) = made.out
     return token
 

@@ -103,7 +103,7 @@ def test_the_commands_of_the_client_need_nothing_else(run: Run, model: str, tmp_
     assert run("python", "-c", BLOCKING, model) == "weights\n"
 
 
-@pytest.mark.parametrize("command", [["dev"], ["sweep", "--dry-run"], ["token", "list"]], ids=" ".join)
+@pytest.mark.parametrize("command", [["dev"], ["sweep", "--dry-run"], ["token", "list", "--direct"]], ids=" ".join)
 def test_a_command_of_the_operator_says_what_to_install(run: Run, command: list[str]) -> None:
     (sentence,) = run("modelkeep", *command, status=2).splitlines()
     assert "pip install 'modelkeep[server]'" in sentence

@@ -148,14 +148,21 @@ def without_the_extra(*commands: list[str]) -> list[Said]:
 
 OF_THE_EXTRA = (
     *(["serve"], ["dev"], ["init"], ["sweep"], ["check"], ["migrate", "--from", "aws", "--to", "local:there"]),
-    *(["iam-policy"], ["token", "list"], ["token", "create", "ci", "--days", "1", "--allow", "reader"]),
-    *(["access", "show"], ["access", "explain", "--token-file", "/dev/null", "--action", "model.read"]),
+    *(
+        ["iam-policy"],
+        ["token", "list", "--direct"],
+        ["token", "create", "--direct", "ci", "--days", "1", "--allow", "reader"],
+    ),
+    *(
+        ["access", "show", "--direct"],
+        ["access", "explain", "--direct", "--token-file", "/dev/null", "--action", "model.read"],
+    ),
 )
 
 
 def test_a_command_that_needs_the_extra_says_what_to_install() -> None:
     for words, said in zip(OF_THE_EXTRA, without_the_extra(*OF_THE_EXTRA), strict=True):
-        command = "modelkeep " + " ".join(words[: 2 if words[0] in {"token", "access"} else 1])
+        command = " ".join(["modelkeep", *words[:2], "--direct"] if "--direct" in words else ["modelkeep", words[0]])
         assert said.out == [], words
         sentence = sentence_of(said, status=2)
         assert sentence.startswith(f"`{command}` needs modelkeep[server]: the module '"), words
@@ -172,7 +179,7 @@ def test_a_program_asks_for_the_missing_extra_as_json_and_help_needs_none() -> N
 
 # problems as JSON
 
-EXPLAIN = ["access", "explain", "--token-file", "{folder}/absent", "--action", "model.read"]
+EXPLAIN = ["access", "explain", "--direct", "--token-file", "{folder}/absent", "--action", "model.read"]
 
 
 @pytest.mark.parametrize(
@@ -180,8 +187,8 @@ EXPLAIN = ["access", "explain", "--token-file", "{folder}/absent", "--action", "
     [
         ({}, ["check"], 1, "unavailable", "There is no registry in '{folder}'. Set MODELKEEP_DATA_DIR."),
         ({"MODELKEEP_DOCS": "?", "MODELKEEP_LOG_LEVEL": "?"}, ["sweep"], 2, "usage", "MODELKEEP_DOCS: Input should be"),
-        ({}, ["token", "revoke", "absent"], 1, "token_not_found", "There is no token 'absent'"),
-        ({}, ["access", "check", "{folder}"], 2, "usage", "{folder} cannot be read: Is a directory"),
+        ({}, ["token", "revoke", "--direct", "absent"], 1, "token_not_found", "There is no token 'absent'"),
+        ({}, ["access", "check", "{folder}"], 2, "usage", "Invalid value for 'FILE': {folder} cannot be read: Is a"),
         ({}, ["migrate", "--from", "gcp", "--to", "aws"], 2, "usage", "Invalid value: 'gcp' is neither aws nor local"),
         ({}, EXPLAIN, 2, "system_error", "'{folder}/absent': No such file or directory."),
     ],

@@ -50,13 +50,13 @@ def local(data: str, folder: Path) -> dict[str, str]:
 
 def token(variables: Mapping[str, str]) -> str:
     """The id of a new token."""
-    said = operate(variables, "token", "create", "ci", "--allow", "reader", "--days", "1")
+    said = operate(variables, "token", "create", "--direct", "ci", "--allow", "reader", "--days", "1")
     (found,) = set(re.findall(r"mr_([0-9A-Za-z]+)_", "\n".join([*said.out, *said.err])))
     return str(found)
 
 
 def is_revoked(token: str, variables: Mapping[str, str]) -> bool:
-    (line,) = [line for line in operate(variables, "token", "list").out if line.startswith(token)]
+    (line,) = [line for line in operate(variables, "token", "list", "--direct").out if line.startswith(token)]
     return "revoked" in line
 
 
@@ -131,7 +131,7 @@ def test_metadata_of_yesterday_is_served_beside_bytes_of_today(tmp_path: Path) -
     stolen = token(here)
     assert not is_revoked(stolen, here)
     shutil.copy(tmp_path / "registry-data" / "registry.db", tmp_path / "yesterday.db")
-    assert operate(here, "token", "revoke", stolen).status == 0
+    assert operate(here, "token", "revoke", "--direct", stolen).status == 0
     (tmp_path / "revoked-since").write_text(f"{stolen}\n")
     with registry(tmp_path) as (client, server):
         assert [register(client, tmp_path, content) for content in (b"two", b"three")] == [2, 3]

@@ -154,7 +154,7 @@ async def test_a_table_that_is_made_anew_is_not_made_beside_a_bucket_of_another(
 ) -> None:
     absent = variables | {"MODELKEEP_TABLE": f"absent-{uuid4().hex[:12]}"}
     assert "belongs to" in refusal(await operating(absent, "init"))
-    assert "does not exist" in refusal(await operating(absent, "token", "list"))
+    assert "does not exist" in refusal(await operating(absent, "token", "list", "--direct"))
 
 
 async def test_a_bucket_is_handed_over_and_back(owner: Storage, neighbour: Storage, variables: dict[str, str]) -> None:

@@ -50,6 +50,7 @@ AT_REST: Final = "tests/contract/test_data_at_rest.py"
 CACHE: Final = "tests/client/test_distrusted_cache.py"
 RATE_LIMITS: Final = "tests/api/test_rate_limits.py"
 HEAD: Final = "tests/api/test_head.py"
+ACCESS: Final = "tests/api/test_access_rules.py"
 BROWSER_GUARD: Final = "tests/api/test_browser_guard.py"
 DOCTOR: Final = "tests/client/test_doctor.py"
 
@@ -120,6 +121,7 @@ NOTICED_BY: Final[Mapping[str, Sequence[str]]] = {
     "body_after_head": [f"{HEAD}::test_head_is_get_without_a_body[local-/v1/models]"],
     "doctor_prints_signed_url": [f"{DOCTOR}::test_storage_that_is_not_reached"],
     "token_for_nobody": [f"{BROWSER_GUARD}::test_a_caller_that_nobody_asked_gets_no_token[local]"],
+    "rules_by_a_part": [f"{ACCESS}::test_who_lacks_anything_sets_no_rules[denied-local]"],
     "production_by_index": [f"{RESOLUTION}::test_production_is_what_was_promoted_last_however_the_indexes_lag[local]"],
     "refs_by_an_old_head": [f"{RESOLUTION}::test_what_another_process_acknowledged_is_in_the_next_answer[local]"],
     "joined_under_way": [f"{SINGLE_FLIGHT}::test_a_call_during_a_read_gets_the_next_read"],

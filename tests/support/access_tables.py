@@ -111,6 +111,8 @@ _REGISTRATION: Final = {"artifacts": [{"path": "model.pt", "size": 6 * 1024**4, 
 _PARTS: Final = {"path": "large.bin", "parts": [{"number": 1, "sha256": _ZEROS}]}
 _FENCED: Final = {"stage": "production", "expected_production": None}
 _ENDED: Final = {"principal": "ci", "allow": ["reader"], "models": ["a"], "expires_at": "2020-01-01T00:00:00Z"}
+_FAULTY: Final = {"issuers": {"operator": {"url": "https://issuer.example", "audience": "registry"}}}
+_ASKED: Final = {"token": "none", "action": "model.read"}
 
 _WRITTEN_OUT: Final = [
     Question("compare_versions", "GET", f"/compare?a={ARCHIVED}&b={PRODUCTION}", "model.read", "200", NO_MODEL),
@@ -167,6 +169,9 @@ OTHER_QUESTIONS: Final = [
     Question("list_tokens", "GET", "/tokens?limit=1", "token.admin", "200", ""),
     Question("revoke_token", "DELETE", "/tokens/absent", "token.admin", "404 token_not_found", ""),
     Question("get_caller", "GET", "/whoami", "", "200", ""),
+    Question("get_rules", "GET", "/access", "token.admin", "200", ""),
+    Question("set_rules", "PUT", "/access", EVERYTHING, "422 invalid_request", "", _FAULTY),
+    Question("explain_access", "POST", "/access/explain", "token.admin", "200", "", _ASKED),
     Question("exchange_token", "POST", "/auth/token", "", "422 invalid_request", ""),
 ]
 """About no model. Whoever is known may ask who it is, and list models: those that it may not read are not there."""

@@ -59,6 +59,9 @@ UNSPEAKABLE_RULES: Final = (
     # another kind of token than the one that is sent
     "only a token of a trusted issuer can be exchanged",
     "is only known of 'production'",  # a time with another ref
+    # what the issuers and rules of a document have to do with each other
+    *("which is not declared", "would trust everybody at this", "is declared twice", "use the same url"),
+    "history uses",
 )
 """Parts of the messages of `invalid_request` that no schema can say."""
 

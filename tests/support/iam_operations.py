@@ -169,7 +169,7 @@ async def _change(site: Site) -> None:
 
 async def _tokens(site: Site) -> None:
     """Make tokens by the command, and with one of these at a service that asks for one."""
-    (secret,) = (await site.run("token", "create", site.model, "--days", "1", "--allow", "admin")).out
+    (secret,) = (await site.run("token", "create", "--direct", site.model, "--days", "1", "--allow", "admin")).out
     with environment(site.variables) as settings:
         async with secured(settings) as service:
             service.anonymous.http.event_hooks = site.api.http.event_hooks
@@ -178,9 +178,13 @@ async def _tokens(site: Site) -> None:
             holder = service.bearer(secret)
             made = (await holder.request("POST", "/tokens", json=body)).json()
             assert (await holder.request("GET", "/tokens")).json()["items"]
+            assert (await holder.request("PUT", "/access", json={"rules": []})).status_code == 200
+            assert (await holder.request("GET", "/access")).json()["document"] == {"rules": []}
+            question = {"token": secret, "action": "model.read"}
+            assert (await holder.request("POST", "/access/explain", json=question)).json()["allowed"]
             assert (await holder.request("DELETE", f"/tokens/{made['id']}")).status_code == 204
-    (listed,) = [line for line in (await site.run("token", "list")).out if site.model in line]
-    await site.run("token", "revoke", listed.split()[0])
+    (listed,) = [line for line in (await site.run("token", "list", "--direct")).out if site.model in line]
+    await site.run("token", "revoke", "--direct", listed.split()[0])
 
 
 async def _exchange_an_identity(site: Site) -> None:
@@ -190,7 +194,7 @@ async def _exchange_an_identity(site: Site) -> None:
         trust = {"issuers": {"cluster": {"kind": "kubernetes", "url": issuer.url, "audience": [AUDIENCE]}}}
         file = site.folder / "access.json"
         file.write_text(json.dumps({**trust, "rules": [rule]}))
-        await site.run("access", "set", str(file))
+        await site.run("access", "set", "--direct", str(file))
         async with secured(settings) as service:
             service.anonymous.http.event_hooks = site.api.http.event_hooks
             answer = await service.bearer(issuer.token()).request("POST", "/auth/token")

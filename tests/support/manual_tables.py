@@ -17,6 +17,7 @@ from annotated_types import Ge, Le
 from modelkeep import AsyncRegistryClient
 from modelkeep.__main__ import program
 from modelkeep.cli.global_options import GLOBAL_PANEL
+from modelkeep.client.access_methods import AccessMethods
 from modelkeep.domain import errors
 from modelkeep.domain.errors import RegistryError
 from modelkeep.http.failures import status_of
@@ -142,7 +143,7 @@ def maintenance_findings() -> Iterator[Row]:
 
 def methods() -> Iterator[Row]:
     """Every method of the Python client."""
-    for name, method in vars(AsyncRegistryClient).items():
+    for name, method in {**vars(AsyncRegistryClient), **vars(AccessMethods)}.items():
         if inspect.iscoroutinefunction(method) and not name.startswith("_"):
             names = [each for each in inspect.signature(method).parameters if each != "self"]
             yield f"`{name}`", " ".join(f"`{each}`" for each in names), _first_sentence(method).removesuffix(".")

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Final
 
 from modelkeep.bootstrap import open_storage, trust_of
@@ -16,6 +15,7 @@ from modelkeep.identity.verifier import Verifier
 from modelkeep.repositories.tokens import Tokens
 from modelkeep.repositories.trust import TrustDocument, TrustDocuments
 from modelkeep.schemas import access_file
+from modelkeep.schemas.access import AccessDocument
 from modelkeep.services.access.caller import Caller, operator_caller
 from modelkeep.services.access.explainer import Explainer, Explanation
 from modelkeep.services.access.tokens import TokenService
@@ -29,8 +29,9 @@ LIST_RETRY_DELAYS: Final = (0.0, 0.5, 1.0, 2.0)
 _PAGE_SIZE: Final = 100
 
 NO_ACCESS_CONFIGURED: Final = (
-    "No client could authenticate: there is no token and no trust rule. Make a token with `modelkeep token create`,"
-    " name a file of rules in MODELKEEP_ACCESS_FILE, or set MODELKEEP_AUTH=none for a port that only you can reach."
+    "No client could authenticate: there is no token and no trust rule. Make a token with `modelkeep token create …"
+    " --direct`, name a file of rules in MODELKEEP_ACCESS_FILE, or set MODELKEEP_AUTH=none for a port that only you can"
+    " reach."
 )
 OPEN_TO_ALL: Final = (
     "With MODELKEEP_AUTH=none, every client that reaches {host} could do everything. Listen on 127.0.0.1, require"
@@ -106,21 +107,21 @@ async def explain(settings: Settings, text: str, action: Action, model: str) -> 
         return await explainer.explain(text, action, model)
 
 
-async def set_rules(settings: Settings, path: Path) -> Sequence[str]:
-    """Replace the issuers and rules in the table by those of a file; return warnings about them.
+async def set_rules(settings: Settings, document: AccessDocument) -> tuple[TrustDocument, Sequence[str]]:
+    """Replace the issuers and rules in the table; return them, and warnings about them.
 
-    Raises `ValueError` with every fault of the file, and with every name that means something else in the file that the
-    settings name; then nothing is written.
+    Raises `ValueError` with every name that means something else in the file that the settings name; then nothing is
+    written.
     """
-    document = access_file.load(path)
     if settings.access_file:
         _refuse(tuple(access_file.read(settings.access_file).clashes(document.to_trust())))
     async with _table(settings) as table:
         documents = TrustDocuments(table)
         before = await documents.find()
-        text = document.model_dump_json(exclude_defaults=True)
-        await documents.replace(text, revision=before.revision if before else 0, now=datetime.now(UTC))
-    return document.to_trust().warnings
+        text, now = document.model_dump_json(exclude_defaults=True), datetime.now(UTC)
+        revision = before.revision if before else 0
+        await documents.replace(text, revision=revision, now=now)
+    return TrustDocument(text=text, revision=revision + 1, changed_at=now), document.to_trust().warnings
 
 
 async def show_rules(settings: Settings) -> TrustDocument | None:

@@ -23,7 +23,7 @@ def how_to_make_a_token(folder: Path) -> Sequence[str]:
     """A command for the token that clients of other machines must show."""
     return [
         f"Clients must show a token: MODELKEEP_BACKEND=local MODELKEEP_DATA_DIR={shlex.quote(str(folder))} \\",
-        f"    {_program()} token create NAME --allow admin --days 30",
+        f"    {_program()} token create NAME --allow admin --days 30 --direct",
     ]
 
 

@@ -88,7 +88,8 @@ def _operator_failure(error: Exception, command: str | None) -> _Failure | None:
     if command is None or isinstance(error, typer.TyperException):
         return None
     if isinstance(error, RegistryError):
-        return _Failure(status=Status.REFUSED, problem=_refusal(error), plain=True)
+        status = Status.USAGE if _was_typed(error) else Status.REFUSED
+        return _Failure(status=status, problem=_refusal(error), plain=True)
     if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("modelkeep"):
         return _Failure(status=Status.USAGE, problem=_missing_extra(command, error.name), plain=True)
     if isinstance(error, OSError) and error.strerror:
@@ -121,9 +122,15 @@ def _status_of(error: RegistryError) -> Status:
 
 
 def _was_typed(error: RegistryError) -> bool:
-    """Whether an argument was found wrong before anything was sent: a registry's refusals carry a note."""
+    """Whether an argument was found wrong before anything was sent.
+
+    A registry's refusals carry a note, and those of its services name a place in a body.
+    """
     notes = getattr(error, "__notes__", ())
-    return isinstance(error, InvalidRequestError) and not notes and error.errors[0]["location"] != "artifacts"
+    if not isinstance(error, InvalidRequestError) or notes:
+        return False
+    location = error.errors[0]["location"]
+    return location != "artifacts" and not location.startswith("body.")
 
 
 def _refusal(error: RegistryError) -> dict[str, Any]:

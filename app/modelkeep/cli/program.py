@@ -33,6 +33,13 @@ class Program(TyperGroup):
         """Import the operator's commands. The command line itself has none: a subclass returns them."""
         return typer.Typer()
 
+    def open_storage(self) -> Any:
+        """The storage that the environment names, with the client's methods on tokens and rules.
+
+        The command line itself reaches none: a subclass returns it, or raises `ModuleNotFoundError`.
+        """
+        raise NotImplementedError
+
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command of this name, or `None`."""
         if cmd_name not in self.commands:

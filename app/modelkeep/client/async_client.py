@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Self, SupportsFloat, TypeVar
 
+from modelkeep.client.access_methods import AccessMethods
 from modelkeep.client.addresses import DEFAULT_URL
 from modelkeep.client.cache import Cache
 from modelkeep.client.errors import UnreachableError
@@ -38,7 +39,7 @@ _YES: Final = frozenset({"1", "true", "yes", "on"})
 _POLL_SECONDS: Final = 2.0
 
 
-class AsyncRegistryClient:
+class AsyncRegistryClient(AccessMethods):
     """A client of one registry, to be used with `async with`.
 
     - `url`: the registry's address, by default `MODELKEEP_URL`, else `http://127.0.0.1:8000`.

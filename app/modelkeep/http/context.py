@@ -11,6 +11,7 @@ from modelkeep.domain.events import IdempotencyKey
 from modelkeep.http.route_table import UNLISTED, RouteRow
 from modelkeep.services.access.authenticator import Authenticator
 from modelkeep.services.access.caller import Caller
+from modelkeep.services.access.rules import RuleService
 from modelkeep.services.access.tokens import TokenService
 from modelkeep.services.aliases import AliasService
 from modelkeep.services.events import EventService
@@ -37,6 +38,7 @@ class Services:
     downloads: DownloadService
     events: EventService
     tokens: TokenService
+    rules: RuleService
     authenticator: Authenticator
     health: HealthService
     files: FileStore | None

@@ -15,6 +15,7 @@ from modelkeep.domain.values import MAX_VERSION, AliasName, ModelName, Ref, pars
 from modelkeep.http.context import Services, context_of
 from modelkeep.schemas.downloads import Format
 from modelkeep.services.access.caller import Caller as CallerInfo
+from modelkeep.services.access.rules import RuleService
 from modelkeep.services.access.tokens import TokenService
 from modelkeep.services.aliases import AliasService
 from modelkeep.services.events import EventService
@@ -45,6 +46,7 @@ Aliases = Annotated[AliasService, _service(lambda services: services.aliases)]
 Downloads = Annotated[DownloadService, _service(lambda services: services.downloads)]
 Events = Annotated[EventService, _service(lambda services: services.events)]
 Tokens = Annotated[TokenService, _service(lambda services: services.tokens)]
+Rules = Annotated[RuleService, _service(lambda services: services.rules)]
 Health = Annotated[HealthService, _service(lambda services: services.health)]
 
 

@@ -23,7 +23,8 @@ from modelkeep.domain.access.trust import ALGORITHMS, Issuer, IssuerKind, Trust,
 from modelkeep.domain.values import is_loopback
 from modelkeep.schemas.base import Request
 
-_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?\Z")
+_NAME_PATTERN: Final = "[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?"
+_NAME: Final = re.compile(rf"{_NAME_PATTERN}\Z")
 _DEFAULT_ALGORITHMS: Final[Mapping[IssuerKind, tuple[str, ...]]] = {
     IssuerKind.GITHUB: ("RS256",),
     IssuerKind.GITLAB: ("RS256",),
@@ -66,8 +67,17 @@ def _as_text(values: Any) -> Any:
     return [str(value).lower() if isinstance(value, bool | int) else value for value in _as_list(values)]
 
 
-Name = Annotated[str, AfterValidator(_check_name)]
-Url = Annotated[str, AfterValidator(_check_url), Field(max_length=2048)]
+_NAME_SCHEMA: Final = {"type": "string", "pattern": f"^{_NAME_PATTERN}$"}
+_URL_SCHEMA: Final = {
+    "type": "string",
+    "pattern": r"^https://[A-Za-z0-9.-]+(?:/[A-Za-z0-9._~/-]*)?$",
+    "maxLength": 2048,
+}
+Name = Annotated[str, AfterValidator(_check_name), WithJsonSchema(_NAME_SCHEMA)]
+Url = Annotated[str, AfterValidator(_check_url), Field(max_length=2048), WithJsonSchema(_URL_SCHEMA)]
+Algorithm = Annotated[
+    str, AfterValidator(_check_algorithm), WithJsonSchema({"type": "string", "enum": sorted(ALGORITHMS)})
+]
 Word = Annotated[str, WithJsonSchema({"type": "string", "enum": list(ENTRIES)})]
 Words = Annotated[
     list[Word], Field(max_length=64, description="Roles and actions; also `stage.set:*`, and `*` for all.")
@@ -76,6 +86,7 @@ Pattern = Annotated[str, WithJsonSchema({"type": "string", "pattern": MODELS_PAT
 Patterns = Annotated[
     list[Pattern], Field(min_length=1, max_length=64, description="Model names; * stands for any characters.")
 ]
+_Claim = str | int | bool
 _HAS_ALLOW_OR_DENY: Final[JsonDict] = {
     "anyOf": [
         {"properties": {what: {"type": "array", "minItems": 1}}, "required": [what]} for what in ("allow", "deny")
@@ -112,10 +123,16 @@ class IssuerEntry(Request):
 
     kind: Annotated[IssuerKind, Field(strict=False)] = IssuerKind.OIDC
     url: Url
-    audience: Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1, max_length=16)]
-    algorithms: Annotated[list[Annotated[str, AfterValidator(_check_algorithm)]], BeforeValidator(_as_list)] = Field(
-        default=[]
-    )
+    audience: Annotated[
+        list[str],
+        BeforeValidator(
+            _as_list, json_schema_input_type=str | Annotated[list[str], Field(min_length=1, max_length=16)]
+        ),
+        Field(min_length=1, max_length=16),
+    ]
+    algorithms: Annotated[
+        list[Algorithm], BeforeValidator(_as_list, json_schema_input_type=Algorithm | list[Algorithm])
+    ] = Field(default=[])
     jwks_url: Url | None = None
     ca_file: Annotated[Path | None, Field(strict=False)] = None
 
@@ -137,7 +154,16 @@ class RuleEntry(Grants):
 
     id: Name
     issuer: Name
-    match: dict[str, Annotated[list[str], BeforeValidator(_as_text), Field(min_length=1, max_length=64)]]
+    match: dict[
+        str,
+        Annotated[
+            list[str],
+            BeforeValidator(
+                _as_text, json_schema_input_type=_Claim | Annotated[list[_Claim], Field(min_length=1, max_length=64)]
+            ),
+            Field(min_length=1, max_length=64),
+        ],
+    ]
     models: Patterns = Field(default=[ALL_MODELS])
 
     def to_rule(self) -> TrustRule:

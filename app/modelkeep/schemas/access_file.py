@@ -31,6 +31,13 @@ def load(path: Path) -> AccessDocument:
     return document
 
 
+def parse_new(text: str) -> Trust:
+    """The trust of a JSON text that is to be stored. Raises `ValueError` with a sentence for each fault."""
+    document = _document(text)
+    _check_names(document)
+    return document.to_trust()
+
+
 def parse(text: str) -> Trust:
     """The trust of a JSON text, in which an earlier release may have written a reserved name.
 

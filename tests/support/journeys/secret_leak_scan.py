@@ -176,6 +176,9 @@ class CanaryWalk:
             ):
                 await self.ask("POST", "/v1/tokens", token=self.good, json=bad)
                 await self.ask("POST", "/v1/auth/token", token=self.good, json=bad)
+            for bad in ({"token": text}, {"token": text, "action": text}, {"token": text, "action": "model.read"}):
+                await self.ask("POST", "/v1/access/explain", token=self.good, json=bad)
+            await self.ask("PUT", "/v1/access", token=self.good, json={"rules": [{"id": text}]})
             await self.ask("POST", "/v1/tokens", token=self.good, content=f'{{"token": "{text}')
 
     async def _mistake(self) -> None:

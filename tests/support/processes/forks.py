@@ -146,8 +146,8 @@ def _import_all() -> None:
     from botocore.loaders import JSONFileLoader
     from botocore.session import get_session
 
-    import modelkeep.admin.access_commands
     import modelkeep.admin.commands
+    import modelkeep.admin.direct_access
     import modelkeep.admin.maintenance
     import modelkeep.admin.serving
     import modelkeep.main

@@ -27,6 +27,13 @@ class Principal:
         """Whether it may do this with the model, and the rule that allows or denies it."""
         return decide(self.grants, action, model)
 
+    def withheld(self, action: Action) -> str | None:
+        """A pattern of models with which it may not do this; `None` if it may with all."""
+        if not self.may(action).allowed:
+            return ALL_MODELS
+        denials = (grant for grant in self.grants if grant.denies and action in grant.actions)
+        return next((pattern for grant in denials for pattern in grant.models), None)
+
 
 def unrestricted(name: str, *, rule: str) -> Principal:
     """A principal that may do everything: an operator at the table, or any caller if authentication is off."""

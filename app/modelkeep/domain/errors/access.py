@@ -92,12 +92,13 @@ class ForeignOriginError(ForbiddenError):
 
 @dataclass(eq=False)
 class AuthenticationDisabledError(ForbiddenError):
-    """The service asks nobody for credentials, so it makes no tokens."""
+    """The service asks nobody for credentials, so it makes no tokens and takes no trust rules."""
 
     def __str__(self) -> str:
         return (
-            "This service asks nobody for credentials (MODELKEEP_AUTH=none), so it makes no tokens."
-            " Make one with `modelkeep token create` on the machine of the service, or let it require credentials."
+            "This service asks nobody for credentials (MODELKEEP_AUTH=none), so it makes no tokens and takes no rules."
+            " Let it require credentials, or run `modelkeep token create …` with `--direct` on the machine that has the"
+            " storage."
         )
 
 

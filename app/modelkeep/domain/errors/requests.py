@@ -75,7 +75,7 @@ class InvalidRequestError(InvalidError):
 
     def __str__(self) -> str:
         first = self.errors[0]
-        return f"{first['location']}: {first['message']}."
+        return f"{': '.join(filter(None, (first['location'], first['message'])))}."
 
 
 @dataclass(eq=False)

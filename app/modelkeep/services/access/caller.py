@@ -48,6 +48,15 @@ class Caller:
             raise ActionForbiddenError(action, model, self.principal.name)
         raise ModelNotFoundError(model)
 
+    def require_everything(self) -> None:
+        """Require every action on every model, none of them denied. Raises `ActionForbiddenError` for the first."""
+        self.require(Action.TOKEN_ADMIN)
+        for action in Action:
+            model = self.principal.withheld(action)
+            self.decisions.append(AuthorizationDecision(action, model or ALL_MODELS, allowed=model is None, rule=None))
+            if model is not None:
+                raise ActionForbiddenError(action, model, self.principal.name)
+
     def may_read(self, model: str) -> bool:
         """Whether the model is visible to this caller."""
         return self.principal.may(Action.MODEL_READ, model).allowed

@@ -19,7 +19,7 @@ _log = structlog.get_logger("modelkeep.access")
 
 UNREADABLE: Final = (
     "The trust rules in the table cannot be read, so what they deny is not known, and no identity is accepted. Write"
-    " them anew with `modelkeep access set`."
+    " them anew with `modelkeep access set --direct`."
 )
 
 
@@ -52,6 +52,10 @@ class TrustService:
         if self._joined is None:
             raise UnavailableError(UNREADABLE)
         return self._joined
+
+    def clashes_with(self, stored: Trust) -> Sequence[str]:
+        """A sentence for each name that is one thing in the file and another in rules that are to be stored."""
+        return tuple(self._file_trust.clashes(stored))
 
     def _is_stale(self) -> bool:
         return time.monotonic() - self._refreshed_at >= CACHE_TTL_SECONDS
