@@ -87,6 +87,7 @@ if TYPE_CHECKING:
         UrlExpiredError,
         VersionConflictError,
         VersionInUseError,
+        VersionNotDeletedError,
         VersionNotFoundError,
     )
 
@@ -173,6 +174,7 @@ __all__ = [
     "UrlExpiredError",
     "VersionConflictError",
     "VersionInUseError",
+    "VersionNotDeletedError",
     "VersionNotFoundError",
 ]
 

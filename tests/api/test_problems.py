@@ -98,7 +98,7 @@ def body_of(path: str) -> Any:
         ("DELETE", f"/{{model}}/versions/{PRODUCTION}", None, 409, "version_in_use"),
         ("DELETE", f"/{{model}}/versions/{OPEN}", None, 404, "version_not_found"),
         ("DELETE", f"/{{model}}/versions/{TRASHED}", None, 404, "version_not_found"),
-        ("POST", f"/{{model}}/versions/{STAGING}/restore", None, 404, "version_not_found"),
+        ("POST", f"/{{model}}/versions/{STAGING}/restore", None, 409, "version_not_deleted"),
         ("POST", f"/{{model}}/versions/{OPEN}/restore", None, 404, "version_not_found"),
         ("PUT", f"/{{model}}/versions/{OPEN}/stage", {"stage": "production"}, 404, "version_not_found"),
         ("PUT", f"/{{model}}/versions/{TRASHED}/stage", {"stage": "production"}, 404, "version_not_found"),

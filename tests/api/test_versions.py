@@ -348,7 +348,9 @@ async def test_a_deleted_version_is_nowhere_and_comes_back_as_it_was(api: Api, m
     assert await api.ask("POST", f"/{model}/versions/1/restore") == before
     assert await api.ask("GET", f"/{model}/versions/1") == before
     assert await api.fetch(model, "1") == files
-    await api.problem("POST", f"/{model}/versions/1/restore", status=404, code="version_not_found")
+    problem = await api.problem("POST", f"/{model}/versions/1/restore", status=409, code="version_not_deleted")
+    assert (problem["version"], problem["stage"]) == (1, before["stage"])
+    assert f"version 1 is not deleted: it is in stage {before['stage']}. " in problem["detail"]
 
 
 async def test_latest_is_the_highest_number_that_is_there(api: Api, model: str) -> None:

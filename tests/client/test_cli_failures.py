@@ -89,12 +89,20 @@ def test_what_production_forbids(cli: Cli, registered: str, write: Write) -> Non
     assert cli.refusal("promote", registered, 1, "--only-newer")[0] == "not_newer"
 
 
+def test_a_version_that_is_not_deleted_is_not_restored(cli: Cli, registered: str) -> None:
+    assert cli.refusal("restore", registered, 1) == (
+        "version_not_deleted",
+        f"'{registered}' version 1 is not deleted: it is in stage production. There is nothing to restore.",
+    )
+    assert cli.refusal("restore", registered, 9)[0] == "version_not_found"
+
+
 def test_a_wrong_token(other: Proxy) -> None:
     other.when(".*", ".*", problem(401, "unauthenticated", detail="The token is not known.", request_id="r-1"))
     cli = Cli(other.url, {"MODELKEEP_TOKEN": "secret-token"})
     said = cli("list")
     assert (said.status, said.out) == (1, [])
-    assert said.err == ["Error: The token is not known.", "code: unauthenticated", "request_id: r-1"]
+    assert said.err == ["Error: The token is not known.", "request_id: r-1"]
     assert other.seen[0].headers["authorization"] == "Bearer secret-token"
     document = json.loads(cli("-o", "json", "list").err[-1])
     assert (document["code"], document["status"], document["request_id"]) == ("unauthenticated", 401, "r-1")
@@ -151,17 +159,14 @@ def test_a_disk_that_takes_no_more_bytes(cli: Cli, registered: str, tmp_path: Pa
     process = cli.start("download", registered, "--dest", tmp_path / "there", preexec_fn=limit)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (1, "")
-    assert err.splitlines()[-2:] == [
-        f"Error: '{tmp_path}/there' cannot be written to: File too large.",
-        "code: local_file",
-    ]
+    assert err.splitlines()[-1] == f"Error: '{tmp_path}/there' cannot be written to: File too large."
 
 
 def test_an_output_that_takes_no_bytes(cli: Cli, registered: str) -> None:
     with Path("/dev/full").open("w") as full:
         process = cli.start("list", registered, stdout=full)
         _, err = process.communicate(timeout=60)
-    assert (process.returncode, err.splitlines()) == (1, ["Error: No space left on device.", "code: system_error"])
+    assert (process.returncode, err.splitlines()) == (1, ["Error: No space left on device."])
 
 
 # 2: usage
@@ -202,10 +207,7 @@ def test_metrics_that_are_no_text(cli: Cli, model: str, write: Write) -> None:
 
 
 def test_a_usage_error_says_where_to_look(cli: Cli, model: str) -> None:
-    assert cli("register", model).err == [
-        "Error: Missing argument 'PATH'. Try 'modelkeep register --help'.",
-        "code: usage",
-    ]
+    assert cli("register", model).err == ["Error: Missing argument 'PATH'. Try 'modelkeep register --help'."]
 
 
 @pytest.mark.parametrize(

@@ -155,13 +155,13 @@ def test_ctrl_c_is_an_answer_too(screen: Terminal, cli: Cli, model: str, write: 
     assert cli.answer("show", model)["latest_version"] == 1
 
 
-def test_an_error_is_a_sentence_and_a_code(screen: Terminal, model: str) -> None:
-    *sentence, code, status = screen.run("show", model)
+def test_an_error_is_a_sentence_and_its_code_is_for_programs(screen: Terminal, model: str) -> None:
+    *sentence, status = screen.run("show", model)
     assert (
         "".join(sentence)
         == f"Error: There is no model '{model}'. Check its name; the first version that is registered creates it."
     )
-    assert (code, status) == ("code: model_not_found", "status 1")
+    assert status == "status 1"
 
 
 def test_no_color_is_obeyed(cli: Cli, proxy: Proxy, model: str, write: Write, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from modelkeep.domain.errors import (
     ProductionChangedError,
     RegistryError,
     VersionInUseError,
+    VersionNotDeletedError,
     VersionNotFoundError,
 )
 from modelkeep.domain.values import Stage, parse_ref
@@ -194,7 +195,7 @@ async def one_of(registry: Registry, number: int, dice: int) -> None:
     except VersionNotFoundError as absent:
         if absent.ref != str(number):
             raise
-    except (VersionInUseError, AliasNotFoundError, NoEarlierProductionError, ContentionError):
+    except (VersionInUseError, VersionNotDeletedError, AliasNotFoundError, NoEarlierProductionError, ContentionError):
         pass
 
 

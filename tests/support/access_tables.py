@@ -100,6 +100,7 @@ class Question(NamedTuple):
 
 NO_MODEL: Final = "404 model_not_found"
 NO_UPLOAD: Final = "404 upload_not_found"
+NOT_DELETED: Final = "409 version_not_deleted"
 NO_VERSION: Final = "404 version_not_found"
 TOO_LARGE: Final = "413 artifact_too_large"
 UNFENCED: Final = "428 precondition_required"
@@ -133,7 +134,7 @@ _WRITTEN_OUT: Final = [
     Question("get_version", "GET", "/versions/production", "model.read", "200", NO_MODEL),
     Question("edit_version", "PATCH", f"/versions/{STAGING}", "version.edit", "200", NO_MODEL, {}),
     Question("delete_version", "DELETE", f"/versions/{PRODUCTION}", "version.delete", "409 version_in_use", NO_MODEL),
-    Question("restore_version", "POST", f"/versions/{STAGING}/restore", "version.delete", NO_VERSION, NO_VERSION),
+    Question("restore_version", "POST", f"/versions/{STAGING}/restore", "version.delete", NOT_DELETED, NO_VERSION),
     *(
         Question(
             "set_stage", "PUT", f"/versions/{number}/stage", f"stage.set:{stage}", "200", NO_MODEL, {"stage": stage}

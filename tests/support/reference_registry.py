@@ -293,6 +293,8 @@ class Restore(Request):
     number: int
 
     def at(self, state: State) -> Outcome:
+        if state.has(self.number):
+            return _refused(state, "version_not_deleted", version=self.number, stage=state.stage(self.number))
         stage = RESTORED.get(state.stage(self.number))
         if stage is None:
             return _absent(state, self.number)

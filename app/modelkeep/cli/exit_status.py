@@ -180,7 +180,6 @@ def _print(failure: _Failure, *, as_json: bool) -> None:
     screen = console(err=True)
     screen.print("Error:", style="bold red", end=" ")
     screen.print(problem["detail"])
-    screen.print(f"code: {problem['code']}", style="dim")
     if "request_id" in problem:
         screen.print(f"request_id: {problem['request_id']}", style="dim")
 

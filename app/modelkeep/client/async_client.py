@@ -325,7 +325,7 @@ class AsyncRegistryClient(AccessMethods):
         await self._transport.remove("models", model_name(model))
 
     async def restore(self, model: str, version: int) -> VersionResponse:
-        """Take a version out of the trash."""
+        """Take a version out of the trash. Raises `VersionNotDeletedError` if it is not there but live."""
         return await self._transport.change(VersionResponse, "POST", *_version_path(model, version), "restore")
 
     async def _list(

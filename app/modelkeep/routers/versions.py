@@ -14,6 +14,7 @@ from modelkeep.domain.errors import (
     ModelNotFoundError,
     ProductionNotFoundError,
     VersionInUseError,
+    VersionNotDeletedError,
     VersionNotFoundError,
 )
 from modelkeep.domain.values import ALIAS_PATTERN, MAX_VERSION, AliasName, Stage, parse_moment
@@ -153,7 +154,12 @@ async def delete_version(model: Model, version: Number, caller: Caller, versions
     "/{model}/versions/{version}/restore",
     response_description="The version, restored.",
     responses=error_responses(
-        ModelNotFoundError, VersionNotFoundError, ModelBeingDeletedError, *BODY_ERRORS, *WRITE_ERRORS
+        ModelNotFoundError,
+        VersionNotFoundError,
+        VersionNotDeletedError,
+        ModelBeingDeletedError,
+        *BODY_ERRORS,
+        *WRITE_ERRORS,
     ),
     openapi_extra=requires(Action.VERSION_DELETE),
 )

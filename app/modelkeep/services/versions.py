@@ -10,10 +10,15 @@ from modelkeep.domain.access.actions import Action
 from modelkeep.domain.artifacts import Artifact
 from modelkeep.domain.changes import Decision, Edit
 from modelkeep.domain.comparison import Comparison
-from modelkeep.domain.errors import InvalidRequestError, ProductionNotFoundError, VersionNotFoundError
+from modelkeep.domain.errors import (
+    InvalidRequestError,
+    ProductionNotFoundError,
+    VersionNotDeletedError,
+    VersionNotFoundError,
+)
 from modelkeep.domain.events import Event, production_after, promotes
 from modelkeep.domain.limits import ServiceLimits
-from modelkeep.domain.models import Head, Version, existing
+from modelkeep.domain.models import Head, TrashedVersion, Version, existing
 from modelkeep.domain.values import Ref, RefKind
 from modelkeep.domain.version_selection import Selection
 from modelkeep.kit.concurrency import gather_limited
@@ -116,17 +121,29 @@ class VersionService:
     async def restore(self, model: str, number: int, caller: Caller) -> Version:
         """Take a version out of the trash; revives a deleted model.
 
-        Raises `VersionNotFoundError`; `ModelBeingDeletedError` while the deletion of the model is in progress.
+        Raises `VersionNotFoundError`; `VersionNotDeletedError` if it is live; `ModelBeingDeletedError` while the
+        deletion of the model is in progress.
         """
         operation = caller.operation(Action.VERSION_DELETE, model)
 
         async def decide(head: Head | None) -> Decision[Version]:
-            trashed = await self._versions.find_trashed(model, number)
-            if head is None or trashed is None:
+            if head is None:
                 raise VersionNotFoundError(model, str(number))
-            return changes.restore(head, trashed, operation)
+            return changes.restore(head, await self._require_trashed(model, number), operation)
 
         return await self._ledger.apply(model, operation, decide, on_duplicate=lambda _: self.get_number(model, number))
+
+    async def _require_trashed(self, model: str, number: int) -> TrashedVersion:
+        """A version in the trash; looked for again if it is nowhere, for it may have moved between two reads.
+
+        Raises `VersionNotDeletedError`, `VersionNotFoundError`.
+        """
+        for _ in range(2):
+            if trashed := await self._versions.find_trashed(model, number):
+                return trashed
+            if live := await self._versions.find(model, number):
+                raise VersionNotDeletedError(model, number, stage=live.stage)
+        raise VersionNotFoundError(model, str(number))
 
     async def find_many(self, model: str, numbers: Sequence[int]) -> Sequence[Version | None]:
         """Live versions as stored, in the order of `numbers`; `None` for an absent one."""

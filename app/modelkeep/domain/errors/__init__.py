@@ -26,6 +26,7 @@ RegistryError
 ├── ConflictError            the model's present state does not allow it
 │   ├── UploadIncompleteError
 │   ├── VersionInUseError
+│   ├── VersionNotDeletedError
 │   ├── NotNewerError
 │   ├── ModelNotEmptyError
 │   ├── NoEarlierProductionError
@@ -106,6 +107,7 @@ from modelkeep.domain.errors.conflicts import (
     UploadIncompleteError,
     VersionConflictError,
     VersionInUseError,
+    VersionNotDeletedError,
 )
 from modelkeep.domain.errors.not_found import (
     AliasNotFoundError,
@@ -222,5 +224,6 @@ __all__ = [
     "UrlExpiredError",
     "VersionConflictError",
     "VersionInUseError",
+    "VersionNotDeletedError",
     "VersionNotFoundError",
 ]

@@ -46,6 +46,21 @@ class VersionInUseError(ConflictError):
 
 
 @dataclass(eq=False)
+class VersionNotDeletedError(ConflictError):
+    """The version is not in the trash, but in a stage."""
+
+    model: str
+    version: int
+    stage: str
+
+    def __str__(self) -> str:
+        return (
+            f"'{self.model}' version {self.version} is not deleted: it is in stage {self.stage}. There is nothing to"
+            " restore."
+        )
+
+
+@dataclass(eq=False)
 class NotNewerError(ConflictError):
     """Production would move to a lower number although `only_newer` was sent."""
 
