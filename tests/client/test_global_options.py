@@ -10,6 +10,7 @@ import pytest
 import typer
 
 from modelkeep.__main__ import program
+from tests.support.library_words import library_words
 from tests.support.manual_tables import walk_commands
 from tests.support.processes.cli import Cli
 
@@ -91,3 +92,21 @@ def _is_flag(parameter: Any) -> bool:
 @pytest.mark.parametrize("words", [[], ["alias"], ["token"]], ids=" ".join)
 def test_a_flag_of_a_group_looks_like_one_in_the_help(words: list[str]) -> None:
     assert "<bool>" not in "\n".join(Cli("").does(*words, "--help"))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_wrong_value_is_refused_without_words_of_a_library(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of every option; the address is none either, so that nothing is asked, and nothing is served.
+
+    To some options `?` is the name of a file or a folder, which they make.
+    """
+    monkeypatch.chdir(tmp_path)
+    served = ["--workers=?"] if name in {"serve", "dev"} else []
+    arguments = ["a" for each in COMMANDS[name].params if each.param_type_name == "argument" and each.required]
+    for option in COMMANDS[name].params:
+        if option.param_type_name == "option" and not _is_flag(option):
+            typed = ["--url=ftp://nowhere", *name.split(), *arguments, f"{option.opts[0]}=?", *served]
+            said = Cli("", {"MODELKEEP_BACKEND": "?"})(*typed)
+            assert library_words("\n".join(said.err)) == [], typed

@@ -145,8 +145,8 @@ def test_all_tokens_are_listed_by_id(secure: Variables) -> None:
     [
         (["ci", "--days", "1", "--allow", "owner"], "'owner' is neither an action nor a role; there are model.read"),
         (["ci", "--days", "1", "--allow", "reader", "--models", "a/b"], "'a/b' is not a model pattern"),
-        (["ci", "--days", "0", "--allow", "reader"], "'--days': Input should be greater than or equal to 1"),
-        (["ci", "--days", "367", "--allow", "reader"], "'--days': Input should be less than or equal to 366"),
+        (["ci", "--days", "0", "--allow", "reader"], "'--days': it must be greater than or equal to 1"),
+        (["ci", "--days", "367", "--allow", "reader"], "'--days': it must be less than or equal to 366"),
         (["ci", "--allow", "reader"], "Missing option '--days'"),
         (["ci", "--days", "1"], "Missing option '--allow'"),
         (["--days", "1", "--allow", "reader"], "Missing argument 'PRINCIPAL'"),

@@ -50,21 +50,21 @@ def test_serve_needs_a_way_in(tmp_path: Path) -> None:
     ("changes", "sentence"),
     [
         ({"MODELKEEP_BUCKET": ""}, "MODELKEEP_BUCKET is not set: name the S3 bucket, or set MODELKEEP_BACKEND=local"),
-        ({"MODELKEEP_AUTH": "all"}, "MODELKEEP_AUTH: Input should be 'none'"),
-        ({"MODELKEEP_BACKEND": "gcp"}, "MODELKEEP_BACKEND: Input should be 'aws' or 'local'"),
+        ({"MODELKEEP_AUTH": "all"}, "MODELKEEP_AUTH: it must be 'none'"),
+        ({"MODELKEEP_BACKEND": "gcp"}, "MODELKEEP_BACKEND: it must be 'aws' or 'local'"),
         (
             {"MODELKEEP_UPLOAD_URL_TTL_SECONDS": "5"},
-            "MODELKEEP_UPLOAD_URL_TTL_SECONDS: Input should be greater than or equal to 60",
+            "MODELKEEP_UPLOAD_URL_TTL_SECONDS: it must be greater than or equal to 60",
         ),
         (
             {"MODELKEEP_DOWNLOAD_URL_TTL_SECONDS": "604801"},
-            "MODELKEEP_DOWNLOAD_URL_TTL_SECONDS: Input should be less than or equal to",
+            "MODELKEEP_DOWNLOAD_URL_TTL_SECONDS: it must be less than or equal to",
         ),
         (
             {"MODELKEEP_MULTIPART_THRESHOLD_BYTES": "-1"},
-            "MODELKEEP_MULTIPART_THRESHOLD_BYTES: Input should be greater than",
+            "MODELKEEP_MULTIPART_THRESHOLD_BYTES: it must be greater than",
         ),
-        ({"MODELKEEP_LOG_LEVEL": "loud"}, "MODELKEEP_LOG_LEVEL: Input should be 'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
+        ({"MODELKEEP_LOG_LEVEL": "loud"}, "MODELKEEP_LOG_LEVEL: it must be 'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
     ],
     ids=lambda value: next(iter(value), "") if isinstance(value, dict) else "",
 )
@@ -186,7 +186,7 @@ EXPLAIN = ["access", "explain", "--direct", "--token-file", "{folder}/absent", "
     ("changes", "words", "status", "code", "detail"),
     [
         ({}, ["check"], 1, "unavailable", "There is no registry in '{folder}'. Set MODELKEEP_DATA_DIR."),
-        ({"MODELKEEP_DOCS": "?", "MODELKEEP_LOG_LEVEL": "?"}, ["sweep"], 2, "usage", "MODELKEEP_DOCS: Input should be"),
+        ({"MODELKEEP_DOCS": "?", "MODELKEEP_LOG_LEVEL": "?"}, ["sweep"], 2, "usage", "MODELKEEP_DOCS: it must be"),
         ({}, ["token", "revoke", "--direct", "absent"], 1, "token_not_found", "There is no token 'absent'"),
         ({}, ["access", "check", "{folder}"], 2, "usage", "Invalid value for 'FILE': {folder} cannot be read: Is a"),
         ({}, ["migrate", "--from", "gcp", "--to", "aws"], 2, "usage", "Invalid value: 'gcp' is neither aws nor local"),

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from modelkeep.kit.validation_texts import in_plain_words
+
 if TYPE_CHECKING:
     from modelkeep.settings import Settings
 
@@ -20,4 +22,4 @@ def read_settings(**given: Any) -> "Settings":
 
 def _sentence(location: tuple[int | str, ...], message: str) -> str:
     variable = "".join(f"MODELKEEP_{str(part).upper()}: " for part in location)
-    return f"{variable}{message.removeprefix('Value error, ')}"
+    return f"{variable}{in_plain_words(message)}"

@@ -15,6 +15,7 @@ import typer
 from modelkeep.cli.options import Output
 from modelkeep.domain.errors import IntegrityError, InvalidRequestError, RegistryError
 from modelkeep.kit.proxies import UnusableVariableError
+from modelkeep.kit.validation_texts import in_plain_words
 
 OPERATOR_COMMAND: Final = f"{__name__}.operator_command"
 """The key of a context's `meta` that holds the words of the operator's command that runs, if it is one."""
@@ -144,7 +145,7 @@ def _refusal(error: RegistryError) -> dict[str, Any]:
 def _usage(error: typer.TyperException, *, as_json: bool) -> dict[str, Any]:
     context = getattr(error, "ctx", None)
     hint = f" Try '{context.command_path} --help'." if context and not as_json else ""
-    sentence = " ".join(error.format_message().split())
+    sentence = in_plain_words(" ".join(error.format_message().split()))
     return {"code": "usage", "detail": f"{_with_full_stop(sentence)}{hint}"}
 
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from modelkeep.domain.errors import InvalidRequestError
 from modelkeep.domain.values import check_alias, check_model_name, parse_ref
+from modelkeep.kit.validation_texts import in_plain_words
 
 Schema = TypeVar("Schema", bound=BaseModel)
 
@@ -57,4 +58,4 @@ def _validated(location: str, check: Callable[[str], str], text: str) -> str:
 
 
 def _invalid_field(location: tuple[str | int, ...], message: str) -> dict[str, str]:
-    return {"location": ".".join(map(str, location)), "message": message.removeprefix("Value error, ")}
+    return {"location": ".".join(map(str, location)), "message": in_plain_words(message)}

@@ -23,6 +23,7 @@ from modelkeep.domain.errors import (
 from modelkeep.http.context import RequestContext, context_of
 from modelkeep.http.credentials import challenge_of
 from modelkeep.http.failures import Failure, failure_of
+from modelkeep.kit.validation_texts import in_plain_words
 
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _NOT_AN_OBJECT: Final = frozenset({"missing", "model_attributes_type"})
@@ -120,7 +121,7 @@ def _allowed_methods(request: Request) -> str:
 def _fault(fault: Mapping[str, Any]) -> dict[str, str]:
     if tuple(fault["loc"]) == ("body",) and fault["type"] in _NOT_AN_OBJECT:
         return {"location": "body", "message": "send a JSON object, with Content-Type: application/json"}
-    message = str(fault["msg"]).removeprefix("Value error, ")
+    message = in_plain_words(str(fault["msg"]))
     return {"location": _location(fault["loc"]), "message": message[:1].lower() + message[1:]}
 
 

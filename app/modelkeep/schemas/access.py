@@ -21,6 +21,7 @@ from modelkeep.domain.access.actions import ENTRIES
 from modelkeep.domain.access.grants import ALL_MODELS, MODELS_PATTERN, Grant
 from modelkeep.domain.access.trust import ALGORITHMS, Issuer, IssuerKind, Trust, TrustRule
 from modelkeep.domain.values import is_loopback
+from modelkeep.kit.validation_texts import in_plain_words
 from modelkeep.schemas.base import Request
 
 _NAME_PATTERN: Final = "[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?"
@@ -194,6 +195,5 @@ class AccessDocument(Request):
 def faults(error: ValidationError) -> Sequence[str]:
     """A sentence for each fault of a document, beginning with its place."""
     return [
-        f"{'.'.join(map(str, fault['loc'])) or 'document'}: {fault['msg'].removeprefix('Value error, ')}"
-        for fault in error.errors()
+        f"{'.'.join(map(str, fault['loc'])) or 'document'}: {in_plain_words(fault['msg'])}" for fault in error.errors()
     ]
