@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -110,3 +111,36 @@ def test_a_wrong_value_is_refused_without_words_of_a_library(
             typed = ["--url=ftp://nowhere", *name.split(), *arguments, f"{option.opts[0]}=?", *served]
             said = Cli("", {"MODELKEEP_BACKEND": "?"})(*typed)
             assert library_words("\n".join(said.err)) == [], typed
+
+
+# examples
+
+
+def examples_of(name: str) -> list[str]:
+    return [line for line in COMMANDS[name].epilog.splitlines() if line.startswith("modelkeep ")]
+
+
+def parsed(example: str) -> str:
+    """The command of an example, parsed as it is typed and not run. Raises a usage error for a mistake."""
+    root: Any = typer.main.get_command(program)
+    command, found = root, []
+    context = root.make_context("modelkeep", shlex.split(example)[1:])
+    while hasattr(command, "commands"):
+        name, command, words = command.resolve_command(context, [*context._protected_args, *context.args])
+        context = command.make_context(name, words, parent=context)
+        found.append(name)
+    return " ".join(found)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_of_every_command_has_two_examples_that_can_be_typed(name: str) -> None:
+    assert COMMANDS[name].epilog.startswith("Examples:")
+    first, second = examples_of(name)
+    assert [parsed(first), parsed(second)] == [name, name]
+    assert first != second
+
+
+def test_an_example_with_a_mistake_is_found() -> None:
+    for mistaken in ("modelkeep list a --nonsense", "modelkeep promote", "modelkeep list --stage none"):
+        with pytest.raises(typer.TyperException):
+            parsed(mistaken)

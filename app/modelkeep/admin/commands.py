@@ -9,6 +9,7 @@ import typer
 from modelkeep.admin.iam_policies import Role, policy
 from modelkeep.admin.operator_command import OperatorCommand
 from modelkeep.admin.settings import read_settings
+from modelkeep.cli.options import examples
 from modelkeep.cli.output import notice
 
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
@@ -18,7 +19,9 @@ Workers = Annotated[int, typer.Option(min=1, help="Worker processes.")]
 commands = typer.Typer()
 
 
-@commands.command(cls=OperatorCommand)
+@commands.command(
+    cls=OperatorCommand, epilog=examples("modelkeep serve", "modelkeep serve --host 127.0.0.1 --port 9000 --workers 2")
+)
 def serve(host: Host = "0.0.0.0", port: Port = 8000, workers: Workers = 1) -> None:  # noqa: S104 -- a container's port
     """Serve the registry from the storage that the environment names."""
     from modelkeep.admin import serving  # noqa: PLC0415 -- the other commands need no web framework
@@ -26,7 +29,9 @@ def serve(host: Host = "0.0.0.0", port: Port = 8000, workers: Workers = 1) -> No
     serving.serve(host=host, port=port, workers=workers)
 
 
-@commands.command(cls=OperatorCommand)
+@commands.command(
+    cls=OperatorCommand, epilog=examples("modelkeep dev", "modelkeep dev --port 9000 --data-dir ./registry-data")
+)
 def dev(
     host: Host = "127.0.0.1",
     port: Port = 8000,
@@ -39,7 +44,7 @@ def dev(
     serving.serve_dev(host=host, port=port, workers=workers, data_dir=data_dir)
 
 
-@commands.command(cls=OperatorCommand)
+@commands.command(cls=OperatorCommand, epilog=examples("modelkeep init", "modelkeep init --adopt --verify"))
 def init(
     context: typer.Context,
     *,
@@ -59,7 +64,10 @@ def init(
     report.print_findings(context, installation.install(settings, take_over=take_over), *adoption)
 
 
-@commands.command(cls=OperatorCommand)
+@commands.command(
+    cls=OperatorCommand,
+    epilog=examples("modelkeep sweep --dry-run", "modelkeep sweep --metrics /var/lib/node_exporter/modelkeep.prom"),
+)
 def sweep(
     context: typer.Context,
     *,
@@ -77,7 +85,7 @@ def sweep(
     )
 
 
-@commands.command(cls=OperatorCommand)
+@commands.command(cls=OperatorCommand, epilog=examples("modelkeep check", "modelkeep check -o json"))
 def check(context: typer.Context) -> None:
     """Check table and bucket for what must always be true. Exit status 1 if something is not."""
     from modelkeep.admin import maintenance, report, wording  # noqa: PLC0415 -- see serve
@@ -89,7 +97,13 @@ def check(context: typer.Context) -> None:
     raise typer.Exit(1 if wording.faults_among(found) else 0)
 
 
-@commands.command(cls=OperatorCommand)
+@commands.command(
+    cls=OperatorCommand,
+    epilog=examples(
+        "modelkeep migrate --from local:./registry-data --to aws --dry-run",
+        "modelkeep migrate --from aws --to local:./copy",
+    ),
+)
 def migrate(
     context: typer.Context,
     source: Annotated[str, typer.Option("--from", help="aws, or local:DIR: the registry to copy, which is only read.")],
@@ -104,7 +118,13 @@ def migrate(
     report.print_findings(context, migration.migrate(*endpoints, dry_run=dry_run))
 
 
-@commands.command(name="iam-policy", cls=OperatorCommand)
+@commands.command(
+    name="iam-policy",
+    cls=OperatorCommand,
+    epilog=examples(
+        "modelkeep iam-policy serve --account 123456789012 --region eu-central-1", "modelkeep iam-policy sweep"
+    ),
+)
 def iam_policy(
     role: Annotated[Role, typer.Argument(help="What the policy is for.")] = Role.SERVE,
     account: Annotated[str, typer.Option(help="The number of the AWS account.")] = "*",

@@ -2,8 +2,8 @@
 
 import typer
 
-from modelkeep.cli.doctor import commands as doctor
 from modelkeep.cli.access import access
+from modelkeep.cli.doctor import commands as doctor
 from modelkeep.cli.mutations import mutations
 from modelkeep.cli.queries import queries
 from modelkeep.cli.tokens import tokens

@@ -7,13 +7,13 @@ from typing import Annotated
 import typer
 
 from modelkeep import manual
-from modelkeep.cli.options import options_of
+from modelkeep.cli.options import examples, options_of
 from modelkeep.cli.output import is_terminal, print_for_programs, print_text
 
 commands = typer.Typer()
 
 
-@commands.command()
+@commands.command(epilog=examples("modelkeep docs", "modelkeep docs access"))
 def docs(
     context: typer.Context,
     topic: Annotated[str | None, typer.Argument(metavar="[TOPIC]", help="A page; without it, all topics.")] = None,

@@ -111,7 +111,10 @@ def list_aliases(context: typer.Context, model: Model, *, wide: Wide = False) ->
         answer_list(context, aliases, table, "There are no aliases.", columns=["alias", "version"])
 
 
-@alias.command(name="rm")
+@alias.command(
+    name="rm",
+    epilog=examples("modelkeep alias rm fraud-detector canary", "modelkeep alias rm fraud-detector champion -q"),
+)
 def remove_alias(context: typer.Context, model: Model, alias: Alias) -> None:
     """Remove an alias."""
     with connected(context) as registry:
