@@ -149,7 +149,7 @@ def test_a_damaged_file_is_fetched_again(
         "modelkeep.client.partial_file.PartialFile.finish",
         "modelkeep.client.cache.Cache._keep",
         "modelkeep.client.cache_folder.os.rename",
-        "modelkeep.client.cache_folder._copy",
+        "modelkeep.client.cache_folder.copy_bytes",
         "modelkeep.kit.file_locks._remove",
     ],
 )

@@ -6,9 +6,7 @@ here: the caller verifies the file that was put at the destination.
 """
 
 import errno
-import fcntl
 import os
-import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,9 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, Self
 
 from modelkeep.client.disk_layout import partial_path
-
-_FICLONE: Final = 0x40049409
-"""ioctl_ficlone(2): share the bytes of a file until one of the two is written."""
+from modelkeep.kit.durable_files import copy_bytes
 
 _FLAGS: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _LINK_ERRNOS: Final = frozenset({errno.ELOOP, errno.EMLINK})
@@ -27,7 +23,6 @@ _LINK_ERRNOS: Final = frozenset({errno.ELOOP, errno.EMLINK})
 _FOLDER_MODE: Final = 0o755
 _FILE_MODE: Final = 0o444
 _WRITABLE_BY_OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
-_BLOCK: Final = 1024 * 1024
 
 
 class UntrustedError(Exception):
@@ -66,7 +61,7 @@ class CacheFolder:
             if as_link and self._link_out(name, cached, target):
                 return
             with target.open("xb") as copy:
-                _copy(cached, copy)
+                copy_bytes(cached, copy)
                 os.fsync(copy.fileno())
 
     def copy_in(self, source: Path, name: str, *, as_link: bool) -> None:
@@ -78,7 +73,7 @@ class CacheFolder:
                 if not (as_link and self._link_in(source, file, draft)):
                     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS
                     with open(os.open(draft, flags, _FILE_MODE, dir_fd=self.descriptor), "wb") as copy:  # noqa: PTH123
-                        _copy(file, copy)
+                        copy_bytes(file, copy)
             os.rename(draft, name, src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
         except BaseException:
             self._remove(draft)
@@ -128,12 +123,3 @@ def _check_owner(descriptor: int, *, advice: str = "") -> None:
         raise UntrustedError(f"belongs to user {status.st_uid}, who is neither you nor root")
     if status.st_mode & _WRITABLE_BY_OTHERS:
         raise UntrustedError(f"may be written to by others (mode {stat.S_IMODE(status.st_mode):04o}){advice}")
-
-
-def _copy(source: BinaryIO, target: BinaryIO) -> None:
-    """Copy all bytes: as a clone (reflink) where the file system has them."""
-    try:
-        fcntl.ioctl(target, _FICLONE, source.fileno())
-    except OSError:
-        shutil.copyfileobj(source, target, _BLOCK)
-        target.flush()

@@ -17,6 +17,7 @@ DEST/.MODEL.partial/                what has arrived; removed when the download 
     <key>.partial.blocks            journal of that file: the object's ETag, padded to 256 bytes, then one byte for each
                                     MiB, which is 1 once its bytes are in the file
     <key>.cached                    a file that came out of the cache and is not verified yet
+    <key>.present                   a copy of a file that lies at the destination, not verified yet
     <key>.own                       a copy of a file that is a link into the cache, to be made executable
     tree/ and replaced/             the folder that is about to appear, and the one that it replaces
 

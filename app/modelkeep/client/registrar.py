@@ -205,7 +205,8 @@ class Registrar:
         """Tell what need not be sent, because an earlier version holds it or an interrupted call has sent it."""
         if reused := [artifact.reused_from for artifact in upload.artifacts if artifact.reused_from]:
             versions = " and ".join(f"v{number}" for number in sorted(set(reused)))
-            self._progress.remark(f"{len(reused)} of {format_count(len(arrived), 'file')} are those of {versions}.")
+            are_those = "is that" if len(reused) == 1 else "are those"
+            self._progress.remark(f"{len(reused)} of {format_count(len(arrived), 'file')} {are_those} of {versions}.")
         sent = {artifact.path: artifact.size or 0 for artifact in upload.artifacts if not artifact.reused_from}
         if upload.expires_at and any(arrived[path] for path in sent):
             share = format_share(sum(arrived[path] for path in sent), sum(sent.values()))

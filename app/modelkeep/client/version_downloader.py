@@ -3,7 +3,7 @@
 import errno
 import hashlib
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +16,7 @@ from modelkeep.client.disk_layout import partial_path
 from modelkeep.client.download_target import DownloadTarget
 from modelkeep.client.errors import LocalFileError
 from modelkeep.client.path_patterns import PathPatterns
+from modelkeep.client.present_files import PresentFiles
 from modelkeep.client.progress import Progress, Step
 from modelkeep.client.registry_transport import RegistryTransport
 from modelkeep.client.transfer_pool import TransferPool
@@ -151,24 +152,43 @@ class VersionDownloader:
             )
 
         existing = await transfers.in_thread(_existing, files.values())
+        present = await transfers.in_thread(PresentFiles, destination.path)
 
         async def provide(artifact: DownloadArtifactResponse) -> None:
             target = files[artifact.path]
-            if target in existing or await self._provide(artifact, target, downloader, transfers):
+            fetch = partial(self._fetch, artifact, present, downloader, transfers)
+            if target in existing or await self._provide(artifact, target, fetch, transfers):
                 self._progress.advance(artifact.path, artifact.size or 0)
 
         await gather_limited(provide, selected, limit=self._jobs)
         await transfers.in_thread(destination.publish, files)
 
     async def _provide(
-        self, artifact: DownloadArtifactResponse, target: Path, downloader: ArtifactDownloader, transfers: TransferPool
+        self,
+        artifact: DownloadArtifactResponse,
+        target: Path,
+        fetch: Callable[[Path], Awaitable[None]],
+        transfers: TransferPool,
     ) -> bool:
         """Put an artifact at `target`. Returns whether it was in the cache, so that nothing was fetched."""
-        fetch = partial(downloader.fetch, artifact)
         if self._cache is not None and artifact.sha256 is not None:
             return await self._cache.provide(artifact.sha256, target, fetch, transfers)
         await fetch(target)
         return False
+
+    async def _fetch(
+        self,
+        artifact: DownloadArtifactResponse,
+        present: PresentFiles,
+        downloader: ArtifactDownloader,
+        transfers: TransferPool,
+        target: Path,
+    ) -> None:
+        """Copy an artifact from where it lies at the destination already, or fetch it."""
+        if await transfers.in_thread(present.copy, artifact, target):
+            self._progress.advance(artifact.path, artifact.size or 0)
+        else:
+            await downloader.fetch(artifact, target)
 
 
 def _existing(files: Iterable[Path]) -> set[Path]:
