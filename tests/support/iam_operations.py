@@ -130,11 +130,11 @@ async def serve(site: Site) -> None:
 
 async def _register(site: Site) -> None:
     for multipart in (False, True):
-        begun = await site.api.begin(site.model, FILES, multipart=multipart)
+        begun = await site.api.begin(site.model, FILES, multipart=multipart, reuse=False)
         await site.ask("GET", f"/versions/{begun['version']}/upload")
         await site.api.upload(begun, FILES)
         await site.api.complete(site.model, begun["version"])
-    begun = await site.api.begin(site.model, FILES, multipart=True)
+    begun = await site.api.begin(site.model, FILES, multipart=True, reuse=False)
     parts = {"path": "model.pt", "parts": [{"number": 1, "sha256": begun["artifacts"][0]["sha256"]}]}
     signed = await site.api.ask("POST", f"/{site.model}/versions/3/upload/parts", parts)
     await site.ask("GET", "/uploads")
@@ -229,8 +229,8 @@ async def sweep(site: Site) -> None:
         await site.api.register(site.model)
         await site.api.register(site.model)
         await site.ask("DELETE", "/versions/2", status=204)
-        await site.api.upload(await site.api.begin(site.model, FILES), FILES)
-        await site.api.begin(site.model, FILES, multipart=True)
+        await site.api.upload(await site.api.begin(site.model, FILES, reuse=False), FILES)
+        await site.api.begin(site.model, FILES, multipart=True, reuse=False)
     with site.recipe() as recipe:
         recipe.s3.delete_object(Bucket=recipe.bucket, Key=object_key(site.model, 3, "model.pt"))
     with site.tested():
