@@ -29,8 +29,8 @@ async def restored(api: Api, storage: Storage, settings: Settings) -> AsyncItera
     await api.register("m", {"model.pt": b"one"})
     yesterday = await storage.items()
     for number in range(2, 6):
-        assert await api.register("m", {"model.pt": LOST}, multipart=number % 2 == 0) == number
-    await api.register("m", {"weights/model.pt": LOST, "config.json": b"{}"})
+        assert await api.register("m", {"model.pt": LOST}, multipart=number % 2 == 0, reuse=False) == number
+    await api.register("m", {"weights/model.pt": LOST, "config.json": b"{}"}, reuse=False)
     await api.register("younger", {"model.pt": LOST}, multipart=True)
     await storage.restore(yesterday)
     async with serving(settings) as restored:
