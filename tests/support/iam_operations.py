@@ -178,6 +178,7 @@ async def _tokens(site: Site) -> None:
             holder = service.bearer(secret)
             made = (await holder.request("POST", "/tokens", json=body)).json()
             assert (await holder.request("GET", "/tokens")).json()["items"]
+            assert (await holder.request("GET", "/whoami")).json()["principal"] == site.model
             assert (await holder.request("PUT", "/access", json={"rules": []})).status_code == 200
             assert (await holder.request("GET", "/access")).json()["document"] == {"rules": []}
             question = {"token": secret, "action": "model.read"}
@@ -227,7 +228,7 @@ async def sweep(site: Site) -> None:
         recipe.register(site.model, b"weights", {})
     with site.under(Role.SERVE):
         await site.api.register(site.model)
-        await site.api.register(site.model)
+        await site.api.register(site.model, reuse=False)
         await site.ask("DELETE", "/versions/2", status=204)
         await site.api.upload(await site.api.begin(site.model, FILES, reuse=False), FILES)
         await site.api.begin(site.model, FILES, multipart=True, reuse=False)

@@ -48,7 +48,7 @@ class RegistryTransport:
         url: str,
         *,
         token_source: TokenSource | None = None,
-        timeout: httpx.Timeout = _TIMEOUT,
+        timeout: httpx.Timeout | None = None,
         max_attempts: int = MAX_ATTEMPTS,
         hooks: Mapping[str, list[Callable[..., Any]]] | None = None,
     ) -> None:
@@ -58,7 +58,11 @@ class RegistryTransport:
         self._max_attempts = max_attempts
         headers = {"user-agent": USER_AGENT, "accept": "application/json", "accept-encoding": "identity"}
         self._http = httpx.AsyncClient(
-            headers=headers, timeout=timeout, follow_redirects=False, transport=AsyncTransport(), event_hooks=hooks
+            headers=headers,
+            timeout=timeout or _TIMEOUT,
+            follow_redirects=False,
+            transport=AsyncTransport(),
+            event_hooks=hooks,
         )
 
     async def __aenter__(self) -> Self:
