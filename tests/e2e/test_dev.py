@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.programs import EXECUTABLE, Server, operate, serving
+from tests.support.programs import EXECUTABLE, Server, clean_environment, operate, serving
 from tests.support.servers import free_port
 
 _FOR_A_REQUEST = re.compile(r"\d\d:\d\d:\d\d GET /v1/models: 200 in \d+ ms, by anonymous")
@@ -100,7 +100,7 @@ def test_on_a_terminal_its_log_is_text(tmp_path: Path, port: int) -> None:
     pid = os.posix_spawn(
         EXECUTABLE,
         arguments,
-        dict(os.environ),
+        clean_environment({}),
         file_actions=[(os.POSIX_SPAWN_DUP2, its_end, 1), (os.POSIX_SPAWN_DUP2, its_end, 2)],
     )
     os.close(its_end)

@@ -608,11 +608,14 @@ async def test_whoever_writes_during_a_move_is_not_overwritten(destination: Sett
                 await pair.move()
                 await grow(source, 1)
             store, put = pair.destination[1], pair.destination[1].put
+            objects = sum(len(files_of(3 * step + number)) for number in range(1, 4))
+            landed: list[str] = []
 
-            async def meanwhile(*arguments: Any, **options: Any) -> None:
-                with mock.patch.object(store, "put", put):
-                    await put(*arguments, **options)
-                await theirs.begin("m", {"theirs.pt": b"theirs"})
+            async def meanwhile(key: str, *arguments: Any, **options: Any) -> None:
+                await put(key, *arguments, **options)
+                landed.append(key)
+                if len(landed) == objects:  # else their number could be one of those that are copied
+                    await theirs.begin("m", {"theirs.pt": b"theirs"})
 
             with mock.patch.object(store, "put", meanwhile), pytest.raises(IncompleteMigrationError):
                 await pair.move()
