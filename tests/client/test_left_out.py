@@ -99,6 +99,8 @@ def test_an_archive_leaves_out_the_same(client: RegistryClient, model: str, run_
         (["/*.tmp"], ["a.tmp"]),
         (["sub/*.tmp", "absent"], ["sub/b.tmp"]),
         (["secrets/*", "!secrets/deep/"], ["secrets/key"]),
+        (["!sub"], []),
+        (["b.tmp", "/*", "!/sub/"], [name for name in KEPT if name != "sub/c.bin"]),
     ],
 )
 def test_an_excluded_folder_is_excluded_however_it_is_written(
@@ -141,7 +143,7 @@ def test_a_file_of_patterns_is_obeyed_and_may_take_in_what_is_left_out_by_defaul
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [(b"a\\", "has a line that is no pattern"), (b"\xff\xfe", "is not a text file in UTF-8")]
+    ("content", "said"), [(b"a\\", "cannot be used: 'a.' is no pattern"), (b"\xff\xfe", "is not a text file in UTF-8")]
 )
 def test_a_file_of_patterns_that_cannot_be_read_is_named(
     client: RegistryClient, model: str, run_folder: Path, content: bytes, said: str

@@ -11,6 +11,7 @@ PATHS = [
     *["config.json", "a.tmp", "secrets/key", "secrets/deep/key", "sub/a.bin", "sub/a.tmp", "sub/sub/b.bin"],
     *["deep/er/secrets/key", "weights/a.bin", "weights/shards/b.bin", "#hash", "run [3], final/x", "größe.txt", "a b"],
     *["!bang", "secrets.txt", "x/weights/a.bin", "build/out.bin", "deep/er/build/keep.bin"],
+    *["sub/secrets/key", "sub/__pycache__/m.pyc"],
 ]
 
 
@@ -22,6 +23,8 @@ PATHS = [
         *[["[ab].*"], ["größe.*"], ["run \\[3\\], final"], ["*", "!*.bin"], ["*.bin", "!a.bin", "/sub/a.bin"]],
         *[["a\\ b"], ["\\!bang"], ["\\#hash"], ["deep/*/build"], ["build/", "!build/out.bin"], ["*/a.bin"]],
         *[["/sub/*", "!/sub/sub/"], ["secrets*"], ["**"], ["/**"], ["deep/**"], ["er/"]],
+        *[["secrets", "!sub"], ["secrets", "__pycache__", "/*", "!/sub/"], ["/sub", "!sub/**"], ["*", "!sub/**"]],
+        *[["/sub", "!sub/**/"], ["deep/**/"], ["**/", "!sub/"], ["*/", "!deep/er/"], ["*.bin", "!sub/", "!/*"]],
     ],
     ids=" ".join,
 )
@@ -46,7 +49,7 @@ def test_a_walk_selects_what_git_ignores(tmp_path: Path, patterns: list[str]) ->
 
 def selected(patterns: PathPatterns) -> list[str]:
     """The paths that are selected, or are in a folder that is."""
-    return sorted(path for path in PATHS if any(patterns.deciding(part) for part in (*folders_above(path), path)))
+    return sorted(path for path in PATHS if any(patterns.deciding_alone(part) for part in (*folders_above(path), path)))
 
 
 def folders_above(path: str) -> list[str]:
@@ -67,10 +70,19 @@ def test_names_are_compared_composed() -> None:
     assert selected(PathPatterns(["gro\u0308ße.txt"])) == ["größe.txt"]
 
 
-@pytest.mark.parametrize("pattern", ["", " ", "!", "a\\"])
-def test_no_pattern(pattern: str) -> None:
-    with pytest.raises(ValueError, match="pattern"):
+@pytest.mark.parametrize(
+    ("pattern", "said"),
+    [
+        ("", "an empty pattern matches nothing"),
+        (" ", "an empty pattern matches nothing"),
+        ("!", "an empty pattern matches nothing"),
+        ("a\\", "'a\\' is no pattern of gitignore"),
+    ],
+)
+def test_no_pattern(pattern: str, said: str) -> None:
+    with pytest.raises(ValueError) as raised:  # noqa: PT011 -- the whole sentence is compared
         PathPatterns([pattern])
+    assert str(raised.value) == said
 
 
 def test_patterns_that_have_matched_nothing_are_known() -> None:

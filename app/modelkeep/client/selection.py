@@ -26,7 +26,8 @@ class Selection:
     """The files that match a pattern of `include`, or all; but none that is left out.
 
     Left out is what `LEFT_OUT`, the folder's `.modelkeepignore` or `exclude` names, in this order: the last pattern
-    that matches decides. What is in a folder that is left out is left out.
+    that matches decides. What is in a folder that is left out is left out, and a folder that is taken in again brings
+    nothing along that a pattern names.
     """
 
     def __init__(self, folder: Path, *, include: Sequence[str], exclude: Sequence[str]) -> None:
@@ -58,8 +59,8 @@ class Selection:
                 yield f"The {option} pattern '{escaped(pattern)}' matches nothing."
 
     def _is_left_out(self, path: str) -> bool:
-        self._exclude.deciding(path)
-        pattern = self._left_out.deciding(path)
+        self._exclude.deciding_alone(path)
+        pattern = self._left_out.deciding_alone(path)
         if pattern is not None:
             self._counts[pattern.removeprefix("**/")] += 1
         return pattern is not None
@@ -84,4 +85,4 @@ def _left_out(ignore_file: Path, exclude: Sequence[str]) -> PathPatterns:
     try:
         return PathPatterns([*LEFT_OUT, *lines, *exclude])
     except ValueError as error:
-        raise LocalFileError(ignore_file, f"has a line that is no pattern: {error}.") from None
+        raise LocalFileError(ignore_file, f"cannot be used: {error}.") from None
