@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from itertools import count
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -13,8 +14,9 @@ from modelkeep.domain.artifacts import object_key
 from modelkeep.domain.models import TrashedVersion
 from modelkeep.domain.uploads import Upload
 from modelkeep.repositories.versions import Versions
-from tests.support.api import Api
-from tests.support.upkeep import Storage
+from tests.support.api import Api, serving
+from tests.support.backends import another_of, environment, prepare
+from tests.support.upkeep import Storage, looking_into
 
 DAY = timedelta(days=1)
 ONE = {"config.json": b"{}", "weights/model.pt": b"one"}
@@ -141,37 +143,50 @@ def without_expiry(walk: Callable[..., AsyncIterator[Upload]]) -> Callable[..., 
     return walk_on
 
 
-WALKS = 3
-STEPS = 30
-
-
 @pytest.mark.one_backend
 @pytest.mark.timeout(3600)
 async def test_whatever_is_deleted_restored_and_swept_no_bytes_are_lost(
-    api: Api, storage: Storage, thorough: bool
+    variables: dict[str, str], thorough: bool, record_property: Callable[[str, object], None]
 ) -> None:
-    """Walks of registrations from few different files, so that most bytes belong to several versions."""
-    for walk in range(500 if thorough else WALKS):
-        await Walk(api, storage, f"m{walk}", random.Random(walk)).take(50 if thorough else STEPS)
+    """Walks of registrations from few different files, so that most bytes belong to several versions.
+
+    Each has a registry of its own, since a sweep and a check read all of one.
+    """
+    walks, steps, verified = (500, 50, 0) if thorough else (3, 30, 0)
+    for number in range(walks):
+        with environment(another_of(variables, number)) as settings:
+            await prepare(settings)
+            async with serving(settings) as api, looking_into(settings) as storage:
+                walk = Walk(api, storage, random.Random(number))
+                await walk.take(steps)
+                verified += walk.verified
+    record_property("versions read whole", verified)
 
 
 class Walk:
-    """One model, and what must be there of it."""
+    """One model, and what must be there of it. `verified` counts the versions that were read whole."""
 
-    def __init__(self, api: Api, storage: Storage, model: str, chance: random.Random) -> None:
+    def __init__(self, api: Api, storage: Storage, chance: random.Random) -> None:
+        self.verified = 0
         self._api = api
         self._storage = storage
-        self._model = model
+        self._model = "m"
         self._chance = chance
         self._live: dict[int, dict[str, bytes]] = {}
         self._trash: dict[int, dict[str, bytes]] = {}
         self._open: dict[int, dict[str, bytes]] = {}
 
     async def take(self, count: int) -> None:
-        often = [self._begin, self._complete]
-        steps = [*often, *often, self._abandon, self._delete, self._restore, self._sweep]
-        for _ in range(count):
-            step = self._chance.choice(steps)
+        weights = {
+            self._begin: 4,
+            self._complete: 4,
+            self._abandon: 1,
+            self._delete: 2,
+            self._restore: 1,
+            self._sweep: 1,
+            self._sweep_beside_uploads: 1,
+        }
+        for step in self._chance.choices([*weights], [*weights.values()], k=count):
             await step()
         await self._verify()
 
@@ -208,9 +223,17 @@ class Walk:
         self._trash, self._open = {}, {}
         await self._verify()
 
+    async def _sweep_beside_uploads(self) -> None:
+        """Purge what is in the trash, while uploads are under way that may reuse its bytes."""
+        with mock.patch.object(Versions, "walk_uploads", without_expiry(Versions.walk_uploads)):
+            await self._storage.sweep(after=8 * DAY)
+        self._trash = {}
+        await self._verify()
+
     async def _verify(self) -> None:
         for number, files in self._live.items():
             assert await self._api.fetch(self._model, str(number)) == files
+        self.verified += len(self._live)
         assert await self._storage.check() == []
 
     def _one_of(self, numbers: dict[int, Any]) -> int | None:

@@ -30,6 +30,12 @@ def aws_environment(server: AwsServer) -> dict[str, str]:
     )
 
 
+def another_of(variables: Mapping[str, str], number: int) -> dict[str, str]:
+    """The variables of another registry on the same backend."""
+    places = {"MODELKEEP_DATA_DIR", "MODELKEEP_TABLE", "MODELKEEP_BUCKET"}
+    return {name: f"{value}-{number}" if name in places else value for name, value in variables.items()}
+
+
 @contextmanager
 def environment(variables: Mapping[str, str]) -> Iterator[Settings]:
     """Let this process have these variables, and no other `MODELKEEP_…`, to the end of the block."""
