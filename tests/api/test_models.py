@@ -44,6 +44,62 @@ async def test_the_first_registration_creates_the_model(api: Api, model: str) ->
     assert found["created_at"].endswith("Z")
 
 
+async def test_a_model_is_created_without_versions_and_once(api: Api, model: str) -> None:
+    said = {"description": "Fraud", "tags": {"team": "risk"}}
+    created = await api.ask("PUT", f"/{model}", said, status=201)
+    assert created == await api.model(model)
+    assert created == created | {**said, "latest_version": None, "production_version": None, "generation": 1}
+    assert await api.ask("PUT", f"/{model}", {"description": "other"}) == created
+    assert await api.ask("PUT", f"/{model}") == created
+    assert [(event["type"], event["version"]) for event in await api.events(model)] == [("model_created", None)]
+    assert await names(api, model) == [model]
+
+
+async def test_a_model_without_versions_is_read_edited_filled_and_deleted(api: Api, model: str) -> None:
+    await api.ask("PUT", f"/{model}", status=201)
+    for items in ("/versions", "/uploads", "/versions?sort=created_at", "/versions?alias=*"):
+        assert (await api.ask("GET", f"/{model}{items}"))["items"] == []
+    for path in ("production", "latest", "staging", "1", "champion", "production/download", "1/artifacts/model.pt"):
+        await api.problem("GET", f"/{model}/versions/{path}", status=404, code="version_not_found")
+    await api.problem("PUT", f"/{model}/aliases/champion", {"version": 1}, status=404, code="version_not_found")
+    await api.problem(
+        "POST", f"/{model}/rollback", {"expected_production": None}, status=409, code="no_earlier_production"
+    )
+    assert (await api.ask("PATCH", f"/{model}", {"description": "edited"}))["description"] == "edited"
+    assert await api.register(model) == 1
+    await api.promote(model, 1)
+    assert (await api.ask("GET", f"/{model}/versions/production"))["version"] == 1
+
+    empty = f"{model}-2"
+    await api.ask("PUT", f"/{empty}", {"tags": {"a": "b"}}, status=201)
+    await api.ask("DELETE", f"/{empty}", status=204)
+    await api.problem("GET", f"/{empty}", status=404, code="model_not_found")
+    assert [event["type"] for event in await api.events(empty)] == ["model_created", "model_deleted"]
+    revived = await api.ask("PUT", f"/{empty}", {"description": "again"}, status=201)
+    assert (revived["description"], revived["tags"], revived["generation"]) == ("again", {}, 3)
+
+
+async def test_of_many_that_create_a_model_at_once_one_is_told_that_it_is_new(api: Api, model: str) -> None:
+    answers = await asyncio.gather(
+        *(api.request("PUT", f"/models/{model}", json={"description": str(n)}) for n in range(8))
+    )
+    assert sorted(answer.status_code for answer in answers) == [200] * 7 + [201]
+    (new,) = [answer.json() for answer in answers if answer.status_code == 201]
+    assert [answer.json() for answer in answers] == [new] * 8
+    assert len(await api.events(model)) == 1
+
+
+async def test_a_creation_repeated_under_its_key_finds_the_model_there(api: Api, model: str) -> None:
+    once = {"idempotency-key": "create-1"}
+    first = await api.ask("PUT", f"/{model}", {"description": "one"}, status=201, headers=once)
+    assert await api.ask("PUT", f"/{model}", {"description": "one"}, headers=once) == first
+    await api.problem(
+        "PUT", f"/{model}", {"description": "two"}, headers=once, status=422, code="idempotency_key_reused"
+    )
+    await api.ask("DELETE", f"/{model}", status=204)
+    await api.problem("PUT", f"/{model}", {"description": "one"}, headers=once, status=404, code="model_not_found")
+
+
 async def test_a_model_names_its_latest_and_production_versions_and_its_aliases(api: Api, model: str) -> None:
     await api.register(model)
     await api.register(model)

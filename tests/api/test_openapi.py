@@ -22,6 +22,7 @@ SNAPSHOT = Path(__file__).with_name("openapi.json")
 TABLE = {
     "GET /v1/models",
     "GET /v1/models/{model}",
+    "PUT /v1/models/{model}",
     "PATCH /v1/models/{model}",
     "DELETE /v1/models/{model}",
     "POST /v1/models/{model}/versions",
@@ -180,7 +181,7 @@ def test_requests_forbid_unknown_fields(document: Any) -> None:
         for _, operation in operations(document)
         if "requestBody" in operation
     ]
-    assert len(requests) == 10
+    assert len(requests) == 11
     for name in requests:
         assert document["components"]["schemas"][name]["additionalProperties"] is False, name
 

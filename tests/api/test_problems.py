@@ -215,7 +215,7 @@ async def test_an_unknown_address_is_not_found(api: Api) -> None:
     ("path", "allowed"),
     [
         ("/v1/models", "GET, HEAD"),
-        ("/v1/models/a", "GET, HEAD, PATCH, DELETE"),
+        ("/v1/models/a", "GET, HEAD, PUT, PATCH, DELETE"),
         ("/v1/models/a/versions", "GET, HEAD, POST"),
         ("/v1/models/a/versions/1", "GET, HEAD, PATCH, DELETE"),
         ("/v1/models/a/versions/1/upload", "GET, HEAD, DELETE"),
@@ -555,6 +555,13 @@ async def test_a_registration_outside_the_rules_is_refused_by_place(
                 {"metrics": {"a": True}}, {"metrics": {"a": 2**53 + 1}},
                 {"tags": {"a": 1}}, {"tags": []}, {"description": 1}, {"description": "x" * 4097},
                 {"metrics": {f"{i}": 1 for i in range(201)}}, {"tags": {f"{i}": None for i in range(65)}},
+            ]
+        ),
+        *(
+            ("PUT", "/{model}", body)
+            for body in [
+                {"model": "other"}, {"tags": {"a": 1}}, {"tags": {"a": None}}, {"tags": None}, {"description": None},
+                {"description": "x" * 4097}, {"aliases": {}},
             ]
         ),
         *(

@@ -284,6 +284,17 @@ def test_edit_changes_a_version_and_a_model(cli: Cli, registered: str) -> None:
     assert _card(cli.does("edit", registered, "--remove-tag", "owner"))["description"] == "A model"
 
 
+def test_create_makes_a_model_without_versions(cli: Cli, model: str) -> None:
+    assert _card(cli.does("create", model, "--description", "Cards", "--tag", "team=risk"))["description"] == "Cards"
+    answer = cli.answer("create", model, "--description", "other")
+    assert (answer["description"], answer["tags"], answer["latest_version"]) == ("Cards", {"team": "risk"}, None)
+    assert _card(cli.does("show", model))["description"] == "Cards"
+    assert cli.answer("list", model) == []
+    said = cli("download", model)
+    assert (said.status, said.out) == (1, [])
+    assert said.err == [f"Error: No version of '{model}' is in production. Promote one first."]
+
+
 def test_delete_and_restore(cli: Cli, registered: str) -> None:
     assert cli.does("delete", registered, 3, "--yes") == [f"{registered} v3 is deleted"]
     assert cli.does("restore", registered, 3) == [f"{registered} v3 is in stage staging again"]

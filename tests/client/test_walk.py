@@ -11,6 +11,7 @@ import pytest
 from modelkeep.client import AsyncRegistryClient, RegistryClient
 from modelkeep.domain.errors import (
     InvalidRequestError,
+    MetadataTooLargeError,
     ModelNotFoundError,
     NotNewerError,
     ProductionChangedError,
@@ -101,6 +102,15 @@ async def test_everything_else_a_caller_can_do(registry: AsyncRegistryClient, mo
         await registry.get_model(model)
     assert absent.value.model == model
     assert absent.value.__notes__[0].startswith("request_id ")
+
+
+async def test_a_model_is_created_before_its_versions(registry: AsyncRegistryClient, model: str, write: Write) -> None:
+    created = await registry.create_model(model, description="fraud", tags={"team": "risk"})
+    assert (created.description, created.tags, created.latest_version) == ("fraud", {"team": "risk"}, None)
+    assert await registry.create_model(model) == created
+    assert (await registry.register(model, write(5))).version == 1
+    with pytest.raises(MetadataTooLargeError):
+        await registry.create_model(f"{model}-2", tags=dict.fromkeys(map(str, range(65)), "x"))
 
 
 async def test_every_page_of_a_list_is_read(registry: AsyncRegistryClient, model: str, write: Write) -> None:

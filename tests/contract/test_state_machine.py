@@ -321,6 +321,20 @@ class Conversation(RuleBasedStateMachine):
 
     # -- edits, the trash
 
+    @rule(which=MODELS, body=st.fixed_dictionaries({}, optional={**DESCRIPTION, "tags": TEXTS}), key=KEYS)
+    def create_model(self, which: int, body: Told, key: str | None) -> None:
+        name = self._names[which]
+        request = ("PUT", f"/{name}", key or "")
+        self._change(
+            "PUT",
+            f"/{name}",
+            body,
+            key,
+            lambda: self._reference.create_model(name, body),
+            say=lambda _: self._reference.model(name).told(),
+            status=200 if self._reference.is_there(name) or self._reference.is_settled(request) else 201,
+        )
+
     @rule(which=MODELS, body=st.fixed_dictionaries({}, optional=DESCRIPTION | TAGS_EDIT), key=KEYS)
     def edit_model(self, which: int, body: Told, key: str | None) -> None:
         name = self._names[which]

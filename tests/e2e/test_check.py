@@ -91,6 +91,14 @@ async def test_a_ttl_that_is_no_time_is_left_alone(model: str, storage: Storage)
     )
 
 
+async def test_a_model_without_versions_is_no_fault_and_no_sweep_touches_it(api: Api, storage: Storage) -> None:
+    name = f"m-{uuid4().hex[:8]}"
+    await api.ask("PUT", f"/{name}", {"description": "to come"}, status=201)
+    assert [fault for fault in await storage.check() if name in fault] == []
+    assert [change for change in await storage.sweep(after=timedelta(0)) if name in change] == []
+    assert (await api.model(name))["description"] == "to come"
+
+
 async def test_a_missing_head_is_found(model: str, storage: Storage) -> None:
     await storage.remove(head_key(model))
     assert await faults(storage, model) == ["has no head; run `modelkeep init --adopt`"]

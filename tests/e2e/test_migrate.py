@@ -32,6 +32,7 @@ from tests.support.backends import aws_environment, environment, prepare
 from tests.support.builders import version
 from tests.support.migrations import (
     BEGUN,
+    EMPTY,
     FEW,
     GONE,
     MODEL,
@@ -125,7 +126,7 @@ async def test_everything_is_as_it_was_there_and_back(
     many: Path, empty: Path, aws: Settings, variables: dict[str, str]
 ) -> None:
     async with serving(local_settings(many)) as api:
-        before = {model: await told(api, model) for model in (MODEL, SMALL)}
+        before = {model: await told(api, model) for model in (MODEL, SMALL, EMPTY)}
         listed = await names(api)
     assert len(before[MODEL]["versions"]) > 25
     assert len(before[MODEL]["events"]) > 300
@@ -138,10 +139,10 @@ async def test_everything_is_as_it_was_there_and_back(
     assert line in said.out
     assert f"{MODEL}: upload {VERSIONS + 1} is open and stays behind; the number stays spent" in said.out
     assert f"{BEGUN}: upload 1 is open and stays behind; the number stays spent" in said.out
-    assert said.out[-1] == f"4 of 4 model(s) moved, {objects + 2} objects copied (14.2 KiB)"
+    assert said.out[-1] == f"5 of 5 model(s) moved, {objects + 2} objects copied (14.2 KiB)"
     async with serving(aws) as api:
-        assert {model: await told(api, model) for model in (MODEL, SMALL)} == before
-        assert await names(api) == listed == [BEGUN, SMALL, MODEL]
+        assert {model: await told(api, model) for model in (MODEL, SMALL, EMPTY)} == before
+        assert await names(api) == listed == [BEGUN, SMALL, MODEL, EMPTY]
         await api.problem("GET", f"/{GONE}", status=404, code="model_not_found")
         stored = (await api.ask("GET", f"/{MODEL}/versions/3"))["s3_path"]
         assert stored == f"s3://{aws.bucket}/models/{MODEL}/v3/"
@@ -155,7 +156,7 @@ async def test_everything_is_as_it_was_there_and_back(
     assert said.status == 0, said
     assert line in said.out
     async with serving(local_settings(empty)) as api, looking_into(local_settings(empty)) as storage:
-        assert {model: await told(api, model) for model in (MODEL, SMALL)} == before
+        assert {model: await told(api, model) for model in (MODEL, SMALL, EMPTY)} == before
         assert await names(api) == listed
         assert await storage.check() == []
         (item,) = [item for key, item in (await everything(storage.table)).items() if key == version_key(MODEL, 4)]
@@ -224,7 +225,7 @@ async def test_a_repeat_changes_nothing(folder: Path, aws: Settings, variables: 
         said = await moving(variables, folder, "aws")
         assert said.status == 0
         lines = [line for line in said.out if ":" in line and "upload" not in line]
-        assert len(lines) == 4
+        assert len(lines) == 5
         assert all("0 objects copied" in line and line.endswith("; nothing had changed") for line in lines)
         assert await everything(storage.table) == before
         assert {key: (await storage.store.stat(key)) for key in await storage.keys()} == versions
@@ -502,7 +503,7 @@ async def test_a_head_never_names_a_version_whose_bytes_did_not_come(
     ]
     assert "delete them there" in line
     async with serving(aws) as api, looking_into(aws) as storage:
-        assert await names(api) == [BEGUN, SMALL]
+        assert await names(api) == [BEGUN, SMALL, EMPTY]
         assert not [key for key in await everything(storage.table) if MODEL in key.partition]
         assert all(WITHOUT_HEAD.search(fault) for fault in await storage.check())
     async with serving(local_settings(folder)) as api:

@@ -103,12 +103,14 @@ NO_UPLOAD: Final = "404 upload_not_found"
 NOT_DELETED: Final = "409 version_not_deleted"
 NO_VERSION: Final = "404 version_not_found"
 TOO_LARGE: Final = "413 artifact_too_large"
+TOO_MUCH: Final = "413 metadata_too_large"
 UNFENCED: Final = "428 precondition_required"
 OTHERWISE: Final = "412 production_changed"
 
 _THEN: Final = "/versions/production?at=2020-01-01T00:00:00Z"
 _ZEROS: Final = "0" * 64
 _REGISTRATION: Final = {"artifacts": [{"path": "model.pt", "size": 6 * 1024**4, "sha256": _ZEROS}]}
+_MANY_TAGS: Final = {"tags": dict.fromkeys(map(str, range(65)), "x")}
 _PARTS: Final = {"path": "large.bin", "parts": [{"number": 1, "sha256": _ZEROS}]}
 _FENCED: Final = {"stage": "production", "expected_production": None}
 _ENDED: Final = {"principal": "ci", "allow": ["reader"], "models": ["a"], "expires_at": "2020-01-01T00:00:00Z"}
@@ -119,6 +121,7 @@ _WRITTEN_OUT: Final = [
     Question("compare_versions", "GET", f"/compare?a={ARCHIVED}&b={PRODUCTION}", "model.read", "200", NO_MODEL),
     Question("get_version", "GET", _THEN, "model.read event.read", "404 production_not_found", NO_MODEL),
     Question("get_model", "GET", "", "model.read", "200", NO_MODEL),
+    Question("create_model", "PUT", "", "model.read version.upload", "200", TOO_MUCH, _MANY_TAGS),
     Question("edit_model", "PATCH", "", "model.write", "200", NO_MODEL, {}),
     Question("delete_model", "DELETE", "", "model.write version.delete", "409 model_not_empty", NO_MODEL),
     Question("begin_upload", "POST", "/versions", "version.upload", TOO_LARGE, TOO_LARGE, _REGISTRATION),

@@ -21,7 +21,7 @@ from modelkeep.storage.table import Item, ItemKey, Table
 from tests.support.api import BASE, Api
 from tests.support.programs import Said, operating
 
-MODEL, SMALL, GONE, BEGUN = "fraud-detector", "churn", "retired", "begun"
+MODEL, SMALL, GONE, BEGUN, EMPTY = "fraud-detector", "churn", "retired", "begun", "to-come"
 VERSIONS, PROMOTIONS = 30, 125
 """More than a page of versions, and some pages of events."""
 
@@ -64,6 +64,7 @@ async def fill(api: Api, *, versions: int, promotions: int) -> None:
     await api.register(GONE)
     await api.ask("DELETE", f"/{GONE}", status=204)
     await api.begin(BEGUN, {"model.pt": b"never sent"})
+    await api.ask("PUT", f"/{EMPTY}", {"description": "to come", "tags": {"team": "risk"}}, status=201)
 
 
 async def told(api: Api, model: str) -> Any:
@@ -83,7 +84,7 @@ async def told(api: Api, model: str) -> Any:
 async def _refs(api: Api, model: str) -> list[str]:
     head = await api.model(model)
     production = ["production"] if head["production_version"] else []
-    return [*head["aliases"], *production, "latest"]
+    return [*head["aliases"], *production, *(["latest"] if head["latest_version"] else [])]
 
 
 async def names(api: Api) -> list[str]:

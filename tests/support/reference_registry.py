@@ -119,7 +119,7 @@ class Request:
 
     def at(self, state: State) -> Outcome:
         """What comes of it now."""
-        return self._at(state) if state.stages and not state.is_deleted else _refused(state, "model_not_found")
+        return self._at(state) if state.generation and not state.is_deleted else _refused(state, "model_not_found")
 
     def _at(self, state: State) -> Outcome:
         raise NotImplementedError
@@ -133,6 +133,16 @@ def _production_changed(state: State, expected: Expected) -> Outcome | None:
     if isinstance(expected, NoPrecondition) or expected == state.production:
         return None
     return _refused(state, "production_changed", expected=expected, holder=state.production)
+
+
+@dataclass(frozen=True)
+class Create(Request):
+    """Make the model without versions, or make it anew; `is_new` says whether it was not there."""
+
+    def at(self, state: State) -> Outcome:
+        if state.generation and not state.is_deleted:
+            return _done(state)
+        return _done(state._replace(generation=state.generation + 1, is_deleted=False), _event("model_created"))
 
 
 @dataclass(frozen=True)
@@ -486,6 +496,9 @@ class ReferenceRegistry:
             self._settled[request] = body, number
         return say(number)
 
+    def is_settled(self, request: tuple[str, str, str]) -> bool:
+        return request in self._settled
+
     def known(self, name: str) -> Model | None:
         """A model as it is or was, deleted ones too."""
         return self._models.get(name)
@@ -578,6 +591,17 @@ class ReferenceRegistry:
         return model.told_of(number)
 
     # -- what is said
+
+    def is_there(self, name: str) -> bool:
+        model = self._models.get(name)
+        return model is not None and bool(model.events) and not model.state.is_deleted
+
+    def create_model(self, name: str, said: Told) -> None:
+        if self.is_there(name):
+            return
+        model = self._models.setdefault(name, Model(name))
+        self.change(name, Create())
+        model.description, model.tags = said.get("description", ""), dict(said.get("tags", {}))
 
     def edit_model(self, name: str, body: Told) -> None:
         model = self.model(name)

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -59,6 +59,34 @@ def rolled_back(before: Head) -> Change[object]:
         version(holder, Stage.PRODUCTION) if holder else None,
         operation(),
     )
+
+
+class TestCreatingAModel:
+    @pytest.mark.parametrize("before", [None, head(deleted_at=BEFORE, tags={"old": "1"}, latest_version=None)])
+    def test_a_new_or_revived_model_has_no_version_and_what_is_given(self, before: Head | None) -> None:
+        change = changed(changes.create_model(MODEL, before, operation(), description="Fraud", tags={"team": "risk"}))
+        created, is_new = cast("tuple[Head, bool]", change.result)
+        assert is_new
+        assert created == change.head
+        assert (created.latest_version, created.production_version, created.production_history) == (None, None, ())
+        assert (created.description, created.tags, created.deleted_at) == ("Fraud", {"team": "risk"}, None)
+        assert created.next_version == (before.next_version if before else 1)
+        assert [event.type for event in change.events] == [EventType.MODEL_CREATED]
+        assert (change.item_changes, change.version) == ((), None)
+
+    def test_a_model_that_is_there_stays_as_it_is(self) -> None:
+        decision = changes.create_model(MODEL, head(), operation(), description="other", tags={"a": "b"})
+        assert decision == Unchanged(result=(head(), False))
+
+    def test_a_model_that_is_being_deleted_is_refused(self) -> None:
+        with pytest.raises(ModelBeingDeletedError):
+            changes.create_model(
+                MODEL, head(deleted_at=BEFORE, deletion_in_progress=True), operation(), description="", tags={}
+            )
+
+    def test_a_new_model_has_at_most_64_tags(self) -> None:
+        with pytest.raises(MetadataTooLargeError):
+            changes.create_model(MODEL, None, operation(), description="", tags=dict.fromkeys(map(str, range(65)), ""))
 
 
 class TestBeginning:

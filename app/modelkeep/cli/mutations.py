@@ -124,6 +124,24 @@ def remove_alias(context: typer.Context, model: Model, alias: Alias) -> None:
 
 @mutations.command(
     epilog=examples(
+        "modelkeep create fraud-detector",
+        'modelkeep create fraud-detector --description "Scores card payments" --tag team=risk',
+    )
+)
+def create(
+    context: typer.Context,
+    model: Model,
+    description: Annotated[str | None, typer.Option(metavar="TEXT", help="What the model is for.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="A tag; may be repeated.")] = None,
+) -> None:
+    """Create a model that has no versions yet; one that is there stays as it is. `register` needs none beforehand."""
+    with connected(context) as registry:
+        created = registry.create_model(model, description=description, tags=parse_tags(tag or []))
+        answer(context, created, cards.model)
+
+
+@mutations.command(
+    epilog=examples(
         "modelkeep edit fraud-detector@7 --tag reviewed=yes",
         'modelkeep edit fraud-detector --description "Scores card payments"',
     )

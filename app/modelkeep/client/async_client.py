@@ -25,7 +25,7 @@ from modelkeep.schemas.base import PageResponse
 from modelkeep.schemas.comparisons import ComparisonResponse
 from modelkeep.schemas.downloads import DownloadResponse
 from modelkeep.schemas.events import EventPage, EventResponse
-from modelkeep.schemas.models import EditModel, ModelPage, ModelResponse
+from modelkeep.schemas.models import CreateModel, EditModel, ModelPage, ModelResponse
 from modelkeep.schemas.stages import RollBack, SetStage
 from modelkeep.schemas.uploads import UploadPage, UploadProgressResponse
 from modelkeep.schemas.versions import EditVersion, SortedVersionPage, VersionPage, VersionResponse
@@ -308,6 +308,14 @@ class AsyncRegistryClient(AccessMethods):
         """Change a version's description, metrics and tags. The latter two are merged; `None` removes a key."""
         body = build_body(EditVersion, **_without_unset(description=description, metrics=metrics, tags=tags))
         return await self._transport.change(VersionResponse, "PATCH", *_version_path(model, version), body=body)
+
+    async def create_model(
+        self, model: str, *, description: str | None = None, tags: Mapping[str, str] | None = None
+    ) -> ModelResponse:
+        """Create a model without versions, with this description and these tags. One that is there stays as it is."""
+        given = {name: value for name, value in (("description", description), ("tags", tags)) if value is not None}
+        body = build_body(CreateModel, **given)
+        return await self._transport.change(ModelResponse, "PUT", "models", model_name(model), body=body)
 
     async def edit_model(
         self, model: str, *, description: str | Unset = UNSET, tags: Mapping[str, str | None] | Unset = UNSET

@@ -81,6 +81,7 @@ class RegistryClient:
     rollback = _blocking(AsyncRegistryClient.rollback)
     set_alias = _blocking(AsyncRegistryClient.set_alias)
     remove_alias = _blocking(AsyncRegistryClient.remove_alias)
+    create_model = _blocking(AsyncRegistryClient.create_model)
     edit_version = _blocking(AsyncRegistryClient.edit_version)
     edit_model = _blocking(AsyncRegistryClient.edit_model)
     delete_version = _blocking(AsyncRegistryClient.delete_version)

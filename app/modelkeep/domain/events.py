@@ -28,6 +28,7 @@ class EventType(StrEnum):
     ROLLED_BACK = "rolled_back"
     ALIAS_SET = "alias_set"
     ALIAS_REMOVED = "alias_removed"
+    MODEL_CREATED = "model_created"
     MODEL_EDITED = "model_edited"
     MODEL_DELETED = "model_deleted"
     MODEL_ADOPTED = "model_adopted"

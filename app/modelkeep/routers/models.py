@@ -1,17 +1,24 @@
 """Models."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 
 from modelkeep.domain.access.actions import Action
-from modelkeep.domain.errors import InvalidCursorError, ModelNotEmptyError, ModelNotFoundError
+from modelkeep.domain.errors import (
+    InvalidCursorError,
+    ModelBeingDeletedError,
+    ModelNotEmptyError,
+    ModelNotFoundError,
+)
 from modelkeep.http.dependencies import Caller, Cursor, Limit, Model, Models, ReadCaller
 from modelkeep.http.openapi import requires
 from modelkeep.http.problems import BODY_ERRORS, WRITE_ERRORS, error_responses
-from modelkeep.schemas.models import EditModel, ModelPage, ModelResponse
+from modelkeep.schemas.models import CreateModel, EditModel, ModelPage, ModelResponse
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
+
+NO_BODY: Final = CreateModel()
 
 Prefix = Annotated[str, Query(max_length=96, pattern=r"^[A-Za-z0-9._-]*$", description="What the names start with.")]
 
@@ -39,6 +46,25 @@ async def list_models(
 async def get_model(model: Model, caller: ReadCaller, models: Models) -> ModelResponse:
     """Read one model."""
     return ModelResponse.of(await models.get(model, caller))
+
+
+@router.put(
+    "/{model}",
+    status_code=201,
+    response_description="The model, which is new.",
+    responses={
+        **error_responses(ModelNotFoundError, ModelBeingDeletedError, *BODY_ERRORS, *WRITE_ERRORS),
+        200: {"description": "The model, which was there; nothing is changed.", "model": ModelResponse},
+    },
+    openapi_extra=requires(Action.MODEL_READ, Action.VERSION_UPLOAD),
+)
+async def create_model(
+    model: Model, caller: Caller, models: Models, response: Response, body: CreateModel = NO_BODY
+) -> ModelResponse:
+    """Create a model that has no versions yet. If it is there, nothing is changed."""
+    head, is_new = await models.create(model, caller, description=body.description, tags=body.tags)
+    response.status_code = 201 if is_new else 200
+    return ModelResponse.of(head)
 
 
 @router.patch(

@@ -14,6 +14,15 @@ from modelkeep.schemas.base import Answer, Description, Name, PageResponse, Requ
 TagsEdit = Annotated[dict[Name, TagValue | None], Field(max_length=MAX_TAGS)]
 
 
+class CreateModel(Request):
+    """What a new model has; one that is there keeps what it has."""
+
+    description: Description = ""
+    tags: Annotated[dict[Name, TagValue], Field(json_schema_extra={"maxProperties": MAX_TAGS})] = Field(
+        default_factory=dict
+    )
+
+
 class EditModel(Request):
     """Changes to a model. Tags are merged; a null value removes the tag."""
 

@@ -1,5 +1,6 @@
-"""Lists, reads, edits and deletes models."""
+"""Lists, reads, creates, edits and deletes models."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 
@@ -43,6 +44,25 @@ class ModelService:
         """The model's head. Raises `ModelNotFoundError`."""
         caller.require(Action.MODEL_READ, model)
         return existing(await self._ledger.head(model), model)
+
+    async def create(
+        self, model: str, caller: Caller, *, description: str, tags: Mapping[str, str]
+    ) -> tuple[Head, bool]:
+        """Make a model without versions, as registering its first version does; one that is there stays as it is.
+
+        Returns the head, and whether it is new; a repeat under the same key finds it there. Raises
+        `ModelBeingDeletedError`, `MetadataTooLargeError`.
+        """
+        caller.require(Action.MODEL_READ, model)
+        operation = caller.operation(Action.VERSION_UPLOAD, model)
+
+        async def decide(head: Head | None) -> Decision[tuple[Head, bool]]:
+            return changes.create_model(model, head, operation, description=description, tags=tags)
+
+        async def on_duplicate(_: int | None) -> tuple[Head, bool]:
+            return existing(await self._ledger.head(model), model), False
+
+        return await self._ledger.apply(model, operation, decide, on_duplicate=on_duplicate)
 
     async def edit(self, model: str, edit: Edit, caller: Caller) -> Head:
         """Change description and tags. Raises `ModelNotFoundError`, `MetadataTooLargeError`."""

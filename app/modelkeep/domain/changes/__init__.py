@@ -17,7 +17,7 @@ from modelkeep.domain.changes.change import (
     UpdateItem,
 )
 from modelkeep.domain.changes.edits import Edit
-from modelkeep.domain.changes.models import delete_model, edit_model
+from modelkeep.domain.changes.models import create_model, delete_model, edit_model
 from modelkeep.domain.changes.stages import StageRequest, move, roll_back, roll_back_target
 from modelkeep.domain.changes.uploads import begin, complete, drop_upload, next_version
 from modelkeep.domain.changes.versions import delete_version, edit_version, purge, restore
@@ -40,6 +40,7 @@ __all__ = [
     "catch_up",
     "complete",
     "conflicting_production_of",
+    "create_model",
     "delete_model",
     "delete_version",
     "drop_upload",

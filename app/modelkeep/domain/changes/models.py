@@ -1,16 +1,44 @@
 """Changes of a model as a whole."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from modelkeep.domain.changes.change import Change, Decision, DeleteItem, Unchanged, advance, event_of, to_trash
 from modelkeep.domain.changes.edits import Edit, merged, replaced
-from modelkeep.domain.errors import ModelNotEmptyError
+from modelkeep.domain.errors import ModelBeingDeletedError, ModelNotEmptyError
 from modelkeep.domain.events import EventType, Operation
 from modelkeep.domain.models import Head, Version
 from modelkeep.domain.uploads import MAX_TAGS, Upload
+
+
+def create_model(
+    model: str, head: Head | None, operation: Operation, *, description: str, tags: Mapping[str, str]
+) -> Decision[tuple[Head, bool]]:
+    """Make a model without versions, or revive a deleted one; one that is there stays as it is.
+
+    The result is the head, and whether it is new. Raises `ModelBeingDeletedError`, `MetadataTooLargeError`.
+    """
+    if head and head.deleted_at is None:
+        return Unchanged(result=(head, False))
+    new = replace(opened(model, head, operation), description=description)
+    after = advance(replace(new, tags=merged("tags", {}, tags, limit=MAX_TAGS)), operation)
+    return Change(head=after, events=(event_of(after, operation, EventType.MODEL_CREATED),), result=(after, True))
+
+
+def opened(model: str, head: Head | None, operation: Operation) -> Head:
+    """The head of a model that is there: a new one, or that of a deleted one as a blank one, whose numbers go on.
+
+    Raises `ModelBeingDeletedError` while the deletion of the model is in progress.
+    """
+    if head is None:
+        return Head(model=model, generation=0, next_version=1, created_at=operation.at, updated_at=operation.at)
+    if head.deletion_in_progress:
+        raise ModelBeingDeletedError(model)
+    if head.deleted_at is None:
+        return head
+    return replace(head, deleted_at=None, description="", tags={}, production_history=())
 
 
 def edit_model(head: Head, edit: Edit, operation: Operation) -> Decision[Head]:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from modelkeep.domain.changes.change import Change, CreateItem, DeleteItem, advance, event_of
+from modelkeep.domain.changes.models import opened
 from modelkeep.domain.events import EventType, Operation
 from modelkeep.domain.models import Head, Version
 from modelkeep.domain.uploads import Upload
@@ -10,9 +11,7 @@ from modelkeep.domain.uploads import Upload
 
 def begin(head: Head | None, upload: Upload, operation: Operation) -> Change[Upload]:
     """Reserve the next version number; creates the model, or revives a deleted one."""
-    base = head or _new_head(upload.model, operation)
-    if base.deleted_at is not None:
-        base = replace(base, deleted_at=None, description="", tags={}, production_history=())
+    base = opened(upload.model, head, operation)
     after = advance(replace(base, next_version=upload.number + 1), operation)
     event = event_of(after, operation, EventType.UPLOAD_BEGUN, version=upload.number)
     return Change(head=after, events=(event,), item_changes=(CreateItem(upload),), result=upload, version=upload.number)
@@ -47,7 +46,3 @@ def drop_upload(head: Head, upload: Upload, operation: Operation, *, expired: bo
     kind = EventType.UPLOAD_EXPIRED if expired else EventType.UPLOAD_ABANDONED
     event = event_of(after, operation, kind, version=upload.number)
     return Change(head=after, events=(event,), item_changes=(DeleteItem(upload),), result=upload, version=upload.number)
-
-
-def _new_head(model: str, operation: Operation) -> Head:
-    return Head(model=model, generation=0, next_version=1, created_at=operation.at, updated_at=operation.at)
