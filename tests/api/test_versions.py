@@ -221,7 +221,7 @@ async def test_a_ref_that_names_nothing_is_not_found(api: Api, shelf: Shelf, ref
 
 @pytest.mark.parametrize(
     "ref",
-    ["archived", "none", "main", "0", "v0", "01", "v01", "-1", "1.0", "4294967296", "9" * 400, "Champion", "a" * 65,
+    ["archived", "none", "main", "0", "v0", "01", "v01", "-1", "1.0", "4294967296", "9" * 400, "Production", "a" * 65,
      "A" * 40, "@", "1 ", "V1", "*"],
 )  # fmt: skip
 async def test_what_is_no_ref_is_refused(api: Api, shelf: Shelf, ref: str) -> None:

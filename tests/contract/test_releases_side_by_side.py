@@ -199,6 +199,25 @@ async def test_one_goes_on_with_what_the_other_has_begun(pair: list[Api], model:
     assert len(await one.events(model)) == await other.generation(model) == 11
 
 
+async def test_an_alias_with_capitals_is_the_other_ones_in_lower_case(service: Service, model: str) -> None:
+    old, new = (instance.api for instance in service.instances)
+    for _ in range(2):
+        await old.register(model)
+    await old.ask("PUT", f"/{model}/aliases/canary", {"version": 1})
+    await new.ask("PUT", f"/{model}/aliases/Champion", {"version": 1})
+    assert (await old.model(model))["aliases"] == {"canary": 1, "champion": 1}
+    await old.ask("PUT", f"/{model}/aliases/champion", {"version": 2})
+    await old.ask("PATCH", f"/{model}", {"description": "edited"})
+    assert (await new.model(model))["aliases"] == {"canary": 1, "Champion": 2}
+    assert (await new.download(model, "champion"))["version"] == (await old.download(model, "champion"))["version"] == 2
+    await old.ask("DELETE", f"/{model}/aliases/champion", status=204)
+    assert (await new.model(model))["aliases"] == {"canary": 1}
+    await new.ask("PUT", f"/{model}/aliases/CANARY", {"version": 2})
+    assert (await old.model(model))["aliases"] == {"canary": 2}
+    for api in (old, new):
+        assert (await api.ask("GET", f"/{model}/versions/canary"))["version"] == 2
+
+
 async def test_a_list_goes_on_at_the_other(pair: list[Api], model: str) -> None:
     one, other = pair
     for _ in range(3):

@@ -298,6 +298,21 @@ class TestAliases:
         assert (event.type, event.alias, event.origin, event.target) == (EventType.ALIAS_SET, "champion", None, "2")
         assert (event.version, event.comment) == (2, "wins")
 
+    def test_one_is_the_same_in_whatever_case_and_written_as_last_set(self) -> None:
+        before = head(aliases={"Champion": 1, "canary": 3})
+        assert [before.alias_like(alias) for alias in ("Champion", "champion", "CHAMPION", "champ")] == [
+            *["Champion"] * 3,
+            None,
+        ]
+        change = changed(changes.set_alias(before, version(2), "champIon", operation()))
+        assert change.head.aliases == {"champIon": 2, "canary": 3}
+        assert (change.events[0].alias, change.events[0].origin, change.events[0].target) == ("champIon", "1", "2")
+        respelled = changed(changes.set_alias(change.head, version(2), "CHAMPION", operation()))
+        assert respelled.head.aliases == {"CHAMPION": 2, "canary": 3}
+        removed = changes.remove_alias(respelled.head, "champion", operation())
+        assert removed.head.aliases == {"canary": 3}
+        assert (removed.events[0].alias, removed.events[0].origin) == ("CHAMPION", "2")
+
     def test_one_is_moved_and_the_event_tells_from_where(self) -> None:
         change = changed(changes.set_alias(head(aliases={"champion": 1}), version(2), "champion", operation()))
         assert change.head.aliases == {"champion": 2}

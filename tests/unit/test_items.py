@@ -15,7 +15,7 @@ from modelkeep.domain.artifacts import Artifact, commit_of, manifest_of, object_
 from modelkeep.domain.events import Event, EventType
 from modelkeep.domain.models import Head, TrashedVersion, Version
 from modelkeep.domain.uploads import Multipart, PendingArtifact, Upload, completed
-from modelkeep.domain.values import Digest, Stage
+from modelkeep.domain.values import ALIAS_PATTERN, Digest, Stage, fold_alias
 from modelkeep.repositories import items, keys, tokens, version_items
 from modelkeep.repositories.version_items import EPOCH
 from modelkeep.storage import attributes
@@ -33,6 +33,7 @@ OPTIONAL_TIMES = st.none() | TIMES
 LATER_NAMES = NAMES.map("x-{}".format)
 EXTRAS = st.dictionaries(LATER_NAMES, TEXTS | st.none() | st.booleans() | st.dictionaries(NAMES, TEXTS), max_size=3)
 """What a newer release wrote: no name is one of ours."""
+ALIASES = st.from_regex(ALIAS_PATTERN.replace("$", r"\Z"))
 PATHS = st.sampled_from(["model.pt", "config/a.json", "config/b.json", "README.md"])
 
 
@@ -49,7 +50,7 @@ HEADS = st.builds(
     latest_version=st.none() | NUMBERS,
     production_version=st.none() | NUMBERS,
     production_history=st.lists(NUMBERS, max_size=20).map(tuple),
-    aliases=st.dictionaries(NAMES, NUMBERS, max_size=4),
+    aliases=st.lists(st.tuples(ALIASES, NUMBERS), max_size=4, unique_by=lambda pair: fold_alias(pair[0])).map(dict),
     description=TEXTS,
     tags=TAGS,
     created_at=TIMES,

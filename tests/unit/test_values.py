@@ -69,14 +69,15 @@ def test_no_model_name(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "alias", ["a", "champion", "eu-prod", "a.b_c-d", "v", "v1x", "va1", "head", "a" * 64, HEX[10:]]
+    "alias",
+    ["a", "champion", "eu-prod", "a.b_c-d", "v", "v1x", "va1", "head", "a" * 64, HEX[10:], "Champion", "EU-Prod", "A"],
 )
 def test_an_alias(alias: str) -> None:
     assert check_alias(alias) == alias
     assert not is_reserved_alias(alias)
 
 
-@pytest.mark.parametrize("alias", [*EVERYWHERE_BAD, "A", "1a", "-a", ".a", "_a", "a/b", "a b", "a@b", "a" * 65])
+@pytest.mark.parametrize("alias", [*EVERYWHERE_BAD, "ä", "Ä", "1a", "-a", ".a", "_a", "a/b", "a b", "a@b", "a" * 65])
 def test_no_alias(alias: str) -> None:
     with pytest.raises(ValueError, match="an alias"):
         check_alias(alias)
@@ -84,7 +85,10 @@ def test_no_alias(alias: str) -> None:
 
 @pytest.mark.parametrize(
     "alias",
-    ["latest", "main", "production", "staging", "archived", "none", "v0", "v7", "v00", "v99999999999", "a" + HEX[1:]],
+    [
+        *["latest", "main", "production", "staging", "archived", "none", "v0", "v7", "v00", "v99999999999"],
+        *["Latest", "MAIN", "Production", "stagING", "Archived", "None", "V7", "a" + HEX[1:], "A" + HEX[1:].upper()],
+    ],
 )
 def test_an_alias_that_would_shadow_another_ref_is_reserved(alias: str) -> None:
     assert check_alias(alias) == alias
@@ -101,6 +105,8 @@ def test_an_alias_that_would_shadow_another_ref_is_reserved(alias: str) -> None:
         ("production", Ref(RefKind.PRODUCTION, "production")),
         ("staging", Ref(RefKind.STAGING, "staging")),
         ("champion", Ref(RefKind.ALIAS, "champion")),
+        ("Champion", Ref(RefKind.ALIAS, "Champion")),
+        ("HEAD", Ref(RefKind.ALIAS, "HEAD")),
         ("number", Ref(RefKind.ALIAS, "number")),
         ("commit", Ref(RefKind.ALIAS, "commit")),
         ("alias", Ref(RefKind.ALIAS, "alias")),
@@ -117,7 +123,7 @@ def test_a_ref(text: str, ref: Ref) -> None:
     [
         *EVERYWHERE_BAD,
         *["0", "v0", "01", "v01", "-1", "+1", "1.0", "1e3", "1_0", "\u0661", "4294967296", "99999999999", "V3"],
-        *["main", "none", "Production", "HEAD", "F" * 40, "g" * 40 + "g" * 40, "3\n", "v3 ", "../1"],
+        *["main", "none", "Production", "LATEST", "F" * 40, "g" * 40 + "g" * 40, "3\n", "v3 ", "../1"],
     ],
 )
 def test_no_ref(text: str) -> None:

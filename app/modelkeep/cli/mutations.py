@@ -104,9 +104,7 @@ def set_alias(
 def list_aliases(context: typer.Context, model: Model, *, wide: Wide = False) -> None:
     """List the aliases of a model, and the version of each."""
     with connected(context) as registry:
-        aliases = [
-            {"alias": name, "version": number} for name, number in sorted(registry.get_model(model).aliases.items())
-        ]
+        aliases = [{"alias": name, "version": number} for name, number in registry.get_model(model).aliases.items()]
         table = partial(lists.aliases, screen(wide=wide))
         answer_list(context, aliases, table, "There are no aliases.", columns=["alias", "version"])
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from modelkeep.domain.artifacts import Artifact, Manifest
 from modelkeep.domain.errors import ArtifactNotFoundError, ModelNotFoundError, NewerFormatError
-from modelkeep.domain.values import Stage
+from modelkeep.domain.values import Stage, fold_alias
 
 DEFAULT_FRAMEWORK: Final = "pytorch"
 PRODUCTION_HISTORY_LENGTH: Final = 20
@@ -21,7 +21,8 @@ class Head:
     """The root item of a model, which every change of the model rewrites.
 
     `generation` is the number of the model's latest event. `production_history` holds the versions that were production
-    before, the latest last, without those that were deleted since. A deleted model keeps its head, so that no number is
+    before, the latest last, without those that were deleted since. `aliases` are as they were written, no two of them
+    alike but for case. A deleted model keeps its head, so that no number is
     given twice; `deletion_in_progress` is true until all its versions are in the trash. `format` is that of the release
     that wrote the model last, and `extra` holds attributes that this release does not know.
     """
@@ -44,7 +45,14 @@ class Head:
 
     def aliases_of(self, number: int) -> tuple[str, ...]:
         """The aliases of a version, sorted."""
-        return tuple(sorted(alias for alias, target in self.aliases.items() if target == number))
+        return tuple(sorted((alias for alias, target in self.aliases.items() if target == number), key=fold_alias))
+
+    def alias_like(self, alias: str) -> str | None:
+        """The alias that is looked up by this one, as it was written; `None` if there is none."""
+        if alias in self.aliases:
+            return alias
+        folded = fold_alias(alias)
+        return next((written for written in self.aliases if fold_alias(written) == folded), None)
 
     def with_production(self, number: int | None) -> "Head":
         """With `number` as production; the version before, if any, becomes the latest of the history."""

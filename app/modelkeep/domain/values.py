@@ -20,7 +20,7 @@ MAX_VERSION: Final = 2**32 - 1
 """The largest version number: a commit has 8 hex digits for it."""
 
 MODEL_NAME_PATTERN: Final = r"^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?$"
-ALIAS_PATTERN: Final = r"^[a-z][a-z0-9._-]{0,63}$"
+ALIAS_PATTERN: Final = r"^[A-Za-z][A-Za-z0-9._-]{0,63}$"
 SHA256_PATTERN: Final = r"^[0-9a-f]{64}$"
 
 _MODEL_NAME = re.compile(MODEL_NAME_PATTERN.replace("$", r"\Z"))
@@ -186,15 +186,19 @@ def is_model_name(name: str) -> bool:
 def check_alias(alias: str) -> str:
     """Return `alias` if it has the form of an alias (it may still be reserved); raise `ValueError` if not."""
     if not _ALIAS.match(alias):
-        raise ValueError(
-            "an alias has 1 to 64 lower-case letters, digits, dots, dashes and underscores, and starts with a letter"
-        )
+        raise ValueError("an alias has 1 to 64 letters, digits, dots, dashes and underscores, and starts with a letter")
     return alias
 
 
+def fold_alias(alias: str) -> str:
+    """What an alias is looked up by: it is unique in its model, and found, however its letters are written."""
+    return alias.lower()
+
+
 def is_reserved_alias(alias: str) -> bool:
-    """Whether `alias` would shadow another kind of ref."""
-    return alias in _RESERVED_ALIASES or bool(_VERSION_LIKE.match(alias) or _COMMIT.match(alias))
+    """Whether `alias`, in whatever case, would shadow another kind of ref."""
+    folded = fold_alias(alias)
+    return folded in _RESERVED_ALIASES or bool(_VERSION_LIKE.match(folded) or _COMMIT.match(folded))
 
 
 def check_metric(value: object) -> float:

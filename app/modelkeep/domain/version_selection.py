@@ -10,7 +10,7 @@ from typing import Final
 
 from modelkeep.domain.artifacts import have_same_files
 from modelkeep.domain.models import Version
-from modelkeep.domain.values import Stage
+from modelkeep.domain.values import Stage, fold_alias
 
 ANY_ALIAS: Final = "*"
 ORDER_PATTERN: Final = r"^(-?)(?:created_at|metrics\.([\s\S]{1,128}))$"
@@ -77,13 +77,17 @@ class Selection:
             and all(version.tags.get(name) == value for name, value in self.tags)
             and (
                 self.alias is None
-                or (bool(version.aliases) if self.alias == ANY_ALIAS else self.alias in version.aliases)
+                or (bool(version.aliases) if self.alias == ANY_ALIAS else _is_among(self.alias, version.aliases))
             )
             and (
                 self.later is None
                 or (version.number < self.later.number and have_same_files(version.artifacts, self.later.artifacts))
             )
         )
+
+
+def _is_among(alias: str, aliases: Sequence[str]) -> bool:
+    return fold_alias(alias) in map(fold_alias, aliases)
 
 
 def parse_order(text: str) -> Order:

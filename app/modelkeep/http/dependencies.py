@@ -27,7 +27,7 @@ from modelkeep.services.uploading.uploads import UploadService
 from modelkeep.services.versions import VersionService
 
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,9}\Z")
-REF_PATTERN: Final = r"^(?:v?[1-9][0-9]{0,9}|[a-z][a-z0-9._-]{0,63}|[0-9a-f]{40})$"
+REF_PATTERN: Final = r"^(?:v?[1-9][0-9]{0,9}|[A-Za-z][A-Za-z0-9._-]{0,63}|[0-9a-f]{40})$"
 _ETAG: Final = re.compile(r'(?:W/)?"([0-9a-f]{40})"')
 
 

@@ -7,7 +7,7 @@ from modelkeep.domain.artifacts import object_key
 from modelkeep.domain.events import Event, event_type
 from modelkeep.domain.models import FORMAT, Head, TrashedVersion, Version
 from modelkeep.domain.uploads import Multipart, PendingArtifact, Reused, Upload
-from modelkeep.domain.values import Digest
+from modelkeep.domain.values import Digest, fold_alias
 from modelkeep.repositories.keys import (
     CATALOG,
     EVENT,
@@ -41,6 +41,7 @@ _HEAD: Final = frozenset(
         "production_version",
         "production_history",
         "aliases",
+        "alias_spellings",
         "description",
         "tags",
         "created_at",
@@ -115,7 +116,11 @@ def subject_to_item(subject: Version | Upload | TrashedVersion) -> dict[str, Any
 
 
 def head_to_item(head: Head, operation_id: str) -> dict[str, Any]:
-    """The item of a head, in the format of this release; only that of a model that is not deleted is in the catalog."""
+    """The item of a head, in the format of this release; only that of a model that is not deleted is in the catalog.
+
+    Aliases are stored in lower case, as earlier releases know them; how the others are written is beside them.
+    """
+    spellings = {fold_alias(alias): alias for alias in head.aliases if alias != fold_alias(alias)}
     item = {
         **head.extra,
         **keyed(head_key(head.model)),
@@ -124,7 +129,8 @@ def head_to_item(head: Head, operation_id: str) -> dict[str, Any]:
         "latest_version": head.latest_version,
         "production_version": head.production_version,
         "production_history": list(head.production_history),
-        "aliases": dict(head.aliases),
+        "aliases": {fold_alias(alias): number for alias, number in head.aliases.items()},
+        **({"alias_spellings": spellings} if spellings else {}),
         "description": head.description,
         "tags": dict(head.tags),
         "created_at": to_text(head.created_at),
@@ -139,6 +145,7 @@ def head_to_item(head: Head, operation_id: str) -> dict[str, Any]:
 
 def head_from_item(item: Item) -> Head:
     """The inverse of `head_to_item`; a head without a format was written before there was one."""
+    spellings = item.get("alias_spellings", {})
     return Head(
         model=item[PARTITION].removeprefix(HEAD),
         generation=int(item["generation"]),
@@ -146,7 +153,7 @@ def head_from_item(item: Item) -> Head:
         latest_version=optional_int(item["latest_version"]),
         production_version=optional_int(item["production_version"]),
         production_history=tuple(int(number) for number in item["production_history"]),
-        aliases={alias: int(number) for alias, number in item["aliases"].items()},
+        aliases={spellings.get(alias, alias): int(number) for alias, number in item["aliases"].items()},
         description=item["description"],
         tags=dict(item["tags"]),
         created_at=from_text(item["created_at"]),

@@ -8,7 +8,7 @@ from pydantic import Field
 from modelkeep.domain.changes import Edit
 from modelkeep.domain.models import Head
 from modelkeep.domain.uploads import MAX_TAGS
-from modelkeep.domain.values import UNSET
+from modelkeep.domain.values import UNSET, fold_alias
 from modelkeep.schemas.base import Answer, Description, Name, PageResponse, Request, TagValue
 
 TagsEdit = Annotated[dict[Name, TagValue | None], Field(max_length=MAX_TAGS)]
@@ -60,7 +60,7 @@ class ModelResponse(Answer):
             tags=dict(head.tags),
             latest_version=head.latest_version,
             production_version=head.production_version,
-            aliases=dict(sorted(head.aliases.items())),
+            aliases={alias: head.aliases[alias] for alias in sorted(head.aliases, key=fold_alias)},
             generation=head.generation,
             created_at=head.created_at,
             updated_at=head.updated_at,

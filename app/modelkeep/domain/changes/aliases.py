@@ -15,7 +15,7 @@ MAX_ALIASES: Final = 100
 def set_alias(
     head: Head, version: Version, alias: str, operation: Operation, *, comment: str | None = None
 ) -> Decision[Version]:
-    """Point an alias at a version, whatever it named before.
+    """Point an alias at a version, whatever it named before; from now on it is written as here.
 
     Raises `AliasReservedError`, `MetadataTooLargeError` above 100 aliases.
     """
@@ -23,7 +23,8 @@ def set_alias(
         raise AliasReservedError(alias)
     if head.aliases.get(alias) == version.number:
         return Unchanged(result=version.with_head(head), version=version.number)
-    aliases = {**head.aliases, alias: version.number}
+    before = head.alias_like(alias)
+    aliases = {name: number for name, number in head.aliases.items() if name != before} | {alias: version.number}
     if len(aliases) > MAX_ALIASES:
         raise MetadataTooLargeError("aliases", size=len(aliases), limit=MAX_ALIASES)
     after = advance(replace(head, aliases=aliases), operation)
@@ -33,7 +34,7 @@ def set_alias(
         EventType.ALIAS_SET,
         version=version.number,
         alias=alias,
-        origin=text_of(head.aliases.get(alias)),
+        origin=text_of(head.aliases[before] if before else None),
         target=str(version.number),
         comment=comment,
     )
@@ -42,10 +43,11 @@ def set_alias(
 
 def remove_alias(head: Head, alias: str, operation: Operation) -> Change[None]:
     """Remove an alias. Raises `AliasNotFoundError`."""
-    if alias not in head.aliases:
+    removed = head.alias_like(alias)
+    if removed is None:
         raise AliasNotFoundError(head.model, alias)
-    aliases = {name: number for name, number in head.aliases.items() if name != alias}
+    aliases = {name: number for name, number in head.aliases.items() if name != removed}
     after = advance(replace(head, aliases=aliases), operation)
-    number = head.aliases[alias]
-    event = event_of(after, operation, EventType.ALIAS_REMOVED, version=number, alias=alias, origin=str(number))
+    number = head.aliases[removed]
+    event = event_of(after, operation, EventType.ALIAS_REMOVED, version=number, alias=removed, origin=str(number))
     return Change(head=after, events=(event,), result=None, version=number)

@@ -141,6 +141,7 @@ def _number(head: Head, ref: Ref) -> int | None:
         case RefKind.PRODUCTION:
             return head.production_version
         case RefKind.ALIAS:
-            return head.aliases.get(ref.text)
+            alias = head.alias_like(ref.text)
+            return head.aliases[alias] if alias else None
         case _:
             return ref.number
