@@ -59,12 +59,33 @@ async def test_moving_between_other_stages_leaves_production_alone(api: Api, mod
 @pytest.mark.parametrize("name", ["staging", "archived", "production"])
 async def test_the_stage_that_a_version_has_already_writes_nothing(api: Api, model: str, name: str) -> None:
     await register(api, model, 1)
-    if name != "staging":
-        await stage(api, model, 1, {"stage": name})
+    await stage(api, model, 1, {"stage": name})
     before, version = await api.model(model), await api.ask("GET", f"/{model}/versions/1")
     assert await stage(api, model, 1, {"stage": name, "comment": "again", "only_newer": True}) == version
     assert await stage(api, model, 1, {"stage": name}, headers={"idempotency-key": "again"}) == version
     assert await api.model(model) == before
+
+
+async def test_the_first_move_to_staging_is_recorded_once(api: Api, model: str) -> None:
+    """So a version that nobody has moved differs from one that was moved to where it is."""
+    await register(api, model, 2)
+    await api.promote(model, 2)
+    never = await api.ask("GET", f"/{model}/versions/1")
+    assert never["stage_changed_at"] == never["created_at"]
+    generation = await api.generation(model)
+    body = {"stage": "staging", "comment": "to be tried"}
+    await api.problem(
+        "PUT", f"/{model}/versions/1/stage", {**body, "expected_production": 1}, status=412, code="production_changed"
+    )
+    moved = await stage(api, model, 1, body)
+    assert moved["stage_changed_at"] > moved["created_at"]
+    assert moved == {**never, **{key: moved[key] for key in ("stage_changed_at", "stage_changed_by")}}
+    (event,) = await api.events(model, after=generation)
+    assert (event["type"], event["version"], event["from"], event["to"]) == ("stage_changed", 1, "staging", "staging")
+    assert (event["comment"], event["replaced"], event["at"]) == ("to be tried", None, moved["stage_changed_at"])
+    assert await stage(api, model, 1, body) == moved
+    assert await api.generation(model) == generation + 1
+    assert (await api.model(model))["production_version"] == 2
 
 
 # -- preconditions

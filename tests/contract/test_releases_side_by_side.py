@@ -26,6 +26,7 @@ from tests.support.api import Api
 from tests.support.backends import environment, local_environment, prepare
 from tests.support.histories.deployments import Deployment, Profile
 from tests.support.histories.networks import deployed_on_aws
+from tests.support.histories.specification import MIXED
 from tests.support.histories.workloads import CLIENTS, OPERATIONS, live_through
 from tests.support.newer_release import items_of, lost, marked, marks, rewrite
 from tests.support.releases import PRESENT, Instance, NoHistoryError, Release, older, side_by_side
@@ -255,7 +256,7 @@ async def live_side_by_side(service: Service, seed: int, histories: int) -> dict
             return await items_of(service.deployment.table, models)
 
         try:
-            story = await live_through(service.deployment, profile, number, before_work=take_part)
+            story = await live_through(service.deployment, profile, number, before_work=take_part, specification=MIXED)
             assert story.faults == [], "\n".join(["", *story.faults])
             after = await find(list(story.verdicts))
             assert lost(before, after) == []

@@ -3,7 +3,7 @@
 from typing import Any
 
 from modelkeep.domain.uploads import MIB
-from tests.support.api import ABANDONED, ARCHIVED, PRODUCTION, TRASHED, Api, declare
+from tests.support.api import ABANDONED, ARCHIVED, PRODUCTION, STAGING, TRASHED, Api, declare
 
 
 async def fill(api: Api, model: str) -> None:
@@ -17,6 +17,7 @@ async def fill(api: Api, model: str) -> None:
     await api.begin(model, {"model.pt": b"given up"})
     await api.promote(model, ARCHIVED)
     await api.promote(model, PRODUCTION)
+    await api.ask("PUT", f"/{model}/versions/{STAGING}/stage", {"stage": "staging"})
     await api.ask("PUT", f"/{model}/aliases/champion", {"version": PRODUCTION})
     await api.ask("DELETE", f"/{model}/versions/{TRASHED}", status=204)
     await api.ask("DELETE", f"/{model}/versions/{ABANDONED}/upload", status=204)

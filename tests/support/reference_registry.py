@@ -38,13 +38,17 @@ Told = Mapping[str, Any]
 
 
 class State(NamedTuple):
-    """A model: what each number is, from 1; who was production before, the latest last; and its aliases, by name."""
+    """A model: what each number is, from 1; who was production before, the latest last; and its aliases, by name.
+
+    `moved` are the numbers that were ever moved to a stage.
+    """
 
     generation: int = 0
     stages: tuple[str, ...] = ()
     history: tuple[int, ...] = ()
     aliases: tuple[tuple[str, int], ...] = ()
     is_deleted: bool = False
+    moved: frozenset[int] = frozenset()
 
     @property
     def production(self) -> int | None:
@@ -86,7 +90,9 @@ class State(NamedTuple):
         """One event later, with this version in production, and the holder archived."""
         holder = self.production
         archived = {} if holder is None else {holder: ARCHIVED}
-        return self.then({**archived, number: PRODUCTION}, history=history[-LONGEST_HISTORY:])
+        return self.then(
+            {**archived, number: PRODUCTION}, history=history[-LONGEST_HISTORY:], moved=self.moved | {number}
+        )
 
 
 class Outcome(NamedTuple):
@@ -196,14 +202,16 @@ class Move(Request):
             return _absent(state, self.number)
         told = {"version": self.number, "stage": self.stage, "aliases": state.aliases_of(self.number)}
         before, holder = state.stage(self.number), state.production
-        if before == self.stage:
+        if before == self.stage and (self.number in state.moved or self.stage != STAGING):
             return _done(state, **told)
         if refusal := _production_changed(state, self.expected):
             return refusal
         event = _event("stage_changed", self.number, **{"from": before, "to": self.stage, "replaced": None})
         if self.stage != PRODUCTION:
             left = (*state.history, self.number) if holder == self.number else state.history
-            return _done(state.then({self.number: self.stage}, history=left[-LONGEST_HISTORY:]), event, **told)
+            moved = state.moved | {self.number}
+            after = state.then({self.number: self.stage}, history=left[-LONGEST_HISTORY:], moved=moved)
+            return _done(after, event, **told)
         if self.only_newer and holder is not None and self.number < holder:
             return _refused(state, "not_newer", version=self.number, holder=holder)
         history = state.history if holder is None else (*state.history, holder)

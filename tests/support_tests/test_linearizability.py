@@ -301,7 +301,7 @@ def test_a_bad_history_is_not(name: str) -> None:
 
 def test_what_cannot_follow_is_shown_after_what_can() -> None:
     verdict = history("a_stale_read_after_an_acknowledged_promotion").verdict()
-    reached = State(8, (ARCHIVED, PRODUCTION, STAGING), (1,))
+    reached = State(8, (ARCHIVED, PRODUCTION, STAGING), (1,), moved=frozenset({1, 2}))
     assert str(verdict).splitlines() == [
         "8 of 9 operations can be put in order. The last of them:",
         *(f"  {operation}" for operation in verdict.order),

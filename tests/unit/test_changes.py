@@ -184,8 +184,9 @@ class TestPromoting:
     @pytest.mark.parametrize("stage", Stage)
     def test_the_stage_that_a_version_has_writes_nothing(self, stage: Stage) -> None:
         before = head(production_version=1 if stage is Stage.PRODUCTION else 2)
-        decision = changes.move(before, version(1, stage), None, StageRequest(stage=stage), operation())
-        assert decision == Unchanged(result=version(1, stage), version=1)
+        moved = version(1, stage, stage_changed_at=NOW)
+        decision = changes.move(before, moved, None, StageRequest(stage=stage), operation())
+        assert decision == Unchanged(result=moved, version=1)
 
     def test_nothing_is_written_even_if_the_fence_would_refuse(self) -> None:
         request = replace(PROMOTE, expected_production=3)
@@ -250,6 +251,27 @@ class TestDemoting:
     def test_promoting_it_again_leaves_no_trace_of_it_in_the_history(self) -> None:
         change = promoted(head(production_history=(1, 2)), 2)
         assert (change.head.production_version, change.head.production_history) == (2, (1,))
+
+
+class TestTheFirstMoveToStaging:
+    def test_it_is_recorded(self) -> None:
+        assert not version(2).was_moved
+        change = changed(changes.move(head(production_version=1), version(2), None, DEMOTE, operation()))
+        assert stages(change) == {2: Stage.STAGING}
+        moved = cast("Version", change.result)
+        assert moved.was_moved
+        assert (moved.stage_changed_at, moved.stage_changed_by) == (NOW, "ci")
+        assert change.head == replace(head(production_version=1), generation=7, updated_at=NOW)
+
+    def test_another_writes_nothing(self) -> None:
+        moved = replace(version(2), stage_changed_at=NOW)
+        assert isinstance(changes.move(head(), moved, None, DEMOTE, operation()), Unchanged)
+
+    @pytest.mark.parametrize("stage", [Stage.PRODUCTION, Stage.ARCHIVED])
+    def test_of_a_version_that_another_program_put_into_its_stage_nothing_is_recorded(self, stage: Stage) -> None:
+        before = head(production_version=2 if stage is Stage.PRODUCTION else None)
+        decision = changes.move(before, version(2, stage), None, StageRequest(stage=stage), operation())
+        assert isinstance(decision, Unchanged)
 
 
 class TestRollingBack:

@@ -105,6 +105,11 @@ class Version:
         return sum(sizes) if len(sizes) == len(self.artifacts) else None
 
     @property
+    def was_moved(self) -> bool:
+        """Whether it was ever moved to a stage: until then, its stage changed when it was created."""
+        return self.stage_changed_at != self.created_at
+
+    @property
     def is_verified(self) -> bool:
         """Whether all digests are known; those of an adopted version are not until it has been read once."""
         return all(artifact.sha256 for artifact in self.artifacts)

@@ -95,7 +95,9 @@ class VersionResponse(Answer):
     size: int | None
     created_at: datetime
     created_by: str | None
-    stage_changed_at: datetime
+    stage_changed_at: Annotated[
+        datetime, Field(description="When it was last moved to a stage; if it never was, equal to `created_at`.")
+    ]
     stage_changed_by: str | None
 
     @classmethod

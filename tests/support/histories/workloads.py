@@ -11,7 +11,7 @@ from modelkeep.repositories.versions import Versions
 from tests.support.histories.deployments import Deployment, Profile, patience
 from tests.support.histories.linearizability import UndecidedError, Verdict, check
 from tests.support.histories.recording import Client, Record
-from tests.support.histories.specification import REGISTRY, as_logged
+from tests.support.histories.specification import REGISTRY, Registry, as_logged
 from tests.support.reference_registry import (
     ARCHIVED,
     NO_PRECONDITION,
@@ -167,6 +167,7 @@ async def live_through(
     seed: int,
     *,
     before_work: Callable[[Sequence[str]], Awaitable[None]] = nothing,
+    specification: Registry = REGISTRY,
 ) -> Story:
     """Let clients work on two new models on such a day, and judge what they were told and what is left.
 
@@ -195,10 +196,10 @@ async def live_through(
     for model in models:
         await last.ask(model, Read())
         await last.ask(model, Resolve(WHO))
-    return await _judged(deployment, models, record)
+    return await _judged(deployment, models, record, specification)
 
 
-async def _judged(deployment: Deployment, models: Sequence[str], record: Record) -> Story:
+async def _judged(deployment: Deployment, models: Sequence[str], record: Record, specification: Registry) -> Story:
     """The log helps to find an order; if it does not lead to one, the search goes on without it."""
     faults = []
     log: dict[str, int] = {}
@@ -210,19 +211,21 @@ async def _judged(deployment: Deployment, models: Sequence[str], record: Record)
         numbers = [v.number async for v in Versions(deployment.table).walk(model) if v.stage == PRODUCTION]
         if len(numbers) > 1:
             faults.append(f"versions {numbers} of '{model}' are all production")
-    verdicts, misleads = _verdicts(record, log)
+    verdicts, misleads = _verdicts(record, log, specification)
     faults += ["the log tells another order than any that explains the answers"] if misleads else []
     faults += [f"'{model}': {verdict}" for model, verdict in verdicts.items() if not verdict.is_linearizable]
     return Story(record, verdicts, faults)
 
 
-def _verdicts(record: Record, log: Mapping[str, int]) -> tuple[dict[str, Verdict[State]], bool]:
+def _verdicts(
+    record: Record, log: Mapping[str, int], specification: Registry
+) -> tuple[dict[str, Verdict[State]], bool]:
     """The verdicts, and whether only those that do not trust the log are good."""
-    logged = check(as_logged(record.operations, log), REGISTRY)
+    logged = check(as_logged(record.operations, log), specification)
     if all(verdict.is_linearizable for verdict in logged.values()):
         return logged, False
     try:
-        verdicts = check(record.operations, REGISTRY)
+        verdicts = check(record.operations, specification)
     except UndecidedError:
         return logged, False
     return verdicts, all(verdict.is_linearizable for verdict in verdicts.values())

@@ -24,11 +24,12 @@ def move(
 ) -> Decision[Version]:
     """Move a version to a stage; promoting it archives `holder`, the production version.
 
-    Unchanged only if head and item agree on the stage: another program may have written the item. Raises
-    `ProductionChangedError`, `NotNewerError`.
+    Unchanged only if head and item agree on the stage: another program may have written the item. A version that is in
+    staging because it was never moved can be moved there, once. Raises `ProductionChangedError`, `NotNewerError`.
     """
     current = version.with_head(head)
-    if version.stage is current.stage is request.stage:
+    is_settled = version.was_moved or request.stage is not Stage.STAGING
+    if is_settled and version.stage is current.stage is request.stage:
         return Unchanged(result=current, version=version.number)
     _check_production(head, request.expected_production)
     if request.stage is Stage.PRODUCTION:
