@@ -498,6 +498,12 @@ def artifacts(*changes: dict[str, Any]) -> Any:
         (registration(tags={"a": "\x00"}), "tags.a"),
         (registration(tags={"": "x"}), "tags."),
         (registration(tags={f"{i}": "x" for i in range(65)}), "tags"),
+        (registration(run_id=""), "run_id"),
+        (registration(run_id="x" * 129), "run_id"),
+        (registration(run_id=7), "run_id"),
+        (registration(source=""), "source"),
+        (registration(source="x" * 1025), "source"),
+        (registration(source="\x00"), "source"),
     ],
 )  # fmt: skip
 async def test_a_registration_outside_the_rules_is_refused_by_place(

@@ -21,6 +21,8 @@ FIELDS = {
     "metrics",
     "description",
     "tags",
+    "run_id",
+    "source",
     "artifacts",
     "empty_folders",
     "size",
@@ -40,6 +42,8 @@ async def test_a_version_says_all_that_was_registered(api: Api, model: str) -> N
         metrics={"f1": 0.941},
         description="Retrained\non Jan data — ü",
         tags={"git_commit": "1f3e", "empty": ""},
+        run_id="8841",
+        source="mlflow-artifacts:/7/8841/artifacts/model",
     )
     found = await api.ask("GET", f"/{model}/versions/1")
     assert found.keys() == FIELDS
@@ -52,6 +56,8 @@ async def test_a_version_says_all_that_was_registered(api: Api, model: str) -> N
         "metrics": {"f1": 0.941},
         "description": "Retrained\non Jan data — ü",
         "tags": {"git_commit": "1f3e", "empty": ""},
+        "run_id": "8841",
+        "source": "mlflow-artifacts:/7/8841/artifacts/model",
         "size": 9,
         "created_by": "anonymous",
         "stage_changed_by": "anonymous",
@@ -69,6 +75,7 @@ async def test_fields_that_are_not_sent_are_empty(api: Api, model: str) -> None:
     await api.register(model)
     found = await api.ask("GET", f"/{model}/versions/1")
     assert (found["framework"], found["metrics"], found["description"], found["tags"]) == ("pytorch", {}, "", {})
+    assert (found["run_id"], found["source"]) == (None, None)
 
 
 async def test_the_path_names_the_artifact_if_there_is_one_and_the_folder_if_there_are_several(

@@ -98,6 +98,13 @@ def test_register_makes_one_archive_of_a_folder(cli: Cli, model: str, write: Wri
     assert [artifact["path"] for artifact in answer["artifacts"]] == ["run-7.zip"]
 
 
+def test_register_says_of_which_run_and_from_where(cli: Cli, model: str, write: Write) -> None:
+    answer = cli.answer("register", model, write(10), "--run-id", "8841", "--source", "s3://runs/8841/model")
+    assert (answer["run_id"], answer["source"], answer["tags"]) == ("8841", "s3://runs/8841/model", {})
+    card = _card(cli.does("show", model, 1))
+    assert (card["run"], card["source"]) == ("8841", "s3://runs/8841/model")
+
+
 def test_register_promotes_when_it_is_done(cli: Cli, model: str, write: Write) -> None:
     said = cli("register", model, write(100), "--promote", "production")
     assert (said.status, said.out) == (0, ["1"])

@@ -47,6 +47,8 @@ def register(
     metric: Metric = None,
     description: Annotated[str | None, typer.Option(metavar="TEXT", help="A description of the version.")] = None,
     tag: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="A tag; may be repeated.")] = None,
+    run_id: Annotated[str | None, typer.Option(metavar="ID", help="The id of the training run.")] = None,
+    source: Annotated[str | None, typer.Option(metavar="URI", help="An address that the version comes from.")] = None,
     include: Annotated[
         list[str] | None,
         typer.Option(metavar="PATTERN", help="Only files that match, by gitignore's rule; may be repeated."),
@@ -80,6 +82,8 @@ def register(
         "metrics": parse_metric_options(metrics, metric),
         "description": description,
         "tags": run.tags() | parse_tags(tag or []),
+        "run_id": run_id,
+        "source_uri": source,
     }
     selection: dict[str, Any] = {
         "include": include or (),

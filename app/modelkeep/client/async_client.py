@@ -99,6 +99,8 @@ class AsyncRegistryClient(AccessMethods):
         metrics: Mapping[str, SupportsFloat] | None = None,
         description: str | None = None,
         tags: Mapping[str, str] | None = None,
+        run_id: str | None = None,
+        source_uri: str | None = None,
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
         follow_links: bool = False,
@@ -109,6 +111,7 @@ class AsyncRegistryClient(AccessMethods):
         """Register a file, or the files of a folder, as the next version of a model, and return that version.
 
         A `framework` that is not given is inferred from the files' names; `framework_inferred` of the version says so.
+        `run_id` is that of the training run; `source_uri`, an address that it comes from, is the version's `source`.
         `include` and `exclude` are patterns as in a `.gitignore`; what the folder's `.modelkeepignore` names is left
         out, and so are `.git`, `__pycache__`, `.DS_Store`, `.ipynb_checkpoints`, `.cache/huggingface`, `.modelkeep*`.
         A link to a file of the folder is followed, and so are those of a snapshot in a Hugging Face cache; with
@@ -126,6 +129,8 @@ class AsyncRegistryClient(AccessMethods):
             "metrics": metrics and dict(metrics),
             "description": description,
             "tags": tags and dict(tags),
+            "run_id": run_id,
+            "source": source_uri,
         }
         return await self._registrar.register(
             model_name(model),

@@ -75,7 +75,8 @@ class Version:
 
     `aliases` comes from the head and is not stored with the version. `extra` holds attributes that other programs wrote
     into the item, `registry_extra` those that a newer release wrote beside ours; both are written back unchanged.
-    `empty_folders` are paths without files, which a download makes as well.
+    `empty_folders` are paths without files, which a download makes as well. `run_id` and `source` are as in a
+    `Registration`.
     """
 
     model: str
@@ -92,6 +93,8 @@ class Version:
     created_by: str | None
     stage_changed_at: datetime
     stage_changed_by: str | None
+    run_id: str | None = None
+    source: str | None = None
     empty_folders: tuple[str, ...] = ()
     framework_inferred: bool = False
     aliases: tuple[str, ...] = ()

@@ -43,7 +43,8 @@ class Registration:
     """The request that begins an upload. `multipart` overrides the threshold for all artifacts.
 
     A framework that is not given is inferred from the paths. With `reuse`, bytes that the latest version, the
-    production version or one of `reuse_from` holds are not sent again.
+    production version or one of `reuse_from` holds are not sent again. `run_id` and `source` are what the caller says
+    of where the version comes from: the run that made it, an address.
     """
 
     artifacts: Sequence[Declared]
@@ -54,6 +55,8 @@ class Registration:
     metrics: Mapping[str, Decimal] = field(default_factory=dict)
     description: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
+    run_id: str | None = None
+    source: str | None = None
     multipart: bool | None = None
 
 
@@ -117,6 +120,8 @@ class Upload:
     created_at: datetime
     created_by: str
     expires_at: datetime
+    run_id: str | None = None
+    source: str | None = None
     empty_folders: tuple[str, ...] = ()
     framework_inferred: bool = False
     revision: int = 1
@@ -225,6 +230,8 @@ def reserve(
         metrics=registration.metrics,
         description=registration.description,
         tags=registration.tags,
+        run_id=registration.run_id,
+        source=registration.source,
         created_at=operation.at,
         created_by=operation.actor,
         expires_at=operation.at + ttl,
@@ -248,6 +255,8 @@ def completed(upload: Upload, manifest: Manifest, operation: Operation, *, s3_pa
         metrics=upload.metrics,
         description=upload.description,
         tags=upload.tags,
+        run_id=upload.run_id,
+        source=upload.source,
         artifacts=manifest,
         created_at=operation.at,
         created_by=operation.actor,

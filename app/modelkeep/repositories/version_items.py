@@ -50,6 +50,8 @@ _REGISTRY: Final = frozenset(
         "stage_changed_by",
         "framework_inferred",
         "artifacts",
+        "run_id",
+        "source",
         "empty_folders",
     }
 )
@@ -98,6 +100,8 @@ def version_from_item(item: Item) -> Version:
         created_by=ours.get("created_by"),
         stage_changed_at=_lenient_time(ours.get("stage_changed_at"), otherwise=created_at),
         stage_changed_by=ours.get("stage_changed_by"),
+        run_id=ours.get("run_id"),
+        source=ours.get("source"),
         empty_folders=empty_folders,
         framework_inferred=bool(ours.get("framework_inferred")),
         extra=_extra(item, known, created_at),
@@ -142,6 +146,10 @@ def _ours(version: Version) -> dict[str, Any]:
         "stage_changed_at": to_text(version.stage_changed_at),
         "stage_changed_by": version.stage_changed_by,
     }
+    if version.run_id is not None:
+        ours["run_id"] = version.run_id
+    if version.source is not None:
+        ours["source"] = version.source
     if version.framework_inferred:
         ours["framework_inferred"] = True
     if any(artifact.sha256 or artifact.extra for artifact in version.artifacts):

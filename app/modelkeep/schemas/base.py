@@ -77,7 +77,7 @@ Name = Annotated[
     AfterValidator(lambda text: _check_text(text, 256)),
     Field(min_length=1, max_length=128, json_schema_extra=_PRINTABLE),
 ]
-"""A metric's or a tag's name."""
+"""A metric's or a tag's name, or the id of a run."""
 TagValue = Annotated[
     str, AfterValidator(lambda text: _check_text(text, 2048)), Field(max_length=1024, json_schema_extra=_PRINTABLE)
 ]

@@ -79,6 +79,14 @@ class CreateUpload(Request):
     metrics: Metrics = Field(default_factory=dict)
     description: Description = ""
     tags: Annotated[dict[Name, TagValue], Field(max_length=MAX_TAGS)] = Field(default_factory=dict)
+    run_id: Annotated[
+        Name | None,
+        Field(exclude_if=operator.not_, description="The training run that made it, as its tracker names it."),
+    ] = None
+    source: Annotated[
+        Annotated[TagValue, Field(min_length=1)] | None,
+        Field(exclude_if=operator.not_, description="Where it comes from: an address, for people and other tools."),
+    ] = None
     multipart: bool | None = None
     reuse: Annotated[
         bool,
@@ -113,6 +121,8 @@ class CreateUpload(Request):
             metrics={name: metric_to_decimal(value) for name, value in self.metrics.items()},
             description=self.description,
             tags=self.tags,
+            run_id=self.run_id,
+            source=self.source,
             multipart=self.multipart,
             reuse=self.reuse,
             reuse_from=self.reuse_from,

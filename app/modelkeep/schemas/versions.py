@@ -90,6 +90,8 @@ class VersionResponse(Answer):
     metrics: dict[str, float]
     description: str
     tags: dict[str, str]
+    run_id: str | None = None
+    source: str | None = None
     artifacts: list[ArtifactResponse]
     empty_folders: list[str] = Field(default_factory=list)
     size: int | None
@@ -115,6 +117,8 @@ class VersionResponse(Answer):
             metrics={name: float(value) for name, value in version.metrics.items()},
             description=version.description,
             tags=dict(version.tags),
+            run_id=version.run_id,
+            source=version.source,
             artifacts=[ArtifactResponse.of(artifact) for artifact in version.artifacts],
             empty_folders=list(version.empty_folders),
             size=version.size,

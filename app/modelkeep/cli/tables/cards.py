@@ -44,6 +44,8 @@ def version(found: "VersionResponse") -> RenderableType:
             ("metrics", " ".join(metrics)),
             ("description", found.description),
             *cells.tags(found.tags),
+            ("run", found.run_id or ""),
+            ("source", found.source or ""),
             ("commit", found.commit),
             ("created", f"{format_moment(found.created_at)}{cells.by(found.created_by)}"),
             ("s3_path", found.s3_path),
