@@ -9,6 +9,9 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.telemetry import TelemetryConfig
 
 from modelkeep.bootstrap import build_services, open_storage
+from modelkeep.faces.huggingface import rows as hugging_face
+from modelkeep.faces.huggingface.naming import Naming
+from modelkeep.faces.huggingface.routes import HuggingFaceRoutes
 from modelkeep.http import error_handlers, problems
 from modelkeep.http.context import Services, context_of
 from modelkeep.http.middleware.access_log import AccessLogMiddleware
@@ -57,7 +60,10 @@ class LifespanState(TypedDict):
     response_watch: ResponseWatch
 
 
-def create_app(settings: Settings | None = None, *, rows: Sequence[RouteRow] = ROWS) -> FastAPI:
+ALL_ROWS: Final = (*ROWS, *hugging_face.ROWS)
+
+
+def create_app(settings: Settings | None = None, *, rows: Sequence[RouteRow] = ALL_ROWS) -> FastAPI:
     """Build the app; its lifespan opens storage. Without `settings` they are read from the environment.
 
     `rows` are those of the route table: every route has to be covered by one.
@@ -95,7 +101,8 @@ def create_app(settings: Settings | None = None, *, rows: Sequence[RouteRow] = R
 
 
 def _include_routes(app: FastAPI, settings: Settings, health_router: APIRouter) -> None:
-    app.router.routes.insert(0, DownloadFastPath())
+    naming = Naming(settings.hf_owners, settings.hf_main)
+    app.router.routes[:0] = [DownloadFastPath(), HuggingFaceRoutes(naming)]
     for router in (models, uploads, versions, comparisons, stages, aliases, downloads, events, tokens, rules, whoami):
         app.include_router(router.router)
     app.include_router(health_router)

@@ -84,6 +84,14 @@ class Settings(BaseSettings):
         (),
         description="Addresses and CIDR ranges, with commas, whose `X-Forwarded-For` and `-Proto` are believed.",
     )
+    hf_owners: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = Field(
+        ("registry", "sentence-transformers"),
+        description="Owners, with commas, under which Hugging Face clients find models, as `registry/NAME`; `*` for"
+        " any.",
+    )
+    hf_main: Literal["production", "latest"] = Field(
+        "production", description="What Hugging Face clients get that name no revision, or `main`."
+    )
     docs: bool = Field(False, description="Serve interactive documentation at `/docs`.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="The least severe log line.")
     log_format: Literal["json", "text"] = Field(

@@ -133,7 +133,11 @@ def test_every_route_is_one_of_the_api() -> None:
     """No mounted app, no websocket: those would go past what holds for routes."""
     app = create_app(Settings(auth=None, backend="local", docs=True))
     kinds = {route.name: type(route.original_route) for route in iter_route_contexts(app.routes)}
-    assert {name for name, kind in kinds.items() if kind is not APIRoute} == {"openapi", "download_fast_path"}
+    assert {name for name, kind in kinds.items() if kind is not APIRoute} == {
+        "openapi",
+        "download_fast_path",
+        "huggingface",
+    }
 
 
 @pytest.fixture(scope="module")

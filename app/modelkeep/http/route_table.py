@@ -43,6 +43,8 @@ class RouteRow:
       `/` covers every path that begins with it.
     - `is_public`: requests need no credentials, and answers no authorization decision.
     - `is_streamed`: the route reads a body of any length in pieces and limits it itself.
+    - `takes_encoded_slashes`: the routes match the path as it was sent, where `%2F` is a part of a segment; on any
+      other row it is refused.
     - `answers_head`: the routes answer HEAD themselves; on any other row it is GET without a body.
     - `may_serve_stale`: while the table cannot be read, a `GET` or `HEAD` of a recently authenticated caller passes.
     - `default_headers`: added to every answer that does not set them itself.
@@ -51,6 +53,7 @@ class RouteRow:
     path: str
     is_public: bool = False
     is_streamed: bool = False
+    takes_encoded_slashes: bool = False
     answers_head: bool = False
     may_serve_stale: bool = False
     render_error: ErrorRenderer = render_problem

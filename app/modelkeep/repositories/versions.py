@@ -17,7 +17,7 @@ from modelkeep.repositories.keys import TRASH, UPLOAD, trash_key, upload_key, ve
 from modelkeep.repositories.pages import Page
 from modelkeep.repositories.version_items import trash_from_item, version_from_item, version_to_item
 from modelkeep.storage.attributes import item_size
-from modelkeep.storage.table import SORT, Equals, Item, Present, Table
+from modelkeep.storage.table import MAX_KEYS, SORT, Equals, Item, Present, Table
 
 _PAGE_SIZE: Final = 100
 _MAX_READ: Final = 1_000
@@ -37,9 +37,17 @@ class Versions:
         return version_from_item(item) if item else None
 
     async def find_many(self, model: str, numbers: Sequence[int]) -> Sequence[Version | None]:
-        """Live versions in one round trip, in the order of `numbers`; each as it is now, but not at one instant."""
-        items = await self._table.get_many([version_key(model, number) for number in numbers])
-        return [version_from_item(item) if item else None for item in items]
+        """Live versions, 100 in a round trip, in the order of `numbers`; each as it is now, but not at one instant."""
+        return await self.find_each([(model, number) for number in numbers])
+
+    async def find_each(self, named: Sequence[tuple[str, int]]) -> Sequence[Version | None]:
+        """Live versions of any models, each by its model and number; as `find_many`."""
+        found: builtins.list[Version | None] = []
+        for start in range(0, len(named), MAX_KEYS):
+            keys = [version_key(model, number) for model, number in named[start : start + MAX_KEYS]]
+            items = await self._table.get_many(keys)
+            found += [version_from_item(item) if item else None for item in items]
+        return found
 
     async def find_upload(self, model: str, number: int) -> Upload | None:
         """An upload that is not complete yet; `None` if there is none."""
@@ -92,9 +100,9 @@ class Versions:
         more = page.more and uploads
         return Page(uploads, cursors.encode(scope, str(uploads[-1].number)) if more else None)
 
-    async def walk(self, model: str) -> AsyncGenerator[Version, None]:
-        """All live versions, newest first."""
-        async for item in self._walk(model):
+    async def walk(self, model: str, *, up_to: int | None = None) -> AsyncGenerator[Version, None]:
+        """All live versions, newest first; with `up_to`, those with this number or a lower one."""
+        async for item in self._walk(model, after=up_to and up_to + 1):
             yield version_from_item(item)
 
     async def walk_uploads(self, model: str) -> AsyncGenerator[Upload, None]:
@@ -135,8 +143,7 @@ class Versions:
         taken = page.items[: _fitting(page.items[:most])]
         return taken, page.more or len(taken) < len(page.items)
 
-    async def _walk(self, partition: str) -> AsyncGenerator[Item, None]:
-        after: int | None = None
+    async def _walk(self, partition: str, *, after: int | None = None) -> AsyncGenerator[Item, None]:
         more = True
         while more:
             page = await self._table.query(partition, after=after, descending=True, limit=_PAGE_SIZE)

@@ -9,7 +9,7 @@ from modelkeep.domain.access.actions import Action
 from modelkeep.domain.changes import Decision, Edit, Unchanged
 from modelkeep.domain.errors import ModelNotFoundError, TemporaryError
 from modelkeep.domain.limits import ServiceLimits
-from modelkeep.domain.models import Head, existing
+from modelkeep.domain.models import Head, Version, existing
 from modelkeep.domain.uploads import Upload
 from modelkeep.kit.concurrency import gather_limited
 from modelkeep.repositories.heads import Heads
@@ -39,6 +39,22 @@ class ModelService:
         Raises `InvalidCursorError`.
         """
         return await self._heads.list(caller.read_filter(), prefix=prefix, cursor=cursor, limit=limit)
+
+    async def list_production(
+        self, caller: Caller, *, containing: str, cursor: str | None, limit: int
+    ) -> Page[Version]:
+        """The production versions of the models that the caller may read and whose names contain a text, by name.
+
+        A page may be short, or empty, although the list continues. Raises `InvalidCursorError`.
+        """
+        may_read, text = caller.read_filter(), containing.casefold()
+        page = await self._heads.list(
+            lambda name: text in name.casefold() and may_read(name), prefix="", cursor=cursor, limit=limit
+        )
+        heads = [head for head in page.items if head.production_version]
+        found = await self._versions.find_each([(head.model, head.production_version or 0) for head in heads])
+        versions = [version.with_head(head) for head, version in zip(heads, found, strict=True) if version]
+        return Page(versions, page.next_cursor)
 
     async def get(self, model: str, caller: Caller) -> Head:
         """The model's head. Raises `ModelNotFoundError`."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime
+from typing import Final
 
 from modelkeep.domain import changes, comparison
 from modelkeep.domain.access.actions import Action
@@ -30,6 +31,8 @@ from modelkeep.services.access.caller import Caller
 from modelkeep.services.reading.resolver import Resolver
 from modelkeep.services.reading.sorted_versions import list_sorted
 from modelkeep.storage.objects import ObjectStore
+
+MAX_NEWEST: Final = 1_000
 
 
 class VersionService:
@@ -73,6 +76,35 @@ class VersionService:
             page = await self._versions.list(model, is_included, scope=scope, cursor=cursor, limit=limit)
         versions = await gather_limited(self._with_sizes, page.items)
         return replace(page, items=[version.with_head(head) for version in versions])
+
+    async def newest(self, model: str, caller: Caller, *, up_to: int | None = None) -> Sequence[Version]:
+        """The newest 1,000 versions, or those with this number and lower ones, newest first.
+
+        The sizes of those that were adopted may be unknown. Raises `ModelNotFoundError`.
+        """
+        caller.require(Action.MODEL_READ, model)
+        return await self._newest(existing(await self._ledger.head(model), model), up_to)
+
+    async def named(self, model: str, caller: Caller) -> Sequence[Version]:
+        """The newest 1,000 versions, and any older one that is production or has an alias, newest first.
+
+        Raises as `newest`.
+        """
+        caller.require(Action.MODEL_READ, model)
+        head = existing(await self._ledger.head(model), model)
+        newest = await self._newest(head, None)
+        numbers = {head.production_version, *head.aliases.values()} - {version.number for version in newest}
+        older = await self._versions.find_many(model, sorted(filter(None, numbers), reverse=True))
+        return [*newest, *(version.with_head(head) for version in older if version)]
+
+    async def _newest(self, head: Head, up_to: int | None) -> Sequence[Version]:
+        found = []
+        async with aclosing(self._versions.walk(head.model, up_to=up_to)) as newest_first:
+            async for version in newest_first:
+                found.append(version.with_head(head))
+                if len(found) == MAX_NEWEST:
+                    break
+        return found
 
     async def get(self, model: str, ref: Ref, caller: Caller, *, at: datetime | None = None) -> Version:
         """The version that answers to a ref; with `at`, the one that was production then, as it is now.

@@ -28,8 +28,13 @@ MAX_EXCHANGED_LIFE: Final = timedelta(minutes=15)
 MAX_PRINCIPAL: Final = 128
 """Characters."""
 
+HUB_PREFIX: Final = "hf_"
+"""What tokens of the Hugging Face Hub begin with."""
+
 _DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _TOKEN: Final = re.compile(r"(mr_([0-9A-Za-z]{11})_([0-9A-Za-z]{43}))_([0-9a-f]{8})\Z")
+
+_HEX: Final = re.compile(r"(?:[0-9a-f]{2})+\Z")
 
 
 class ApiTokenSecret(NamedTuple):
@@ -101,6 +106,26 @@ def parse_secret(text: str) -> ApiTokenSecret | None:
     if found is None or f"{zlib.crc32(found[1].encode()):08x}" != found[4]:
         return None
     return ApiTokenSecret(found[2], found[3])
+
+
+def hub_spelling(token: str) -> str:
+    """The token as clients of the Hugging Face Hub take it: some accept only `hf_` and then letters and digits."""
+    return f"{HUB_PREFIX}{token.encode().hex()}"
+
+
+def from_hub_spelling(text: str) -> str:
+    """The token that was spelled `hf_` and itself, or by `hub_spelling`; any other text as it is."""
+    spelled = text.removeprefix(HUB_PREFIX)
+    if spelled == text:
+        return text
+    for token in (spelled, _from_hex(spelled)):
+        if parse_secret(token):
+            return token
+    return text
+
+
+def _from_hex(text: str) -> str:
+    return bytes.fromhex(text).decode("latin-1") if _HEX.match(text) else ""
 
 
 def _base62(randomness: bytes, length: int) -> str:

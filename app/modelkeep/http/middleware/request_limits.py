@@ -22,6 +22,7 @@ BODY_TIMEOUT_SECONDS: Final = 30.0
 BODY_IDLE_TIMEOUT_SECONDS: Final = 60.0
 
 _MALFORMED_PATH: Final = re.compile(rb"%(?:[01][0-9a-f]|7f|2e%2e|2f|5c)|//|\\|[^\x21-\x7e]", re.IGNORECASE)
+_ENCODED_SLASH: Final = re.compile(rb"%2f", re.IGNORECASE)
 
 
 class RequestLimitMiddleware:
@@ -86,7 +87,7 @@ class LimitedBody:
 def _rejection(scope: Scope, context: RequestContext) -> RegistryError | None:
     """The error for a request that no route may see, else `None`."""
     raw: bytes = scope.get("raw_path") or scope["path"].encode()
-    if len(raw) > MAX_RAW_PATH_BYTES or _is_malformed(raw):
+    if len(raw) > MAX_RAW_PATH_BYTES or _is_malformed(raw, context.row.takes_encoded_slashes):
         return MalformedPathError()
     if _content_length(scope) > MAX_BODY_BYTES and not context.row.is_streamed:
         return RequestTooLargeError(MAX_BODY_BYTES)
@@ -94,7 +95,9 @@ def _rejection(scope: Scope, context: RequestContext) -> RegistryError | None:
 
 
 @lru_cache(1024)
-def _is_malformed(raw_path: bytes) -> bool:
+def _is_malformed(raw_path: bytes, takes_encoded_slashes: bool) -> bool:
+    if takes_encoded_slashes:
+        raw_path = _ENCODED_SLASH.sub(b"/", raw_path)
     return _MALFORMED_PATH.search(raw_path) is not None or not _is_utf8(unquote_to_bytes(raw_path))
 
 

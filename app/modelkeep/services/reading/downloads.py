@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import Container
 
 from modelkeep.domain.access.actions import Action
+from modelkeep.domain.artifacts import Artifact
 from modelkeep.domain.downloads import Download, FoundArtifact, Redirect, Resolved
-from modelkeep.domain.values import Ref
+from modelkeep.domain.models import Version
+from modelkeep.domain.values import PresignedUrl, Ref
 from modelkeep.services.access.caller import Caller
 from modelkeep.services.reading.head_poller import POLL_SECONDS, HeadPoller
 from modelkeep.services.reading.presigned_urls import PresignedUrlCache
@@ -45,17 +47,32 @@ class DownloadService:
 
     async def locate_artifact(self, model: str, ref: Ref, path: str, caller: Caller) -> Redirect:
         """Resolve a ref, with the URL of one artifact. Raises what `locate` raises."""
-        caller.require(Action.MODEL_READ, model)
-        resolved = await self._stale_cache.get(model, ref, self._resolver.resolve_for_download)
-        version = resolved.version
-        signed = await self._urls.for_artifact(version, version.artifact(path))
-        return Redirect(url=signed.url, stale_seconds=resolved.stale_seconds)
+        resolved = await self.find_version(model, ref, caller)
+        url = await self.sign(resolved.version, resolved.version.artifact(path))
+        return Redirect(url=url, stale_seconds=resolved.stale_seconds)
 
     async def find_artifact(self, model: str, ref: Ref, path: str, caller: Caller) -> FoundArtifact:
         """Resolve a ref, and find one artifact of its version; nothing is signed. Raises what `locate` raises."""
-        caller.require(Action.MODEL_READ, model)
-        resolved = await self._stale_cache.get(model, ref, self._resolver.resolve_for_download)
+        resolved = await self.find_version(model, ref, caller)
         return FoundArtifact(artifact=resolved.version.artifact(path), stale_seconds=resolved.stale_seconds)
+
+    async def find_version(self, model: str, ref: Ref, caller: Caller) -> Resolved:
+        """Resolve a ref; nothing is signed. Description, metrics and tags may be older. Raises what `locate` raises."""
+        caller.require(Action.MODEL_READ, model)
+        return await self._stale_cache.get(model, ref, self._resolver.resolve_for_download)
+
+    async def describe(self, model: str, ref: Ref, caller: Caller) -> Resolved:
+        """Resolve a ref, with description, metrics and tags as they are now. Raises what `locate` raises."""
+        caller.require(Action.MODEL_READ, model)
+        return await self._stale_cache.get(model, ref, self._resolve_whole)
+
+    async def sign(self, version: Version, artifact: Artifact) -> PresignedUrl:
+        """The URL of one artifact of a version that the caller may read. Raises `ArtifactNotFoundError`."""
+        return (await self._urls.for_artifact(version, artifact)).url
+
+    async def _resolve_whole(self, model: str, ref: Ref) -> Resolved:
+        head, version = await self._resolver.resolve(model, ref)
+        return Resolved(head.generation, version)
 
     async def _wait_for_other(
         self, model: str, ref: Ref, resolved: Resolved, *, known: Container[str], seconds: float

@@ -1,0 +1,1 @@
+"""Other protocols over the same services, one package each; none imports another."""
