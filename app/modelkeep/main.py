@@ -12,7 +12,7 @@ from modelkeep.bootstrap import build_services, open_storage
 from modelkeep.faces.huggingface import rows as hugging_face
 from modelkeep.faces.huggingface.naming import Naming
 from modelkeep.faces.huggingface.routes import HuggingFaceRoutes
-from modelkeep.http import error_handlers, problems
+from modelkeep.http import error_handlers, problems, route_table
 from modelkeep.http.context import Services, context_of
 from modelkeep.http.middleware.access_log import AccessLogMiddleware
 from modelkeep.http.middleware.authentication import AuthenticationMiddleware
@@ -22,7 +22,7 @@ from modelkeep.http.middleware.rate_limits import RateLimits
 from modelkeep.http.middleware.request_limits import RequestLimitMiddleware
 from modelkeep.http.middleware.tracing import TracingMiddleware
 from modelkeep.http.openapi import DocumentedApi
-from modelkeep.http.route_table import ROWS, RouteRow, RouteTable
+from modelkeep.http.route_table import RouteRow, RouteTable
 from modelkeep.http.server.graceful_shutdown import GracefulShutdown
 from modelkeep.http.server.response_watch import ResponseWatch
 from modelkeep.routers import (
@@ -48,9 +48,14 @@ from modelkeep.storage.local.files import FileStore
 from modelkeep.telemetry import logging, tracing
 from modelkeep.telemetry.metrics import Metrics
 from modelkeep.telemetry.tracing import Tracing
+from modelkeep.web import routes as web_routes
+from modelkeep.web import rows as web_rows
 
 _NO_TELEMETRY: Final[TelemetryConfig] = {"auto_configure": False, "tracing": False, "metrics": False, "logs": False}
 """FastAPI's own would send the queries of URLs, signatures included, to the collector."""
+
+ROWS: Final = (*web_rows.ROWS, *route_table.ROWS, *hugging_face.ROWS)
+"""The route table: of pages, of the API, and of other protocols."""
 
 
 class LifespanState(TypedDict):
@@ -60,10 +65,7 @@ class LifespanState(TypedDict):
     response_watch: ResponseWatch
 
 
-ALL_ROWS: Final = (*ROWS, *hugging_face.ROWS)
-
-
-def create_app(settings: Settings | None = None, *, rows: Sequence[RouteRow] = ALL_ROWS) -> FastAPI:
+def create_app(settings: Settings | None = None, *, rows: Sequence[RouteRow] = ROWS) -> FastAPI:
     """Build the app; its lifespan opens storage. Without `settings` they are read from the environment.
 
     `rows` are those of the route table: every route has to be covered by one.
@@ -110,6 +112,8 @@ def _include_routes(app: FastAPI, settings: Settings, health_router: APIRouter) 
         app.include_router(file_routes.create_router(_file_store))
     if settings.docs:
         app.include_router(docs.router)
+    for page_router in web_routes.ROUTERS:
+        app.include_router(page_router)
 
 
 def _file_store(request: Request) -> FileStore:

@@ -102,11 +102,13 @@ async def test_one_foreign_host_of_two_is_enough(guarded: Api, hosts: tuple[str,
 
 async def test_at_a_foreign_host_there_are_no_routes_but_public_ones(guarded: Api) -> None:
     wanted = {(method, filled_in(path)) for method, path in ROUTES if path.startswith("/v1/")}
-    for method, path in [*wanted, ("GET", "/"), ("GET", "/v1"), ("GET", "/nowhere"), ("OPTIONS", "/v1/models")]:
+    for method, path in [*wanted, ("GET", "/v1"), ("GET", "/nowhere"), ("OPTIONS", "/v1/models")]:
         answer = await ask(guarded, method, path, ("host", FOREIGN))
         assert answer.status_code == 421, (method, path)
         if method != "HEAD":
             check_problem(answer, 421, "foreign_host")
+    for path in ("/ui", "/ui/models/m", "/ui/nowhere"):
+        assert (await ask(guarded, "GET", path, ("host", FOREIGN))).status_code == 421, path
 
 
 async def test_a_foreign_host_changes_nothing(guarded: Api, shelf: Shelf) -> None:

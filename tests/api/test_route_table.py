@@ -25,8 +25,8 @@ from modelkeep.http.dependencies import ReadCaller
 from modelkeep.http.failures import Failure
 from modelkeep.http.middleware.request_limits import MAX_BODY_BYTES
 from modelkeep.http.problems import render_problem
-from modelkeep.http.route_table import ROWS, UNLISTED, RouteRow, RouteTable, headers_with
-from modelkeep.main import create_app
+from modelkeep.http.route_table import UNLISTED, RouteRow, RouteTable, headers_with
+from modelkeep.main import ROWS, create_app
 from modelkeep.services.access.authenticator import Authenticator
 from modelkeep.settings import Settings
 from tests.support.access import token_for
@@ -148,7 +148,10 @@ def hide_table(monkeypatch: pytest.MonkeyPatch) -> None:
         ("/docs", "/docs"),
         ("/docs/", "/docs/"),
         ("/docs/x/y", "/docs/"),
-        *[(path, "") for path in ("", "/", "-", "/v1", "/docsx", "/docs\n", "/local-store")],
+        ("/", "/"),
+        ("/ui", "/ui"),
+        ("/ui/models/m", "/ui/"),
+        *[(path, "") for path in ("", "-", "//", "/uix", "/v1", "/docsx", "/docs\n", "/local-store")],
         *[(path, "") for path in ("/healthz/", "/healthz/x", "/openapi-json", "/Healthz")],
     ],
 )

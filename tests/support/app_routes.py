@@ -20,9 +20,15 @@ def routes_of(app: FastAPI) -> Iterator[tuple[str, str]]:
 ROUTES = list(routes_of(create_app(Settings(auth=None, backend="local", docs=True))))
 
 
+def asset_below(path: str) -> str:
+    """The name of a file that is served at this route for assets."""
+    return "style.css" if path.startswith("/ui/") else "swagger-ui.css"
+
+
 def filled_in(path: str) -> str:
     """The path with something in place of each parameter."""
-    for name, value in [("{key:path}", "models/a"), ("{path:path}", "model.pt"), ("{asset}", "swagger-ui.css")]:
+    asset = asset_below(path)
+    for name, value in [("{key:path}", "models/a"), ("{path:path}", "model.pt"), ("{asset}", asset)]:
         path = path.replace(name, value)
     for name in ("model", "version", "ref", "alias", "token"):
         path = path.replace(f"{{{name}}}", "1" if name == "version" else "champion")

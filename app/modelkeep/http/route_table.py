@@ -40,7 +40,7 @@ class RouteRow:
     """How the requests of some paths are treated; the defaults are the strictest.
 
     - `path` is written like a route: `{name}` is one segment, `{name:path}` one or more characters. A path that ends in
-      `/` covers every path that begins with it.
+      `/` covers every path that begins with it, but for the root itself.
     - `is_public`: requests need no credentials, and answers no authorization decision.
     - `is_streamed`: the route reads a body of any length in pieces and limits it itself.
     - `takes_encoded_slashes`: the routes match the path as it was sent, where `%2F` is a part of a segment; on any
@@ -98,4 +98,4 @@ def _pattern(path: str) -> str:
         pattern += re.escape(path[end : parameter.start()]) + (".+" if parameter[1] else "[^/]+")
         end = parameter.end()
     pattern += re.escape(path[end:])
-    return f"{pattern}.*" if path.endswith("/") else pattern
+    return f"{pattern}.*" if path.endswith("/") and path != "/" else pattern

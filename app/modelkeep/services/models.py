@@ -56,6 +56,15 @@ class ModelService:
         versions = [version.with_head(head) for head, version in zip(heads, found, strict=True) if version]
         return Page(versions, page.next_cursor)
 
+    async def list_with_production(
+        self, caller: Caller, *, prefix: str, cursor: str | None, limit: int
+    ) -> Page[tuple[Head, Version | None]]:
+        """The models as `list` has them, each with its production version. Raises `InvalidCursorError`."""
+        page = await self.list(caller, prefix=prefix, cursor=cursor, limit=limit)
+        named = [(head.model, head.production_version) for head in page.items if head.production_version]
+        found = {version.model: version for version in await self._versions.find_each(named) if version}
+        return Page([(head, found.get(head.model)) for head in page.items], page.next_cursor)
+
     async def get(self, model: str, caller: Caller) -> Head:
         """The model's head. Raises `ModelNotFoundError`."""
         caller.require(Action.MODEL_READ, model)
