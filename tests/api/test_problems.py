@@ -193,7 +193,6 @@ async def test_a_path_that_no_route_accepts_is_malformed(api: Api, segment: str)
 
 async def test_an_unknown_address_is_not_found(api: Api) -> None:
     for path in (
-        "/",
         "/nowhere",
         "/v1",
         "/v2/models",

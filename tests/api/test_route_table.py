@@ -90,7 +90,14 @@ def uncovered(app: FastAPI, table: RouteTable) -> set[str]:
 def test_every_route_is_covered_by_a_row_and_every_row_covers_a_route() -> None:
     app, table = create_app(Settings(auth=None, backend="local", docs=True)), RouteTable(ROWS)
     assert uncovered(app, table) == set()
-    assert {table.row_for(filled_in(path)).path for _, path in routes_of(app)} == {row.path for row in ROWS}
+    assert {table.row_for(filled_in(path)).path for _, path in routes_of(app)} == {
+        row.path for row in ROWS if not is_face(row)
+    }
+
+
+def is_face(row: RouteRow) -> bool:
+    """The routes of a face are one of the app's, which matches paths itself."""
+    return row.path.startswith("/hf/")
 
 
 def test_a_route_that_no_row_covers_is_noticed() -> None:
