@@ -234,7 +234,7 @@ def test_a_wrong_argument(cli: Cli, command: list[str], sentence: str) -> None:
     ("command", "location"),
     [
         (["show", "no good"], "model"),
-        (["show", "m", "Not-A-Ref"], "version"),
+        (["show", "m", "not a ref"], "version"),
         (["alias", "set", "m", "Not An Alias", "1"], "alias"),
         (["promote", "m", "1", "--comment", "x" * 2000], "comment"),
     ],
