@@ -90,6 +90,23 @@ async def test_deleting_a_model_needs_the_rights_to_it_and_to_its_versions(
     await admin.problem("GET", f"/{model}", status=404, code="model_not_found")
 
 
+async def test_a_copy_needs_to_read_the_one_model_and_to_write_to_the_other(
+    service: Secured, admin: Api, model: str
+) -> None:
+    other, body = f"{model}-2", {"from": {"model": model, "version": 1}}
+    await (await service.who("publisher", models=[other])).problem(
+        "POST", f"/{other}/versions", body, status=404, code="model_not_found"
+    )
+    reader = await service.who("reader", models=[model, other])
+    await reader.problem("POST", f"/{other}/versions", body, status=403, code="action_forbidden")
+    await admin.problem("GET", f"/{other}", status=404, code="model_not_found")
+    writer = service.bearer(await token_for(service.settings, allow=["publisher"], models=[other, model]))
+    await writer.ask("POST", f"/{other}/versions", body, status=201)
+    stranger = await service.who("reader", models=[other])
+    assert await stranger.fetch(other, "1") == await admin.fetch(model, "1")
+    await stranger.problem("GET", f"/{model}", status=404, code="model_not_found")
+
+
 async def test_a_case_is_a_difference(service: Secured, admin: Api, model: str) -> None:
     await (await service.who("admin", models=[model])).ask("PATCH", f"/{model}", {"description": "mine"})
     other = await service.who("admin", models=[model.upper(), model.capitalize()])

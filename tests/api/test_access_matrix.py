@@ -1,5 +1,6 @@
 """Every route, asked by every kind of principal about every kind of model, is answered as the tables say."""
 
+import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from itertools import product
@@ -16,6 +17,7 @@ from modelkeep.settings import Settings
 from tests.support.access import Secured, secured
 from tests.support.access_tables import (
     ABSENT,
+    ITSELF,
     OTHER_QUESTIONS,
     PATTERNS,
     PRESENT,
@@ -93,7 +95,8 @@ def may(power: Power, question: Question) -> bool:
 
 async def ask(api: Api, question: Question, model: str, **headers: str) -> httpx.Response:
     path = question.path if question in OTHER_QUESTIONS else f"/models/{model}{question.path}"
-    return await api.request(question.method, path, json=question.body, headers=headers)
+    body = json.loads(json.dumps(question.body).replace(ITSELF, model))
+    return await api.request(question.method, path, json=body, headers=headers)
 
 
 def answered(answer: httpx.Response) -> str:

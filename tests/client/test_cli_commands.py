@@ -291,6 +291,21 @@ def test_edit_changes_a_version_and_a_model(cli: Cli, registered: str) -> None:
     assert _card(cli.does("edit", registered, "--remove-tag", "owner"))["description"] == "A model"
 
 
+def test_copy_makes_a_version_of_another_ones_files(cli: Cli, registered: str) -> None:
+    other = f"{registered}-2"
+    said = cli("copy", f"{registered}@champion", other, "--tag", "reason=baseline", "--metric", "auc=0.5")
+    assert (said.status, said.out, said.err) == (0, ["1"], [f"{other} v1 has the files of {registered} v2"])
+    answer = cli.answer("show", other, 1)
+    assert (answer["metrics"], answer["tags"], answer["source"]) == (
+        {"auc": 0.5, "f1": 0.2},
+        {"reason": "baseline"},
+        f"models:/{registered}/2",
+    )
+    assert cli.answer("copy", f"{registered}@2", registered, "--description", "")["version"] == 4
+    refused = cli("copy", registered, other)
+    assert (refused.status, refused.out) == (2, [])
+
+
 def test_create_makes_a_model_without_versions(cli: Cli, model: str) -> None:
     assert _card(cli.does("create", model, "--description", "Cards", "--tag", "team=risk"))["description"] == "Cards"
     answer = cli.answer("create", model, "--description", "other")

@@ -113,6 +113,24 @@ async def test_a_model_is_created_before_its_versions(registry: AsyncRegistryCli
         await registry.create_model(f"{model}-2", tags=dict.fromkeys(map(str, range(65)), "x"))
 
 
+async def test_a_version_is_copied_with_its_metadata_or_others(
+    registry: AsyncRegistryClient, model: str, write: Write
+) -> None:
+    source = await registry.register(model, write(**{"a.bin": 5, "b.bin": 6}), metrics={"f1": 0.9}, tags={"a": "1"})
+    copied = await registry.copy(model, 1, f"{model}-2", idempotency_key="k")
+    assert (copied.model, copied.version, copied.stage) == (f"{model}-2", 1, "staging")
+    assert (copied.artifacts, copied.metrics, copied.tags) == (source.artifacts, source.metrics, source.tags)
+    assert copied.source == f"models:/{model}/1"
+    assert await registry.copy(model, 1, f"{model}-2", idempotency_key="k") == copied
+    other = await registry.copy(
+        model, 1, model, metrics={"auc": 1}, tags={"a": "2"}, description="again", run_id="7", source_uri="here"
+    )
+    assert (other.version, other.metrics, other.tags) == (2, {"f1": 0.9, "auc": 1.0}, {"a": "2"})
+    assert (other.description, other.run_id, other.source) == ("again", "7", "here")
+    with pytest.raises(VersionNotFoundError):
+        await registry.copy(model, 9, f"{model}-2")
+
+
 async def test_every_page_of_a_list_is_read(registry: AsyncRegistryClient, model: str, write: Write) -> None:
     source = write(5)
     version = (await registry.register(model, source)).version

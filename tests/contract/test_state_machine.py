@@ -194,6 +194,19 @@ class Conversation(RuleBasedStateMachine):
             status=201,
         )
 
+    @rule(place=LIVE, which=st.sampled_from([0, 1]), said=SAID, key=KEYS)
+    def copy(self, place: Place, which: int, said: Told, key: str | None) -> None:
+        (source, number), name = self._place(place), self._names[which]
+        self._change(
+            "POST",
+            f"/{name}/versions",
+            {"from": {"model": source, "version": number}, **said},
+            key,
+            lambda: self._reference.copy(source, number, name, said),
+            say=lambda made: self._reference.copied(name, made or 0),
+            status=201,
+        )
+
     @rule(place=BEGUN, all_of_it=st.booleans())
     def send(self, place: Place, all_of_it: bool) -> None:
         name, number = self._place(place)

@@ -44,6 +44,7 @@ ALLOCATION: Final = "tests/unit/test_allocation.py"
 DENY: Final = "tests/api/test_default_deny.py"
 OWNERS: Final = "tests/e2e/test_owners.py"
 REUSE: Final = "tests/e2e/test_reuse.py"
+COPIES: Final = "tests/e2e/test_copies.py"
 EXCHANGE: Final = "tests/api/test_exchange.py"
 FOLDING: Final = "tests/contract/test_folding_disks.py"
 AT_REST: Final = "tests/contract/test_data_at_rest.py"
@@ -102,6 +103,11 @@ NOTICED_BY: Final[Mapping[str, Sequence[str]]] = {
     "open_by_prefix": [f"{DENY}::test_a_route_that_decides_nothing_answers_nothing[forgetful-None]"],
     "owner_ignored": [f"{OWNERS}::test_a_sweep_takes_nothing_of_a_neighbour"],
     "borrowed_bytes_purged": [f"{REUSE}::test_bytes_live_as_long_as_a_version_names_them"],
+    "copied_from_the_trash": [
+        f"{COPIES}::test_a_source_that_is_deleted_before_the_copy_is_written_is_not_copied[local]"
+    ],
+    "copied_bytes_purged": [f"{COPIES}::test_a_copy_outlives_its_source_and_the_model_of_it[local]"],
+    "new_model_not_looked_for": [f"{COPIES}::test_a_model_that_is_made_while_a_sweep_runs_keeps_what_it_copied[local]"],
     "moving_references_trusted": [f"{REUSE}::test_what_moves_while_references_are_read_is_left_for_the_next_sweep"],
     "copy_taken_for_the_owner": [f"{OWNERS}::test_a_copy_of_the_table_is_another_table"],
     "init_takes_over": [f"{OWNERS}::test_of_two_that_are_set_up_at_once_one_owns_the_bucket"],

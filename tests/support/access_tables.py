@@ -98,6 +98,9 @@ class Question(NamedTuple):
     body: Any = None
 
 
+ITSELF: Final = "the-model"
+"""In a body: the model that is asked about."""
+
 NO_MODEL: Final = "404 model_not_found"
 NO_UPLOAD: Final = "404 upload_not_found"
 NOT_DELETED: Final = "409 version_not_deleted"
@@ -110,6 +113,7 @@ OTHERWISE: Final = "412 production_changed"
 _THEN: Final = "/versions/production?at=2020-01-01T00:00:00Z"
 _ZEROS: Final = "0" * 64
 _REGISTRATION: Final = {"artifacts": [{"path": "model.pt", "size": 6 * 1024**4, "sha256": _ZEROS}]}
+_COPY_OF_ITSELF: Final = {"from": {"model": ITSELF, "version": ABANDONED}}
 _MANY_TAGS: Final = {"tags": dict.fromkeys(map(str, range(65)), "x")}
 _PARTS: Final = {"path": "large.bin", "parts": [{"number": 1, "sha256": _ZEROS}]}
 _FENCED: Final = {"stage": "production", "expected_production": None}
@@ -125,6 +129,7 @@ _WRITTEN_OUT: Final = [
     Question("edit_model", "PATCH", "", "model.write", "200", NO_MODEL, {}),
     Question("delete_model", "DELETE", "", "model.write version.delete", "409 model_not_empty", NO_MODEL),
     Question("begin_upload", "POST", "/versions", "version.upload", TOO_LARGE, TOO_LARGE, _REGISTRATION),
+    Question("begin_upload", "POST", "/versions", "model.read version.upload", NO_VERSION, NO_MODEL, _COPY_OF_ITSELF),
     Question("list_uploads", "GET", "/uploads?limit=1", "model.read", "200", NO_MODEL),
     Question("get_upload", "GET", f"/versions/{OPEN}/upload", "version.upload", "200", NO_UPLOAD),
     Question("sign_parts", "POST", f"/versions/{OPEN}/upload/parts", "version.upload", "200", NO_UPLOAD, _PARTS),

@@ -162,6 +162,18 @@ class Begin(Request):
 
 
 @dataclass(frozen=True)
+class CopyHere(Request):
+    """Make the next version of the objects of a version that is there, of this model or another."""
+
+    of: str
+
+    def at(self, state: State) -> Outcome:
+        number = len(state.stages) + 1
+        copied = state._replace(generation=state.generation + 1, stages=(*state.stages, STAGING), is_deleted=False)
+        return _done(copied, _event("version_completed", number, **{"from": self.of, "to": STAGING}), version=number)
+
+
+@dataclass(frozen=True)
 class Complete(Request):
     """Make a version of an upload whose bytes have arrived."""
 
@@ -570,6 +582,18 @@ class ReferenceRegistry:
         model.contents[len(model.state.stages)] = Content(files, dict(said), arrived)
         return number
 
+    def copy(self, source: str, number: int, name: str, said: Told) -> int | None:
+        self.version(source, number)
+        content = self._models[source].contents[number]
+        model = self._models.setdefault(name, Model(name))
+        if model.state.is_deleted:
+            model.description, model.tags = "", {}
+        copied = self.change(name, CopyHere(f"{source}@{number}"))
+        carried = {what: {**content.said[what], **said.get(what, {})} for what in ("metrics", "tags")}
+        described = {**content.said, **said, **carried, "source": f"models:/{source}/{number}"}
+        model.contents[len(model.state.stages)] = Content(content.files, described, set(content.files))
+        return copied
+
     def upload(self, name: str, number: int) -> Told:
         """An upload, or the version that it became: then all has arrived."""
         model = self._models.get(name)
@@ -579,6 +603,11 @@ class ReferenceRegistry:
         arrived = content.arrived if number in model.uploads else set(content.files)
         states = {path: "arrived" if path in arrived else "missing" for path in content.files}
         return {"model": name, "version": number, "states": states}
+
+    def copied(self, name: str, number: int) -> Told:
+        """What a copy and a repeat of it say."""
+        self.version(name, number)
+        return self.upload(name, number)
 
     def send(self, name: str, number: int, path: str) -> None:
         self._models[name].contents[number].arrived.add(path)

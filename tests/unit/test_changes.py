@@ -7,7 +7,19 @@ from typing import Any, cast
 import pytest
 
 from modelkeep.domain import changes
-from modelkeep.domain.changes import Change, CreateItem, Decision, DeleteItem, Edit, StageRequest, Unchanged, UpdateItem
+from modelkeep.domain.artifacts import commit_of
+from modelkeep.domain.changes import (
+    Change,
+    Copy,
+    CreateItem,
+    Decision,
+    DeleteItem,
+    Edit,
+    RequireItem,
+    StageRequest,
+    Unchanged,
+    UpdateItem,
+)
 from modelkeep.domain.errors import (
     AliasNotFoundError,
     AliasReservedError,
@@ -127,6 +139,74 @@ class TestBeginning:
         assert dropped.item_changes == (DeleteItem(upload(4)),)
         assert dropped.head.next_version == 5
         assert dropped.events[0].type == (EventType.UPLOAD_EXPIRED if expired else EventType.UPLOAD_ABANDONED)
+
+
+class TestCopying:
+    SOURCE = version(2, model="other", framework_inferred=True, tags={"a": "1"}, metrics={"f1": Decimal("0.9")})
+
+    def copied(self, before: Head | None, source: Version, **request: Any) -> Change[Version]:
+        wanted = Copy(model=source.model, number=source.number, **request)
+        return changes.copy(
+            MODEL, before, source, wanted, operation(), number=4, manifest=source.artifacts, s3_path="s3://bucket/key"
+        )
+
+    def test_it_is_the_latest_version_and_complete(self) -> None:
+        change = self.copied(head(), self.SOURCE)
+        made = change.result
+        assert (change.version, change.head.next_version, change.head.latest_version) == (4, 5, 4)
+        assert (made.number, made.stage, made.was_moved, made.artifacts) == (
+            4,
+            Stage.STAGING,
+            False,
+            self.SOURCE.artifacts,
+        )
+        assert made.commit == commit_of(MODEL, 4, self.SOURCE.artifacts)
+        assert (made.tags, made.metrics, made.framework_inferred) == ({"a": "1"}, {"f1": Decimal("0.9")}, True)
+        assert (made.source, made.created_at, made.created_by) == ("models:/other/2", NOW, "ci")
+        (event,) = change.events
+        assert (event.type, event.version, event.origin, event.target, event.commit) == (
+            EventType.VERSION_COMPLETED,
+            4,
+            "other@2",
+            "staging",
+            made.commit,
+        )
+
+    def test_a_source_in_another_model_must_be_live_when_it_is_written(self) -> None:
+        assert RequireItem(self.SOURCE) in self.copied(head(), self.SOURCE).item_changes
+
+    def test_one_in_the_same_model_is_held_by_the_head(self) -> None:
+        assert [type(each) for each in self.copied(head(), version(2)).item_changes] == [CreateItem]
+
+    def test_what_is_given_wins(self) -> None:
+        given = Copy(
+            model="other",
+            number=2,
+            framework="onnx",
+            metrics={"auc": Decimal(1)},
+            tags={"a": "2"},
+            description="",
+            run_id="7",
+            source="here",
+        )
+        source = replace(self.SOURCE, description="old", run_id="6", source="there")
+        made = changes.copy(
+            MODEL, None, source, given, operation(), number=1, manifest=source.artifacts, s3_path=""
+        ).result
+        assert (made.framework, made.framework_inferred, made.description) == ("onnx", False, "")
+        assert (made.metrics, made.tags) == ({"f1": Decimal("0.9"), "auc": Decimal(1)}, {"a": "2"})
+        assert (made.run_id, made.source) == ("7", "here")
+
+    def test_a_deleted_model_begins_again_and_one_that_is_being_deleted_refuses(self) -> None:
+        gone = head(deleted_at=BEFORE, description="old", latest_version=None)
+        revived = self.copied(gone, self.SOURCE).head
+        assert (revived.deleted_at, revived.description, revived.latest_version) == (None, "", 4)
+        with pytest.raises(ModelBeingDeletedError):
+            self.copied(replace(gone, deletion_in_progress=True), self.SOURCE)
+
+    def test_it_has_at_most_64_tags(self) -> None:
+        with pytest.raises(MetadataTooLargeError):
+            self.copied(head(), self.SOURCE, tags=dict.fromkeys(map(str, range(64)), ""))
 
 
 class TestPromoting:

@@ -17,6 +17,7 @@ ARGUMENTS: Final[Mapping[tuple[str, ...], Sequence[str]]] = {
     ("alias", "list"): (MODEL,),
     ("alias", "rm"): (MODEL, ALIAS),
     ("alias", "set"): (VERSION_OF, ALIAS, REF),
+    ("copy",): (VERSION_OF, MODEL),
     ("create",): (MODEL,),
     ("delete",): (VERSION_OF, REF),
     ("diff",): (MODEL, REF, REF),

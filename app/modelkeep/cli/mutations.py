@@ -17,7 +17,7 @@ from modelkeep.cli.arguments import (
     precondition,
 )
 from modelkeep.cli.options import examples
-from modelkeep.cli.output import answer, answer_list
+from modelkeep.cli.output import answer, answer_list, notice
 from modelkeep.cli.session import connected
 from modelkeep.cli.tables import cards, lists
 from modelkeep.cli.tables.layout import Wide, screen
@@ -118,6 +118,48 @@ def remove_alias(context: typer.Context, model: Model, alias: Alias) -> None:
     with connected(context) as registry:
         registry.remove_alias(model, alias)
         answer(context, {"model": model, "alias": alias}, lambda _: f"{model}@{alias} is removed")
+
+
+@mutations.command(
+    epilog=examples(
+        "modelkeep copy fraud-detector@7 fraud-detector-eu",
+        "modelkeep copy fraud-detector@production fraud-baseline --tag reason=baseline",
+    )
+)
+def copy(
+    context: typer.Context,
+    name: VersionOf,
+    to: Annotated[
+        str, typer.Argument(metavar="OTHER", help="The model that gets it.", autocompletion=completion.model_of)
+    ],
+    framework: Annotated[str | None, typer.Option(metavar="NAME", help="Another framework.")] = None,
+    metrics: Annotated[
+        str | None, typer.Option(metavar="JSON|@FILE", help="Metrics to set, as an object of numbers.")
+    ] = None,
+    metric: Metric = None,
+    description: Annotated[str | None, typer.Option(metavar="TEXT", help="Another description.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="A tag to set; repeat for more.")] = None,
+    idempotency_key: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Called again with it within 24 hours, return the same version.")
+    ] = None,
+) -> None:
+    """Make a version of another version's files the next one of a model; no byte is moved. Print its number."""
+    wanted = meant(name)
+    given = {} if description is None else {"description": description}
+    with connected(context) as registry:
+        number = wanted.number_now(registry)
+        copied = registry.copy(
+            wanted.model,
+            number,
+            to,
+            framework=framework,
+            metrics=parse_metric_options(metrics, metric),
+            tags=parse_tags(tag or []),
+            idempotency_key=idempotency_key,
+            **given,
+        )
+        notice(context, f"{copied.model} v{copied.version} has the files of {wanted.model} v{number}")
+        answer(context, copied, lambda it: str(it.version))
 
 
 @mutations.command(

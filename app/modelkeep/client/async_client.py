@@ -27,7 +27,7 @@ from modelkeep.schemas.downloads import DownloadResponse
 from modelkeep.schemas.events import EventPage, EventResponse
 from modelkeep.schemas.models import CreateModel, EditModel, ModelPage, ModelResponse
 from modelkeep.schemas.stages import RollBack, SetStage
-from modelkeep.schemas.uploads import UploadPage, UploadProgressResponse
+from modelkeep.schemas.uploads import CreateUpload, UploadPage, UploadProgressResponse, UploadResponse
 from modelkeep.schemas.versions import EditVersion, SortedVersionPage, VersionPage, VersionResponse
 
 Item = TypeVar("Item")
@@ -141,6 +141,40 @@ class AsyncRegistryClient(AccessMethods):
             ),
             metadata={name: value for name, value in metadata.items() if value},
         )
+
+    async def copy(
+        self,
+        model: str,
+        version: int,
+        to: str,
+        *,
+        framework: str | None = None,
+        metrics: Mapping[str, SupportsFloat] | None = None,
+        description: str | Unset = UNSET,
+        tags: Mapping[str, str] | None = None,
+        run_id: str | None = None,
+        source_uri: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> VersionResponse:
+        """Make the next version of the model `to` of a version's files, and return it; no byte is moved.
+
+        It has the metadata of that version; what is given is in its place, and metrics and tags are set over it. Its
+        `source` is by default the address `models:/<model>/<version>`. With an `idempotency_key`, a repeat within 24
+        hours returns the same version. Raises `DigestUnknownError` for a version that was adopted and never verified.
+        """
+        metadata: dict[str, Any] = {
+            "framework": framework,
+            "metrics": metrics and dict(metrics),
+            "tags": tags and dict(tags),
+            "run_id": run_id,
+            "source": source_uri,
+        }
+        given = {name: value for name, value in metadata.items() if value} | _without_unset(description=description)
+        body = build_body(CreateUpload, **{"from": {"model": model_name(model), "version": version}}, **given)
+        key = not_empty("idempotency_key", idempotency_key)
+        path = ("models", model_name(to), "versions")
+        copied = await self._transport.change(UploadResponse, "POST", *path, body=body, key=key)
+        return await self._transport.get(VersionResponse, *path, copied.version)
 
     async def preview(
         self,

@@ -65,6 +65,7 @@ class RegistryClient:
             raise
 
     register = _blocking(AsyncRegistryClient.register)
+    copy = _blocking(AsyncRegistryClient.copy)
     preview = _blocking(AsyncRegistryClient.preview)
     download = _blocking(AsyncRegistryClient.download)
     get_download_urls = _blocking(AsyncRegistryClient.get_download_urls)

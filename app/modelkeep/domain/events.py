@@ -59,7 +59,8 @@ class Event:
     """One entry of a model's history.
 
     `actor` is the principal that made the change, and `rule` the rule that allowed it. `origin` and `target` (`from`
-    and `to` on the wire) are stages for a change of stage, version numbers for an alias. `replaced` is the version that
+    and `to` on the wire) are stages for a change of stage, version numbers for an alias; `origin` of a version that was
+    made of another one's objects is `<model>@<number>`. `replaced` is the version that
     was production before; `commit` is that of a completed version, unless an older release completed it. A newer
     release may have written a `type` that is no `EventType`, and attributes that are not known here, which are in
     `extra`.

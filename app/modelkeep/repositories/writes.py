@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from modelkeep.domain.changes import Change, CreateItem, DeleteItem, ItemChange, Unchanged, UpdateItem
+from modelkeep.domain.changes import Change, CreateItem, DeleteItem, ItemChange, RequireItem, Unchanged
 from modelkeep.domain.errors import MetadataTooLargeError
 from modelkeep.domain.events import IDEMPOTENCY_LIFE_SECONDS, IdempotencyKey, Operation
 from modelkeep.domain.models import Head
@@ -86,10 +86,12 @@ def _generation_unchanged(head: Head | None) -> Condition:
 def _write(move: ItemChange) -> Write:
     if isinstance(move, DeleteItem):
         return Delete(subject_key(move.subject), Present())
+    if isinstance(move, RequireItem):
+        return Check(subject_key(move.subject), Present())
     item: Item = subject_to_item(move.subject)
     if isinstance(move.subject, Upload):
         item = _within_size_limit(item, COMPLETION_RESERVE * len(move.subject.artifacts))
-    elif isinstance(move, UpdateItem) and move.grows:
+    elif move.grows:
         item = _within_size_limit(item)
     return Put(item, Absent() if isinstance(move, CreateItem) else Present())
 

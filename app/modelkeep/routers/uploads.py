@@ -7,6 +7,7 @@ from modelkeep.domain.errors import (
     ArtifactNotFoundError,
     ArtifactTooLargeError,
     ChecksumMismatchError,
+    DigestUnknownError,
     InvalidCursorError,
     ModelBeingDeletedError,
     ModelNotFoundError,
@@ -20,6 +21,7 @@ from modelkeep.domain.errors import (
     UploadIncompleteError,
     UploadNotFoundError,
     VersionConflictError,
+    VersionNotFoundError,
 )
 from modelkeep.http.dependencies import Caller, Cursor, Limit, Model, Number, ReadCaller, Uploads
 from modelkeep.http.openapi import links, requires
@@ -44,7 +46,11 @@ router = APIRouter(prefix="/v1/models", tags=["uploads"])
     responses={
         **error_responses(
             UploadNotFoundError,
+            ModelNotFoundError,
+            VersionNotFoundError,
             ModelBeingDeletedError,
+            DigestUnknownError,
+            ReusedObjectChangedError,
             ArtifactTooLargeError,
             TooManyArtifactsError,
             *BODY_ERRORS,
@@ -52,11 +58,14 @@ router = APIRouter(prefix="/v1/models", tags=["uploads"])
         ),
         201: links("get_upload", "complete_upload", "abandon_upload", model="model", version="version"),
     },
-    openapi_extra=requires(Action.VERSION_UPLOAD),
+    openapi_extra=requires(Action.VERSION_UPLOAD, Action.MODEL_READ),
 )
 async def begin_upload(model: Model, body: CreateUpload, caller: Caller, uploads: Uploads) -> UploadResponse:
-    """Reserve the next version number and get URLs to upload to. The first version of a model creates it."""
-    return UploadResponse.of(await uploads.begin(model, body.to_registration(), caller))
+    """Reserve the next version number and get URLs to upload to. The first version of a model creates it.
+
+    With `from`, the version is made of another one's objects and is complete; `model.read` is needed on that model.
+    """
+    return UploadResponse.of(await uploads.register(model, body.to_request(), caller))
 
 
 @router.get(

@@ -10,7 +10,10 @@ from modelkeep.schemas.base import Answer, PageResponse
 
 
 class EventResponse(Answer):
-    """One change. `from` and `to` are stages for a stage change, and version numbers for an alias."""
+    """One change. `from` and `to` are stages for a stage change, and version numbers for an alias.
+
+    `from` of a version that was copied is the version that it was made of: `fraud-detector@3`.
+    """
 
     model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
 

@@ -3,11 +3,13 @@
 import operator
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Annotated, Literal, Self
+from decimal import Decimal
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, Field, ValidationInfo
+from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo
 
 from modelkeep.domain.artifact_paths import ArtifactPath, NewArtifactPath, check_distinct_paths
+from modelkeep.domain.changes import Copy
 from modelkeep.domain.upload_progress import UploadProgress
 from modelkeep.domain.uploads import (
     MAX_ARTIFACTS,
@@ -22,7 +24,7 @@ from modelkeep.domain.uploads import (
     SignedPart,
     UploadStatus,
 )
-from modelkeep.domain.values import Digest, Sha256, VersionNumber, metric_to_decimal
+from modelkeep.domain.values import UNSET, Digest, ModelName, Sha256, VersionNumber, metric_to_decimal
 from modelkeep.schemas.base import (
     Answer,
     Description,
@@ -35,6 +37,8 @@ from modelkeep.schemas.base import (
 )
 from modelkeep.schemas.versions import Metrics
 
+T = TypeVar("T")
+
 
 class DeclaredArtifact(Request):
     """A file to upload: its path in the version, its size in bytes, its SHA-256, and whether it is a program."""
@@ -45,9 +49,26 @@ class DeclaredArtifact(Request):
     executable: Annotated[bool, Field(exclude_if=operator.not_)] = False
 
 
-def _check_artifacts(artifacts: list[DeclaredArtifact]) -> list[DeclaredArtifact]:
+class CopiedVersion(Request):
+    """The version whose objects another one is made of."""
+
+    model: ModelName
+    version: VersionNumber
+
+
+def _check_artifacts(artifacts: list[DeclaredArtifact], body: ValidationInfo) -> list[DeclaredArtifact]:
+    if not artifacts and "from_" in body.data and body.data["from_"] is None:
+        raise ValueError("it is missing: a version has at least one file, or is made from another version")
+    if artifacts:
+        _check_is_no_copy(artifacts, body)
     check_distinct_paths(artifact.path for artifact in artifacts)
     return artifacts
+
+
+def _check_is_no_copy(given: T, body: ValidationInfo) -> T:
+    if body.data.get("from_") is not None:
+        raise ValueError("a version that is made from another one has that one's files, as they are")
+    return given
 
 
 def _check_empty_folders(folders: list[str], body: ValidationInfo) -> list[str]:
@@ -59,18 +80,28 @@ def _check_empty_folders(folders: list[str], body: ValidationInfo) -> list[str]:
 class CreateUpload(Request):
     """A version to register. `multipart` turns multipart uploads on or off for every artifact.
 
-    `empty_folders` are paths without files, none of them in another or in a file's path.
+    `empty_folders` are paths without files, none of them in another or in a file's path. With `from` in place of
+    `artifacts` the version is made of another one's objects and is complete at once, with its metadata but for what is
+    given: metrics and tags are set over its own.
     """
 
+    model_config = ConfigDict(
+        serialize_by_alias=True,
+        json_schema_extra={"oneOf": [{"required": ["artifacts"]}, {"required": ["from"]}]},
+    )
+
+    from_: Annotated[CopiedVersion | None, Field(alias="from", exclude_if=operator.not_)] = None
     artifacts: Annotated[
         list[DeclaredArtifact],
-        Field(min_length=1, json_schema_extra={"maxItems": MAX_ARTIFACTS}),
+        Field(validate_default=True, json_schema_extra={"minItems": 1, "maxItems": MAX_ARTIFACTS}),
         AfterValidator(_check_artifacts),
-    ]
+        Field(exclude_if=operator.not_),
+    ] = Field(default_factory=list)
     empty_folders: Annotated[
         list[NewArtifactPath],
         Field(max_length=MAX_EMPTY_FOLDERS, exclude_if=operator.not_),
         AfterValidator(_check_empty_folders),
+        AfterValidator(_check_is_no_copy),
     ] = Field(default_factory=list)
     framework: Annotated[
         Annotated[Name, Field(max_length=64)] | None,
@@ -87,9 +118,10 @@ class CreateUpload(Request):
         Annotated[TagValue, Field(min_length=1)] | None,
         Field(exclude_if=operator.not_, description="Where it comes from: an address, for people and other tools."),
     ] = None
-    multipart: bool | None = None
+    multipart: Annotated[bool | None, AfterValidator(_check_is_no_copy)] = None
     reuse: Annotated[
         bool,
+        AfterValidator(_check_is_no_copy),
         Field(
             exclude_if=bool,
             description="Whether bytes that an earlier version of the model holds are taken from it, not sent.",
@@ -102,10 +134,29 @@ class CreateUpload(Request):
             exclude_if=operator.not_,
             description="Versions to take bytes from, beside the latest and production.",
         ),
+        AfterValidator(_check_is_no_copy),
     ] = Field(default_factory=list)
 
-    def to_registration(self) -> Registration:
+    def to_request(self) -> Registration | Copy:
         """The domain's form."""
+        return self._to_registration() if self.from_ is None else self._to_copy(self.from_)
+
+    def _to_copy(self, copied: CopiedVersion) -> Copy:
+        return Copy(
+            model=copied.model,
+            number=copied.version,
+            framework=self.framework,
+            metrics=self._metrics(),
+            description=self.description if "description" in self.model_fields_set else UNSET,
+            tags=self.tags,
+            run_id=self.run_id,
+            source=self.source,
+        )
+
+    def _metrics(self) -> dict[str, Decimal]:
+        return {name: metric_to_decimal(value) for name, value in self.metrics.items()}
+
+    def _to_registration(self) -> Registration:
         return Registration(
             artifacts=[
                 Declared(
@@ -118,7 +169,7 @@ class CreateUpload(Request):
             ],
             empty_folders=self.empty_folders,
             framework=self.framework,
-            metrics={name: metric_to_decimal(value) for name, value in self.metrics.items()},
+            metrics=self._metrics(),
             description=self.description,
             tags=self.tags,
             run_id=self.run_id,

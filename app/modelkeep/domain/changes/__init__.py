@@ -13,9 +13,11 @@ from modelkeep.domain.changes.change import (
     Decision,
     DeleteItem,
     ItemChange,
+    RequireItem,
     Unchanged,
     UpdateItem,
 )
+from modelkeep.domain.changes.copies import Copy, copy
 from modelkeep.domain.changes.edits import Edit
 from modelkeep.domain.changes.models import create_model, delete_model, edit_model
 from modelkeep.domain.changes.stages import StageRequest, move, roll_back, roll_back_target
@@ -26,11 +28,13 @@ __all__ = [
     "MAX_ALIASES",
     "MAX_SUBJECTS",
     "Change",
+    "Copy",
     "CreateItem",
     "Decision",
     "DeleteItem",
     "Edit",
     "ItemChange",
+    "RequireItem",
     "StageRequest",
     "Unchanged",
     "UpdateItem",
@@ -40,6 +44,7 @@ __all__ = [
     "catch_up",
     "complete",
     "conflicting_production_of",
+    "copy",
     "create_model",
     "delete_model",
     "delete_version",

@@ -17,9 +17,10 @@ MAX_SUBJECTS: Final = 30
 
 @dataclass(frozen=True, slots=True)
 class CreateItem:
-    """Writes the subject; fails if it exists."""
+    """Writes the subject; fails if it exists. `grows` as of `UpdateItem`."""
 
     subject: Version | Upload | TrashedVersion
+    grows: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,14 @@ class DeleteItem:
     subject: Version | Upload | TrashedVersion
 
 
-ItemChange = CreateItem | UpdateItem | DeleteItem
+@dataclass(frozen=True, slots=True)
+class RequireItem:
+    """Writes nothing; fails unless the subject exists, of whatever model."""
+
+    subject: Version
+
+
+ItemChange = CreateItem | UpdateItem | DeleteItem | RequireItem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -185,7 +185,7 @@ class PreconditionRequiredError(RegistryError):
 
 @dataclass(eq=False)
 class DigestUnknownError(ConflictError):
-    """`format=sha256sum` of an artifact that was adopted and never verified: its SHA-256 is not known."""
+    """An artifact was adopted and never verified: its SHA-256, as `format=sha256sum` and copies need, is not known."""
 
     model: str
     version: int
@@ -194,5 +194,5 @@ class DigestUnknownError(ConflictError):
     def __str__(self) -> str:
         return (
             f"'{self.path}' of '{self.model}' version {self.version} was adopted and never verified, so its SHA-256 is"
-            " not known. Run `modelkeep init --adopt --verify`, or ask for another format."
+            " not known. Run `modelkeep init --adopt --verify`."
         )

@@ -1,7 +1,7 @@
 """Finds objects below `models/` that nothing in the table names, and that no sweep removes."""
 
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Final
 
@@ -37,14 +37,15 @@ class StrayFinder:
 
     async def find(self) -> AsyncGenerator[Finding, None]:
         """Numbers with objects that were not given out, then objects of others. Raises `UnavailableError`."""
-        async for finding in self._unissued_objects():
+        named, in_use = await self._references()
+        async for finding in self._unissued_objects(named):
             yield finding
-        async for finding in self._stray_objects():
-            yield finding
+        for stray in self._stray_objects(named, in_use):
+            yield stray
 
-    async def _unissued_objects(self) -> AsyncGenerator[Finding, None]:
+    async def _unissued_objects(self, named: AbstractSet[str]) -> AsyncGenerator[Finding, None]:
         numbers: defaultdict[str, defaultdict[int, int]] = defaultdict(lambda: defaultdict(int))
-        for key in self._sizes:
+        for key in self._sizes.keys() - named:
             if found := numbered_key(key):
                 numbers[found[0]][found[1]] += 1
         for model in sorted(numbers):
@@ -54,12 +55,11 @@ class StrayFinder:
                 for number in sorted(number for number in numbers[model] if number >= following):
                     yield UnissuedObjects(model, number, following, numbers[model][number])
 
-    async def _stray_objects(self) -> AsyncGenerator[Finding, None]:
+    def _stray_objects(self, named: AbstractSet[str], in_use: AbstractSet[str]) -> Iterator[Finding]:
         """How much is where, a finding for each folder.
 
         Below a number that is not in use, `sweep` removes what nothing names; that is no stray.
         """
-        named, in_use = await self._references()
         strays: defaultdict[str, list[int]] = defaultdict(list)
         for key in self._sizes.keys() - named:
             folder = _folder_of(key)

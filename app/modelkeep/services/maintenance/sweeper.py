@@ -31,14 +31,15 @@ ORPHAN_GRACE: Final = timedelta(hours=1)
 """An object can be an orphan once it is older than the longest upload by this."""
 
 MAX_READINGS: Final = 5
-"""How often the references of a model are read while it changes; then its objects are left for the next sweep."""
+"""How often the references of a model are read while it changes; then all objects are left for the next sweep."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReferencedObjects:
-    """Keys and multipart ids that the table names, by `models` none of which changed while it was read.
+    """Keys and multipart ids that the table names: by all its `models`, none of which changed while it was read.
 
-    What these do not name is never named again: a registration takes bytes only from a version that is live.
+    What these do not name is never named again: a registration takes bytes only from a version that is live at the
+    instant it is written, of its own model by the condition on the head, of another by one on that version.
     """
 
     keys: frozenset[str]
@@ -84,9 +85,9 @@ class Sweeper:
         for name in names:
             async for finding in self._sweep_model(name, now, dropped, dry_run=dry_run):
                 yield finding
-        if dropped:
-            await self._discard(dropped, await self._referenced(names))
-        async for finding in self._sweep_orphans(names, now, dry_run=dry_run):
+        if dropped and (referenced := await self._referenced()):
+            await self._discard(dropped, referenced)
+        async for finding in self._sweep_orphans(now, dry_run=dry_run):
             yield finding
         if expired := await self._scan.delete_expired(now, dry_run=dry_run):
             yield findings.ExpiredItems(expired)
@@ -140,19 +141,19 @@ class Sweeper:
         """Remove the bytes of what the table no longer names, but none that it names elsewhere."""
         await self._ownership.require()
         for gone in dropped:
-            if (gone.model if isinstance(gone, Upload) else gone.version.model) not in referenced.models:
-                continue
             if isinstance(gone, Upload):
                 await delete_upload_objects(self._store, gone, referenced=referenced.keys)
             elif not any(is_foreign(self._store, gone.version, artifact) for artifact in gone.version.artifacts):
                 await delete_version_objects(self._store, gone.version, referenced=referenced.keys)
 
-    async def _sweep_orphans(self, names: list[str], now: datetime, *, dry_run: bool) -> AsyncGenerator[Finding, None]:
+    async def _sweep_orphans(self, now: datetime, *, dry_run: bool) -> AsyncGenerator[Finding, None]:
         before = now - self._limits.upload_ttl - ORPHAN_GRACE
         await self._ownership.require()
         objects = await self._versions_by_key(before)
         multiparts = [m async for m in self._store.list_multiparts(KEY_PREFIX) if m.begun_at < before]
-        referenced = await self._referenced(names)
+        referenced = await self._referenced()
+        if referenced is None:
+            return
         for key, version_ids in objects.items():
             if key not in referenced.keys and await self._is_unreferenced(key, referenced):
                 yield findings.OrphanedObject(key)
@@ -172,11 +173,18 @@ class Sweeper:
                 found[version.key].append(version.version_id)
         return found
 
-    async def _referenced(self, names: list[str]) -> ReferencedObjects:
+    async def _referenced(self) -> ReferencedObjects | None:
+        """What the table names now; `None` if some model changes all the time, for it may name any object.
+
+        The models are looked for again: one that was made since may name objects of others.
+        """
         keys: set[str] = set()
         multiparts: set[str] = set()
-        settled = [name for name in names if await self._add_references(name, keys, multiparts)]
-        return ReferencedObjects(frozenset(keys), frozenset(multiparts), frozenset(settled))
+        names = await self._scan.models()
+        for name in names:
+            if not await self._add_references(name, keys, multiparts):
+                return None
+        return ReferencedObjects(frozenset(keys), frozenset(multiparts), frozenset(names))
 
     async def _add_references(self, model: str, keys: set[str], multiparts: set[str]) -> bool:
         """Whether they are complete: what moves (an upload that is completed) while it is read could be missed."""

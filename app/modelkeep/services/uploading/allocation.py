@@ -43,7 +43,7 @@ class ObjectAllocation:
         wanted = number, _lendable(self._registration.artifacts, lenders)
         if wanted != self._wanted:
             await self.release()
-            free = await self._free_number(number)
+            free = await free_number(self._store, self._model, number)
             allocated = await gather_limited(partial(self._allocate, free, wanted[1]), self._registration.artifacts)
             self._wanted, self._number, self._artifacts = wanted, free, tuple(allocated)
         return self._number, self._artifacts
@@ -53,22 +53,6 @@ class ObjectAllocation:
         opened, self._artifacts, self._wanted = self._artifacts, (), (0, {})
         with contextlib.suppress(UnavailableError):
             await gather_limited(self._abort, opened)
-
-    async def _free_number(self, number: int) -> int:
-        """A number from `number` on without objects, and the one before it has some: by exponential search.
-
-        So of n numbers that are taken in a row, few more than 2 log n are looked at.
-        """
-        taken, free = number - 1, number
-        while await self._is_taken(free):
-            taken, free = free, 2 * free - number + 1
-        while free - taken > 1:
-            middle = (taken + free) // 2
-            taken, free = (middle, free) if await self._is_taken(middle) else (taken, middle)
-        return free
-
-    async def _is_taken(self, number: int) -> bool:
-        return await self._store.has_objects(version_prefix(self._model, number))
 
     async def _allocate(self, number: int, lendable: Lendable, declared: Declared) -> PendingArtifact:
         key, parts, reused = object_key(self._model, number, declared.path), None, None
@@ -91,6 +75,24 @@ class ObjectAllocation:
     async def _abort(self, artifact: PendingArtifact) -> None:
         if artifact.multipart:
             await self._store.abort(artifact.key, artifact.multipart.id)
+
+
+async def free_number(store: ObjectStore, model: str, number: int) -> int:
+    """A number of the model from `number` on without objects, and the one before it has some: by exponential search.
+
+    So of n numbers that are taken in a row, few more than 2 log n are looked at.
+    """
+
+    async def is_taken(number: int) -> bool:
+        return await store.has_objects(version_prefix(model, number))
+
+    taken, free = number - 1, number
+    while await is_taken(free):
+        taken, free = free, 2 * free - number + 1
+    while free - taken > 1:
+        middle = (taken + free) // 2
+        taken, free = (middle, free) if await is_taken(middle) else (taken, middle)
+    return free
 
 
 def _lendable(declared: Sequence[Declared], lenders: Sequence[Version]) -> Lendable:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from modelkeep.domain import changes
 from modelkeep.domain.access.actions import Action
 from modelkeep.domain.artifacts import manifest_of, s3_path_of
-from modelkeep.domain.changes import Change, Decision, Unchanged
+from modelkeep.domain.changes import Change, Copy, Decision, Unchanged
 from modelkeep.domain.errors import (
     InvalidRequestError,
     ModelBeingDeletedError,
@@ -39,6 +39,7 @@ from modelkeep.services.access.caller import Caller
 from modelkeep.services.uploading.allocation import ObjectAllocation
 from modelkeep.services.uploading.assembly import Assembly
 from modelkeep.services.uploading.cleanup import abort_multiparts
+from modelkeep.services.uploading.copying import Copying
 from modelkeep.services.uploading.progress import inspectable, progress_of
 from modelkeep.services.uploading.status import upload_status, version_status
 from modelkeep.services.uploading.verification import ArtifactState, verify
@@ -53,7 +54,17 @@ class UploadService:
         self._versions = versions
         self._store = store
         self._assembly = Assembly(ledger, versions, store)
+        self._copying = Copying(ledger, versions, store)
         self._limits = limits
+
+    async def register(self, model: str, request: Registration | Copy, caller: Caller) -> UploadStatus:
+        """Begin an upload, or make a version of another one's objects, which is complete.
+
+        Raises what `begin` raises, or `Copying.copy`.
+        """
+        if isinstance(request, Copy):
+            return version_status(await self._copying.copy(model, request, caller))
+        return await self.begin(model, request, caller)
 
     async def begin(self, model: str, registration: Registration, caller: Caller) -> UploadStatus:
         """Reserve the next version number whose keys have no objects, and presign the upload of its artifacts.
