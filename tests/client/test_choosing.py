@@ -120,6 +120,17 @@ def test_list_shows_a_column_for_each_metric_and_the_best_first(cli: Cli, model:
         assert cli("list", *wrong).status == 2, wrong
 
 
+def test_a_list_is_not_sorted_by_a_metric_that_none_of_its_versions_has(cli: Cli, model: str, write: Write) -> None:
+    cli.does("register", model, write(10), "--tag", "team=a")
+    cli.does("register", model, write(10), "--metric", "f1=0.5", "--metric", "loss=2")
+    for mistaken, options in {"F1": [], "-F1": ["--limit", "2", "-q"], "metrics.f1": []}.items():
+        code, sentence = cli.refusal("list", model, "--sort", mistaken, *options, status=2)
+        assert code == "usage"
+        assert f"no such version has a metric '{mistaken.removeprefix('-')}'. Sort by f1 or loss." in sentence
+    assert "They have no metrics." in cli.refusal("list", model, "--tag", "team=a", "--sort", "f1", status=2)[1]
+    assert cli("list", model, "--tag", "team=b", "--sort", "F1").err == ["There are no such versions."]
+
+
 def test_alias_list_shows_each_alias_with_its_version(cli: Cli, registered: str) -> None:
     assert cli("alias", "list", registered).err == ["There are no aliases."]
     for alias, number in (("eu", 3), ("champion", 2)):

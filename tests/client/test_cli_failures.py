@@ -12,6 +12,7 @@ import pytest
 from modelkeep.cli import queries
 from tests.support.faults.network import answers, problem
 from tests.support.faults.proxy import Proxy
+from tests.support.library_words import library_words
 from tests.support.processes.cli import Cli
 from tests.support.servers import free_port
 
@@ -53,6 +54,12 @@ def test_an_absent_model_with_a_name_much_like_another(cli: Cli, registered: str
     words = command.format(registered[:-1]).split()
     assert f"Did you mean '{registered}'?" in cli(*words).err
     assert len(cli("-o", "json", *words).err) == 1
+
+
+def test_a_name_much_like_another_is_found_by_no_letter_in_particular(cli: Cli, registered: str) -> None:
+    swapped = registered[1] + registered[0] + registered[2:]
+    for mistaken in (registered.swapcase(), f"x{registered}", swapped):
+        assert f"Did you mean '{registered}'?" in cli("show", mistaken).err, mistaken
 
 
 def test_an_absent_model_like_no_other_brings_no_question(cli: Cli, registered: str) -> None:
@@ -170,6 +177,19 @@ def test_an_output_that_takes_no_bytes(cli: Cli, registered: str) -> None:
 
 
 # 2: usage
+
+
+@pytest.mark.parametrize("mistaken", ["--output xml", "-o xml", "--nonsense", "--metric f1=1"])
+def test_a_mistake_before_the_command_is_said_as_one_after_it(cli: Cli, mistaken: str) -> None:
+    before, after = cli(*mistaken.split(), "list"), cli("list", *mistaken.split())
+    assert (before.status, before.out, len(before.err)) == (2, [], 1)
+    assert before.err[0].replace("'modelkeep --help'", "'modelkeep list --help'") == after.err[0]
+    assert not library_words(before.err[0])
+
+
+def test_a_mistake_before_the_command_is_an_object_for_programs(cli: Cli) -> None:
+    (line,) = cli("-o", "json", "--nonsense", "list").err
+    assert json.loads(line)["code"] == "usage"
 
 
 @pytest.mark.parametrize(

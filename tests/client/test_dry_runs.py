@@ -35,6 +35,19 @@ def test_a_registration_is_described_and_not_begun(cli: Cli, model: str, write: 
     assert not state_folder.exists()
 
 
+def test_an_empty_folder_is_described_too(cli: Cli, model: str, write: Write) -> None:
+    folder = write(folder="run", **{"a.onnx": 10})
+    (folder / "assets" / "1").mkdir(parents=True)
+    said = cli("register", model, folder, "--dry-run")
+    assert [line.split() for line in said.out[1:]] == [["a.onnx", "10", "B"], ["assets/1/", "-"]]
+    assert said.err[-1] == f"Would register {model} (onnx, inferred): 1 file, 10 B, 1 empty folder"
+    described = cli.answer("register", model, folder, "--dry-run")
+    cli.does("register", model, folder)
+    registered = cli.answer("show", f"{model}@1")
+    assert described["empty_folders"] == registered["empty_folders"] == ["assets/1"]
+    assert [each["path"] for each in described["artifacts"]] == ["a.onnx"]
+
+
 def test_a_download_is_described_and_nothing_is_written(cli: Cli, model: str, write: Write, tmp_path: Path) -> None:
     cli.does("register", model, write(1000), "--promote", "production")
     dest = tmp_path / "there"

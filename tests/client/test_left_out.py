@@ -212,3 +212,13 @@ def test_downloads_select_by_the_same_rule(
             client.download(model, 1, dest=tmp_path / "other", paths=missing)
     with pytest.raises(InvalidRequestError):
         client.download(model, 1, dest=tmp_path / "other", paths=[""])
+
+
+def test_a_name_with_control_characters_reaches_no_terminal(observed: Observed, model: str, run_folder: Path) -> None:
+    """Of a refusal, and of a remark on a pattern."""
+    (run_folder / "a\x1b[31m\nb").touch()
+    refused = Cli(observed.url)("register", model, run_folder)
+    assert refused.err[-1].startswith(f"Error: '{run_folder}/a\\x1b[31m\\nb' cannot be registered: ")
+    said = Cli(observed.url)("register", model, run_folder, "--exclude", "a\x1b*", "--exclude", "\x9b2J", "--dry-run")
+    assert "a\\x1b* (1)." in said.err[0]
+    assert said.err[1] == "The exclude pattern '\\x9b2J' matches nothing."

@@ -97,6 +97,18 @@ def test_a_folder_that_is_given_by_a_link_is_followed(
     assert len(registered(client, model, tmp_path / "latest", tmp_path / "serving")) == 3
 
 
+def test_the_advice_for_links_that_cannot_be_followed_names_no_option_to_follow_them(
+    client: RegistryClient, model: str, run_folder: Path
+) -> None:
+    (run_folder / "gone").symlink_to("nowhere")
+    with pytest.raises(LocalFileError) as refused:
+        client.register(model, run_folder)
+    assert str(refused.value) == (
+        f"'{run_folder}' has a link that is not followed: 'gone' to 'nowhere' (dangling). Put the files themselves"
+        " there, or --exclude the links."
+    )
+
+
 def link_everything(folder: Path) -> None:
     (folder / "config").symlink_to("../secret")
     (folder / "dataset").symlink_to("weights")

@@ -22,7 +22,11 @@ def test_one_changed_file_of_many_is_sent(proxy: Proxy, model: str, write: Write
     assert (said.status, said.out) == (0, ["2"])
     assert "19 of 20 files are those of v1." in said.err
     assert not [line for line in said.err if "Resuming" in line]
+    assert [line for line in said.err if "Uploading" in line] == ["Uploading 1 file, 7 B"]
     assert len(proxy.asked("PUT", r"^/local-store/")) == sent + 1 == 21
+    repeated = cli("register", model, folder)
+    assert (repeated.out, "20 of 20 files are those of v2." in repeated.err) == (["3"], True)
+    assert not [line for line in repeated.err if "Uploading" in line]
 
 
 async def test_bytes_that_storage_has_lost_are_sent_after_all(proxy: Proxy, model: str, write: Write) -> None:

@@ -97,3 +97,24 @@ def test_a_ref_that_names_nothing_changes_nothing(cli: Cli, registered: str) -> 
 def test_what_names_no_version_or_two_is_a_mistake(dev_url: str, command: str, sentence: str) -> None:
     code, said = Cli(dev_url).refusal(*command.split(), status=2)
     assert (code, said.partition(": ")[2]) == ("usage", sentence)
+
+
+def test_two_versions_are_named_as_one_is(cli: Cli, registered: str) -> None:
+    asked = ([registered, 2, "v3"], [f"{registered}@champion", 3], [f"{registered}@2", f"{registered}@latest"])
+    for words in asked:
+        found = cli.answer("diff", *words)
+        assert (found["model"], found["a"], found["b"]) == (registered, 2, 3), words
+
+
+@pytest.mark.parametrize("words", ["m", "m 1", "m@1", "m@1 2 3"])
+def test_a_comparison_says_how_two_versions_are_written(dev_url: str, words: str) -> None:
+    code, sentence = Cli(dev_url).refusal("diff", *words.split(), status=2)
+    assert (code, "say which two versions of m, as m 6 7 or m@6 7." in sentence) == ("usage", True)
+
+
+@pytest.mark.parametrize(
+    "command", ["list m@1", "history m@1", "uploads m@1", "rollback m@1", "alias list m@1", "register m@1 there"]
+)
+def test_what_is_for_a_model_says_so_of_a_version(dev_url: str, command: str) -> None:
+    code, sentence = Cli(dev_url).refusal(*command.split(), status=2)
+    assert (code, "this is for a model, and 'm@1' is a version of one. Write m." in sentence) == ("usage", True)

@@ -31,7 +31,18 @@ def parse_time(text: str | datetime) -> datetime:
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
-Model = Annotated[str, typer.Argument(metavar="NAME", help="The model's name.", autocompletion=completion.model_of)]
+def model_alone(name: str | None) -> str | None:
+    """The name of a model. Raises `BadParameter` for `NAME@REF`, which names a version of it."""
+    model, at, _ = (name or "").partition("@")
+    if at and model:
+        _usage_error("NAME", f"this is for a model, and '{name}' is a version of one. Write {model}.")
+    return name
+
+
+Model = Annotated[
+    str,
+    typer.Argument(metavar="NAME", help="The model's name.", autocompletion=completion.model_of, callback=model_alone),
+]
 Comment = Annotated[str | None, typer.Option(metavar="TEXT", help="Why; kept in the history.")]
 Expect = Annotated[
     str | None,

@@ -20,7 +20,7 @@ ARGUMENTS: Final[Mapping[tuple[str, ...], Sequence[str]]] = {
     ("copy",): (VERSION_OF, MODEL),
     ("create",): (MODEL,),
     ("delete",): (VERSION_OF, REF),
-    ("diff",): (MODEL, REF, REF),
+    ("diff",): (VERSION_OF, REF, REF),
     ("download",): (VERSION_OF, REF),
     ("edit",): (VERSION_OF, REF),
     ("history",): (MODEL,),

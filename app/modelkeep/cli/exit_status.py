@@ -15,6 +15,7 @@ import typer
 from modelkeep.cli.options import Output
 from modelkeep.domain.errors import IntegrityError, InvalidRequestError, RegistryError
 from modelkeep.kit.proxies import UnusableVariableError
+from modelkeep.kit.text import escaped_lines
 from modelkeep.kit.validation_texts import in_plain_words
 
 OPERATOR_COMMAND: Final = f"{__name__}.operator_command"
@@ -173,14 +174,15 @@ def _print(failure: _Failure, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(problem, default=str), err=True)
         return
+    detail = escaped_lines(problem["detail"])
     if failure.plain:
-        typer.echo(problem["detail"], err=True)
+        typer.echo(detail, err=True)
         return
     from modelkeep.cli.output import console  # noqa: PLC0415 -- see _status_of
 
     screen = console(err=True)
     screen.print("Error:", style="bold red", end=" ")
-    screen.print(problem["detail"])
+    screen.print(detail)
     if "request_id" in problem:
         screen.print(f"request_id: {problem['request_id']}", style="dim")
 

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from modelkeep.cli.options import options_of
 from modelkeep.cli.records import formatted
+from modelkeep.kit.text import escaped_lines
 
 Answer = TypeVar("Answer")
 Item = TypeVar("Item")
@@ -90,4 +91,4 @@ def notice(context: typer.Context, sentence: str) -> None:
     """Print a remark to standard error, unless `--quiet` or a form for programs was asked for."""
     options = options_of(context)
     if not options.quiet and not options.for_programs:
-        console(err=True).print(sentence)
+        console(err=True).print(escaped_lines(sentence))

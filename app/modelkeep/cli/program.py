@@ -56,7 +56,10 @@ class Program(TyperGroup):
         escape_what_cannot_be_encoded()
         show_flags_without_value(self)
         ctx.meta[TYPED] = tuple(args)
-        return super().parse_args(ctx, args)
+        if ctx.resilient_parsing:
+            return super().parse_args(ctx, args)
+        with exit_on_error(ctx):
+            return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was named."""

@@ -23,7 +23,7 @@ from rich.text import Text
 from modelkeep.cli.options import Options
 from modelkeep.cli.output import console
 from modelkeep.client import Progress, Step
-from modelkeep.kit.text import format_count, format_duration, format_size
+from modelkeep.kit.text import escaped_lines, format_count, format_duration, format_size
 
 _LARGE_FILE_BYTES: Final = 64 * 1024 * 1024
 """A smaller file is done before its bar can be read."""
@@ -91,7 +91,7 @@ class Lines(Display):
 
     def remark(self, sentence: str) -> None:
         """Print the sentence."""
-        self._console.print(sentence)
+        self._console.print(escaped_lines(sentence))
 
     def _line(self, seconds: float) -> str:
         rate = max(self._done, 1) / seconds
@@ -139,7 +139,7 @@ class Bars(Display):
 
     def remark(self, sentence: str) -> None:
         """Print the sentence above the bars."""
-        self._bars.console.print(sentence)
+        self._bars.console.print(escaped_lines(sentence))
 
     def begin(self, step: Step, sizes: Mapping[str, int]) -> None:
         """Replace the bars by those of this step."""

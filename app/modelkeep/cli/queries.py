@@ -1,6 +1,6 @@
 """The commands that change nothing."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from modelkeep.cli import completion
-from modelkeep.cli.arguments import Model, parse_sort, parse_tags, parse_time
+from modelkeep.cli.arguments import Model, model_alone, parse_sort, parse_tags, parse_time
 from modelkeep.cli.options import Output, examples, options_of
 from modelkeep.cli.output import answer, answer_list, print_for_programs
 from modelkeep.cli.records import columns_of
@@ -18,17 +18,19 @@ from modelkeep.cli.tables import cards, lists
 from modelkeep.cli.tables.comparison import RECORD, comparison, records
 from modelkeep.cli.tables.layout import Wide, screen
 from modelkeep.cli.tables.versions import versions
-from modelkeep.cli.version_arguments import SeparateRef, VersionOf, meant
+from modelkeep.cli.version_arguments import SeparateRef, VersionOf, meant, two_versions
 from modelkeep.domain.errors import RegistryError
 from modelkeep.domain.values import Stage
 from modelkeep.kit.text import format_share
 
 if TYPE_CHECKING:
     from modelkeep.client import RegistryClient
+    from modelkeep.schemas.versions import VersionResponse
 
 queries = typer.Typer()
 
 _NAMED_UPLOADS: Final = 5
+_NAMED_METRICS: Final = 10
 
 
 @queries.command(
@@ -40,7 +42,10 @@ def list_(
     model: Annotated[
         str | None,
         typer.Argument(
-            metavar="[NAME]", help="The model; without it, models are listed.", autocompletion=completion.model_of
+            metavar="[NAME]",
+            help="The model; without it, models are listed.",
+            autocompletion=completion.model_of,
+            callback=model_alone,
         ),
     ] = None,
     stage: Annotated[Stage | None, typer.Option(help="Only versions in this stage.")] = None,
@@ -75,6 +80,7 @@ def list_(
             sort=None if sort is None else parse_sort(sort),
             limit=limit,
         )
+        _check_sorted(found, sort)
         if quiet and not options_of(context).for_programs:
             _print_names(it.version for it in found)
             return
@@ -84,6 +90,16 @@ def list_(
         is_filtered = bool(stage or tag or has_alias)
         if_empty = "There are no such versions." if found or is_filtered else _why_there_is_none(registry, model)
         answer_list(context, found, table, if_empty, columns=columns_of(VersionResponse))
+
+
+def _check_sorted(found: Sequence["VersionResponse"], sort: str | None) -> None:
+    """Raise `BadParameter` if none of the versions has the metric that they are sorted by: they are in no order."""
+    metric = (sort or "").removeprefix("-")
+    if not found or metric in {"", "created"} or any(metric in version.metrics for version in found):
+        return
+    known = sorted({name for version in found for name in version.metrics})
+    advice = f"Sort by {' or '.join(known[:_NAMED_METRICS])}." if known else "They have no metrics."
+    raise typer.BadParameter(f"no such version has a metric '{metric}'. {advice}", param_hint="'--sort'")
 
 
 def _why_there_is_none(registry: "RegistryClient", model: str) -> str:
@@ -155,26 +171,33 @@ def show(
 
 
 @queries.command(
-    epilog=examples("modelkeep diff fraud-detector production 8", "modelkeep -o jsonl diff fraud-detector 6 7"),
+    epilog=examples("modelkeep diff fraud-detector production 8", "modelkeep -o jsonl diff fraud-detector@6 7"),
 )
 def diff(
     context: typer.Context,
-    model: Model,
-    a: Annotated[
+    name: Annotated[
         str,
         typer.Argument(
-            metavar="A", help="A version: a number, production, an alias, a commit.", autocompletion=completion.ref_of
+            metavar="NAME[@A]",
+            help="The model, and one of its versions: a number, production, an alias, a commit.",
+            autocompletion=completion.version_of,
         ),
     ],
+    a: Annotated[
+        str | None,
+        typer.Argument(metavar="[A]", help="The version, if not after the @.", autocompletion=completion.ref_of),
+    ] = None,
     b: Annotated[
-        str, typer.Argument(metavar="B", help="The version to compare with it.", autocompletion=completion.ref_of)
-    ],
+        str | None,
+        typer.Argument(metavar="B", help="The version to compare with it.", autocompletion=completion.ref_of),
+    ] = None,
     *,
     wide: Wide = False,
 ) -> None:
     """Compare two versions: metrics with differences, tags, and files by their bytes."""
+    model, one, other = two_versions(name, a, b)
     with connected(context) as registry:
-        found = registry.compare_versions(model, a, b)
+        found = registry.compare_versions(model, one, other)
         if options_of(context).output in {Output.HUMAN, Output.JSON}:
             answer(context, found, partial(comparison, screen(wide=wide)))
         else:

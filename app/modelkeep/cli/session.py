@@ -92,11 +92,17 @@ def _open(context: typer.Context, **options: Any) -> Iterator["RegistryClient"]:
 
 
 def _name_alike(context: typer.Context, registry: "RegistryClient", model: str) -> None:
-    """Ask whether another model was meant: those of the first page that begin with the same letter, by likeness."""
+    """Ask whether another model was meant, by likeness without regard to case.
+
+    Among the first names that begin with the same letter, then with that in the other case, then among all.
+    """
     with suppress(RegistryError):
-        models = registry.list_models(prefix=model[:1], limit=_ALIKE_AMONG)
-        for name in get_close_matches(model, [each.model for each in models], n=1, cutoff=_ALIKE):
-            notice(context, f"Did you mean '{name}'?")
+        for prefix in (model[:1], model[:1].swapcase(), None):
+            models = registry.list_models(prefix=prefix, limit=_ALIKE_AMONG)
+            folded = {each.model.casefold(): each.model for each in models}
+            for name in get_close_matches(model.casefold(), folded, n=1, cutoff=_ALIKE):
+                notice(context, f"Did you mean '{folded[name]}'?")
+                return
 
 
 def _exit_at_once(sentence: str) -> None:

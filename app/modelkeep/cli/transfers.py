@@ -133,16 +133,21 @@ def _print_preview(
     context: typer.Context, model: str, sizes: Mapping[str, int], framework: str | None, *, is_archive: bool
 ) -> None:
     """Print what would be registered: a line for each file, or one JSON document."""
-    inferred = infer_framework(["archive.zip"] if is_archive else sizes)
-    total = sum(sizes.values())
+    files = {path: size for path, size in sizes.items() if not path.endswith("/")}
+    folders = [path.removesuffix("/") for path in sizes if path.endswith("/")]
+    inferred = infer_framework(["archive.zip"] if is_archive else files)
+    total = sum(files.values())
     if options_of(context).for_programs:
         described = {"model": model, "framework": framework or inferred, "framework_inferred": framework is None}
-        files = [{"path": path, "size": size} for path, size in sizes.items()]
-        print_for_programs(context, {**described, "archive": is_archive, "size": total, "artifacts": files})
+        artifacts = [{"path": path, "size": size} for path, size in files.items()]
+        content = {"size": total, "artifacts": artifacts, "empty_folders": folders}
+        print_for_programs(context, {**described, "archive": is_archive, **content})
         return
     named = framework or f"{inferred}, inferred"
     form = ", as one archive" * is_archive
-    notice(context, f"Would register {model} ({named}): {format_count(len(sizes), 'file')}, {format_size(total)}{form}")
+    empty = f", {format_count(len(folders), 'empty folder')}" if folders else ""
+    counted = f"{format_count(len(files), 'file')}, {format_size(total)}{empty}"
+    notice(context, f"Would register {model} ({named}): {counted}{form}")
     print_text(lists.files(screen(), sizes))
 
 

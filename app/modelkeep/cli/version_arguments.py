@@ -67,6 +67,19 @@ def meant(name: str, *separate: str | None) -> Meant:
     return Meant(model, refs[0] if refs else None)
 
 
+def two_versions(name: str, *separate: str | None) -> tuple[str, str, str]:
+    """The model and the two versions that `NAME A B`, `NAME@A B` and `NAME@A NAME@B` name.
+
+    Raises `BadParameter` if they do not name two.
+    """
+    first = meant(name)
+    given = [first.ref, *(each and each.removeprefix(f"{first.model}@") for each in separate)]
+    refs = [ref for ref in given if ref is not None]
+    if len(refs) != 2:  # noqa: PLR2004 -- two
+        raise _usage_error(f"say which two versions of {first.model}, as {first.model} 6 7 or {first.model}@6 7.")
+    return first.model, refs[0], refs[1]
+
+
 def _comparable(ref: str) -> str | int:
     with suppress(typer.BadParameter):
         return version_number(ref)

@@ -187,7 +187,8 @@ class AsyncRegistryClient(AccessMethods):
     ) -> dict[str, int]:
         """The files that `register` with these arguments would send, with their sizes in bytes; reads and sends none.
 
-        Raises `LocalFileError` as `register` does, and `TooManyArtifactsError`.
+        An empty folder is registered, too; its path ends in a slash here, and its size is 0. Raises `LocalFileError`
+        as `register` does, and `TooManyArtifactsError`.
         """
         wanted = Source(path=Path(source), include=include, exclude=exclude, follow_links=follow_links, as_zip=as_zip)
         return await self._registrar.preview(wanted)

@@ -22,6 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 from modelkeep.client.addresses import DEFAULT_URL
 from modelkeep.domain import errors
 from modelkeep.domain.errors import IntegrityError, RegistryError
+from modelkeep.kit.text import escaped
 
 
 @dataclass(eq=False)
@@ -93,7 +94,7 @@ class LocalFileError(RegistryError):
     reason: str
 
     def __str__(self) -> str:
-        return f"'{self.path}' {self.reason}"
+        return f"'{escaped(str(self.path))}' {self.reason}"
 
 
 @dataclass(eq=False)
@@ -103,7 +104,9 @@ class ChangedFileError(IntegrityError):
     path: str
 
     def __str__(self) -> str:
-        return f"'{self.path}' changed while it was being registered. Let its writer finish, and register again."
+        return (
+            f"'{escaped(self.path)}' changed while it was being registered. Let its writer finish, and register again."
+        )
 
 
 @dataclass(eq=False)

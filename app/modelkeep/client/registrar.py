@@ -96,9 +96,13 @@ class Registrar:
             return await self._register(model, tree, key_source, metadata, transfers)
 
     async def preview(self, source: Source) -> dict[str, int]:
-        """The sizes of the files that would be registered, in bytes, by path. Raises `LocalFileError`."""
+        """The sizes of the files that would be registered, in bytes, by path. Raises `LocalFileError`.
+
+        An empty folder has a path that ends in a slash, and the size 0.
+        """
         async with TransferPool(jobs=self._jobs, report=self._progress.advance) as transfers:
-            return {file.path: file.size for file in (await self._find(source, transfers)).files}
+            tree = await self._find(source, transfers)
+        return {file.path: file.size for file in tree.files} | {f"{folder}/": 0 for folder in tree.empty_folders}
 
     async def _find(self, source: Source, transfers: TransferPool) -> LocalTree:
         tree = await transfers.in_thread(
@@ -189,9 +193,11 @@ class Registrar:
         uploader = Uploader(self._transport, transfers, hashed)
         arrived = {artifact.path: _arrived_bytes(artifact, hashed[artifact.path]) for artifact in upload.artifacts}
         self._say_what_is_there(upload, arrived)
-        self._progress.begin(Step.UPLOADING, {path: each.file.size for path, each in hashed.items()})
-        for path_of_file, size in arrived.items():
-            self._progress.advance(path_of_file, size)
+        sent = {artifact.path: artifact.size or 0 for artifact in upload.artifacts if not artifact.reused_from}
+        if sent:
+            self._progress.begin(Step.UPLOADING, sent)
+        for path_of_file in sent:
+            self._progress.advance(path_of_file, arrived[path_of_file])
         complete = partial(self._transport.change, VersionResponse, "POST", *path, "complete")
         for _ in range(MAX_COMPLETE_ATTEMPTS - 1):
             await uploader.send(upload)

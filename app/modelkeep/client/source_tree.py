@@ -147,6 +147,7 @@ def _blobs_of_snapshots(root: Path) -> Iterator[Path]:
 def _refusal(links: Sequence[RefusedLink]) -> str:
     named = ", ".join(map(str, links))
     may_be_followed = {link.kind for link in links} & {LinkKind.OUTSIDE, LinkKind.FOLDER}
-    follow = ", or follow those that lead to files and folders with --follow-links" if may_be_followed else ""
+    follow = ", --exclude the links, or follow those that lead to files and folders with --follow-links"
+    advice = follow if may_be_followed else ", or --exclude the links"
     count = "a link that is" if len(links) == 1 else "links that are"
-    return f"has {count} not followed: {named}. Put the files themselves there, --exclude the links{follow}."
+    return f"has {count} not followed: {named}. Put the files themselves there{advice}."

@@ -112,6 +112,11 @@ def escaped(text: str) -> str:
     return "".join(ascii(c)[1:-1] if unicodedata.category(c) in INVISIBLE else c for c in text)
 
 
+def escaped_lines(text: str) -> str:
+    """A text as it is but for its line breaks, and with its other invisible characters as `escaped` has them."""
+    return "\n".join(escaped(line) for line in text.split("\n"))
+
+
 def snake_case(name: str) -> str:
     """The name of a class as a code: `VersionNotFound` is `version_not_found`."""
     return _WORD_START.sub("_", name).lower()

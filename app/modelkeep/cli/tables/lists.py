@@ -68,10 +68,9 @@ def uploads(on: Screen, found: Sequence["UploadProgressResponse"]) -> Table:
 
 
 def files(on: Screen, sizes: Mapping[str, int]) -> Table:
-    """A line for each file."""
-    return table(
-        on, {"file": [cells.path(path) for path in sizes], "size": [format_size(size) for size in sizes.values()]}
-    )
+    """A line for each file, and for each folder, whose path ends in a slash; that has no size."""
+    shown = ["-" if path.endswith("/") else format_size(size) for path, size in sizes.items()]
+    return table(on, {"file": [cells.path(path) for path in sizes], "size": shown})
 
 
 def _change(event: "EventResponse") -> Free:
