@@ -15,7 +15,7 @@ import pytest
 from modelkeep.admin import access
 from modelkeep.admin.access import NO_ACCESS_CONFIGURED, OPEN_BEHIND_A_PROXY, OPEN_TO_ALL
 from modelkeep.bootstrap import open_storage
-from modelkeep.domain.access.tokens import parse_secret
+from modelkeep.domain.access.tokens import from_hub_spelling, parse_secret
 from modelkeep.domain.access.trust import IssuerKind
 from modelkeep.repositories.pages import Page
 from modelkeep.repositories.tokens import Tokens
@@ -160,6 +160,16 @@ def test_a_token_that_cannot_be_is_a_mistake_of_typing(
     assert (said.status, said.out) == (2, [])
     assert sentence in " ".join(said.err)
     assert operate(secure, "token", "list", "--direct").out == []
+
+
+def test_a_token_is_printed_as_hugging_face_clients_want_it(secure: Variables) -> None:
+    made = operate(secure, "token", "create", "--direct", "serving", "--days", "1", "--allow", "reader", "--hf")
+    (text,) = made.out
+    assert re.fullmatch(r"hf_[0-9a-z]{34,253}", text)
+    assert parse_secret(from_hub_spelling(text))
+    options = ["--days", "1", "--allow", "reader", "--hf", "--output", "json"]
+    made = operate(secure, "token", "create", "--direct", "serving", *options)
+    assert json.loads("".join(made.out))["token"].startswith("hf_")
 
 
 def test_a_token_is_not_made_in_the_name_of_an_identity(secure: Variables) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from modelkeep.domain.access.actions import ROLES, Action, parse_actions, stage_set
 from modelkeep.domain.access.grants import Grant, Verdict, decide, delegate
 from modelkeep.domain.access.principals import Principal, unrestricted
-from modelkeep.domain.access.tokens import ApiTokenSecret, new_secret, parse_secret
+from modelkeep.domain.access.tokens import ApiTokenSecret, from_hub_spelling, hub_spelling, new_secret, parse_secret
 from modelkeep.domain.values import Stage
 
 WORDS = ["reader", "publisher", "promoter", "admin", "*", "stage.set:*", *Action]
@@ -283,6 +283,21 @@ def test_a_mistyped_token_is_none(place: int, character: str) -> None:
 )
 def test_what_is_no_token(text: str) -> None:
     assert parse_secret(text) is None
+
+
+@given(st.binary(min_size=40, max_size=40))
+def test_a_token_is_read_in_the_spellings_of_the_hub(randomness: bytes) -> None:
+    text = new_secret(randomness).text
+    assert re.fullmatch(r"hf_[0-9a-z]{34,253}", hub_spelling(text)), "what llama.cpp takes for a token"
+    for spelled in (hub_spelling(text), f"hf_{text}", text):
+        assert from_hub_spelling(spelled) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["", "hf_", "hf_abcdef", "hf_6d725", "hf_6d725fx", "6d725f00", hub_spelling(TOKEN.text)[1:], "a.b.c"]
+)
+def test_any_other_text_is_no_spelling(text: str) -> None:
+    assert from_hub_spelling(text) == text
 
 
 def test_the_digest_proves_the_secret_and_is_bound_to_the_id() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from modelkeep.domain.access.tokens import ID_BYTES, SECRET_BYTES, new_secret
+from modelkeep.domain.access.tokens import ID_BYTES, SECRET_BYTES, hub_spelling, new_secret
 from modelkeep.telemetry.redaction import redacted, without_credentials
 
 TOKEN = new_secret(bytes(range(ID_BYTES + SECRET_BYTES)))
@@ -15,6 +15,9 @@ JWT = "eyJhbGciOiJSUzI1NiIsImtpZCI6ImEifQ.eyJpc3MiOiJodHRwczovL2NpLmV4YW1wbGUifQ
         (f"token {TOKEN.text} end", f"token mr_{TOKEN.id}_[redacted] end"),
         (TOKEN.text.rpartition("_")[0], f"mr_{TOKEN.id}_[redacted]"),
         (f"{TOKEN.text}x", f"mr_{TOKEN.id}_[redacted]"),
+        (f"HF_TOKEN=hf_{TOKEN.text} end", f"HF_TOKEN=hf_mr_{TOKEN.id}_[redacted] end"),
+        (f"HF_TOKEN={hub_spelling(TOKEN.text)} end", f"HF_TOKEN={hub_spelling(f'mr_{TOKEN.id}_')}[redacted] end"),
+        (f"sent Bearer {hub_spelling(TOKEN.text)}", "sent Bearer [redacted]"),
         (f"a {JWT} b", "a [redacted] b"),
         (JWT.partition(".")[0], "[redacted]"),
         (JWT.rpartition(".")[0], "[redacted]"),
@@ -42,6 +45,7 @@ def test_a_secret_is_cut_out(text: str, left: str) -> None:
     [
         '{"model": "mr_robot_v2", "path": "mr_segmentation_20260131_final.nii", "rule": "token:0123456789a"}',
         "the signature is wrong; authorization is needed; a bearer of nothing",
+        "/hf/registry/hf_6d725f-model/resolve/main/config.json",
         "/v1/models/eyjafjallajokull-forecast/versions/3",
         '{"code": "signature_mismatch", "detail": "send Authorization: "}',
         "",

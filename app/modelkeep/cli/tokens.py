@@ -10,7 +10,7 @@ from modelkeep.cli.options import examples
 from modelkeep.cli.output import answer, answer_list, notice
 from modelkeep.cli.records import columns_of
 from modelkeep.domain.access.grants import ALL_MODELS
-from modelkeep.domain.access.tokens import MAX_LIFE
+from modelkeep.domain.access.tokens import MAX_LIFE, hub_spelling
 
 if TYPE_CHECKING:
     from modelkeep.schemas.tokens import GrantResponse, TokenResponse
@@ -23,6 +23,7 @@ tokens = typer.Typer(help="Registry tokens; the first one of a registry is made 
     epilog=examples(
         "modelkeep token create ci --allow publisher --models 'fraud-*' --days 90",
         "modelkeep token create admin --allow admin --days 30 --direct",
+        "modelkeep token create serving --allow reader --days 90 --hf",
     ),
 )
 def create_token(
@@ -42,6 +43,9 @@ def create_token(
         typer.Option(metavar="PATTERN", help="Names of models that it is for, as fraud-*; may be repeated."),
     ] = None,
     direct: Direct = False,
+    hf: Annotated[
+        bool, typer.Option("--hf", help="Print it as hf_ and hex digits, for HF_TOKEN of clients that want that form.")
+    ] = False,
 ) -> None:
     """Make a token and print it; it cannot be shown again."""
     end = datetime.now(UTC) + timedelta(days=days)
@@ -50,7 +54,8 @@ def create_token(
             principal, allow=allow, deny=deny or [], models=models or [ALL_MODELS], expires_at=end
         )
         notice(context, f"Token {made.id} of '{made.principal}' until {end:%Y-%m-%d}; it is not shown again:")
-        answer(context, made, lambda it: it.token)
+        shown = made.model_copy(update={"token": hub_spelling(made.token)}) if hf else made
+        answer(context, shown, lambda it: it.token)
 
 
 @tokens.command("list", epilog=examples("modelkeep token list", "modelkeep token list --direct"))

@@ -8,11 +8,12 @@ from typing import Final
 
 REDACTED: Final = "[redacted]"
 
-_HINTS: Final = ("mr_", "eyj", "signature", "credential", "security-token", "authorization", "bearer")
+_HINTS: Final = ("mr_", "hf_", "eyj", "signature", "credential", "security-token", "authorization", "bearer")
 """A text whose lower-case form has none of these has no secret; looking for them takes a tenth of the time."""
 
 _CREDENTIALS: Final = r"""
       (?P<token> (?-i:mr)_[0-9a-z]{8,16}_ ) [0-9a-z]{20,} (?: _[0-9a-z]+ )?
+    | (?P<hub_spelling> hf_ 6d725f (?: [0-9a-f]{2} ){8,16} 5f ) [0-9a-f]{40,}
     | (?-i:eyJ)[\w-]{16,} (?: \.[\w-]* )*
 """
 _SIGNATURES_AND_HEADERS: Final = r"""

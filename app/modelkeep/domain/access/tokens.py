@@ -34,7 +34,9 @@ HUB_PREFIX: Final = "hf_"
 _DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _TOKEN: Final = re.compile(r"(mr_([0-9A-Za-z]{11})_([0-9A-Za-z]{43}))_([0-9a-f]{8})\Z")
 
-_HEX: Final = re.compile(r"(?:[0-9a-f]{2})+\Z")
+_HUB_SPELLING: Final = re.compile(
+    rf"{HUB_PREFIX}(?:(?P<plain>{PREFIX}.*)|(?P<hex>{PREFIX.encode().hex()}(?:[0-9a-f]{{2}})*))\Z", re.DOTALL
+)
 
 
 class ApiTokenSecret(NamedTuple):
@@ -114,18 +116,11 @@ def hub_spelling(token: str) -> str:
 
 
 def from_hub_spelling(text: str) -> str:
-    """The token that was spelled `hf_` and itself, or by `hub_spelling`; any other text as it is."""
-    spelled = text.removeprefix(HUB_PREFIX)
-    if spelled == text:
+    """The registry token that was spelled `hf_` and itself, or by `hub_spelling`; any other text as it is."""
+    found = _HUB_SPELLING.match(text)
+    if found is None:
         return text
-    for token in (spelled, _from_hex(spelled)):
-        if parse_secret(token):
-            return token
-    return text
-
-
-def _from_hex(text: str) -> str:
-    return bytes.fromhex(text).decode("latin-1") if _HEX.match(text) else ""
+    return found["plain"] or bytes.fromhex(found["hex"]).decode("latin-1")
 
 
 def _base62(randomness: bytes, length: int) -> str:

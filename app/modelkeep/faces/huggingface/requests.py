@@ -19,7 +19,7 @@ from modelkeep.http.context import Services, context_of, first_header
 from modelkeep.services.access.caller import Caller
 
 _PARTS: Final[Mapping[str, str]] = {
-    "{repository}": r"(?P<repository>[^/]+(?:/[^/]+)??)",
+    "{repository}": r"(?P<repository>(?!api/models/)[^/]+(?:/[^/]+)??)",
     "{ref}": r"(?P<ref>[^/]+)",
     "[/{path}]": r"(?:/(?P<path>.*))?",
     "/{path}": r"/(?P<path>.+)",
