@@ -8,7 +8,18 @@ from tests.support.api import Api
 from tests.support.hub import FILES, Book, Hub
 
 PATHS = [path for path, content in FILES.items() if content]
-REFS = {"v2": 2, "2": 2, "production": 2, "champion": 2, "main": 2, "latest": 3, "staging": 3, "old": 1, "v1": 1}
+REFS = {
+    "v2": 2,
+    "2": 2,
+    "production": 2,
+    "champion": 2,
+    "main": 2,
+    "HEAD": 2,
+    "latest": 3,
+    "staging": 3,
+    "old": 1,
+    "v1": 1,
+}
 
 
 @pytest.mark.parametrize("verb", ["resolve", "raw"])

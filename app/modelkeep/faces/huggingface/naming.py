@@ -10,6 +10,9 @@ from modelkeep.domain.models import Version
 from modelkeep.domain.values import Ref, RefKind, Stage, check_model_name, parse_ref
 
 MAIN: Final = "main"
+_HEAD: Final = "HEAD"
+"""What `modelInfo` of @huggingface/hub 2.17.5 asks for if it is given no revision."""
+
 ANY_OWNER: Final = "*"
 _DEFAULT_OWNER: Final = "registry"
 _OTHER_KINDS: Final = frozenset({"datasets", "spaces"})
@@ -52,6 +55,6 @@ class Naming:
     def ref(self, model: str, revision: str) -> Ref:
         """The ref that a revision is. Raises `VersionNotFoundError` if it cannot be one."""
         try:
-            return Ref(RefKind(self.main), self.main) if revision == MAIN else parse_ref(revision)
+            return Ref(RefKind(self.main), self.main) if revision in {MAIN, _HEAD} else parse_ref(revision)
         except ValueError:
             raise VersionNotFoundError(model, revision) from None
