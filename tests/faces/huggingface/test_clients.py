@@ -38,6 +38,9 @@ RELEASES: Final = [
 ]
 HUB_JS: Final = "@huggingface/hub@2.17.5"
 
+READS_RANGES: Final = pytest.mark.parametrize("variables", ["local"], indirect=True)
+"""ministack answers a Range of a presigned URL with the whole object, as S3 would not."""
+
 
 @pytest.fixture(scope="module", params=["local", "ministack"])
 def variables(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
@@ -161,6 +164,7 @@ print(json.dumps({
 """
 
 
+@READS_RANGES
 @pytest.mark.parametrize("release", RELEASES)
 def test_everything_is_read(server: HubServer, tmp_path: Path, release: str) -> None:
     assert last_json(run_client(server, tmp_path, python(release, script=READ))) == {
@@ -230,6 +234,7 @@ console.log(JSON.stringify({
 """
 
 
+@READS_RANGES
 def test_javascript_reads_what_python_reads(server: HubServer, tmp_path: Path) -> None:
     """It does not escape `#` in a path, and so cannot ask for such a file."""
     found = last_json(run_client(server, tmp_path, npm.script(npm.installed(HUB_JS), JAVASCRIPT)))
