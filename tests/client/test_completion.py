@@ -189,8 +189,8 @@ def test_words_that_readline_breaks_are_joined(
 
 
 def test_the_arguments_of_the_commands_are_those_that_bash_is_told_of() -> None:
-    kinds = {"NAME": MODEL, "[NAME]": MODEL, "NAME[@REF]": VERSION_OF, "[VERSION]": REF, "A": REF, "B": REF}
-    kinds |= {"VERSION": REF, "ALIAS": ALIAS, "stage": STAGE, "OTHER": MODEL}
+    kinds = {"NAME": MODEL, "[NAME]": MODEL, "NAME[@REF]": VERSION_OF, "[VERSION]": REF, "NAME[@A]": VERSION_OF}
+    kinds |= {"[A]": REF, "B": REF, "VERSION": REF, "ALIAS": ALIAS, "stage": STAGE, "OTHER": MODEL}
     of_deleted_or_open = {("restore",), ("abandon",)}
     for name, command in walk_commands(typer.main.get_command(program)):
         given = [
