@@ -40,30 +40,21 @@ class ModelService:
         """
         return await self._heads.list(caller.read_filter(), prefix=prefix, cursor=cursor, limit=limit)
 
-    async def list_production(
-        self, caller: Caller, *, containing: str, cursor: str | None, limit: int
-    ) -> Page[Version]:
-        """The production versions of the models that the caller may read and whose names contain a text, by name.
+    async def list_with_production(
+        self, caller: Caller, *, prefix: str = "", containing: str = "", cursor: str | None, limit: int
+    ) -> Page[tuple[Head, Version | None]]:
+        """The models as `list` has them whose names contain a text in any case, each with its production version.
 
         A page may be short, or empty, although the list continues. Raises `InvalidCursorError`.
         """
         may_read, text = caller.read_filter(), containing.casefold()
         page = await self._heads.list(
-            lambda name: text in name.casefold() and may_read(name), prefix="", cursor=cursor, limit=limit
+            lambda name: text in name.casefold() and may_read(name), prefix=prefix, cursor=cursor, limit=limit
         )
-        heads = [head for head in page.items if head.production_version]
-        found = await self._versions.find_each([(head.model, head.production_version or 0) for head in heads])
-        versions = [version.with_head(head) for head, version in zip(heads, found, strict=True) if version]
-        return Page(versions, page.next_cursor)
-
-    async def list_with_production(
-        self, caller: Caller, *, prefix: str, cursor: str | None, limit: int
-    ) -> Page[tuple[Head, Version | None]]:
-        """The models as `list` has them, each with its production version. Raises `InvalidCursorError`."""
-        page = await self.list(caller, prefix=prefix, cursor=cursor, limit=limit)
         named = [(head.model, head.production_version) for head in page.items if head.production_version]
         found = {version.model: version for version in await self._versions.find_each(named) if version}
-        return Page([(head, found.get(head.model)) for head in page.items], page.next_cursor)
+        listed = [(head, found.get(head.model)) for head in page.items]
+        return Page([(head, version and version.with_head(head)) for head, version in listed], page.next_cursor)
 
     async def get(self, model: str, caller: Caller) -> Head:
         """The model's head. Raises `ModelNotFoundError`."""

@@ -12,8 +12,8 @@ from modelkeep.domain.downloads import Resolved
 from modelkeep.domain.errors import ArtifactNotFoundError
 from modelkeep.domain.models import Version
 from modelkeep.faces.huggingface.errors import EntryNotFoundError
+from modelkeep.faces.huggingface.files import known_bytes
 from modelkeep.faces.huggingface.requests import HubRequest
-from modelkeep.faces.huggingface.schemas import known_bytes
 from modelkeep.http.dependencies import is_known
 from modelkeep.http.openapi import STALE
 

@@ -12,19 +12,11 @@ from starlette.types import Receive, Scope, Send
 
 from modelkeep.domain.errors import ModelNotFoundError
 from modelkeep.faces.huggingface.errors import EntryNotFoundError
+from modelkeep.faces.huggingface.files import entries_of, siblings_of, tree_of
 from modelkeep.faces.huggingface.naming import Naming
 from modelkeep.faces.huggingface.requests import Address, HubRequest
 from modelkeep.faces.huggingface.resolving import find_version, get_file, head_file, stale_header
-from modelkeep.faces.huggingface.schemas import (
-    CommitInfo,
-    ModelInfo,
-    Refs,
-    as_json,
-    entries_of,
-    siblings_of,
-    tree_of,
-    whoami,
-)
+from modelkeep.faces.huggingface.schemas import CommitInfo, ModelInfo, Refs, as_json, whoami
 
 PREFIX: Final = "/hf/"
 
@@ -71,9 +63,13 @@ async def list_models(request: HubRequest) -> Response:
     """List models that have a production version, by name."""
     author, naming, models = request.query("author"), request.naming, request.services.models
     search, cursor = request.query("search"), request.query("cursor") or None
-    page = await models.list_production(request.caller(), containing=search, cursor=cursor, limit=request.limit)
+    page = await models.list_with_production(request.caller(), containing=search, cursor=cursor, limit=request.limit)
     is_known = not author or naming.has_owner(author)
-    infos = [ModelInfo.of(naming.repository(each.model, author), each) for each in page.items if is_known]
+    infos = [
+        ModelInfo.of(naming.repository(head.model, author), version)
+        for head, version in page.items
+        if is_known and version
+    ]
     return _answer(infos, _next_link(request, page.next_cursor) if is_known else {})
 
 
