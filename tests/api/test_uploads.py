@@ -397,6 +397,11 @@ async def test_a_complete_version_is_not_abandoned(api: Api, model: str) -> None
     assert (await api.ask("GET", f"/{model}/versions/1"))["version"] == 1
 
 
+async def test_nothing_is_abandoned_of_a_model_that_does_not_exist(api: Api, model: str) -> None:
+    refused = await api.problem("DELETE", f"/{model}/versions/1/upload", status=404, code="model_not_found")
+    assert refused["model"] == model
+
+
 async def test_abandoning_under_a_key_can_be_repeated(api: Api, model: str) -> None:
     await api.begin(model, {"model.pt": b"weights"})
     once = {"idempotency-key": "abandon-1"}

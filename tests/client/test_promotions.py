@@ -45,6 +45,7 @@ def test_a_promotion_names_the_version_that_it_replaced(cli: Cli, registered: st
 
 def test_what_was_so_before_is_said(cli: Cli, registered: str) -> None:
     cli.does("promote", registered, 1)
+    assert said_by(cli, "promote", registered, 2, "staging") == f"{registered} v2 is in stage staging"
     before = cli.answer("history", registered)
     assert said_by(cli, "promote", registered, 1) == f"{registered} v1 is in stage production already, since T"
     assert said_by(cli, "promote", registered, 2, "staging") == f"{registered} v2 is in stage staging already, since T"

@@ -18,6 +18,7 @@ from modelkeep.client import Progress, RegistryClient, Step
 from modelkeep.client.archives import _name
 from modelkeep.client.errors import ChangedFileError, LocalFileError
 from modelkeep.domain.errors import ModelNotFoundError, RegistryError, TooManyArtifactsError
+from modelkeep.kit.text import escaped
 from tests.support.observed import Observed
 from tests.support.processes.cli import Cli
 
@@ -258,7 +259,7 @@ def test_what_cannot_be_registered_is_named_and_may_be_excluded(
     for as_zip in (False, True):
         with pytest.raises(LocalFileError, match=said) as refused:
             client.register(model, source, as_zip=as_zip)
-        assert name.casefold() in str(refused.value).casefold()
+        assert escaped(name).casefold() in str(refused.value).casefold()
         assert "\n" not in str(refused.value)
     with pytest.raises(ModelNotFoundError):
         client.get_model(model)

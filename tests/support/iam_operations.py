@@ -144,6 +144,7 @@ async def _register(site: Site) -> None:
 
 
 async def _change(site: Site) -> None:
+    await site.ask("PUT", "", {})
     await site.ask("PATCH", "", {"description": "finds fraud"})
     await site.ask("PATCH", "/versions/2", {"metrics": {"f1": 0.9}})
     await site.ask("PUT", "/aliases/canary", {"version": 1})

@@ -22,7 +22,6 @@ tokens = typer.Typer(help="Registry tokens; the first one of a registry is made 
     "create",
     epilog=examples(
         "modelkeep token create ci --allow publisher --models 'fraud-*' --days 90",
-        "modelkeep token create admin --allow admin --days 30 --direct",
         "modelkeep token create serving --allow reader --days 90 --hf",
     ),
 )

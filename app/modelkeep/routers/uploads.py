@@ -133,7 +133,7 @@ async def complete_upload(model: Model, version: Number, caller: Caller, uploads
     "/{model}/versions/{version}/upload",
     status_code=204,
     response_description="The upload is abandoned.",
-    responses=error_responses(UploadNotFoundError, *BODY_ERRORS, *WRITE_ERRORS),
+    responses=error_responses(ModelNotFoundError, UploadNotFoundError, *BODY_ERRORS, *WRITE_ERRORS),
     openapi_extra=requires(Action.VERSION_UPLOAD),
 )
 async def abandon_upload(model: Model, version: Number, caller: Caller, uploads: Uploads) -> None:

@@ -87,7 +87,12 @@ class CreateUpload(Request):
 
     model_config = ConfigDict(
         serialize_by_alias=True,
-        json_schema_extra={"oneOf": [{"required": ["artifacts"]}, {"required": ["from"]}]},
+        json_schema_extra={
+            "oneOf": [
+                {"required": ["artifacts"]},
+                {"required": ["from"], "properties": {"from": {"type": "object"}}},
+            ]
+        },
     )
 
     from_: Annotated[CopiedVersion | None, Field(alias="from", exclude_if=operator.not_)] = None

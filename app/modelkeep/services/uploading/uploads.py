@@ -9,6 +9,7 @@ from modelkeep.domain.changes import Change, Copy, Decision, Unchanged
 from modelkeep.domain.errors import (
     InvalidRequestError,
     ModelBeingDeletedError,
+    ModelNotFoundError,
     NotMultipartError,
     OutcomeUnknownError,
     RegistryError,
@@ -179,12 +180,17 @@ class UploadService:
         return await self._ledger.apply(model, operation, decide, on_duplicate=lambda _: self._completed(model, number))
 
     async def abandon(self, model: str, number: int, caller: Caller) -> None:
-        """Drop an upload and its parts; its number is not given again. Raises `UploadNotFoundError`."""
+        """Drop an upload and its parts; its number is not given again.
+
+        Raises `ModelNotFoundError`, `UploadNotFoundError`.
+        """
         operation = caller.operation(Action.VERSION_UPLOAD, model)
 
         async def decide(head: Head | None) -> Decision[Upload | None]:
+            if head is None:
+                raise ModelNotFoundError(model)
             upload = await self._versions.find_upload(model, number)
-            if head is None or upload is None:
+            if upload is None:
                 raise UploadNotFoundError(model, number)
             return changes.drop_upload(head, upload, operation)
 
