@@ -4,7 +4,7 @@ import operator
 from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Final, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo
 
@@ -77,6 +77,10 @@ def _check_empty_folders(folders: list[str], body: ValidationInfo) -> list[str]:
     return folders
 
 
+_NOT_OF_A_COPY: Final = ("artifacts", "empty_folders", "multipart", "reuse", "reuse_from")
+"""What a version that is made from another one is not given."""
+
+
 class CreateUpload(Request):
     """A version to register. `multipart` turns multipart uploads on or off for every artifact.
 
@@ -89,8 +93,11 @@ class CreateUpload(Request):
         serialize_by_alias=True,
         json_schema_extra={
             "oneOf": [
-                {"required": ["artifacts"]},
-                {"required": ["from"], "properties": {"from": {"type": "object"}}},
+                {"required": ["artifacts"], "properties": {"from": {"type": "null"}}},
+                {
+                    "required": ["from"],
+                    "properties": {"from": {"type": "object"}, **dict.fromkeys(_NOT_OF_A_COPY, False)},
+                },
             ]
         },
     )
