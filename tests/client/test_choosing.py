@@ -49,7 +49,9 @@ def test_show_says_what_was_production_at_a_time(cli: Cli, api: Ask, registered:
     sentence = f"Error: No version of '{registered}' was in production at 2020-01-31T00:00:00Z."
     assert (said.status, said.err[0]) == (1, f"{sentence} Its history says when one was.")
     assert cli("show", registered, "production", "--at", "yesterday").status == 2
-    assert cli("show", registered, "--at", "2020-01-31").status == 2
+    for of in ([registered], [registered, "1"]):
+        said = cli("show", *of, "--at", "2020-01-31")
+        assert (said.status, "Write NAME@production." in said.err[0]) == (2, True), said
 
 
 async def test_get_version_takes_a_time(registry: AsyncRegistryClient, registered: str) -> None:
@@ -150,7 +152,9 @@ def test_diff_shows_what_differs(cli: Cli, api: Ask, model: str, write: Write) -
     cli.does("register", model, first, "--metrics", '{"f1": 0.5, "loss": 2}', "--tag", "team=a", "--tag", "run=1")
     cli.does("register", model, second, "--metrics", '{"f1": 0.75}', "--tag", "team=a", "--tag", "run=2")
     cli.does("promote", model, 1)
-    said = [re.split(r"  +", line) for line in cli.does("diff", model, "production", 2) if line]
+    lines = cli.does("diff", model, "production", 2)
+    assert "" not in (lines[0], lines[-1])
+    said = [re.split(r"  +", line) for line in lines if line]
     assert said == [
         ["metric", "v1", "v2", "difference"],
         ["f1", "0.5", "0.75", "+0.25"],

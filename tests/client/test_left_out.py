@@ -188,7 +188,9 @@ def test_a_folder_that_no_pattern_lets_through_is_not_opened(
 
     monkeypatch.setattr(os, "scandir", guarded)
     assert "sub/c.bin" in registered(client, model, run_folder, **options)
-    with pytest.raises(LocalFileError, match=r"lost\+found/?' cannot be read: Permission denied"):
+    with pytest.raises(
+        LocalFileError, match=r"lost\+found/?' cannot be read: Permission denied\. Make it readable, or --exclude it\."
+    ):
         client.register(model, run_folder)
 
 

@@ -163,6 +163,8 @@ def show(
     wanted = meant(name, version)
     if at is not None and wanted.ref is None:
         raise typer.BadParameter("a time is for a version. Write NAME@production.", param_hint="'--at'")
+    if at is not None and wanted.ref != "production":
+        raise typer.BadParameter("a time is for production. Write NAME@production.", param_hint="'--at'")
     with connected(context) as registry:
         if wanted.ref is None:
             answer(context, registry.get_model(wanted.model), cards.model)

@@ -120,7 +120,9 @@ class SourceTree:
         self._refused.append(RefusedLink(name=name, target=str(link.readlink()), kind=kind))
 
     def _unreadable(self, name: str, error: OSError) -> LocalFileError:
-        return LocalFileError(self._folder / name, f"cannot be read: {error.strerror}.")
+        return LocalFileError(
+            self._folder / name, f"cannot be read: {error.strerror}. Make it readable, or --exclude it."
+        )
 
 
 def _composed(name: str) -> str:

@@ -38,7 +38,7 @@ def comparison(on: Screen, found: "ComparisonResponse") -> RenderableType:
         b: ["-" if each.state == "removed" else format_size(each.b_size) for each in found.files],
     }
     shown = [table(on, columns) for columns in (metrics, tags, files) if any(columns.values())]
-    return Group(*(part for each in shown for part in (each, "")))
+    return Group(*[part for each in shown for part in ("", each)][1:])
 
 
 def records(found: "ComparisonResponse") -> Iterator[dict[str, Any]]:
