@@ -7,10 +7,12 @@ from pathlib import Path
 
 
 def lines(address: str, folder: Path) -> Sequence[str]:
-    """Where the registry is, and three commands to copy into another terminal."""
+    """Where the page, the documentation and the data are, and three commands to copy into another terminal."""
     program = _program()
     return [
-        f"Model registry on {address} (docs at {address}/docs), data in {folder}",
+        f"Web page  {address}/ui",
+        f"API       {address}/docs",
+        f"Data      {folder}",
         "",
         f"    export MODELKEEP_URL={address}",
         f"    {program} register my-model ./model.pt",
