@@ -79,7 +79,7 @@ def body_of(path: str) -> Any:
         ("GET", "/absent/versions/1/download", None, 404, "model_not_found"),
         ("GET", "/absent/versions/1/artifacts/model.pt", None, 404, "model_not_found"),
         ("GET", "/absent/versions/1/upload", None, 404, "upload_not_found"),
-        ("DELETE", "/absent/versions/1/upload", None, 404, "upload_not_found"),
+        ("DELETE", "/absent/versions/1/upload", None, 404, "model_not_found"),
         ("POST", "/absent/versions/1/upload/parts", BODIES[WITH_BODY[2][1]], 404, "upload_not_found"),
         ("POST", "/absent/versions/1/complete", None, 404, "model_not_found"),
         ("PATCH", "/absent/versions/1", {}, 404, "model_not_found"),

@@ -136,7 +136,7 @@ _WRITTEN_OUT: Final = [
     Question(
         "complete_upload", "POST", f"/versions/{OPEN}/complete", "version.upload", "409 upload_incomplete", NO_MODEL
     ),
-    Question("abandon_upload", "DELETE", f"/versions/{ABANDONED}/upload", "version.upload", NO_UPLOAD, NO_UPLOAD),
+    Question("abandon_upload", "DELETE", f"/versions/{ABANDONED}/upload", "version.upload", NO_UPLOAD, NO_MODEL),
     Question("list_versions", "GET", "/versions?limit=1", "model.read", "200", NO_MODEL),
     Question("list_versions", "GET", "/versions?tag=a=b&alias=*&sort=-metrics.f1", "model.read", "200", NO_MODEL),
     Question("get_version", "GET", "/versions/production", "model.read", "200", NO_MODEL),

@@ -190,11 +190,11 @@ class Complete(Request):
 
 @dataclass(frozen=True)
 class Abandon(Request):
-    """Give an upload up; it does not matter whether the model is there."""
+    """Give an upload up."""
 
     number: int
 
-    def at(self, state: State) -> Outcome:
+    def _at(self, state: State) -> Outcome:
         if state.stage(self.number) != UPLOADING:
             return _refused(state, "upload_not_found", version=self.number)
         return _done(state.then({self.number: GONE}), _event("upload_abandoned", self.number))

@@ -9,7 +9,6 @@ from modelkeep.domain.changes import Change, Copy, Decision, Unchanged
 from modelkeep.domain.errors import (
     InvalidRequestError,
     ModelBeingDeletedError,
-    ModelNotFoundError,
     NotMultipartError,
     OutcomeUnknownError,
     RegistryError,
@@ -187,12 +186,11 @@ class UploadService:
         operation = caller.operation(Action.VERSION_UPLOAD, model)
 
         async def decide(head: Head | None) -> Decision[Upload | None]:
-            if head is None:
-                raise ModelNotFoundError(model)
+            live = existing(head, model)
             upload = await self._versions.find_upload(model, number)
             if upload is None:
                 raise UploadNotFoundError(model, number)
-            return changes.drop_upload(head, upload, operation)
+            return changes.drop_upload(live, upload, operation)
 
         async def on_duplicate(_: int | None) -> Upload | None:
             return None
