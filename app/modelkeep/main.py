@@ -12,6 +12,8 @@ from modelkeep.bootstrap import build_services, open_storage
 from modelkeep.faces.huggingface import rows as hugging_face
 from modelkeep.faces.huggingface.naming import Naming
 from modelkeep.faces.huggingface.routes import HuggingFaceRoutes
+from modelkeep.faces.mlflow import rows as mlflow_face
+from modelkeep.faces.mlflow.routes import MlflowRoutes
 from modelkeep.http import error_handlers, problems, route_table
 from modelkeep.http.context import Services, context_of
 from modelkeep.http.middleware.access_log import AccessLogMiddleware
@@ -54,7 +56,7 @@ from modelkeep.web import rows as web_rows
 _NO_TELEMETRY: Final[TelemetryConfig] = {"auto_configure": False, "tracing": False, "metrics": False, "logs": False}
 """FastAPI's own would send the queries of URLs, signatures included, to the collector."""
 
-ROWS: Final = (*web_rows.ROWS, *route_table.ROWS, *hugging_face.ROWS)
+ROWS: Final = (*web_rows.ROWS, *route_table.ROWS, *hugging_face.ROWS, *mlflow_face.ROWS)
 """The route table: of pages, of the API, and of other protocols."""
 
 
@@ -104,7 +106,7 @@ def create_app(settings: Settings | None = None, *, rows: Sequence[RouteRow] = R
 
 def _include_routes(app: FastAPI, settings: Settings, health_router: APIRouter) -> None:
     naming = Naming(settings.hf_owners, settings.hf_main)
-    app.router.routes[:0] = [DownloadFastPath(), HuggingFaceRoutes(naming)]
+    app.router.routes[:0] = [DownloadFastPath(), HuggingFaceRoutes(naming), MlflowRoutes()]
     for router in (models, uploads, versions, comparisons, stages, aliases, downloads, events, tokens, rules, whoami):
         app.include_router(router.router)
     app.include_router(health_router)

@@ -26,6 +26,7 @@ RUN = {
     "ci.md": {"yaml", "bash aws"},
     "http-api.md": {"sh"},
     "kubernetes-and-ecs.md": {"yaml", "sh entrypoint"},
+    "mlflow.md": {"python"},
     "python.md": {"python", "python progress"},
 }
 """The fences of each page whose blocks a test runs, or reads as what they are for."""
