@@ -67,7 +67,7 @@ def proxy(dev_behind_proxy: tuple[Proxy, Server]) -> Iterator[Proxy]:
 @pytest.fixture
 def token(dev_behind_proxy: tuple[Proxy, Server]) -> str:
     """An administrator's token for the registry behind the proxy."""
-    (folder,) = re.findall(r"data in (\S+)", dev_behind_proxy[1].said())
+    (folder,) = re.findall(r"^Data +(\S+)", dev_behind_proxy[1].said(), re.MULTILINE)
     made = operate(
         local_environment(Path(folder)), *["token", "create", "--direct", "dev", "--allow", "admin", "--days", "30"]
     )
