@@ -141,6 +141,7 @@ def test_every_route_is_one_of_the_api() -> None:
         "openapi",
         "download_fast_path",
         "huggingface",
+        "mlflow",
     }
 
 
