@@ -37,6 +37,9 @@ except SystemExit as ended:
     assert not ended.code, ended.code
 """
 
+MODULES_FOR_THE_VERSION = 160
+"""About half of them are there before anything is imported, or belong to `importlib.metadata`."""
+
 LOADED = f"import sys{RUN}\nprint(*sorted(sys.modules))"
 
 SERVERS = {
@@ -88,7 +91,9 @@ def _loaded_by(*arguments: str) -> set[str]:
 
 def test_the_version_needs_no_client() -> None:
     assert _python(LOADED, "--version").startswith("modelkeep ")
-    assert not {"httpx", "modelkeep.client", *SERVERS} & _loaded_by("--version")
+    loaded = _loaded_by("--version")
+    assert not {"typer", "rich", "pydantic", "httpx", "asyncio", "modelkeep.client", *SERVERS} & loaded
+    assert len(loaded) < MODULES_FOR_THE_VERSION
 
 
 @pytest.mark.parametrize("command", ["register", "list", "promote"])
@@ -106,3 +111,11 @@ def test_a_client_command_loads_nothing_of_the_operator_or_the_server(dev_url: s
     modules = _loaded_by("--url", dev_url, "--output", "json", "list")
     assert "modelkeep.client" in modules
     assert not SERVERS & modules
+
+
+def test_httpx_comes_without_its_command_line(dev_url: str) -> None:
+    listed = _loaded_by("--url", dev_url, "--output", "json", "list")
+    assert "httpx" in listed
+    assert not {"click", "pygments", "rich.markdown", "rich.syntax"} & listed
+    others = "import modelkeep.client, sys; print(*sorted(sys.modules))"
+    assert "httpx._main" in _python(others).split(), "a program that uses the client keeps httpx's own"

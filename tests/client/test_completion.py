@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import typer
 
-from modelkeep.__main__ import program
 from modelkeep.cli import completion
 from modelkeep.cli.bash_completion import ALIAS, ARGUMENTS, MODEL, REF, STAGE, VERSION_OF, joined
 from modelkeep.client.addresses import DEFAULT_URL
 from modelkeep.domain.values import Stage
+from modelkeep.program import program
 from tests.client.test_cli_imports import _python
 from tests.support.faults.network import answers, problem, sleeps
 from tests.support.faults.proxy import Proxy
@@ -168,7 +168,7 @@ def test_it_loads_none_of_what_takes_long(proxy: Proxy) -> None:
     run += f" COMP_CWORD='2', MODELKEEP_URL='{proxy.url}')\nfrom modelkeep.start import main; main()\n"
     name, modules = _python(run + "print(*sorted(sys.modules))").splitlines()
     assert name == "fraud"
-    assert not {"typer", "rich", "httpx", "pydantic", "asyncio", "modelkeep.__main__"} & set(modules.split())
+    assert not {"typer", "rich", "httpx", "pydantic", "asyncio", "modelkeep.program"} & set(modules.split())
 
 
 @pytest.mark.parametrize(

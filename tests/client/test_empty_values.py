@@ -7,7 +7,7 @@ from typing import Any, Final
 import pytest
 from typer.main import get_command
 
-from modelkeep.__main__ import program
+from modelkeep.program import program
 from tests.support.processes.cli import Cli
 from tests.support.servers import free_port
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import typer
 
-from modelkeep.__main__ import program
+from modelkeep.program import program
 from tests.support.library_words import library_words
 from tests.support.manual_tables import walk_commands
 from tests.support.processes.cli import Cli

@@ -120,7 +120,7 @@ class Hidden:
 
 HIDDEN = set(json.loads(sys.argv[1]))
 sys.meta_path.insert(0, Hidden())
-from modelkeep.__main__ import program
+from modelkeep.program import program
 
 for words in json.loads(sys.argv[2]):
     result = typer.testing.CliRunner().invoke(program, words)

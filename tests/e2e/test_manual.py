@@ -19,11 +19,11 @@ from botocore.exceptions import (
     ProfileNotFound,
 )
 
-from modelkeep.__main__ import program
 from modelkeep.admin import serving as operate_serving
 from modelkeep.cli.exit_status import Status
 from modelkeep.domain.access.actions import Action
 from modelkeep.main import create_app
+from modelkeep.program import program
 from modelkeep.settings import Settings
 from modelkeep.storage.aws.errors import Resource, explain
 from modelkeep.telemetry.metrics import Metrics, SweepMetrics

@@ -2,7 +2,7 @@
 
 import typer
 
-from modelkeep.__main__ import program
+from modelkeep.program import program
 from tests.support.manual_tables import walk_commands
 from tests.support.pages import MANUAL, README
 

@@ -30,7 +30,7 @@ HURRIED = [
     "-c",
     (
         f"from modelkeep.admin import serving; serving.GRACE_SECONDS = {GRACE};"
-        " from modelkeep.__main__ import program; program()"
+        " from modelkeep.program import program; program()"
     ),
 ]
 """The program, with a shorter grace period for what is under way."""

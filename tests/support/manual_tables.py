@@ -15,12 +15,12 @@ import typer
 from annotated_types import Ge, Le
 
 from modelkeep import AsyncRegistryClient
-from modelkeep.__main__ import program
 from modelkeep.cli.global_options import GLOBAL_PANEL
 from modelkeep.client.access_methods import AccessMethods
 from modelkeep.domain import errors
 from modelkeep.domain.errors import RegistryError
 from modelkeep.http.failures import status_of
+from modelkeep.program import program
 from modelkeep.services.maintenance import findings
 from modelkeep.services.maintenance.findings import Finding
 from modelkeep.settings import Settings

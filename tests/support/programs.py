@@ -15,7 +15,7 @@ from typing import Protocol
 import httpx
 from typer.testing import CliRunner
 
-from modelkeep.__main__ import program
+from modelkeep.program import program
 
 REPOSITORY = Path(__file__).parents[2]
 EXECUTABLE = str(Path(sys.executable).with_name("modelkeep"))

@@ -11,7 +11,7 @@ import typer
 import yaml
 
 from modelkeep import manual as shipped
-from modelkeep.__main__ import program
+from modelkeep.program import program
 from tests.support import manual_tables
 from tests.support.pages import MANUAL, Page, every_page, manual
 from tests.support.programs import REPOSITORY

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
+
+from modelkeep.cli.version import version_line
 
 
 class Output(StrEnum):
@@ -38,7 +39,7 @@ def examples(*commands: str) -> str:
 
 def _print_version(is_given: bool) -> None:
     if is_given:
-        typer.echo(f"modelkeep {version('modelkeep')}")
+        typer.echo(version_line())
         raise typer.Exit
 
 

@@ -202,7 +202,7 @@ def _run(command: list[str], later: timedelta) -> int:
 def _as_main(command: list[str]) -> None:
     match command:
         case [program, *arguments] if program == EXECUTABLE:
-            from modelkeep.__main__ import program as run
+            from modelkeep.program import program as run
 
             sys.argv = [program, *arguments]
             run()

@@ -7,7 +7,7 @@ from unittest import mock
 
 from botocore.retries.standard import ExponentialBackoff
 
-from modelkeep.__main__ import program
+from modelkeep.program import program
 from modelkeep.repositories import optimistic_transaction
 
 if __name__ == "__main__":

@@ -8,9 +8,9 @@ With `READ_PATIENTLY` in its environment it waits a minute for what it reads, ho
 import os
 from unittest import mock
 
-from modelkeep.__main__ import program
 from modelkeep.http.middleware import request_limits
 from modelkeep.http.server import hardened_protocol, response_watch
+from modelkeep.program import program
 
 HEAD_SECONDS = 1.0
 BODY_SECONDS = 3.5
