@@ -3,11 +3,11 @@
 python -P -m tests.support.processes.impatient serve …
 """
 
+import runpy
 from unittest import mock
 
 from botocore.retries.standard import ExponentialBackoff
 
-from modelkeep.program import program
 from modelkeep.repositories import optimistic_transaction
 
 if __name__ == "__main__":
@@ -16,4 +16,4 @@ if __name__ == "__main__":
         mock.patch.object(optimistic_transaction, "DEADLINE_SECONDS", 0.6),
         mock.patch.object(ExponentialBackoff, "delay_amount", return_value=0),
     ):
-        program()
+        runpy.run_module("modelkeep", run_name="__main__", alter_sys=True)
