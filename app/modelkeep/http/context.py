@@ -74,6 +74,10 @@ class RequestContext:
         self.caller = Caller(principal=self.require_principal(), request_id=self.request_id, idempotency=idempotency)
         return self.caller
 
+    def current_caller(self) -> Caller:
+        """The caller of this request, made by the first call. Raises `LookupError`."""
+        return self.caller or self.bind_caller()
+
 
 def context_of(scope: Scope) -> RequestContext:
     """The context of a request; created by the first call, which the connection or the outermost layer makes."""

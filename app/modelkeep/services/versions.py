@@ -91,18 +91,21 @@ class VersionService:
         Raises as `newest`.
         """
         caller.require(Action.MODEL_READ, model)
-        head = existing(await self._ledger.head(model), model)
-        newest = await self._newest(head, None)
-        numbers = {head.production_version, *head.aliases.values()} - {version.number for version in newest}
-        older = await self._versions.find_many(model, sorted(filter(None, numbers), reverse=True))
-        return [*newest, *(version.with_head(head) for version in older if version)]
+        return await self.named_of(existing(await self._ledger.head(model), model))
 
-    async def _newest(self, head: Head, up_to: int | None) -> Sequence[Version]:
+    async def named_of(self, head: Head, *, newest: int = MAX_NEWEST) -> Sequence[Version]:
+        """As `named`, with as many of the newest, of a model that the caller may read."""
+        found = await self._newest(head, None, limit=newest)
+        numbers = {head.production_version, *head.aliases.values()} - {version.number for version in found}
+        older = await self._versions.find_many(head.model, sorted(filter(None, numbers), reverse=True))
+        return [*found, *(version.with_head(head) for version in older if version)]
+
+    async def _newest(self, head: Head, up_to: int | None, *, limit: int = MAX_NEWEST) -> Sequence[Version]:
         found = []
         async with aclosing(self._versions.walk(head.model, up_to=up_to)) as newest_first:
             async for version in newest_first:
                 found.append(version.with_head(head))
-                if len(found) == MAX_NEWEST:
+                if len(found) == limit:
                     break
         return found
 

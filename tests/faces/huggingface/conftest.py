@@ -1,31 +1,11 @@
-"""The face on both backends, in this process and over a real socket, and a model that no test changes."""
+"""The face as its clients see it, and models that no test changes."""
 
-from collections.abc import AsyncIterator, Iterator
 from uuid import uuid4
 
 import pytest
 
-from modelkeep.settings import Settings
-from tests.support.api import Api, serving
-from tests.support.backends import aws_environment, environment, local_environment, prepare
+from tests.support.api import Api
 from tests.support.hub import FILES, Book, Hub
-
-
-@pytest.fixture(scope="session", params=["local", "ministack"])
-def settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    if request.param == "local":
-        variables = local_environment(tmp_path_factory.mktemp("data"))
-    else:
-        variables = aws_environment(request.getfixturevalue("ministack"))
-    with environment(variables) as settings:
-        yield settings
-
-
-@pytest.fixture(scope="session")
-async def api(settings: Settings) -> AsyncIterator[Api]:
-    await prepare(settings)
-    async with serving(settings) as api:
-        yield api
 
 
 @pytest.fixture(scope="session")

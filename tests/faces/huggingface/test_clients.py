@@ -4,14 +4,13 @@ The quick run has one of each kind; the thorough run has the older releases and 
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 import pytest
 
 from tests.support import npm
-from tests.support.backends import aws_environment, local_environment
 from tests.support.hub import FILES
 from tests.support.hub_server import HubServer, hub_server, last_json, publisher, python, run_client, tool
 
@@ -42,15 +41,8 @@ READS_RANGES: Final = pytest.mark.parametrize("variables", ["local"], indirect=T
 """ministack answers a Range of a presigned URL with the whole object, as S3 would not."""
 
 
-@pytest.fixture(scope="module", params=["local", "ministack"])
-def variables(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    if request.param == "local":
-        return local_environment(tmp_path_factory.mktemp("data"))
-    return aws_environment(request.getfixturevalue("ministack"))
-
-
 @pytest.fixture(scope="module")
-def running(variables: dict[str, str]) -> Iterator[HubServer]:
+def running(variables: Mapping[str, str]) -> Iterator[HubServer]:
     with hub_server(variables) as server:
         yield server
 

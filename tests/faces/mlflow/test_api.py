@@ -2,38 +2,20 @@
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
 
+from modelkeep.faces.mlflow import model_versions, registered_models
 from modelkeep.settings import Settings
 from tests.support.access import secured, token_for
-from tests.support.api import Api, serving
-from tests.support.backends import aws_environment, environment, local_environment, prepare
+from tests.support.api import Api
 
 FILES = {"MLmodel": b"{}", "data/a/b.bin": b"bytes", "data/c.bin": b""}
 REGISTRY = "/api/2.0/mlflow"
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
-
-
-@pytest.fixture(scope="session", params=["local", "ministack"])
-def settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    if request.param == "local":
-        variables = local_environment(tmp_path_factory.mktemp("data"))
-    else:
-        variables = aws_environment(request.getfixturevalue("ministack"))
-    with environment(variables) as settings:
-        yield settings
-
-
-@pytest.fixture(scope="session")
-async def api(settings: Settings) -> AsyncIterator[Api]:
-    await prepare(settings)
-    async with serving(settings) as api:
-        yield api
 
 
 @pytest.fixture
@@ -108,6 +90,35 @@ async def test_searches_have_pages(api: Api, model: str) -> None:
     for wrong in mistakes:
         refused = await ask(api, "GET", "model-versions/search", 400, **{**search, **wrong})
         assert refused["error_code"] == "INVALID_PARAMETER_VALUE"
+
+
+async def test_a_search_of_too_many_versions_asks_for_a_model(
+    api: Api, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):
+        await api.register(model, FILES)
+    monkeypatch.setattr(model_versions, "MAX_LOOKED_AT", 1)
+    for chosen in ("", f"name LIKE '{model}'"):
+        refused = await ask(api, "GET", "model-versions/search", 400, filter=chosen)
+        assert "Add name = 'MODEL'" in refused["message"]
+    monkeypatch.setattr(model_versions, "MAX_LOOKED_AT", 2)
+    assert len((await ask(api, "GET", "model-versions/search", filter=f"name = '{model}'"))["model_versions"]) == 2
+
+
+async def test_a_model_names_production_however_many_versions_are_newer(
+    api: Api, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(4):
+        await api.register(model, FILES)
+    await api.promote(model, 1)
+    monkeypatch.setattr(registered_models, "NEWEST_OF_A_MODEL", 2)
+    found = (await ask(api, "GET", "registered-models/get", name=model))["registered_model"]
+    assert {each["version"]: each["current_stage"] for each in found["latest_versions"]} == {
+        "4": "None",
+        "1": "Production",
+    }
+    searched = await ask(api, "GET", "registered-models/search", filter=f"name = '{model}'")
+    assert searched["registered_models"] == [found]
 
 
 async def test_folders_are_listed_one_level_at_a_time(api: Api, model: str) -> None:
@@ -205,3 +216,5 @@ async def test_who_may_not_read_a_model_does_not_learn_of_it(settings: Settings,
             basic = base64.b64encode(f"ann:{password}".encode()).decode()
             answer = await http.get(f"{REGISTRY}/registered-models/search", headers={"authorization": f"Basic {basic}"})
             assert answer.status_code == wanted
+        twice = [("authorization", f"Basic {base64.b64encode(f'ann:{reader}'.encode()).decode()}")] * 2
+        assert (await http.get(f"{REGISTRY}/registered-models/search", headers=twice)).status_code == 401

@@ -3,13 +3,12 @@
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
-from tests.support.backends import aws_environment, local_environment
 from tests.support.hub_server import HubServer, hub_server, last_json, publisher, python
 from tests.support.pages import manual
 
@@ -21,12 +20,8 @@ RELEASES: Final = [
 ]
 
 
-@pytest.fixture(scope="module", params=["local", "ministack"])
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubServer]:
-    if request.param == "local":
-        variables = local_environment(tmp_path_factory.mktemp("data"))
-    else:
-        variables = aws_environment(request.getfixturevalue("ministack"))
+@pytest.fixture(scope="module")
+def server(variables: Mapping[str, str]) -> Iterator[HubServer]:
     with hub_server(variables) as server:
         yield server
 

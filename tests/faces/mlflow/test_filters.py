@@ -1,6 +1,5 @@
 """Filters and orders of searches."""
 
-import time
 from dataclasses import dataclass, field
 
 import pytest
@@ -123,9 +122,7 @@ def test_a_pattern_is_a_whole_text(text: str, pattern: str, fits: bool) -> None:
 
 
 def test_a_pattern_of_many_wildcards_ends_soon() -> None:
-    began = time.process_time()
-    assert not is_like("a" * 1024, "%a" * 100 + "b")
-    assert time.process_time() - began < 10  # a backtracking matcher would take longer than the universe is old
+    assert not is_like("a" * 1024, "%a" * 100 + "b"), "a matcher that tries every way would never come here"
 
 
 def test_orders_are_applied_one_after_the_other() -> None:

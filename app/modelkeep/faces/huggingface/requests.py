@@ -49,8 +49,7 @@ class HubRequest:
 
     def caller(self) -> Caller:
         """The caller, whose decisions are checked and logged."""
-        context = context_of(self.scope)
-        return context.caller or context.bind_caller()
+        return context_of(self.scope).current_caller()
 
     @property
     def repository(self) -> str:

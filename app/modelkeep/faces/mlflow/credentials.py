@@ -5,18 +5,17 @@ from typing import Final
 
 from starlette.types import Scope
 
-from modelkeep.http.context import first_header
 from modelkeep.http.credentials import BEARER, CredentialSource
 
 _SCHEME: Final = "basic "
 
 
 def _read(scope: Scope) -> str | None:
-    header = first_header(scope, b"authorization")
-    if header[: len(_SCHEME)].lower() != _SCHEME:
+    sent = [value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"]
+    if len(sent) != 1 or sent[0][: len(_SCHEME)].lower() != _SCHEME:
         return BEARER.read(scope)
     try:
-        _, _, password = base64.b64decode(header[len(_SCHEME) :], validate=True).decode().partition(":")
+        _, _, password = base64.b64decode(sent[0][len(_SCHEME) :].strip(), validate=True).decode().partition(":")
     except ValueError:
         return ""
     return password

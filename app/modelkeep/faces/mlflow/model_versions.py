@@ -1,6 +1,7 @@
 """Versions, as MLflow's clients ask for them."""
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Final
 
@@ -34,6 +35,9 @@ ARTIFACTS: Final = "/api/2.0/mlflow-artifacts/artifacts"
 _SOURCE: Final = re.compile(
     r"(?:models:|(?P<address>https?://.+)" + ARTIFACTS + r")/(?P<model>[^/]+)/(?P<number>\d{1,10})/?"
 )
+
+MAX_LOOKED_AT: Final = 20_000
+"""How many versions one search looks at."""
 
 
 def _milliseconds(moment: datetime) -> int:
@@ -148,21 +152,29 @@ async def locate(request: MlflowRequest) -> Response:
 async def search(request: MlflowRequest) -> Response:
     """Versions by a filter, the last that was moved first. Of each model the newest 1,000 are looked at.
 
-    With `name = 'm'` one model is, else all that the caller may read.
+    With `name = 'm'` one model is, else all that the caller may read. Raises `InvalidParameterError` if these have too
+    many versions.
     """
     wanted = await request.read(SearchVersions)
     chosen = parse_filter(wanted.filter, _COMPARED, lambda version: version.tags)
     model = chosen.only("name")
     models = [head.model for head in await all_heads(request)] if model is None else [model]
-    found = [version for each in models for version in await _newest(request, each) if chosen.accepts(version)]
+    found: list[Version] = []
+    looked_at = 0
+    for each in models:
+        newest = await _newest(request, each)
+        looked_at += len(newest)
+        if looked_at > MAX_LOOKED_AT:
+            raise InvalidParameterError(f"More than {MAX_LOOKED_AT} versions would be searched. Add name = 'MODEL'.")
+        found.extend(version for version in newest if chosen.accepts(version))
     sort(found, wanted.order_by or ["last_updated_timestamp DESC"], _KEYS, default=["name", "version_number DESC"])
     page, token = page_of(found, wanted.page_token, wanted.max_results)
     return answer(model_versions=[ModelVersion.of(version) for version in page], next_page_token=token)
 
 
-async def _newest(request: MlflowRequest, model: str) -> list[Version]:
+async def _newest(request: MlflowRequest, model: str) -> Sequence[Version]:
     try:
-        return list(await request.services.versions.newest(model, request.caller()))
+        return await request.services.versions.newest(model, request.caller())
     except ModelNotFoundError:
         return []
 

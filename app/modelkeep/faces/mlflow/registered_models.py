@@ -1,5 +1,6 @@
 """Models and their aliases, as MLflow's clients ask for them."""
 
+from functools import partial
 from typing import Annotated, Final
 
 from pydantic import Field
@@ -28,6 +29,10 @@ from modelkeep.faces.mlflow.schemas import (
     latest_of,
     tags_given,
 )
+from modelkeep.kit.concurrency import gather_limited
+
+NEWEST_OF_A_MODEL: Final = 20
+"""How many of its newest versions a model's own `latest_versions` are found among, beside those that have a name."""
 
 _PAGE: Final = 200
 _KEYS: Final[Keys[Head]] = {
@@ -113,8 +118,7 @@ async def search(request: MlflowRequest) -> Response:
     found = [head for head in await all_heads(request) if accepts(head)]
     sort(found, wanted.order_by, _KEYS, default=["name"])
     page, token = page_of(found, wanted.page_token, wanted.max_results)
-    versions = request.services.versions
-    models = [RegisteredModel.of(head, await versions.named(head.model, request.caller())) for head in page]
+    models = await gather_limited(partial(_model, request), page)
     return answer(registered_models=models, next_page_token=token)
 
 
@@ -166,5 +170,9 @@ async def _named(request: MlflowRequest, model: str, alias: str) -> Version:
 
 
 async def _described(request: MlflowRequest, head: Head) -> Response:
-    versions = await request.services.versions.named(head.model, request.caller())
-    return answer(registered_model=RegisteredModel.of(head, versions))
+    return answer(registered_model=await _model(request, head))
+
+
+async def _model(request: MlflowRequest, head: Head) -> RegisteredModel:
+    """Clients ask for a model before nearly every change, so few of its versions are read."""
+    return RegisteredModel.of(head, await request.services.versions.named_of(head, newest=NEWEST_OF_A_MODEL))
