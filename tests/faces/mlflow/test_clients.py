@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
+from uuid import uuid4
 
 import pytest
 
@@ -105,14 +106,16 @@ async def test_a_client_registers_promotes_and_downloads(
 ) -> None:
     async with publisher(server) as api:
         await api.register("seed", FILES)
-    said = run(server, tmp_path, requirements, WALK)
+    model = f"taxi-{uuid4().hex[:8]}"
+    script = WALK.replace("taxi", model).replace("run-1", f"run-{model}").replace("TA%", f"{model[:-1].upper()}%")
+    said = run(server, tmp_path, requirements, script)
     files = {path: content.decode() for path, content in FILES.items()}
-    for place in ("models:/taxi@champion", "models:/taxi/Production", "models:/taxi/2"):
+    for place in (f"models:/{model}@champion", f"models:/{model}/Production", f"models:/{model}/2"):
         found = said.pop(place)
         assert {path: found[path] for path in files} == files
     assert said == {
         "again": "RESOURCE_ALREADY_EXISTS",
-        "first": ["1", "None", "READY", "models:/seed/1", "run-1", "2026"],
+        "first": ["1", "None", "READY", "models:/seed/1", f"run-{model}", "2026"],
         "elsewhere": "INVALID_PARAMETER_VALUE",
         "champion": "1",
         "moved": "Production",
@@ -124,14 +127,14 @@ async def test_a_client_registers_promotes_and_downloads(
         "no model": "RESOURCE_DOES_NOT_EXIST",
         "found": ["1"],
         "by run": ["1"],
-        "models": ["taxi"],
+        "models": [model],
         "filter": "INVALID_PARAMETER_VALUE",
         "described": ["the first", {"data": "2026"}, ["Champion"]],
         "rename": "INVALID_PARAMETER_VALUE",
         "in use": "INVALID_PARAMETER_VALUE",
     }
     async with publisher(server) as api:
-        assert (await api.ask("GET", "/taxi/versions/production"))["version"] == 2
+        assert (await api.ask("GET", f"/{model}/versions/production"))["version"] == 2
 
 
 def test_a_wrong_token_is_said(server: HubServer, tmp_path: Path) -> None:
