@@ -236,23 +236,25 @@ def test_nothing_is_done_where_the_target_is_up_to_date(
         assert names(dest) == [model]
 
 
-@pytest.mark.parametrize("damage", ["altered", "missing", "extra", "linked"])
+@pytest.mark.parametrize("damage", ["altered", "altered within its time", "missing", "extra", "linked"])
 def test_any_difference_from_the_version_is_noticed(
     client: RegistryClient, model: str, sources: list[Path], tmp_path: Path, damage: str
 ) -> None:
     dest = tmp_path / "serving"
     path = client.download(model, 1, dest=dest).path
     status = (path / "c.bin").stat()
-    if damage == "altered":
+    if damage.startswith("altered"):
         (path / "c.bin").write_bytes(bytes(1000))
-        os.utime(path / "c.bin", ns=(status.st_atime_ns, status.st_mtime_ns))
+        if damage == "altered within its time":
+            os.utime(path / "c.bin", ns=(status.st_atime_ns, status.st_mtime_ns))
     elif damage == "extra":
         (path / "new.bin").write_bytes(b"")
     else:
         (path / "c.bin").rename(tmp_path / "moved.bin")
         if damage == "linked":
             (path / "c.bin").symlink_to(tmp_path / "moved.bin")
-    assert client.download(model, 1, dest=dest, if_changed=True).changed
+    verify = damage == "altered within its time"
+    assert client.download(model, 1, dest=dest, if_changed=True, verify=verify).changed
     assert contents(path) == contents(sources[0])
     assert not (path / "c.bin").is_symlink()
     assert not client.download(model, 1, dest=dest, if_changed=True).changed

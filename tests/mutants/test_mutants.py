@@ -54,6 +54,8 @@ HEAD: Final = "tests/api/test_head.py"
 ACCESS: Final = "tests/api/test_access_rules.py"
 BROWSER_GUARD: Final = "tests/api/test_browser_guard.py"
 DOCTOR: Final = "tests/client/test_doctor.py"
+TARGETS: Final = "tests/client/test_download_targets.py"
+MARKS: Final = "tests/client/test_marks.py"
 
 NOTICED_BY: Final[Mapping[str, Sequence[str]]] = {
     "counter_by_add": [f"{RACES}::test_a_registration_that_is_decided_again_spends_one_number[local]"],
@@ -114,6 +116,8 @@ NOTICED_BY: Final[Mapping[str, Sequence[str]]] = {
     "marker_not_seen": [
         f"{CHECK}::test_bytes_that_only_who_names_their_version_finds_are_found[live-ministack]",
     ],
+    "mark_without_its_time": [f"{TARGETS}::test_any_difference_from_the_version_is_noticed[altered]"],
+    "linked_while_written": [f"{MARKS}::test_a_file_that_is_held_open_for_writing_is_copied"],
     "deleted_by_key": [f"{S3}::test_what_is_deleted_leaves_no_bytes_and_no_marker"],
     "pinned_versions_expire": [f"{S3}::test_no_lifecycle_rule_drops_what_a_version_may_pin"],
     "deny_dropped_on_clash": [

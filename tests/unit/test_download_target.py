@@ -52,7 +52,7 @@ def download(dest: Path, files: Mapping[str, bytes], *, number: int = 1) -> Down
     for index, (path, content) in enumerate(files.items()):
         arrived[path] = target.partial / f"{index}"
         arrived[path].write_bytes(content)
-    target.publish(arrived)
+    target.publish(arrived, {})
     return target
 
 
@@ -76,6 +76,7 @@ def test_a_folder_replaces_an_earlier_one(dest: Path) -> None:
     download(dest, {"a": b"1", "b/c": b"1"})
     target = download(dest, {"a": b"2", "d": b"2"}, number=2)
     marker = json.loads((dest / "fraud" / MARKER_FILE).read_text())
+    assert set(marker.pop("marks")) == {"a", "d"}
     assert marker == {"model": "fraud", "version": 2, "commit": f"{2:040x}"}
     (dest / "fraud" / MARKER_FILE).unlink()
     assert contents(dest) == {"fraud/a": b"2", "fraud/d": b"2"}

@@ -188,6 +188,10 @@ def download(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be fetched; fetch and write nothing.")
     ] = False,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Read every file that is there, also if it has not changed by size and time."),
+    ] = False,
 ) -> None:
     """Download a version, verify every byte, and print the path."""
     wanted = meant(name, ref, version)
@@ -199,6 +203,7 @@ def download(
             paths=path or (),
             force=force,
             dry_run=dry_run,
+            verify=verify,
             wait=wait,
         )
         named = f"{found.model} v{found.version}"

@@ -203,19 +203,23 @@ class AsyncRegistryClient(AccessMethods):
         if_changed: bool = False,  # noqa: ARG002 -- of earlier releases, which downloaded again without it
         force: bool = False,
         dry_run: bool = False,
+        verify: bool = False,
         wait: float = 0,
     ) -> DownloadResult:
         """Put the files of a version below `dest`: `dest/<file>` if it has only one, else the folder `dest/<model>`.
 
-        Files that are there are hashed first, and nothing is downloaded if they are those of this version, whatever
-        `if_changed` says. Else the size and SHA-256 of each file are verified; then all files appear in one step, in
-        place of an earlier version. What no download put there is replaced only with `force`, else it raises
+        Nothing is downloaded if the files that are there are those of this version, whatever `if_changed` says: a file
+        is read unless size, time and inode are those of when it was verified; with `verify` each one is. Else the size
+        and SHA-256 of each file are verified, and what is there already is not fetched; then all files appear in one
+        step, in place of an earlier version. What no download put there is replaced only with `force`, else it raises
         `LocalFileError`. Interrupted and called again, it resumes. `paths` selects artifacts by patterns as in a
         `.gitignore`. With `dry_run` nothing is fetched or written, and `changed` says whether it would be. `wait` is
         how many seconds to wait for the ref to exist. Also raises `DamagedDownloadError`, `TransferRefusedError`.
         """
         resolved = await self._resolve(model, version, wait=wait)
-        return await self._downloader.download(resolved, Path(dest), paths=paths, force=force, dry_run=dry_run)
+        return await self._downloader.download(
+            resolved, Path(dest), paths=paths, force=force, dry_run=dry_run, verify=verify
+        )
 
     async def get_download_urls(self, model: str, version: int | str = "production") -> DownloadResponse:
         """Presigned URLs for the files of a version, and what a container needs to know of the version."""

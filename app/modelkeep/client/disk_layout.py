@@ -4,11 +4,15 @@ A download, all of it below DEST, because DEST may be a mount point: nothing can
 another file system.
 
 DEST/model.pt                       the only file of a version without empty folders
-DEST/.modelkeep.MODEL.json          marker of such files: {"files": {"model.pt": "<sha256>"}} on one line. A file with
-                                    another SHA-256 is replaced only if it is that of a registered version, or by force
+DEST/.modelkeep.MODEL.json          marker of such files: {"files": {"model.pt": "<sha256>"}, "marks": {…}} on one line.
+                                    A file with another SHA-256 is replaced only if it is that of a registered version,
+                                    or by force
 DEST/MODEL/…                        the files of any other version
-DEST/MODEL/.modelkeep.json          marker: {"model": "fraud", "version": 6, "commit": "<40 hex>"} on one line. A folder
-                                    without it, or with the marker of another model, is replaced by force only
+DEST/MODEL/.modelkeep.json          marker: {"model": "fraud", "version": 6, "commit": "<40 hex>", "marks": {…}} on one
+                                    line. A folder without it, or with the marker of another model, is replaced by force
+                                    only
+"marks" in both                     {"<path>": [size, mtime in ns, inode, "<sha256>"]} of verified files, so that one of
+                                    which the first three are as noted need not be read again; see `marks`
 DEST/.MODEL.lock                    locked by flock(2) during a download, then removed
 DEST/.MODEL.partial/                what has arrived; removed when the download is complete, or when the disk is full
     <key>                           a whole, verified file. <key> is the SHA-256 of its path, size and SHA-256 in
@@ -18,6 +22,7 @@ DEST/.MODEL.partial/                what has arrived; removed when the download 
                                     MiB, which is 1 once its bytes are in the file
     <key>.cached                    a file that came out of the cache and is not verified yet
     <key>.present                   a copy of a file that lies at the destination, not verified yet
+    <key>.kept                      another name of a marked file of the destination; made anew by each download
     <key>.own                       a copy of a file that is a link into the cache, to be made executable
     tree/ and replaced/             the folder that is about to appear, and the one that it replaces
 
@@ -65,6 +70,11 @@ def file_marker_path(dest: Path, model: str) -> Path:
 def partial_path(file: Path) -> Path:
     """Where a file is while it arrives."""
     return file.with_name(f"{file.name}.partial")
+
+
+def kept_path(file: Path) -> Path:
+    """Another name of what lies at the destination, while a download puts it together with what arrives."""
+    return file.with_name(f"{file.name}.kept")
 
 
 def journal_path(partial: Path) -> Path:

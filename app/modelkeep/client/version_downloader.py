@@ -12,9 +12,10 @@ from typing import Final
 
 from modelkeep.client.artifact_downloader import ArtifactDownloader
 from modelkeep.client.cache import Cache
-from modelkeep.client.disk_layout import partial_path
+from modelkeep.client.disk_layout import kept_path, partial_path
 from modelkeep.client.download_target import DownloadTarget
 from modelkeep.client.errors import LocalFileError
+from modelkeep.client.marks import Mark
 from modelkeep.client.path_patterns import PathPatterns
 from modelkeep.client.present_files import PresentFiles
 from modelkeep.client.progress import Progress, Step
@@ -24,7 +25,7 @@ from modelkeep.domain.artifact_paths import check_artifact_path, check_distinct_
 from modelkeep.domain.errors import ArtifactNotFoundError, ForbiddenError, InvalidRequestError, NotFoundError
 from modelkeep.domain.values import Digest
 from modelkeep.kit.concurrency import gather_limited
-from modelkeep.kit.file_locks import async_locked_if_possible
+from modelkeep.kit.file_locks import async_locked, async_locked_if_possible
 from modelkeep.schemas.downloads import DownloadArtifactResponse, DownloadResponse
 from modelkeep.schemas.versions import VersionPage
 
@@ -80,23 +81,32 @@ class VersionDownloader:
         self._cache = cache
 
     async def download(
-        self, version: DownloadResponse, dest: Path, *, paths: Sequence[str], force: bool, dry_run: bool
+        self,
+        version: DownloadResponse,
+        dest: Path,
+        *,
+        paths: Sequence[str],
+        force: bool,
+        dry_run: bool,
+        verify: bool,
     ) -> DownloadResult:
         """Put the artifacts and empty folders that match `paths`, or all, below `dest`, unless they are there.
 
         What no download put there is replaced only by `force`. An interrupted call is resumed. With `dry_run`, nothing
-        is written or fetched.
+        is written or fetched. With `verify` every file that is there is read, marked or not.
 
         Raises `DamagedDownloadError`, `LocalFileError`, `TransferRefusedError`, `UnreachableError`, the registry's.
         """
         selected, empty_folders = _select(version, paths)
-        destination = DownloadTarget(dest, version, selected, empty_folders)
+        destination = DownloadTarget(dest, version, selected, empty_folders, verify=verify)
         done = partial(DownloadResult, path=destination.path, resolved=version, artifacts=selected)
         async with TransferPool(jobs=self._jobs, report=self._progress.advance) as transfers:
             try:
                 destination.check(force=force)
                 was_begun = destination.is_begun()
                 if (dry_run or not was_begun) and await transfers.in_thread(destination.is_up_to_date):
+                    if destination.has_read and not dry_run:
+                        await _remember(destination, transfers)
                     return done(changed=False)
                 if dry_run:
                     if not force:
@@ -105,6 +115,8 @@ class VersionDownloader:
                 await transfers.in_thread(dest.mkdir, parents=True, exist_ok=True)
                 async with async_locked_if_possible(destination.lock, self._say_unlocked) as waited:
                     if (waited or was_begun) and await transfers.in_thread(destination.is_up_to_date):
+                        with suppress(OSError):
+                            await transfers.in_thread(destination.remember)
                         destination.clear()
                         return done(changed=waited)
                     if not force:
@@ -146,22 +158,26 @@ class VersionDownloader:
         self._progress.begin(Step.DOWNLOADING, {artifact.path: artifact.size or 0 for artifact in selected})
         downloader = ArtifactDownloader(self._transport, transfers, version)
         files = {artifact.path: destination.partial / _partial_name(artifact) for artifact in selected}
+        present = await transfers.in_thread(destination.present_files)
+        existing = await transfers.in_thread(_existing, files.values())
+        linked = await transfers.in_thread(
+            _link, present, [each for each in selected if files[each.path] not in existing], files
+        )
         if self._cache is None:
             _check_free_space(
-                destination.partial, [(files[artifact.path], artifact.size or 0) for artifact in selected]
+                destination.partial,
+                [(files[each.path], each.size or 0) for each in selected if each.path not in linked],
             )
-
-        existing = await transfers.in_thread(_existing, files.values())
-        present = await transfers.in_thread(PresentFiles, destination.path)
 
         async def provide(artifact: DownloadArtifactResponse) -> None:
             target = files[artifact.path]
             fetch = partial(self._fetch, artifact, present, downloader, transfers)
-            if target in existing or await self._provide(artifact, target, fetch, transfers):
+            is_there = target in existing or artifact.path in linked
+            if is_there or await self._provide(artifact, target, fetch, transfers):
                 self._progress.advance(artifact.path, artifact.size or 0)
 
         await gather_limited(provide, selected, limit=self._jobs)
-        await transfers.in_thread(destination.publish, files)
+        await transfers.in_thread(destination.publish, files, linked)
 
     async def _provide(
         self,
@@ -189,6 +205,25 @@ class VersionDownloader:
             self._progress.advance(artifact.path, artifact.size or 0)
         else:
             await downloader.fetch(artifact, target)
+
+
+async def _remember(destination: DownloadTarget, transfers: TransferPool) -> None:
+    """Mark the files that were read, unless nothing can be written there."""
+    with suppress(OSError):
+        async with async_locked(destination.lock):
+            await transfers.in_thread(destination.remember)
+
+
+def _link(
+    present: PresentFiles, artifacts: Sequence[DownloadArtifactResponse], files: dict[str, Path]
+) -> dict[str, Mark]:
+    """Let `files` name the marked files that are there of some artifacts. Returns their marks, by path."""
+    linked = {}
+    for artifact in artifacts:
+        kept = kept_path(files[artifact.path])
+        if mark := present.link(artifact, kept):
+            files[artifact.path], linked[artifact.path] = kept, mark
+    return linked
 
 
 def _existing(files: Iterable[Path]) -> set[Path]:

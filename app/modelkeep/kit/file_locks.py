@@ -3,6 +3,8 @@
 import asyncio
 import fcntl
 import os
+import signal
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
@@ -62,6 +64,33 @@ async def async_locked_if_possible(
         except OSError as error:
             on_failure(error)
         yield waited
+
+
+def may_be_written(path: Path) -> bool:
+    """Whether a process may hold a file open for writing, or have it mapped so, under any of its names.
+
+    Asked by a read lease, which the system grants on a file that nobody writes and the caller owns; it is given back at
+    once. `True` too where no lease is to be had: on network file systems, and on others than Linux. Raises `OSError`
+    if the file cannot be opened. Source: https://man7.org/linux/man-pages/man2/F_SETLEASE.2const.html
+    """
+    descriptor = os.open(path, os.O_RDONLY | _FLAGS)
+    try:
+        return not (sys.platform == "linux" and _has_leased(descriptor))
+    finally:
+        os.close(descriptor)
+
+
+if sys.platform == "linux":
+
+    def _has_leased(descriptor: int) -> bool:
+        """Take a read lease and give it back. A process that opens the file for writing meanwhile waits that long."""
+        try:
+            fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)  # ignored by default; SIGIO ends the process
+            fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+            fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        except OSError:
+            return False
+        return True
 
 
 def _open(path: Path, dir_fd: int | None) -> int:
